@@ -1,0 +1,35 @@
+# Two commands matter: `make run` and `make test`. Both set up all they need.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test check pytest lock clean
+
+run:
+	@$(PYTHON) scripts/setup.py demo
+	@exec $(BIN)/fairpod demo
+
+test:
+	@$(PYTHON) scripts/setup.py test
+	@$(MAKE) --no-print-directory check pytest
+
+check:
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+pytest:
+	$(BIN)/pytest -q -n 2 --dist loadfile
+
+# The lock files hold versions and hashes, and no address of an index. The larger ones bind the smaller ones.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links pyproject.toml
+
+lock:
+	$(COMPILE) --all-extras --group test -o requirements/test.txt
+	$(COMPILE) --extra demo -c requirements/test.txt -o requirements/demo.txt
+	$(COMPILE) -c requirements/test.txt -o requirements/runtime.txt
+	$(COMPILE:pyproject.toml=) --group tools -o requirements/tools.txt
+
+clean:
+	rm -rf .venv tests/clients/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
