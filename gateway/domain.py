@@ -1,0 +1,149 @@
+"""The nouns of the business. Frozen; arithmetic at most."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+
+class Secret:
+    """A value that no log, error or repr shows; `reveal` is the only way to it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself, for the one place that sends it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+
+class Operation(StrEnum):
+    """A Runpod call with limits of its own."""
+
+    OPENAI = "openai"
+    RUN = "run"
+    RUNSYNC = "runsync"
+    STREAM = "stream"
+    STATUS = "status"
+    CANCEL = "cancel"
+    PURGE_QUEUE = "purge_queue"
+    REQUESTS = "requests"
+    HEALTH = "health"
+
+
+class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often an operation may be called, and how many calls may be under way."""
+
+    per_10s: Annotated[int, Meta(ge=1)]
+    concurrent: Annotated[int, Meta(ge=1)]
+
+
+PUBLISHED_LIMITS: dict[Operation, Limit] = {
+    Operation.OPENAI: Limit(per_10s=2000, concurrent=400),
+    Operation.RUN: Limit(per_10s=1000, concurrent=200),
+    Operation.RUNSYNC: Limit(per_10s=2000, concurrent=400),
+    Operation.STREAM: Limit(per_10s=2000, concurrent=400),
+    Operation.STATUS: Limit(per_10s=2000, concurrent=400),
+    Operation.CANCEL: Limit(per_10s=100, concurrent=20),
+    Operation.PURGE_QUEUE: Limit(per_10s=2, concurrent=1),
+    Operation.REQUESTS: Limit(per_10s=10, concurrent=2),
+    Operation.HEALTH: Limit(per_10s=100, concurrent=4),
+}
+"""Per account and endpoint, from the Runpod documentation ("Send API requests", rate limits).
+
+No limit is published for /health and no concurrency for /purge-queue; those numbers are ours, and modest.
+"""
+
+JOB_BODY_BYTES_MAX = 10 * 1024 * 1024
+"""What /run takes, from the Runpod documentation's operation reference."""
+
+
+class Route(StrEnum):
+    """How a request reaches the workers of an endpoint."""
+
+    AUTO = "auto"
+    """The OpenAI route while a worker is warm, else the job route."""
+    JOB = "job"
+    """/run, then /stream: survives cold starts, and can be cancelled."""
+    OPENAI = "openai"
+    """/openai/*: one call, relayed."""
+
+
+class Api(StrEnum):
+    """What a client may ask for; the value is the path, here and at an OpenAI-compatible worker."""
+
+    CHAT_COMPLETIONS = "/v1/chat/completions"
+    COMPLETIONS = "/v1/completions"
+    EMBEDDINGS = "/v1/embeddings"
+
+
+class ModelKind(StrEnum):
+    """What a model does."""
+
+    CHAT = "chat"
+    EMBEDDING = "embedding"
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A Runpod Serverless endpoint, as this gateway uses it."""
+
+    name: str
+    """Its label in metrics and logs."""
+    id: str
+    base_url: str
+    api_key: Secret
+    route: Route
+    dialect: str
+    max_in_flight: int
+    queue_timeout_s: float
+    cold_start_timeout_s: float
+    execution_timeout_s: float
+    limits: dict[Operation, Limit]
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A name that clients send, and where it leads."""
+
+    id: str
+    endpoints: tuple[Endpoint, ...]
+    """Tried in order until the first byte."""
+    upstream: str
+    """The name that the worker knows."""
+    kind: ModelKind | None
+    """None takes every kind of request: a name that passes through."""
+    label: str
+    """The name in metrics and logs: a client-supplied name never becomes one."""
+
+
+class Tenant(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks."""
+
+    name: str
+    weight: float = 1.0
+    models: tuple[str, ...] = ("*",)
+    max_in_flight: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+
+    def may_use(self, model_id: str) -> bool:
+        """Whether the allow list names this model."""
+        return "*" in self.models or model_id in self.models
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request consumed, in tokens."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    is_estimate: bool = False
+
+    @property
+    def total_tokens(self) -> int:
+        """Both directions."""
+        return self.prompt_tokens + self.completion_tokens

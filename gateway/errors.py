@@ -1,0 +1,203 @@
+"""Everything that can go wrong, as types. They carry fields; `translate.error_body` gives them words and a status.
+
+GatewayError
+├── RequestError                  the client has to change something
+│   ├── InvalidKeyError           401
+│   ├── ModelForbiddenError       403
+│   ├── UnknownModelError         404
+│   ├── UnknownUrlError           404
+│   ├── MethodError               405
+│   ├── BodyTooLargeError         413
+│   └── InvalidRequestError       400
+├── RefusedError                  not now
+│   ├── TenantLimitError          429  a cap of the tenant's own
+│   ├── NoTurnError               503  no seat came free in time, or too many wait
+│   └── DrainingError             503
+└── UpstreamError                 Runpod or a worker
+    ├── UnreachableError          502  no connection, or a reply that is not the service's
+    ├── UpstreamBusyError         503  429 from Runpod
+    ├── UpstreamConfigError       502  Runpod refused our key, or does not know the endpoint
+    ├── NoWorkerError             503  nobody took the job within the cold start budget
+    ├── UpstreamTimeoutError      504
+    ├── JobExpiredError           502  its ttl or its retention is over
+    ├── JobFailedError            502
+    ├── OutputLostError           502  missing, cut short, or not repairable
+    └── WorkerError                    an answer that is an error: the status it carries
+"""
+
+
+class GatewayError(Exception):
+    """Any failure that we foresaw."""
+
+    is_elsewhere_safe: bool = False
+    """Whether nothing was started for the client upstream, so that another endpoint or route may be asked."""
+
+
+class RequestError(GatewayError):
+    """The client has to change something before it tries again."""
+
+
+class InvalidKeyError(RequestError):
+    """No key, not a bearer key, unknown, or expired."""
+
+
+class ModelForbiddenError(RequestError):
+    """The tenant's allow list does not name this model."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__()
+        self.model = model
+
+
+class UnknownModelError(RequestError):
+    """No such model in the configuration."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__()
+        self.model = model
+
+
+class UnknownUrlError(RequestError):
+    """No such path."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+
+class MethodError(RequestError):
+    """The path exists, with other methods."""
+
+    def __init__(self, *, method: str, allowed: str) -> None:
+        super().__init__()
+        self.method = method
+        self.allowed = allowed
+
+
+class BodyTooLargeError(RequestError):
+    """More bytes than we, or Runpod, take."""
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__()
+        self.bytes_max = bytes_max
+
+
+class InvalidRequestError(RequestError):
+    """A body that cannot be served; `reason` says what to change and holds nothing of the prompt."""
+
+    def __init__(self, reason: str, *, param: str | None = None, code: str | None = "invalid_value") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.param = param
+        self.code = code
+
+
+class RefusedError(GatewayError):
+    """Not now; `retry_after_s` says when it is worth another try."""
+
+    def __init__(self, *, retry_after_s: float) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
+
+
+class TenantLimitError(RefusedError):
+    """One of the tenant's own caps is reached; `limit` is its configuration name."""
+
+    def __init__(self, *, limit: str, maximum: int, retry_after_s: float) -> None:
+        super().__init__(retry_after_s=retry_after_s)
+        self.limit = limit
+        self.maximum = maximum
+
+
+class NoTurnError(RefusedError):
+    """The endpoint is full, and either too many wait already or no seat came free in time."""
+
+    is_elsewhere_safe = True
+
+
+class DrainingError(RefusedError):
+    """This process is shutting down."""
+
+
+class UpstreamError(GatewayError):
+    """Runpod, its network, or a worker."""
+
+
+class UnreachableError(UpstreamError):
+    """No connection, a broken one, or a reply that is not the service's own (an HTML page, a 5xx, nonsense).
+
+    `was_sent` tells whether the call may have been taken, so that it must not be made a second time blindly.
+    """
+
+    def __init__(self, reason: str, *, was_sent: bool, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.was_sent = was_sent
+        self.is_elsewhere_safe = not was_sent
+        self.status = status
+
+
+class UpstreamBusyError(UpstreamError):
+    """429 from Runpod: its rate, its concurrency, or its queue."""
+
+    is_elsewhere_safe = True
+
+    def __init__(self, *, retry_after_s: float | None) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
+
+
+class UpstreamConfigError(UpstreamError):
+    """Runpod refused our key (401, 403) or does not know the endpoint (404): for the operator to mend."""
+
+    is_elsewhere_safe = True
+
+    def __init__(self, *, status: int) -> None:
+        super().__init__()
+        self.status = status
+
+
+class NoWorkerError(UpstreamError):
+    """The job waited for a worker longer than the cold start budget. It is cancelled."""
+
+    def __init__(self, *, waited_s: float) -> None:
+        super().__init__()
+        self.waited_s = waited_s
+
+
+class UpstreamTimeoutError(UpstreamError):
+    """A worker took the request, and the time for it is over."""
+
+
+class JobExpiredError(UpstreamError):
+    """Runpod no longer knows the job: its ttl, or the retention of its result, is over."""
+
+
+class JobFailedError(UpstreamError):
+    """The job ended FAILED, CANCELLED or TIMED_OUT; `reason` is fit for a tenant."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class OutputLostError(UpstreamError):
+    """The answer is missing, was cut short, or has a hole; `reason` says which."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class WorkerError(UpstreamError):
+    """The worker answered with an error; `status` is the one it carried, or 502."""
+
+    def __init__(
+        self, *, status: int, message: str, type_: str, param: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__()
+        self.status = status
+        self.message = message
+        self.type = type_
+        self.param = param
+        self.code = code

@@ -1,0 +1,122 @@
+"""OpenAI's JSON, as far as a gateway has to understand it.
+
+What is merely forwarded stays bytes: an object is read as its fields, each of them raw. Source: openai/openai-openapi.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+Fields = dict[str, Raw]
+"""A JSON object whose values are not decoded."""
+
+NULL = Raw(b"null")
+
+decode_fields = msgspec.json.Decoder(Fields).decode
+decode_objects = msgspec.json.Decoder(list[Fields]).decode
+decode_string = msgspec.json.Decoder(str).decode
+
+
+class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the client wants to see in a stream."""
+
+    include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
+
+
+class RequestView(msgspec.Struct, frozen=True, kw_only=True):
+    """What we read of a request; the rest passes through untouched."""
+
+    model: str
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: int | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    messages: list[Raw] | UnsetType = UNSET
+    prompt: Raw | UnsetType = UNSET
+    input: Raw | UnsetType = UNSET
+    encoding_format: str | None = None
+
+
+class DeltaView(msgspec.Struct, frozen=True, kw_only=True):
+    """What we read of a choice's delta."""
+
+    role: str | UnsetType | None = UNSET
+    content: Raw | UnsetType = UNSET
+    tool_calls: Raw | UnsetType = UNSET
+
+
+class ChoiceView(msgspec.Struct, frozen=True, kw_only=True):
+    """What we read of a choice in a chunk, of chat (`delta`) or text (`text`) completions."""
+
+    index: int | None = None
+    delta: DeltaView | None = None
+    text: Raw | UnsetType = UNSET
+    finish_reason: str | UnsetType | None = UNSET
+
+
+class UsageView(msgspec.Struct, frozen=True, kw_only=True):
+    """Token counts; a worker may leave out any, or write null."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """The inside of an error answer. All four keys are required by OpenAI's description, `code` as a string."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """An error answer, as a body and as an event in a stream."""
+
+    error: ErrorDetail
+
+
+class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the model list."""
+
+    id: str
+    created: int
+    owned_by: str
+    object: str = "model"
+
+
+class ModelList(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of GET /v1/models."""
+
+    data: list[ModelCard]
+    object: str = "list"
+
+
+class Embedding(msgspec.Struct, frozen=True, kw_only=True):
+    """One embedding, as numbers or as base64 of little-endian 32-bit floats."""
+
+    embedding: list[float] | str
+    index: int = 0
+    object: str = "embedding"
+
+
+decode_request = msgspec.json.Decoder(RequestView).decode
+decode_choices = msgspec.json.Decoder(list[ChoiceView]).decode
+decode_usage = msgspec.json.Decoder(UsageView, strict=False).decode
+decode_embeddings = msgspec.json.Decoder(list[Embedding]).decode
+encode = msgspec.json.encode
+
+
+def is_present(fields: Fields, name: str) -> bool:
+    """Whether the object has this field, with a value other than null."""
+    value = fields.get(name)
+    return value is not None and bytes(value) != b"null"
+
+
+def join_objects(objects: Iterable[Fields]) -> Raw:
+    """Encode a list of objects."""
+    return Raw(encode(list(objects)))

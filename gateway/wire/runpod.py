@@ -1,0 +1,131 @@
+"""Runpod's job API as it is written on the wire.
+
+Tolerant: unknown fields are ignored, every optional field has a default.
+
+Source: the Runpod documentation's operation reference, its SDKs, and recordings of the live service.
+"""
+
+from enum import StrEnum
+
+import msgspec
+from msgspec import Raw
+
+
+class JobState(StrEnum):
+    """The states of a job. RUNNING is documented but was never seen; it means IN_PROGRESS."""
+
+    IN_QUEUE = "IN_QUEUE"
+    IN_PROGRESS = "IN_PROGRESS"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    TIMED_OUT = "TIMED_OUT"
+    UNKNOWN = "UNKNOWN"
+    """Any word we do not know yet. Never terminal: our own deadlines bound it."""
+
+    @classmethod
+    def _missing_(cls, _value: object) -> "JobState":
+        return cls.UNKNOWN
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job will never change again, short of /retry."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.TIMED_OUT})
+
+
+class JobPolicy(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """The `policy` of a submission, in milliseconds as Runpod counts them."""
+
+    execution_timeout: int | None = None
+    ttl: int | None = None
+
+
+class JobSubmission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of /run and /runsync."""
+
+    input: Raw
+    policy: JobPolicy | None = None
+
+
+class JobAccepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of /run. Ids are opaque; they carry a region suffix and are not UUIDs."""
+
+    id: str = ""
+    status: str = ""
+
+
+class StreamItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One value that a worker yielded, exactly as it yielded it."""
+
+    output: Raw = Raw()
+
+
+class StreamPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer of /stream: what was yielded since the last one, handed out once only."""
+
+    status: str = ""
+    stream: list[StreamItem] | None = None
+    error: Raw = Raw()
+
+    @property
+    def state(self) -> JobState:
+        """The job's state; UNKNOWN where the page carries none."""
+        return JobState(self.status)
+
+    @property
+    def outputs(self) -> list[Raw]:
+        """The yielded values, in order."""
+        return [item.output for item in self.stream or () if bytes(item.output)]
+
+
+class JobStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The answer of /status, /runsync and /cancel."""
+
+    id: str = ""
+    status: str = ""
+    output: Raw = Raw()
+    error: Raw = Raw()
+    delay_time: float | None = None
+    """Milliseconds in the queue; counted anew when the job is dispatched again."""
+    execution_time: float | None = None
+    """Milliseconds on a worker; known at the end."""
+    worker_id: str | None = None
+    retries: int | None = None
+
+    @property
+    def state(self) -> JobState:
+        """The job's state."""
+        return JobState(self.status)
+
+
+class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of /health. The documentation shows two kinds of workers, the live service six: open maps."""
+
+    jobs: dict[str, int] = {}
+    workers: dict[str, int] = {}
+
+
+_page = msgspec.json.Decoder(StreamPage)
+_bare_page = msgspec.json.Decoder(list[StreamItem])
+
+decode_accepted = msgspec.json.Decoder(JobAccepted, strict=False).decode
+decode_status = msgspec.json.Decoder(JobStatus, strict=False).decode
+decode_health = msgspec.json.Decoder(EndpointHealth, strict=False).decode
+
+
+def decode_page(body: bytes) -> StreamPage:
+    """Read one /stream answer.
+
+    An older page of the documentation shows a bare array instead of the object. It carries no status, so its end
+    has to be asked of /status.
+
+    Raises:
+        msgspec.DecodeError: The body is neither.
+    """
+    if body.lstrip()[:1] == b"[":
+        return StreamPage(stream=_bare_page.decode(body))
+    return _page.decode(body)

@@ -1,0 +1,81 @@
+"""Server-sent events: bytes in any slices become data, data becomes frames.
+
+The format is WHATWG's (HTML, section 9.2). OpenAI clients fail on frames without data, on `id:` and on a byte order
+mark, so nothing here writes one; workers send pretty-printed JSON over several data lines, so reading joins them.
+"""
+
+DONE = b"data: [DONE]\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
+EVENT_BYTES_MAX = 16 * 1024 * 1024
+"""Runpod hands on at most 1 MB a yield; an answer that is one event may be larger on the OpenAI route."""
+
+
+class EventTooLargeError(ValueError):
+    """An event grew past the bound before it ended."""
+
+
+def encode_event(data: bytes) -> bytes:
+    """Frame one event; `data` holds no line break."""
+    return b"data: " + data + b"\n\n"
+
+
+class EventReader:
+    """Collects bytes in whatever slices they come and gives the data of each finished event.
+
+    Only data is given: comments, names, ids and retry times mean nothing in an OpenAI stream.
+    """
+
+    def __init__(self, *, event_bytes_max: int = EVENT_BYTES_MAX) -> None:
+        self._event_bytes_max = event_bytes_max
+        self._buffer = bytearray()
+        self._searched = 0
+        self._ends_in_cr = False
+        self._at_start = True
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Take the next slice; return the data of the events that it finished.
+
+        Raises:
+            EventTooLargeError: An event exceeds the bound.
+        """
+        if self._ends_in_cr or b"\r" in piece:
+            piece = self._normalise(piece)
+        buffer = self._buffer
+        buffer += piece
+        events: list[bytes] = []
+        start = 0
+        while (end := buffer.find(b"\n\n", max(start, self._searched))) >= 0:
+            events.extend(self._data(bytes(buffer[start:end])))
+            start = end + 2
+        del buffer[:start]
+        # A terminator may straddle this slice and the next one.
+        self._searched = max(0, len(buffer) - 1)
+        if len(buffer) > self._event_bytes_max:
+            raise EventTooLargeError
+        return events
+
+    def end(self) -> list[bytes]:
+        """The data of a last event that was not closed by a blank line: whole, or cut short."""
+        rest, self._buffer, self._searched = bytes(self._buffer), bytearray(), 0
+        return self._data(rest.rstrip(b"\n"))
+
+    def _normalise(self, piece: bytes) -> bytes:
+        """Turn CRLF and lone CR into LF, also where a CRLF lies across two slices."""
+        if self._ends_in_cr and piece.startswith(b"\n"):
+            piece = piece[1:]
+            self._ends_in_cr = False
+        if piece:
+            self._ends_in_cr = piece.endswith(b"\r")
+        return piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _data(self, event: bytes) -> list[bytes]:
+        """The data of one event, in a list that is empty where it has none."""
+        if self._at_start:
+            self._at_start = False
+            event = event.removeprefix(b"\xef\xbb\xbf")
+        if event.startswith(b"data: ") and b"\n" not in event:
+            data = event[6:]
+            return [] if data.isspace() or not data else [data]
+        lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
+        data = b"\n".join(lines)
+        return [data] if data.strip() else []

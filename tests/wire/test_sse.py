@@ -1,0 +1,65 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.wire.sse import DONE, KEEP_ALIVE, EventReader, EventTooLargeError, encode_event
+
+ODD = (
+    b"\xef\xbb\xbfdata: first\n\n"
+    b": a comment\n\n"
+    b"event: message\r\nid: 7\r\nretry: 3000\r\ndata: {\r\ndata: \xe2\x82\xac\r\ndata:}\r\n\r\n"
+    b"data:no space\n\n\n\n"
+    b"data: \n\n"
+    b"data: line\xe2\x80\xa8separator\r\r"
+    b"data: [DONE]\n\n"
+)
+ODD_DATA = [b"first", b"{\n\xe2\x82\xac\n}", b"no space", b"line\xe2\x80\xa8separator", b"[DONE]"]
+
+
+def read_all(pieces: list[bytes]) -> list[bytes]:
+    reader = EventReader()
+    return [data for piece in pieces for data in reader.feed(piece)] + reader.end()
+
+
+def test_odd_but_legal_events_are_read() -> None:
+    assert read_all([ODD]) == ODD_DATA
+
+
+@pytest.mark.parametrize("offset", range(len(ODD) + 1))
+def test_a_cut_at_any_byte_changes_nothing(offset: int) -> None:
+    assert read_all([ODD[:offset], ODD[offset:]]) == ODD_DATA
+
+
+def test_byte_by_byte_changes_nothing() -> None:
+    assert read_all([ODD[at : at + 1] for at in range(len(ODD))]) == ODD_DATA
+
+
+@given(st.lists(st.binary(min_size=1).filter(lambda data: not {10, 13} & set(data) and data.strip()), max_size=5))
+def test_what_is_encoded_is_read_back(datas: list[bytes]) -> None:
+    assert read_all([b"".join(encode_event(data) for data in datas)]) == datas
+
+
+def test_line_ends_may_be_mixed_and_cut() -> None:
+    assert read_all([b"data: a\r", b"\n", b"\n", b"data: b\r", b"", b"\r", b"data: c\n\r\n"]) == [b"a", b"b", b"c"]
+
+
+def test_an_event_without_its_blank_line_is_given_at_the_end() -> None:
+    reader = EventReader()
+    assert reader.feed(b"data: whole\n\ndata: half") == [b"whole"]
+    assert reader.end() == [b"half"]
+    assert reader.end() == []
+
+
+def test_an_event_that_never_ends_is_refused() -> None:
+    reader = EventReader(event_bytes_max=100)
+    reader.feed(b"data: " + b"x" * 90)
+    with pytest.raises(EventTooLargeError):
+        reader.feed(b"x" * 90)
+
+
+def test_our_own_frames_carry_data_or_are_comments() -> None:
+    # A frame with neither makes openai-python fail to decode an empty text.
+    for frame in (DONE, KEEP_ALIVE, encode_event(b"{}")):
+        assert frame.startswith((b"data: ", b": "))
+        assert frame.endswith(b"\n\n")
+        assert frame.count(b"\n") == 2
