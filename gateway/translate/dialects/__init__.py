@@ -1,0 +1,1 @@
+"""How one kind of worker takes a request and yields its output."""

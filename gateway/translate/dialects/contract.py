@@ -1,0 +1,64 @@
+"""What every dialect promises."""
+
+from typing import Protocol
+
+import msgspec
+from msgspec import Raw
+
+from gateway.wire.openai import Fields
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """A part of an answer, in the shape of an OpenAI chunk; id, model and roles may be anything or missing."""
+
+    fields: Fields
+
+
+class Whole(msgspec.Struct, frozen=True):
+    """An answer in one piece: a completion, or embeddings."""
+
+    fields: Fields
+
+
+Delta = Chunk | Whole
+
+
+class Dialect(Protocol):
+    """How one kind of worker speaks. Made for one request.
+
+    Laws, held by one test for all of them:
+
+    - Where a worker slices its text at will, any slicing gives the same deltas.
+    - An error that arrives as ordinary output is raised, never passed on, whatever the job's state.
+    - What stopped half way raises at `end`, where the output can show it; elsewhere the job's state has to.
+    """
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer itself has said that nothing follows."""
+        ...
+
+    @property
+    def marks_end(self) -> bool:
+        """Whether its answers say themselves that they are whole, so that one which does not was cut short."""
+        ...
+
+    def job_input(self) -> bytes:
+        """The `input` of the job, as JSON."""
+        ...
+
+    def read(self, output: Raw) -> list[Delta]:
+        """Take one value that the worker yielded, as JSON.
+
+        Raises:
+            UpstreamError: It is an error, or nothing that this kind of worker writes.
+        """
+        ...
+
+    def end(self) -> list[Delta]:
+        """What was still held back, now that no output follows.
+
+        Raises:
+            OutputLostError: The answer stopped half way.
+        """
+        ...

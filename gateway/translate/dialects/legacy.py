@@ -1,0 +1,79 @@
+"""Workers of 2023, as the oldest page of Runpod's documentation shows them.
+
+    {"text": ["new text"], "input_tokens": 22, "output_tokens": 1}
+
+`input_tokens` is set on the first one only; /status holds one such object with everything. The documentation shows
+an `output_tokens` of one yield alone, other workers count from the start: counts that grow each time are the latter.
+"""
+
+import msgspec
+from msgspec import Raw
+
+from gateway.errors import OutputLostError
+from gateway.translate.dialects.contract import Delta
+from gateway.translate.dialects.plain import finish_chunk, text_chunk
+from gateway.translate.prompt import flatten, refuse_beyond_text, sampling_params
+from gateway.translate.request import ClientRequest
+from gateway.translate.worker_errors import output_error
+from gateway.wire import openai
+from gateway.wire.malformed import MALFORMED
+
+
+class _Part(msgspec.Struct):
+    text: list[str] | str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    error: object = None
+
+
+_NO_TEXT = "The worker did not send its text and token counts."
+_decode = msgspec.json.Decoder(list[_Part] | _Part).decode
+
+
+class LegacyDialect:
+    """A worker that takes `prompt` and `sampling_params`."""
+
+    is_over = False
+    marks_end = False
+
+    def __init__(self, request: ClientRequest, _upstream_model: str) -> None:
+        refuse_beyond_text(request)
+        self._request = request
+        self._prompt_tokens = 0
+        self._count_sum = 0
+        self._count_last = 0
+        self._counts_grow = True
+
+    def job_input(self) -> bytes:
+        """The conversation as one prompt."""
+        request = self._request
+        params = sampling_params(request)
+        return openai.encode({"prompt": flatten(request), "stream": request.stream, "sampling_params": params})
+
+    def read(self, output: Raw) -> list[Delta]:
+        """One part of the text, or a list of them."""
+        try:
+            parts = _decode(output)
+        except MALFORMED:
+            raise OutputLostError(_NO_TEXT) from None
+        return [self._delta(part) for part in (parts if isinstance(parts, list) else [parts])]
+
+    def _delta(self, part: _Part) -> Delta:
+        if part.error:
+            raise output_error(part.error)
+        if part.text is None:
+            raise OutputLostError(_NO_TEXT)
+        self._prompt_tokens += part.input_tokens
+        self._counts_grow &= part.output_tokens > self._count_last
+        self._count_sum += part.output_tokens
+        self._count_last = part.output_tokens
+        texts = [part.text] if isinstance(part.text, str) else part.text
+        usage = (self._prompt_tokens, self._completion_tokens())
+        return text_chunk(self._request.api, texts, usage=usage)
+
+    def _completion_tokens(self) -> int:
+        return self._count_last if self._counts_grow else self._count_sum
+
+    def end(self) -> list[Delta]:
+        """Nothing is held back; why it ended has to be inferred."""
+        return finish_chunk(self._request, completion_tokens=self._completion_tokens())

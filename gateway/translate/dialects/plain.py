@@ -1,0 +1,32 @@
+"""What the dialects that know no OpenAI share: making its chunks."""
+
+from msgspec import Raw
+
+from gateway.domain import Api
+from gateway.translate.dialects.contract import Chunk, Delta
+from gateway.translate.request import ClientRequest
+from gateway.wire import openai
+
+
+def finish_chunk(request: ClientRequest, *, completion_tokens: int) -> list[Delta]:
+    """The finish reason that such a worker does not give, where its count shows that it stopped at the maximum."""
+    if request.n != 1 or request.max_tokens is None or completion_tokens < request.max_tokens:
+        return []
+    text: dict[str, object] = {"text": ""} if request.api is Api.COMPLETIONS else {"delta": {}}
+    return [Chunk({"choices": Raw(openai.encode([{"index": 0, **text, "finish_reason": "length"}]))})]
+
+
+def text_chunk(api: Api, texts: list[str], *, usage: tuple[int, int] | None = None) -> Chunk:
+    """One chunk that carries a text for each choice, and the usage so far as (prompt, completion) tokens."""
+    choices = [
+        {"index": index, "text": text, "finish_reason": None}
+        if api is Api.COMPLETIONS
+        else {"index": index, "delta": {"content": text}, "finish_reason": None}
+        for index, text in enumerate(texts)
+    ]
+    fields = {"choices": Raw(openai.encode(choices))}
+    if usage is not None:
+        prompt_tokens, completion_tokens = usage
+        counts = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
+        fields["usage"] = Raw(openai.encode({**counts, "total_tokens": prompt_tokens + completion_tokens}))
+    return Chunk(fields)

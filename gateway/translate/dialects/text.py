@@ -1,0 +1,52 @@
+"""Workers that yield or return plain text, such as a handler of a few lines. There is no usage: it is estimated."""
+
+import msgspec
+from msgspec import Raw
+
+from gateway.errors import InvalidRequestError, OutputLostError
+from gateway.translate.dialects.contract import Delta
+from gateway.translate.dialects.plain import text_chunk
+from gateway.translate.prompt import flatten, refuse_beyond_text, sampling_params
+from gateway.translate.request import ClientRequest
+from gateway.translate.worker_errors import output_error
+from gateway.wire import openai
+from gateway.wire.malformed import MALFORMED
+
+_decode = msgspec.json.Decoder(list[str] | str | dict[str, msgspec.Raw]).decode
+
+
+class TextDialect:
+    """A worker that takes a `prompt`, and `messages` where it would rather have those."""
+
+    is_over = False
+    marks_end = False
+
+    def __init__(self, request: ClientRequest, _upstream_model: str) -> None:
+        refuse_beyond_text(request)
+        if request.n > 1:
+            raise InvalidRequestError("This model's worker gives one choice.", param="n", code="unsupported_value")
+        self._request = request
+
+    def job_input(self) -> bytes:
+        """Both forms of the question, since nothing says which one the handler reads."""
+        request = self._request
+        asked = {"prompt": Raw(openai.encode(flatten(request))), "sampling_params": sampling_params(request)}
+        if "messages" in request.fields:
+            asked["messages"] = request.fields["messages"]
+        return openai.encode({**asked, "stream": request.stream})
+
+    def read(self, output: Raw) -> list[Delta]:
+        """A text, or a list of them."""
+        try:
+            value = _decode(output)
+        except MALFORMED:
+            raise OutputLostError("The worker did not send text.") from None
+        if isinstance(value, dict):
+            if "error" in value:
+                raise output_error(msgspec.json.decode(output))
+            raise OutputLostError("The worker did not send text.")
+        return [text_chunk(self._request.api, [text]) for text in (value if isinstance(value, list) else [value])]
+
+    def end(self) -> list[Delta]:
+        """Nothing is held back."""
+        return []

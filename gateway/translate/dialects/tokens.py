@@ -1,0 +1,83 @@
+"""Workers that yield batches of tokens: worker-vllm up to 2.23 on its raw route, and Runpod's public endpoints.
+
+    {"choices": [{"tokens": ["a batch of text"]}], "usage": {"input": 5, "output": 3}}
+
+The text is new each time, `usage.output` counts from the start. There is no role, no id and no finish reason; that an
+answer stopped half way shows in the job's state alone.
+"""
+
+import msgspec
+from msgspec import Raw
+
+from gateway.domain import Api
+from gateway.errors import OutputLostError
+from gateway.translate.dialects.contract import Delta
+from gateway.translate.dialects.plain import finish_chunk, text_chunk
+from gateway.translate.prompt import flatten, refuse_beyond_text, sampling_params
+from gateway.translate.request import ClientRequest
+from gateway.translate.worker_errors import output_error
+from gateway.wire import openai
+from gateway.wire.malformed import MALFORMED
+
+
+class _Choice(msgspec.Struct):
+    tokens: list[str] = []
+
+
+class _Usage(msgspec.Struct):
+    input: int = 0
+    output: int = 0
+
+
+class _Batch(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: object = None
+
+
+_NO_BATCH = "The worker did not send batches of tokens."
+_decode = msgspec.json.Decoder(list[_Batch] | _Batch).decode
+
+
+class TokensDialect:
+    """A worker that takes `messages` or `prompt` beside `sampling_params`."""
+
+    is_over = False
+    marks_end = False
+
+    def __init__(self, request: ClientRequest, _upstream_model: str) -> None:
+        refuse_beyond_text(request)
+        self._request = request
+        self._completion_tokens = 0
+
+    def job_input(self) -> bytes:
+        """Small first batches, so that the first words come soon."""
+        request = self._request
+        if request.api is Api.COMPLETIONS:
+            asked = {"prompt": Raw(openai.encode(flatten(request)))}
+        else:
+            asked = {"messages": request.fields["messages"]}
+        batching = {"min_batch_size": 1, "batch_size_growth_factor": 2, "max_batch_size": 8}
+        params = sampling_params(request)
+        return openai.encode({**asked, "stream": request.stream, "sampling_params": params, **batching})
+
+    def read(self, output: Raw) -> list[Delta]:
+        """One batch, or a list of them."""
+        try:
+            batches = _decode(output)
+        except MALFORMED:
+            raise OutputLostError(_NO_BATCH) from None
+        return [self._delta(batch) for batch in (batches if isinstance(batches, list) else [batches])]
+
+    def _delta(self, batch: _Batch) -> Delta:
+        if batch.error:
+            raise output_error(batch.error)
+        if batch.choices is None:
+            raise OutputLostError(_NO_BATCH)
+        usage = (batch.usage.input, batch.usage.output) if batch.usage else None
+        self._completion_tokens = usage[1] if usage else self._completion_tokens
+        return text_chunk(self._request.api, ["".join(choice.tokens) for choice in batch.choices], usage=usage)
+
+    def end(self) -> list[Delta]:
+        """Nothing is held back; why it ended has to be inferred."""
+        return finish_chunk(self._request, completion_tokens=self._completion_tokens)

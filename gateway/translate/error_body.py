@@ -1,0 +1,151 @@
+"""The one table from our errors to OpenAI's error JSON, for answers and for events in a stream.
+
+Statuses, types and codes are those that openai-python and openai-node turn into their exception classes; 408, 409,
+429 and 5xx make both of them try again, which `x-should-retry: false` forbids where it cannot help.
+"""
+
+import math
+
+import msgspec
+
+from gateway import errors
+from gateway.wire import openai
+
+RETRY_AFTER_S_MIN = 1
+RETRY_AFTER_S_MAX = 60
+"""openai-python ignores more than 120 s, openai-node more than 60 s."""
+
+
+class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """An error, ready for the wire."""
+
+    status: int
+    code: str | None
+    body: bytes
+    retry_after_s: float | None = None
+    is_retry_useless: bool = False
+
+    def headers(self) -> dict[str, str]:
+        """The headers that tell a client whether and when to try again."""
+        headers = {"x-should-retry": "false"} if self.is_retry_useless else {}
+        if self.retry_after_s is not None:
+            wait_s = min(max(self.retry_after_s, 0.0), float(RETRY_AFTER_S_MAX))
+            headers["retry-after"] = str(max(RETRY_AFTER_S_MIN, math.ceil(wait_s)))
+            headers["retry-after-ms"] = str(max(1, math.ceil(wait_s * 1000)))
+        return headers
+
+
+def error_answer(error: errors.GatewayError) -> ErrorAnswer:
+    """Turn any error of ours into its answer. Total: an unlisted type is a bug, answered as one."""
+    match error:
+        case errors.RequestError():
+            return _request_answer(error)
+        case errors.RefusedError():
+            return _refused_answer(error)
+        case errors.UpstreamError():
+            return _upstream_answer(error)
+        case _:
+            return INTERNAL_ERROR
+
+
+def _answer(
+    status: int,
+    message: str,
+    *,
+    type_: str = "server_error",
+    code: str | None = "server_error",
+    param: str | None = None,
+    retry_after_s: float | None = None,
+) -> ErrorAnswer:
+    detail = openai.ErrorDetail(message=message, type=type_, param=param, code=code)
+    body = openai.encode(openai.ErrorBody(error=detail))
+    return ErrorAnswer(status=status, code=code, body=body, retry_after_s=retry_after_s)
+
+
+INTERNAL_ERROR = _answer(500, "The gateway had an internal error. It was logged with this request's x-request-id.")
+"""What a client sees of a failure that nobody foresaw."""
+
+
+def _request_answer(error: errors.RequestError) -> ErrorAnswer:
+    status, message = 400, "The request cannot be served."
+    code: str | None = "invalid_value"
+    param: str | None = None
+    match error:
+        case errors.InvalidKeyError():
+            status, code = 401, "invalid_api_key"
+            message = "Incorrect API key provided. Send 'Authorization: Bearer KEY' with a key of this gateway."
+        case errors.ModelForbiddenError(model=model):
+            status, code, param = 403, "model_not_allowed", "model"
+            message = f"Your key may not use the model `{_shown(model)}`."
+        case errors.UnknownModelError(model=model):
+            status, code, param = 404, "model_not_found", "model"
+            message = f"The model `{_shown(model)}` does not exist. GET /v1/models lists those that do."
+        case errors.UnknownUrlError(path=path):
+            status, code, message = 404, "unknown_url", _unknown_url_message(path)
+        case errors.MethodError(method=method, allowed=allowed):
+            status, code, message = 405, "method_not_allowed", f"{method} is not possible here. Allowed: {allowed}."
+        case errors.BodyTooLargeError(bytes_max=bytes_max):
+            status, code, message = 413, "request_too_large", f"The body is larger than {bytes_max} bytes."
+        case errors.InvalidRequestError():
+            message, code, param = error.reason, error.code, error.param
+        case _:
+            pass
+    return _answer(status, message, type_="invalid_request_error", code=code, param=param)
+
+
+def _shown(name: str) -> str:
+    """A client's own name, cut so that an answer stays small."""
+    return name if len(name) <= 128 else name[:128] + "…"
+
+
+def _unknown_url_message(path: str) -> str:
+    if path.endswith("/responses"):
+        return (
+            "This gateway speaks chat completions, not the Responses API. Use `client.chat.completions`, the AI SDK's "
+            "`provider.chat(model)`, LangChain's `use_responses_api=False`, or the Agents SDK's "
+            "`set_default_openai_api('chat_completions')`."
+        )
+    return f"Unknown URL: {_shown(path)}. The base URL ends in /v1."
+
+
+def _refused_answer(error: errors.RefusedError) -> ErrorAnswer:
+    match error:
+        case errors.TenantLimitError(limit=limit, maximum=maximum):
+            return _answer(
+                429,
+                f"You reached your limit of {maximum} {limit.replace('_', ' ')}, set on this gateway.",
+                type_="tokens" if limit == "tokens_per_minute" else "requests",
+                code="rate_limit_exceeded",
+                retry_after_s=error.retry_after_s,
+            )
+        case errors.DrainingError():
+            message = "This gateway process is shutting down. Try again: another one will answer."
+        case _:
+            message = "No capacity came free in time. Try again a little later."
+    return _answer(503, message, code="server_is_overloaded", retry_after_s=error.retry_after_s)
+
+
+def _upstream_answer(error: errors.UpstreamError) -> ErrorAnswer:
+    match error:
+        case errors.WorkerError():
+            return _answer(error.status, error.message, type_=error.type, code=error.code, param=error.param)
+        case errors.UpstreamBusyError(retry_after_s=retry_after_s):
+            message = "Runpod is limiting the calls to this endpoint. Try again a little later."
+            return _answer(503, message, code="server_is_overloaded", retry_after_s=retry_after_s or 2.0)
+        case errors.NoWorkerError(waited_s=waited_s):
+            message = f"No Runpod worker took the request within {waited_s:.0f} s. The endpoint may be starting up."
+            return _answer(503, message, code="server_is_overloaded", retry_after_s=30.0)
+        case errors.UpstreamTimeoutError():
+            return _answer(504, "The worker did not finish in the time it had. The job was cancelled.")
+        case errors.UpstreamConfigError(status=status):
+            message = f"Runpod refused this gateway's call (HTTP {status}): its operator has to check endpoint and key."
+            return msgspec.structs.replace(_answer(502, message), is_retry_useless=True)
+        case errors.JobExpiredError():
+            message = "Runpod no longer knows this job: its time to live is over."
+        case errors.JobFailedError(reason=reason) | errors.OutputLostError(reason=reason):
+            message = reason
+        case errors.UnreachableError(status=status):
+            message = "Runpod could not be reached." if status is None else f"Runpod answered with HTTP {status}."
+        case _:
+            message = "The upstream failed."
+    return _answer(502, message)

@@ -1,0 +1,189 @@
+"""One job, as its pages and statuses tell it: outputs in order, each once, then the end.
+
+The rules come from Runpod's own SDKs and from recordings of the service:
+
+- Reading a page takes its outputs away for good, so a reply that was lost may have held some. Then no later output may
+  be shown before the gap is filled, and only `/status` can fill it, once the job is over and if its worker aggregates.
+- A page's outputs come before its status: the last page may carry both. A terminal page without outputs is the end.
+- CANCELLED is an end too (runpod-python forgets it and polls for ever). A word nobody knows is no end.
+- The reason of a failure, and the output of a handler that does not stream, are in `/status` alone.
+- A job that goes back to IN_QUEUE after it gave output is dispatched anew, and would tell its answer again.
+"""
+
+from enum import Enum, auto
+
+import msgspec
+from msgspec import Raw
+
+from gateway.errors import JobExpiredError, JobFailedError, OutputLostError, UpstreamError
+from gateway.translate.worker_errors import job_error
+from gateway.wire.malformed import MALFORMED
+from gateway.wire.runpod import JobState, JobStatus, StreamPage
+
+TERMINAL_PAGES_MAX = 1000
+"""Pages read of a finished job, each with outputs; if there are still more, /status has to have them."""
+
+
+class Next(Enum):
+    """What the driver has to do."""
+
+    READ_PAGE = auto()
+    READ_STATUS = auto()
+    NOTHING = auto()
+
+
+class _Phase(Enum):
+    STREAMING = auto()
+    """Pages bring outputs."""
+    ENDING = auto()
+    """A terminal page carried outputs; there may be more."""
+    RECONCILING = auto()
+    """A page was lost; wait for the end, then read everything from /status."""
+    CLOSING = auto()
+    """The job is over; /status has the reason, or the output that no page had."""
+    OVER = auto()
+
+
+class JobStream:
+    """The transition table of one job. `page`, `status` and `lost` say what happened and return the new outputs."""
+
+    def __init__(self) -> None:
+        self.has_started = False
+        """Whether a worker took the job."""
+        self.is_terminal = False
+        """Whether Runpod said that the job is over; until then it costs money."""
+        self.delay_s: float | None = None
+        self.execution_s: float | None = None
+        self._phase = _Phase.STREAMING
+        self._outputs_read = 0
+        self._ending_pages = 0
+        self.is_doubted = False
+        """Whether its outputs were once no whole answer."""
+
+    @property
+    def has_output(self) -> bool:
+        """Whether any output was read."""
+        return self._outputs_read > 0
+
+    @property
+    def next(self) -> Next:
+        """What to ask Runpod now."""
+        match self._phase:
+            case _Phase.STREAMING | _Phase.ENDING:
+                return Next.READ_PAGE
+            case _Phase.RECONCILING | _Phase.CLOSING:
+                return Next.READ_STATUS
+            case _Phase.OVER:
+                return Next.NOTHING
+
+    def page(self, page: StreamPage) -> list[Raw]:
+        """A page was read.
+
+        Raises:
+            UpstreamError: The job was dispatched anew.
+        """
+        outputs, state = page.outputs, page.state
+        self._note_state(state, has_outputs=bool(outputs))
+        self._outputs_read += len(outputs)
+        if state.is_terminal:
+            self._ending_pages += 1
+            self._phase = self._after_terminal_page(state, is_empty=not outputs)
+        elif not outputs and not page.status:
+            # The older, bare page carries no status: ask whether this is the end.
+            self._phase = _Phase.CLOSING
+        return outputs
+
+    def _after_terminal_page(self, state: JobState, *, is_empty: bool) -> _Phase:
+        if not is_empty:
+            return _Phase.ENDING if self._ending_pages < TERMINAL_PAGES_MAX else _Phase.RECONCILING
+        if state is JobState.COMPLETED and self._outputs_read:
+            return _Phase.OVER
+        return _Phase.CLOSING
+
+    def lost(self) -> None:
+        """The reply to a page was lost after the call was sent: outputs may be gone with it."""
+        if self._phase in {_Phase.STREAMING, _Phase.ENDING}:
+            self._phase = _Phase.RECONCILING
+
+    def doubt(self) -> None:
+        """The job completed, but its outputs are no whole answer: see whether /status holds more of them, once."""
+        if not self.is_doubted:
+            self.is_doubted = True
+            self._phase = _Phase.RECONCILING
+
+    def status(self, status: JobStatus) -> list[Raw]:
+        """The status was read.
+
+        Raises:
+            UpstreamError: The job failed, or its output cannot be had.
+        """
+        state = status.state
+        self._note_state(state, has_outputs=False)
+        self.note_costs(status)
+        if not state.is_terminal:
+            if self._phase is _Phase.CLOSING or state is JobState.IN_QUEUE:
+                # Not the end after all; and a job that waits has given no output that could be lost.
+                self._phase = _Phase.STREAMING
+            return []
+        has_gap, self._phase = self._phase is _Phase.RECONCILING, _Phase.OVER
+        if state is not JobState.COMPLETED:
+            raise _failure(state, status)
+        return self._rest(status, has_gap=has_gap)
+
+    def expired(self) -> UpstreamError:
+        """Runpod does not know the job any more (404)."""
+        self._phase, self.is_terminal = _Phase.OVER, True
+        return JobExpiredError()
+
+    def _note_state(self, state: JobState, *, has_outputs: bool) -> None:
+        if state is JobState.IN_QUEUE and self._outputs_read and not has_outputs:
+            self._phase = _Phase.OVER
+            raise OutputLostError("The worker was lost in the middle of its answer, and the job began anew.")
+        if has_outputs or state in {JobState.IN_PROGRESS, JobState.RUNNING} or state.is_terminal:
+            self.has_started = True
+        self.is_terminal |= state.is_terminal
+
+    def note_costs(self, status: JobStatus) -> None:
+        """Take the times of a status; it may have been read for them alone, after the answer was complete."""
+        if status.delay_time is not None:
+            self.delay_s = max(0.0, status.delay_time / 1000)
+        if status.execution_time is not None:
+            self.execution_s = max(0.0, status.execution_time / 1000)
+        self.is_terminal |= status.state.is_terminal
+
+    def _rest(self, status: JobStatus, *, has_gap: bool) -> list[Raw]:
+        """The outputs that no page brought: the k-th element of the list is the k-th yield."""
+        output = bytes(status.output)
+        if output.startswith(b"[") and output != b"[]":
+            try:
+                return msgspec.json.decode(output, type=list[Raw])[self._outputs_read :]
+            except MALFORMED:
+                raise OutputLostError("The job's output is not JSON.") from None
+        if has_gap and self._outputs_read:
+            raise OutputLostError("A part of the worker's answer was lost on the way, and it keeps no copy.")
+        if self._outputs_read:
+            return []
+        if output in {b"", b"null", b"[]"}:
+            raise OutputLostError("The job completed without output: the worker's result was too large, or lost.")
+        return [status.output]
+
+
+def _failure(state: JobState, status: JobStatus) -> UpstreamError:
+    match state:
+        case JobState.CANCELLED:
+            return JobFailedError("The job was cancelled at Runpod.")
+        case JobState.TIMED_OUT:
+            return JobFailedError("The job timed out at Runpod.")
+        case _:
+            return job_error(_error_text(status.error))
+
+
+def _error_text(error: Raw) -> str | None:
+    """The error is text by Runpod's own accounts; anything else is read as the JSON it is."""
+    raw = bytes(error)
+    if raw in {b"", b"null"}:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=str)
+    except MALFORMED:
+        return raw.decode(errors="replace")

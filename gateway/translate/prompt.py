@@ -1,0 +1,95 @@
+"""OpenAI requests for workers that know another form: one prompt, or messages, and sampling parameters."""
+
+import msgspec
+from msgspec import Raw
+
+from gateway.domain import Api
+from gateway.errors import InvalidRequestError
+from gateway.translate.request import ClientRequest
+from gateway.wire import openai
+from gateway.wire.malformed import MALFORMED
+from gateway.wire.openai import Fields
+
+_SAMPLING = frozenset({
+    "n", "temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty",
+    "stop", "stop_token_ids", "seed", "ignore_eos", "min_tokens", "skip_special_tokens", "best_of", "length_penalty",
+})  # fmt: skip
+"""The names that OpenAI requests and vLLM's SamplingParams share; any other name would make an old worker fail."""
+
+_NEEDS_OPENAI = ("tools", "functions", "response_format", "logprobs", "top_logprobs", "audio")
+
+
+class _Part(msgspec.Struct):
+    type: str = "text"
+    text: str = ""
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[_Part] | None = None
+
+
+_decode_messages = msgspec.json.Decoder(list[_Message]).decode
+
+
+def refuse_beyond_text(request: ClientRequest) -> None:
+    """Refuse what a worker that only continues text would silently ignore.
+
+    Raises:
+        InvalidRequestError: The request asks for tools, a response format, log probabilities or embeddings.
+    """
+    if request.api is Api.EMBEDDINGS:
+        raise InvalidRequestError("This model's worker does not serve embeddings.", param="model")
+    for name in _NEEDS_OPENAI:
+        if not openai.is_present(request.fields, name) or _is_idle(bytes(request.fields[name])):
+            continue
+        raise InvalidRequestError(
+            f"This model's worker does not support '{name}'.", param=name, code="unsupported_value"
+        )
+
+
+def _is_idle(value: bytes) -> bool:
+    """Values that ask for nothing."""
+    return value in {b"[]", b"false", b"0"} or value.replace(b" ", b"") == b'{"type":"text"}'
+
+
+def sampling_params(request: ClientRequest) -> Fields:
+    """The client's sampling parameters, with the length under its old name.
+
+    The length is always sent when the client gave one: old workers stop after 16 or 100 tokens by themselves.
+    """
+    params = {name: value for name, value in request.fields.items() if name in _SAMPLING and bytes(value) != b"null"}
+    if request.max_tokens is not None:
+        params["max_tokens"] = Raw(openai.encode(request.max_tokens))
+    return params
+
+
+def flatten(request: ClientRequest) -> str:
+    """The conversation as one prompt, ending where the assistant speaks next.
+
+    Raises:
+        InvalidRequestError: A message holds something other than text, or the prompt is not one text.
+    """
+    if request.api is Api.COMPLETIONS:
+        return _one_prompt(request)
+    try:
+        messages = _decode_messages(request.fields["messages"])
+    except MALFORMED:
+        raise InvalidRequestError("'messages' holds a message without role or text.", param="messages") from None
+    lines = [f"{message.role.upper()}: {_text(message)}" for message in messages]
+    return "\n".join([*lines, "ASSISTANT:"])
+
+
+def _one_prompt(request: ClientRequest) -> str:
+    try:
+        return openai.decode_string(request.fields["prompt"])
+    except MALFORMED:
+        raise InvalidRequestError("This model's worker takes one text as 'prompt'.", param="prompt") from None
+
+
+def _text(message: _Message) -> str:
+    if not isinstance(message.content, list):
+        return message.content or ""
+    if any(part.type != "text" for part in message.content):
+        raise InvalidRequestError("This model's worker takes text only.", param="messages", code="unsupported_value")
+    return "".join(part.text for part in message.content)

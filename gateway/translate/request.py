@@ -1,0 +1,126 @@
+"""A client's body: read for what decides, kept as it came for the worker."""
+
+import re
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from gateway.domain import Api
+from gateway.errors import InvalidRequestError
+from gateway.wire import openai
+from gateway.wire.openai import Fields, RequestView
+
+N_MAX = 128
+"""OpenAI's own bound for `n`."""
+MODEL_NAME_LENGTH_MAX = 512
+
+
+class ClientRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that can be served: what we decide by, and every field as it came."""
+
+    api: Api
+    model: str
+    stream: bool
+    wants_usage: bool
+    """Asked for a usage chunk at the end of the stream."""
+    wants_continuous_usage: bool
+    """Asked for usage on each chunk, as vLLM offers."""
+    n: int
+    max_tokens: int | None
+    encoding_format: str | None
+    fields: Fields
+
+    @property
+    def prompt_bytes(self) -> int:
+        """The size of what the worker has to read, for estimates."""
+        return sum(len(bytes(self.fields[name])) for name in ("messages", "prompt", "input") if name in self.fields)
+
+
+def read_request(api: Api, body: bytes) -> ClientRequest:
+    """Read a client's body.
+
+    Raises:
+        InvalidRequestError: Not JSON, not an object, or a field we decide by is missing or of a wrong type.
+    """
+    if not body.isascii():
+        _refuse_bad_utf8(body)
+    try:
+        fields = openai.decode_fields(body)
+        view = openai.decode_request(body)
+    except msgspec.ValidationError as error:
+        raise _explain(error) from None
+    except msgspec.DecodeError:
+        raise InvalidRequestError("The body is not valid JSON. Send a JSON object.", code="invalid_json") from None
+    except RecursionError:
+        raise InvalidRequestError("The body is nested too deeply.", code="invalid_json") from None
+    _check(api, view)
+    options = view.stream_options
+    stream = bool(view.stream) and api is not Api.EMBEDDINGS
+    return ClientRequest(
+        api=api,
+        model=view.model,
+        stream=stream,
+        wants_usage=stream and options is not None and bool(options.include_usage),
+        wants_continuous_usage=stream and options is not None and bool(options.continuous_usage_stats),
+        n=view.n or 1,
+        max_tokens=view.max_completion_tokens or view.max_tokens,
+        encoding_format=view.encoding_format,
+        fields=fields,
+    )
+
+
+def worker_fields(request: ClientRequest, *, upstream_model: str) -> Fields:
+    """The body for an OpenAI-compatible worker: the client's own, under the worker's name for the model.
+
+    A stream always asks for usage, since tokens are charged whether or not the client wants to see them; the writer
+    of the chunks takes it out again. `stream_options` without a stream is dropped: vLLM refuses it.
+    """
+    fields = {**request.fields, "model": Raw(openai.encode(upstream_model))}
+    if not request.stream:
+        fields.pop("stream_options", None)
+        return fields
+    options = openai.decode_fields(fields["stream_options"]) if openai.is_present(fields, "stream_options") else {}
+    fields["stream_options"] = Raw(openai.encode({**options, "include_usage": True}))
+    return fields
+
+
+def _refuse_bad_utf8(body: bytes) -> None:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        raise InvalidRequestError("The body is not valid UTF-8.", code="invalid_json") from None
+
+
+_PATH = re.compile(r" - at `\$\.?(.*?)`$")
+
+
+def _explain(error: msgspec.ValidationError) -> InvalidRequestError:
+    """Say in the client's words what msgspec found; its messages name types and fields, never values."""
+    text = str(error)
+    if missing := re.search(r"missing required field `(\w+)`", text):
+        return _missing(missing[1])
+    if (path := _PATH.search(text)) is None:
+        return InvalidRequestError("The body has to be a JSON object.", code="invalid_type")
+    return InvalidRequestError(f"{_PATH.sub('', text)} for '{path[1]}'.", param=path[1] or None, code="invalid_type")
+
+
+def _missing(name: str) -> InvalidRequestError:
+    return InvalidRequestError(f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
+
+
+def _check(api: Api, view: RequestView) -> None:
+    needed = {Api.CHAT_COMPLETIONS: "messages", Api.COMPLETIONS: "prompt", Api.EMBEDDINGS: "input"}[api]
+    if getattr(view, needed) is UNSET:
+        raise _missing(needed)
+    if api is Api.CHAT_COMPLETIONS and not view.messages:
+        raise InvalidRequestError("'messages' has to hold at least one message.", param="messages")
+    if not 0 < len(view.model) <= MODEL_NAME_LENGTH_MAX:
+        raise InvalidRequestError("'model' has to be a name.", param="model")
+    if view.n is not None and not 1 <= view.n <= N_MAX:
+        raise InvalidRequestError(f"'n' has to lie between 1 and {N_MAX}.", param="n")
+    for name in ("max_tokens", "max_completion_tokens"):
+        value = getattr(view, name)
+        if value is not None and value < 1:
+            raise InvalidRequestError(f"'{name}' has to be at least 1.", param=name)
+    if view.encoding_format not in (None, "float", "base64"):
+        raise InvalidRequestError("'encoding_format' is 'float' or 'base64'.", param="encoding_format")

@@ -1,0 +1,44 @@
+"""Token counts out of answers, and an estimate where a worker gives none."""
+
+import math
+
+from msgspec import Raw
+
+from gateway.domain import Usage
+from gateway.wire import openai
+from gateway.wire.malformed import MALFORMED
+from gateway.wire.openai import Fields
+
+BYTES_PER_TOKEN = 4
+"""Rough, and right within a factor of two for text in most languages; estimates are marked as such."""
+
+
+def read_usage(raw: Raw | None) -> Usage | None:
+    """The counts of a `usage` object; None where it is missing, null or empty."""
+    if raw is None:
+        return None
+    try:
+        view = openai.decode_usage(raw)
+    except MALFORMED:
+        return None
+    if view.prompt_tokens is None and view.completion_tokens is None:
+        return None
+    return Usage(prompt_tokens=max(0, view.prompt_tokens or 0), completion_tokens=max(0, view.completion_tokens or 0))
+
+
+def estimate_usage(*, prompt_bytes: int, completion_bytes: int) -> Usage:
+    """Counts by size alone."""
+    return Usage(
+        prompt_tokens=math.ceil(prompt_bytes / BYTES_PER_TOKEN),
+        completion_tokens=math.ceil(completion_bytes / BYTES_PER_TOKEN),
+        is_estimate=True,
+    )
+
+
+def usage_fields(usage: Usage) -> Fields:
+    """The three counts that OpenAI's description requires."""
+    return {
+        "prompt_tokens": Raw(str(usage.prompt_tokens).encode()),
+        "completion_tokens": Raw(str(usage.completion_tokens).encode()),
+        "total_tokens": Raw(str(usage.total_tokens).encode()),
+    }

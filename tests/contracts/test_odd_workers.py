@@ -1,0 +1,78 @@
+"""Whatever a worker writes, a client gets an answer or one of our own errors."""
+
+import copy
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.errors import GatewayError
+from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer
+from gateway.translate.chunks import ChunkWriter
+from gateway.translate.dialects.table import DIALECTS
+from tests.contracts.test_dialects import RECORDINGS, Recording
+from tests.factories import client_request, raw
+
+ODD = st.sampled_from([None, "", 0, -1, 1.5, True, [], {}, [None], [[]], "x", {"a": None}, 10**30, "\u2028"])
+RECORDED = [Recording(path) for path in RECORDINGS]
+
+
+def as_objects(outputs: list[Any]) -> list[Any]:
+    """Event text as the objects in it, so that their values can be changed."""
+    if not all(isinstance(output, str) for output in outputs):
+        return outputs
+    events = [part.removeprefix("data: ") for part in "".join(outputs).split("\n\n")]
+    try:
+        return [msgspec.json.decode(event.replace("\ndata: ", "\n")) for event in events if event and event != "[DONE]"]
+    except msgspec.DecodeError:
+        return outputs
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, item in items for place in places(item, (*path, key)))]
+
+
+class Client:
+    async def send(self, frames: bytes) -> None:
+        for frame in frames.split(b"\n\n")[:-1]:
+            msgspec.json.decode(frame.removeprefix(b"data: "))
+
+    async def finish(self, body: bytes) -> None:
+        if body.endswith(b"data: [DONE]\n\n"):
+            await self.send(body.removesuffix(b"data: [DONE]\n\n"))
+        else:
+            msgspec.json.decode(body)
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.data())
+async def test_odd_values_anywhere_end_in_an_answer_or_our_own_error(data: st.DataObject) -> None:
+    recording = data.draw(st.sampled_from(RECORDED), label="recording")
+    outputs = copy.deepcopy(as_objects(recording.outputs))
+    for _ in range(data.draw(st.integers(1, 3))):
+        *way, last = data.draw(st.sampled_from([place for place in places(outputs) if place]), label="place")
+        inner: Any = outputs
+        try:
+            for step in way:
+                inner = inner[step]
+            inner[last] = copy.deepcopy(data.draw(ODD, label="value"))
+        except (TypeError, KeyError, IndexError):
+            continue
+    stream = data.draw(st.booleans(), label="stream")
+    request = client_request(stream=stream, stream_options={"include_usage": True})
+    answer: Answer = (
+        StreamedAnswer(ChunkWriter(request, answer_id="x", created_s=1), Client(), note_first=lambda: None)
+        if stream
+        else WholeAnswer(request, Client(), answer_id="x", created_s=1, note_first=lambda: None)
+    )
+    dialect = DIALECTS[recording.dialect_name](request, "org/real")
+    try:
+        for output in outputs:
+            await answer.take(dialect.read(raw(output)))
+        await answer.take(dialect.end())
+        await answer.finish()
+    except GatewayError:
+        pass
+    answer.usage()

@@ -1,0 +1,65 @@
+"""Builders with defaults: a test names only what it is about."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from gateway.domain import Api, Endpoint, Limit, Operation, Route, Secret, Tenant
+from gateway.translate.request import ClientRequest, read_request
+from gateway.wire.openai import Fields
+
+
+def client_request(api: Api = Api.CHAT_COMPLETIONS, **fields: Any) -> ClientRequest:
+    """A request as a client would send it."""
+    asked = {
+        Api.CHAT_COMPLETIONS: {"messages": [{"role": "user", "content": "Hello"}]},
+        Api.COMPLETIONS: {"prompt": "Hello"},
+        Api.EMBEDDINGS: {"input": "Hello"},
+    }[api]
+    return read_request(api, msgspec.json.encode({"model": "m", **asked, **fields}))
+
+
+def fields_of(value: Any) -> Fields:
+    """An object with its values left raw."""
+    return msgspec.json.decode(msgspec.json.encode(value), type=Fields)
+
+
+def plain(fields: Any) -> Any:
+    """Raw values decoded, for comparisons."""
+    return msgspec.json.decode(msgspec.json.encode(fields))
+
+
+def raw(value: Any) -> Raw:
+    """A value as a worker's output."""
+    return Raw(msgspec.json.encode(value))
+
+
+def endpoint(**changes: Any) -> Endpoint:
+    """An endpoint that waits for nobody."""
+    return Endpoint(
+        **{
+            "name": "chat",
+            "id": "ep1",
+            "base_url": "http://127.0.0.1:1/v2",
+            "api_key": Secret("rpa_test"),
+            "route": Route.JOB,
+            "dialect": "openai",
+            "max_in_flight": 4,
+            "queue_timeout_s": 1.0,
+            "cold_start_timeout_s": 5.0,
+            "execution_timeout_s": 5.0,
+            "limits": {},
+            **changes,
+        }
+    )
+
+
+def limits(per_10s: int, concurrent: int) -> dict[Operation, Limit]:
+    """The same limit for every operation."""
+    return {operation: Limit(per_10s=per_10s, concurrent=concurrent) for operation in Operation}
+
+
+def tenant(**changes: Any) -> Tenant:
+    """A tenant without caps."""
+    return Tenant(**{"name": "acme", **changes})

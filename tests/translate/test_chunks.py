@@ -1,0 +1,215 @@
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.domain import Api
+from gateway.errors import JobFailedError, OutputLostError
+from gateway.translate.chunks import ChunkWriter
+from tests.factories import client_request, fields_of
+
+
+def choice(index: int | None = 0, finish: str | None = None, **delta: Any) -> dict[str, Any]:
+    made = {"delta": delta, "finish_reason": finish}
+    return made if index is None else {"index": index, **made}
+
+
+def chunk(*choices: Any, **more: Any) -> dict[str, Any]:
+    return {"id": "worker-id", "object": "x", "created": 1, "model": "org/real", "choices": list(choices), **more}
+
+
+class Written:
+    """What a client reads of these chunks."""
+
+    def __init__(self, *chunks: dict[str, Any], api: Api = Api.CHAT_COMPLETIONS, **asked: Any) -> None:
+        self.writer = ChunkWriter(client_request(api, stream=True, **asked), answer_id="our-id", created_s=99)
+        text = b"".join(self.writer.write(fields_of(each)) for each in chunks) + self.writer.end()
+        frames = text.split(b"\n\n")
+        assert frames.pop() == b""
+        assert all(frame.startswith(b"data: ") for frame in frames)
+        self.chunks = [msgspec.json.decode(frame[6:]) for frame in frames]
+
+    def deltas(self, index: int = 0) -> list[dict[str, Any]]:
+        return [each["delta"] for chunk in self.chunks for each in chunk["choices"] if each["index"] == index]
+
+    def reasons(self, index: int = 0) -> list[str | None]:
+        return [each["finish_reason"] for chunk in self.chunks for each in chunk["choices"] if each["index"] == index]
+
+
+GOOD = (
+    chunk(choice(role="assistant", content="")),
+    chunk(choice(content="Hi")),
+    chunk(choice(finish="stop")),
+    chunk(usage={"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}),
+)
+
+
+def test_one_identity_on_every_chunk() -> None:
+    for each in Written(*GOOD).chunks:
+        identity = {name: each[name] for name in ("id", "object", "created", "model")}
+        assert identity == {"id": "our-id", "object": "chat.completion.chunk", "created": 99, "model": "m"}
+
+
+def test_a_good_stream_passes_unchanged_and_without_usage() -> None:
+    written = Written(*GOOD)
+    assert written.deltas() == [{"role": "assistant", "content": ""}, {"content": "Hi"}, {}]
+    assert written.reasons() == [None, None, "stop"]
+    assert all("usage" not in each and each["choices"] for each in written.chunks)
+    assert written.writer.usage is not None
+    assert written.writer.usage.completion_tokens == 1
+
+
+def test_usage_comes_once_and_last_when_asked_for() -> None:
+    written = Written(*GOOD, stream_options={"include_usage": True})
+    assert [each.get("usage") for each in written.chunks[:-1]] == [None] * 3
+    last = written.chunks[-1]
+    assert (last["choices"], last["usage"]["total_tokens"]) == ([], 4)
+
+
+def test_details_of_usage_are_kept() -> None:
+    usage = {
+        "prompt_tokens": 3,
+        "completion_tokens": 1,
+        "total_tokens": 4,
+        "prompt_tokens_details": {"cached_tokens": 2},
+    }
+    written = Written(chunk(choice(content="a"), usage=usage), stream_options={"include_usage": True})
+    assert written.chunks[-1]["usage"] == usage
+
+
+def test_cumulative_usage_is_not_added_up() -> None:
+    parts = [chunk(choice(content="a"), usage={"prompt_tokens": 3, "completion_tokens": n}) for n in (1, 2, 3)]
+    written = Written(*parts, stream_options={"include_usage": True})
+    assert [each["usage"] for each in written.chunks if "usage" in each] == [
+        {"prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6}
+    ]
+
+
+def test_continuous_usage_is_shown_to_who_asked() -> None:
+    parts = [chunk(choice(content="a"), usage={"prompt_tokens": 3, "completion_tokens": n}) for n in (1, 2)]
+    written = Written(*parts, stream_options={"continuous_usage_stats": True})
+    assert [each.get("usage", {}).get("completion_tokens") for each in written.chunks] == [1, 2, None]
+
+
+def test_missing_usage_is_estimated_when_asked_for() -> None:
+    written = Written(chunk(choice(content="x" * 40)), stream_options={"include_usage": True})
+    assert written.chunks[-1]["usage"]["completion_tokens"] == 10
+    assert written.writer.settled_usage().is_estimate
+
+
+def test_a_missing_role_is_given_once_and_first() -> None:
+    written = Written(chunk(choice(content="a")), chunk(choice(content="b")))
+    assert written.deltas() == [{"role": "assistant", "content": "a"}, {"content": "b"}, {}]
+
+
+def test_a_repeated_role_is_taken_out() -> None:
+    written = Written(chunk(choice(role="assistant", content="a")), chunk(choice(role="assistant", content="b")))
+    assert [delta.get("role") for delta in written.deltas()] == ["assistant", None, None]
+
+
+@pytest.mark.parametrize("missing", [{"delta": {"content": "a"}}, {"delta": {"content": "a"}, "finish_reason": ""}])
+def test_an_unfinished_choice_says_null(missing: dict[str, Any]) -> None:
+    assert Written(chunk(missing)).reasons() == [None, "stop"]
+
+
+def test_a_stream_without_a_finish_reason_gets_one() -> None:
+    assert Written(chunk(choice(content="a"))).reasons()[-1] == "stop"
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+    assert Written(chunk(choice(tool_calls=[call]))).reasons()[-1] == "tool_calls"
+
+
+def test_nothing_follows_a_finish_reason() -> None:
+    written = Written(
+        chunk(choice(content="a", finish="length")), chunk(choice(content="b")), chunk(choice(finish="stop"))
+    )
+    assert written.reasons() == ["length"]
+    assert written.writer.is_whole
+
+
+def test_choices_are_kept_apart() -> None:
+    written = Written(
+        chunk(choice(0, content="a"), choice(1, content="b")),
+        chunk(choice(1, content="c"), choice(0, finish="stop")),
+        n=2,
+    )
+    assert written.deltas(0) == [{"role": "assistant", "content": "a"}, {}]
+    assert written.deltas(1) == [{"role": "assistant", "content": "b"}, {"content": "c"}, {}]
+
+
+def test_too_few_choices_are_a_failure() -> None:
+    with pytest.raises(OutputLostError, match="1 of 3"):
+        Written(chunk(choice(content="a")), n=3)
+
+
+def test_a_tool_call_is_named_once() -> None:
+    def part(arguments: str) -> dict[str, Any]:
+        return {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+
+    written = Written(chunk(choice(tool_calls=[part('{"a"')])), chunk(choice(tool_calls=[part(":1}")])))
+    assert [delta.get("tool_calls") for delta in written.deltas()] == [
+        [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a"'}}],
+        [{"index": 0, "function": {"arguments": ":1}"}}],
+        None,
+    ]
+
+
+def test_a_tool_call_without_index_or_type_is_completed() -> None:
+    parts = [{"id": "call_1", "function": {"name": "f"}}, {"function": {"arguments": "{}"}}]
+    written = Written(*(chunk(choice(tool_calls=[part])) for part in parts))
+    calls = [call for delta in written.deltas() for call in delta.get("tool_calls", [])]
+    assert [call["index"] for call in calls] == [0, 0]
+    assert calls[0]["type"] == "function"
+    assert [call["function"]["arguments"] for call in calls] == ["", "{}"]
+
+
+def test_two_tool_calls_under_one_index_are_told_apart_by_their_ids() -> None:
+    calls = [{"index": 0, "id": name, "function": {"name": name, "arguments": "{}"}} for name in ("a", "b")]
+    written = Written(*(chunk(choice(tool_calls=[call])) for call in calls))
+    assert [call["index"] for delta in written.deltas() for call in delta.get("tool_calls", [])] == [0, 1]
+
+
+def test_an_old_batch_of_texts_is_joined() -> None:
+    assert Written(chunk(choice(role="assistant", content=["a", "b"]))).deltas()[0]["content"] == "ab"
+
+
+def test_unknown_fields_pass() -> None:
+    odd = chunk(choice(role="assistant", reasoning="hm"), system_fingerprint="fp", error=None)
+    odd["choices"][0]["token_ids"] = [1, 2]
+    first = Written(odd).chunks[0]
+    assert first["system_fingerprint"] == "fp"
+    assert first["choices"][0]["token_ids"] == [1, 2]
+    assert first["choices"][0]["delta"]["reasoning"] == "hm"
+    # openai-go takes the mere key for a failure.
+    assert "error" not in first
+
+
+def test_text_completions_have_no_roles() -> None:
+    written = Written({"choices": [{"index": 0, "text": "a", "finish_reason": None}]}, api=Api.COMPLETIONS)
+    assert [each["choices"][0] for each in written.chunks] == [
+        {"index": 0, "text": "a", "finish_reason": None},
+        {"index": 0, "text": "", "finish_reason": "stop"},
+    ]
+    assert written.chunks[0]["object"] == "text_completion"
+
+
+@pytest.mark.parametrize("reason", ["abort", "error"])
+def test_an_answer_that_the_worker_gave_up_is_a_failure(reason: str) -> None:
+    with pytest.raises(JobFailedError):
+        Written(chunk(choice(content="a")), chunk(choice(finish=reason)))
+
+
+@pytest.mark.parametrize("choices", ["x", [1], [{"finish_reason": 3}], {"a": 1}, [{"delta": "x"}]])
+def test_a_malformed_chunk_is_a_failure(choices: object) -> None:
+    with pytest.raises(OutputLostError):
+        Written({"choices": choices})
+
+
+def test_chunks_without_choices_are_not_passed() -> None:
+    assert Written(chunk(), *GOOD, chunk()).chunks == Written(*GOOD).chunks
+
+
+def test_the_idle_chunk_says_nothing() -> None:
+    writer = ChunkWriter(client_request(stream=True), answer_id="our-id", created_s=99)
+    idle = msgspec.json.decode(writer.idle()[6:])
+    assert idle["choices"] == [{"index": 0, "delta": {}, "finish_reason": None}]
+    assert idle["id"] == "our-id"

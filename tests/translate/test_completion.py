@@ -1,0 +1,156 @@
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.domain import Api, Usage
+from gateway.errors import JobFailedError, OutputLostError
+from gateway.translate.completion import CompletionFold, finish_completion, split_completion
+from tests.factories import client_request, fields_of, plain
+
+USAGE = Usage(prompt_tokens=3, completion_tokens=2)
+
+
+def finish(whole: Any, api: Api = Api.CHAT_COMPLETIONS, **asked: Any) -> Any:
+    request = client_request(api, **asked)
+    body = finish_completion(fields_of(whole), request, answer_id="our-id", created_s=99, usage=USAGE)
+    return msgspec.json.decode(body)
+
+
+def folded(*chunks: Any) -> Any:
+    fold = CompletionFold()
+    for chunk in chunks:
+        fold.add(fields_of(chunk))
+    return plain(fold.completion())
+
+
+def chunk(finish_reason: str | None = None, index: int = 0, **delta: Any) -> dict[str, Any]:
+    return {"choices": [{"index": index, "delta": delta, "finish_reason": finish_reason}]}
+
+
+def test_a_whole_answer_has_every_required_field() -> None:
+    answer = finish({"id": "theirs", "model": "org/real", "choices": [{"index": 0, "message": {"content": "Hi"}}]})
+    assert {name: answer[name] for name in ("id", "object", "created", "model")} == {
+        "id": "our-id",
+        "object": "chat.completion",
+        "created": 99,
+        "model": "m",
+    }
+    assert answer["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    assert answer["choices"] == [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "Hi", "refusal": None},
+            "finish_reason": "stop",
+            "logprobs": None,
+        }
+    ]
+
+
+def test_what_the_worker_adds_passes() -> None:
+    whole = {
+        "choices": [
+            {"index": 0, "message": {"content": None, "reasoning": "hm"}, "finish_reason": "length", "stop_reason": 5}
+        ],
+        "usage": {"prompt_tokens": 9, "completion_tokens": None, "prompt_tokens_details": {"cached_tokens": 1}},
+        "kv_transfer_params": None,
+        "prompt_logprobs": [1],
+    }
+    answer = finish(whole)
+    assert answer["choices"][0]["stop_reason"] == 5
+    assert answer["choices"][0]["finish_reason"] == "length"
+    assert answer["choices"][0]["message"]["reasoning"] == "hm"
+    assert answer["usage"]["prompt_tokens_details"] == {"cached_tokens": 1}
+    assert answer["usage"]["completion_tokens"] == 2
+    assert answer["prompt_logprobs"] == [1]
+
+
+def test_tool_calls_end_with_their_own_reason() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    answer = finish(
+        {"choices": [{"index": 0, "message": {"content": None, "tool_calls": [call]}, "finish_reason": ""}]}
+    )
+    assert answer["choices"][0]["finish_reason"] == "tool_calls"
+    assert answer["choices"][0]["message"]["tool_calls"] == [call]
+
+
+def test_an_empty_list_of_tool_calls_is_left_out() -> None:
+    answer = finish({"choices": [{"index": 0, "message": {"content": "x", "tool_calls": []}}]})
+    assert "tool_calls" not in answer["choices"][0]["message"]
+
+
+@pytest.mark.parametrize("whole", [{}, {"choices": []}, {"choices": None}, {"choices": "x"}])
+def test_no_choices_are_a_failure(whole: Any) -> None:
+    with pytest.raises(OutputLostError):
+        finish(whole)
+
+
+def test_too_few_choices_are_a_failure() -> None:
+    with pytest.raises(OutputLostError, match="1 of 2"):
+        finish({"choices": [{"index": 0, "message": {"content": "x"}}]}, n=2)
+
+
+def test_an_answer_that_the_worker_gave_up_is_a_failure() -> None:
+    with pytest.raises(JobFailedError):
+        finish({"choices": [{"index": 0, "message": {"content": "x"}, "finish_reason": "abort"}]})
+
+
+def test_text_completions_keep_their_text() -> None:
+    answer = finish({"choices": [{"index": 0, "text": "x", "finish_reason": "stop"}]}, api=Api.COMPLETIONS)
+    assert answer["object"] == "text_completion"
+    assert answer["choices"] == [{"index": 0, "text": "x", "finish_reason": "stop", "logprobs": None}]
+
+
+def test_chunks_fold_into_a_message() -> None:
+    whole = folded(
+        chunk(role="assistant", content=""),
+        chunk(content="Hel", reasoning="a"),
+        chunk(content="lo", reasoning="b"),
+        chunk("stop"),
+        {"choices": [], "usage": {"prompt_tokens": 1}, "system_fingerprint": "fp"},
+    )
+    assert whole["choices"] == [
+        {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hello", "reasoning": "ab"}}
+    ]
+    assert (whole["usage"], whole["system_fingerprint"]) == ({"prompt_tokens": 1}, "fp")
+
+
+def test_parts_of_tool_calls_fold() -> None:
+    def part(index: int, **function: str) -> dict[str, Any]:
+        return {"index": index, "function": function}
+
+    whole = folded(
+        chunk(tool_calls=[{**part(0, name="f", arguments=""), "id": "c0", "type": "function"}]),
+        chunk(tool_calls=[part(0, arguments='{"a"')]),
+        chunk(
+            tool_calls=[part(0, arguments=":1}"), {**part(1, name="g", arguments="{}"), "id": "c1", "type": "function"}]
+        ),
+        chunk("tool_calls"),
+    )
+    assert whole["choices"][0]["message"]["tool_calls"] == [
+        {"id": "c0", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}},
+        {"id": "c1", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+    ]
+
+
+def test_choices_and_lists_fold_apart() -> None:
+    first = {"choices": [{"index": 1, "delta": {"content": "b"}, "logprobs": {"content": [1]}, "token_ids": [1]}]}
+    second = {"choices": [{"index": 1, "delta": {"content": "c"}, "logprobs": {"content": [2]}, "token_ids": [2]}]}
+    whole = folded(chunk(content="a"), first, second)
+    assert [choice["message"]["content"] for choice in whole["choices"]] == ["a", "bc"]
+    assert whole["choices"][1]["logprobs"] == {"content": [1, 2]}
+    assert whole["choices"][1]["token_ids"] == [1, 2]
+
+
+def test_nothing_folds_into_nothing() -> None:
+    assert CompletionFold().completion() is None
+    with pytest.raises(OutputLostError):
+        CompletionFold().add(fields_of({"choices": "x"}))
+
+
+def test_splitting_is_the_reverse_of_folding() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    message = {"role": "assistant", "content": "Hi", "tool_calls": [call]}
+    whole = {"id": "x", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": {"a": 1}}
+    chunks = split_completion(fields_of(whole))
+    assert folded(*map(plain, chunks))["choices"] == whole["choices"]

@@ -1,0 +1,80 @@
+import msgspec
+import pytest
+
+from gateway import errors
+from gateway.translate.error_body import INTERNAL_ERROR, error_answer
+
+EXAMPLES: list[tuple[errors.GatewayError, int, str | None, bool]] = [
+    (errors.InvalidKeyError(), 401, "invalid_api_key", False),
+    (errors.ModelForbiddenError("m"), 403, "model_not_allowed", False),
+    (errors.UnknownModelError("m"), 404, "model_not_found", False),
+    (errors.UnknownUrlError("/v1/x"), 404, "unknown_url", False),
+    (errors.MethodError(method="GET", allowed="POST"), 405, "method_not_allowed", False),
+    (errors.BodyTooLargeError(10), 413, "request_too_large", False),
+    (errors.InvalidRequestError("no", param="n"), 400, "invalid_value", False),
+    (
+        errors.TenantLimitError(limit="requests_per_minute", maximum=5, retry_after_s=3),
+        429,
+        "rate_limit_exceeded",
+        True,
+    ),
+    (errors.NoTurnError(retry_after_s=3), 503, "server_is_overloaded", True),
+    (errors.DrainingError(retry_after_s=1), 503, "server_is_overloaded", True),
+    (errors.UnreachableError("x", was_sent=True), 502, "server_error", False),
+    (errors.UpstreamBusyError(retry_after_s=None), 503, "server_is_overloaded", True),
+    (errors.UpstreamConfigError(status=401), 502, "server_error", False),
+    (errors.NoWorkerError(waited_s=600), 503, "server_is_overloaded", True),
+    (errors.UpstreamTimeoutError(), 504, "server_error", False),
+    (errors.JobExpiredError(), 502, "server_error", False),
+    (errors.JobFailedError("why"), 502, "server_error", False),
+    (errors.OutputLostError("why"), 502, "server_error", False),
+    (errors.WorkerError(status=400, message="why", type_="invalid_request_error", code="c"), 400, "c", False),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "has_retry_after"), EXAMPLES, ids=lambda value: type(value).__name__
+)
+def test_every_error_has_its_answer(
+    error: errors.GatewayError, status: int, code: str | None, has_retry_after: bool
+) -> None:
+    answer = error_answer(error)
+    detail = msgspec.json.decode(answer.body)["error"]
+    assert set(detail) == {"message", "type", "param", "code"}
+    assert (answer.status, detail["code"]) == (status, code)
+    assert detail["message"]
+    assert ("retry-after" in answer.headers()) is has_retry_after
+
+
+def test_the_table_is_total() -> None:
+    def leaves(kind: type) -> set[type]:
+        below = kind.__subclasses__()
+        return {leaf for each in below for leaf in leaves(each)} if below else {kind}
+
+    assert leaves(errors.GatewayError) == {type(error) for error, *_ in EXAMPLES}
+
+
+def test_what_only_the_operator_can_mend_is_not_tried_again() -> None:
+    assert error_answer(errors.UpstreamConfigError(status=401)).headers()["x-should-retry"] == "false"
+    assert "x-should-retry" not in error_answer(errors.UpstreamBusyError(retry_after_s=1)).headers()
+
+
+def test_an_error_outside_the_tree_is_ours() -> None:
+    assert error_answer(errors.GatewayError()) is INTERNAL_ERROR
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "header", "milliseconds"), [(0.2, "1", "200"), (1.5, "2", "1500"), (900, "60", "60000")]
+)
+def test_retry_after_stays_in_the_window_that_clients_honour(wait_s: float, header: str, milliseconds: str) -> None:
+    headers = error_answer(errors.NoTurnError(retry_after_s=wait_s)).headers()
+    assert (headers["retry-after"], headers["retry-after-ms"]) == (header, milliseconds)
+
+
+def test_a_long_name_is_not_echoed_whole() -> None:
+    assert len(error_answer(errors.UnknownModelError("x" * 10_000)).body) < 600
+
+
+def test_the_responses_api_is_explained() -> None:
+    message = msgspec.json.decode(error_answer(errors.UnknownUrlError("/v1/responses")).body)["error"]["message"]
+    assert "chat.completions" in message

@@ -1,0 +1,94 @@
+import msgspec
+import pytest
+
+from gateway.domain import Api
+from gateway.errors import InvalidRequestError
+from gateway.translate.request import read_request, worker_fields
+from tests.factories import client_request, plain
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "code"),
+    [
+        (b"", None, "invalid_json"),
+        (b"{", None, "invalid_json"),
+        (b"null", None, "invalid_type"),
+        (b"[]", None, "invalid_type"),
+        (b'"x"', None, "invalid_type"),
+        (b"\xff\xfe", None, "invalid_json"),
+        (b'{"model":"m","messages":[{"content":"\xff"}]}', None, "invalid_json"),
+        (b"[" * 200_000, None, "invalid_type"),
+        (b'{"model":"m","messages":' + b"[" * 200_000, None, "invalid_json"),
+        (b'{"model":"m","messages":[{}],"temperature":NaN}', None, "invalid_json"),
+        (b"{}", "model", "missing_required_parameter"),
+        (b'{"model":"m"}', "messages", "missing_required_parameter"),
+        (b'{"model":3,"messages":[{}]}', "model", "invalid_type"),
+        (b'{"model":"","messages":[{}]}', "model", "invalid_value"),
+        (b'{"model":"m","messages":"hi"}', "messages", "invalid_type"),
+        (b'{"model":"m","messages":[]}', "messages", "invalid_value"),
+        (b'{"model":"m","messages":[{}],"n":0}', "n", "invalid_value"),
+        (b'{"model":"m","messages":[{}],"n":1000}', "n", "invalid_value"),
+        (b'{"model":"m","messages":[{}],"n":"two"}', "n", "invalid_type"),
+        (b'{"model":"m","messages":[{}],"stream":"yes"}', "stream", "invalid_type"),
+        (b'{"model":"m","messages":[{}],"max_tokens":0}', "max_tokens", "invalid_value"),
+        (b'{"model":"m","messages":[{}],"stream_options":[]}', "stream_options", "invalid_type"),
+        (b'{"model":"m","messages":[{}],"encoding_format":"hex"}', "encoding_format", "invalid_value"),
+    ],
+)
+def test_a_bad_body_is_explained(body: bytes, param: str | None, code: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        read_request(Api.CHAT_COMPLETIONS, body)
+    assert (caught.value.param, caught.value.code) == (param, code)
+
+
+def test_the_message_names_types_and_never_values() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        read_request(Api.CHAT_COMPLETIONS, b'{"model":"m","messages":"a secret prompt"}')
+    assert "secret" not in caught.value.reason
+
+
+def test_each_api_needs_its_own_field() -> None:
+    for api, name in ((Api.COMPLETIONS, "prompt"), (Api.EMBEDDINGS, "input")):
+        with pytest.raises(InvalidRequestError) as caught:
+            read_request(api, b'{"model":"m"}')
+        assert caught.value.param == name
+
+
+def test_unknown_fields_reach_the_worker_untouched() -> None:
+    extra = {"top_k": 5, "chat_template_kwargs": {"enable_thinking": False}, "guided_json": {"a": [1, 2.50]}}
+    body = plain(worker_fields(client_request(**extra), upstream_model="org/real"))
+    assert body.items() >= extra.items()
+    assert body["model"] == "org/real"
+
+
+def test_numbers_keep_their_digits() -> None:
+    request = read_request(Api.CHAT_COMPLETIONS, b'{"model":"m","messages":[{}],"seed":12345678901234567890,"t":1.10}')
+    body = msgspec.json.encode(worker_fields(request, upstream_model="m"))
+    assert b'"seed":12345678901234567890' in body
+    assert b'"t":1.10' in body
+
+
+def test_a_stream_always_asks_for_usage() -> None:
+    asked = worker_fields(client_request(stream=True), upstream_model="m")
+    assert plain(asked)["stream_options"] == {"include_usage": True}
+    asked = worker_fields(
+        client_request(stream=True, stream_options={"include_usage": False, "continuous_usage_stats": True}),
+        upstream_model="m",
+    )
+    assert plain(asked)["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+
+
+def test_stream_options_without_a_stream_are_dropped() -> None:
+    request = client_request(stream_options={"include_usage": True})
+    assert "stream_options" not in worker_fields(request, upstream_model="m")
+    assert not request.wants_usage
+
+
+def test_the_newer_name_of_the_length_wins() -> None:
+    assert client_request(max_tokens=5, max_completion_tokens=7).max_tokens == 7
+    assert client_request(max_tokens=5).max_tokens == 5
+    assert client_request().max_tokens is None
+
+
+def test_embeddings_never_stream() -> None:
+    assert not client_request(Api.EMBEDDINGS, stream=True).stream

@@ -1,0 +1,25 @@
+import pytest
+
+from gateway.domain import Usage
+from gateway.translate.usage import estimate_usage, read_usage, usage_fields
+from tests.factories import plain, raw
+
+
+@pytest.mark.parametrize("value", [None, {}, [], "x", {"prompt_tokens": None}])
+def test_no_count_is_none(value: object) -> None:
+    assert read_usage(raw(value)) is None
+    assert read_usage(None) is None
+
+
+def test_a_missing_half_is_nothing() -> None:
+    assert read_usage(raw({"prompt_tokens": 5, "completion_tokens": None})) == Usage(prompt_tokens=5)
+
+
+def test_no_count_is_negative() -> None:
+    assert read_usage(raw({"prompt_tokens": -5, "completion_tokens": -1})) == Usage()
+
+
+def test_an_estimate_is_marked() -> None:
+    usage = estimate_usage(prompt_bytes=9, completion_bytes=4)
+    assert usage == Usage(prompt_tokens=3, completion_tokens=1, is_estimate=True)
+    assert plain(usage_fields(usage)) == {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
