@@ -1,0 +1,104 @@
+"""The hard caps of one tenant, on top of its share: requests in flight, requests a minute, tokens a minute.
+
+Each per-minute cap is a bucket that fills evenly: a minute's worth may be spent at once after a quiet minute. Tokens
+are reserved by an estimate when a request comes and settled by its real usage, so that requests under way count.
+"""
+
+import msgspec
+
+from gateway.domain import Tenant
+from gateway.errors import TenantLimitError
+
+IN_FLIGHT_RETRY_S = 1.0
+"""When a seat of the tenant's own comes free is not known here; its requests end in seconds rather than minutes."""
+
+
+class Bucket:
+    """So much a minute, at most a minute's worth at once. The level may go below zero: debts are paid by waiting."""
+
+    def __init__(self, per_minute: int) -> None:
+        self.per_minute = per_minute
+        self._level = float(per_minute)
+        self._at_s: float | None = None
+
+    def level(self, now_s: float) -> float:
+        """What may be taken now."""
+        if self._at_s is not None and now_s > self._at_s:
+            self._level = min(self.per_minute, self._level + (now_s - self._at_s) * self.per_minute / 60)
+        self._at_s = now_s
+        return self._level
+
+    def take(self, amount: float, now_s: float) -> None:
+        """Take, or with a negative amount give back."""
+        self._level = min(self.per_minute, self.level(now_s) - amount)
+
+    def wait_s(self, amount: float, now_s: float) -> float:
+        """Seconds until this amount is there."""
+        return max(0.0, amount - self.level(now_s)) * 60 / self.per_minute
+
+    def reset_s(self, now_s: float) -> float:
+        """Seconds until it is full."""
+        return self.wait_s(self.per_minute, now_s)
+
+
+class BucketReading(msgspec.Struct, frozen=True, kw_only=True):
+    """A cap as the rate limit headers show it."""
+
+    limit: int
+    remaining: int
+    reset_s: float
+
+
+class TenantQuota:
+    """One tenant's caps and what of them is used."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._in_flight = 0
+        self._in_flight_max = tenant.max_in_flight
+        self._requests = Bucket(tenant.requests_per_minute) if tenant.requests_per_minute else None
+        self._tokens = Bucket(tenant.tokens_per_minute) if tenant.tokens_per_minute else None
+
+    def reserve(self, tokens: int, now_s: float) -> int:
+        """Let one request in and return the tokens that it reserved, to be given to `settle`.
+
+        A request larger than a whole minute's tokens waits for a full bucket, not for ever.
+
+        Raises:
+            TenantLimitError: A cap is reached.
+        """
+        tokens = min(tokens, self._tokens.per_minute) if self._tokens else 0
+        if self._in_flight_max is not None and self._in_flight >= self._in_flight_max:
+            raise TenantLimitError(limit="max_in_flight", maximum=self._in_flight_max, retry_after_s=IN_FLIGHT_RETRY_S)
+        for bucket, name, amount in (
+            (self._requests, "requests_per_minute", 1),
+            (self._tokens, "tokens_per_minute", tokens),
+        ):
+            if bucket and (wait_s := bucket.wait_s(amount, now_s)) > 0:
+                raise TenantLimitError(limit=name, maximum=bucket.per_minute, retry_after_s=wait_s)
+        self._in_flight += 1
+        if self._requests:
+            self._requests.take(1, now_s)
+        if self._tokens:
+            self._tokens.take(tokens, now_s)
+        return tokens
+
+    def settle(self, reserved: int, used: int, now_s: float) -> None:
+        """The request is over: its seat is free, and its real tokens replace the reserved ones."""
+        self._in_flight -= 1
+        if self._tokens:
+            self._tokens.take(used - reserved, now_s)
+
+    def requests_reading(self, now_s: float) -> BucketReading | None:
+        """The requests cap, where the tenant has one."""
+        return _reading(self._requests, now_s)
+
+    def tokens_reading(self, now_s: float) -> BucketReading | None:
+        """The tokens cap, where the tenant has one."""
+        return _reading(self._tokens, now_s)
+
+
+def _reading(bucket: Bucket | None, now_s: float) -> BucketReading | None:
+    if bucket is None:
+        return None
+    remaining = max(0, int(bucket.level(now_s)))
+    return BucketReading(limit=bucket.per_minute, remaining=remaining, reset_s=bucket.reset_s(now_s))
