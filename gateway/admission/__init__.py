@@ -1,0 +1,1 @@
+"""Waiting, around fairshare: tickets become permits, and every permit is returned once."""

@@ -1,0 +1,139 @@
+import anyio
+import anyio.lowlevel
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.admission.gate import Gate
+from gateway.clock import SystemClock
+from gateway.domain import Limit
+from gateway.errors import NoTurnError
+from gateway.fairshare.pacer import Pacer
+from tests.factories import tenant
+
+
+def gate(seats: int = 1, waiting_max: int = 100, pacer: Pacer | None = None) -> Gate:
+    return Gate(seats=seats, waiting_max=waiting_max, clock=SystemClock(), pacer=pacer)
+
+
+def assert_empty(subject: Gate) -> None:
+    assert (subject.held, subject.waiting, subject.has_line) == ({}, {}, False)
+
+
+async def test_a_free_seat_is_given_at_once() -> None:
+    subject = gate()
+    async with subject.permit(tenant(name="a"), wait_s_max=0) as permit:
+        assert permit.wait_s == pytest.approx(0, abs=0.01)
+        assert subject.held == {"a": 1}
+        assert subject.used == 1
+    assert_empty(subject)
+
+
+async def test_nobody_waits_longer_than_allowed() -> None:
+    subject = gate()
+    async with subject.permit(tenant(name="a"), wait_s_max=0):
+        with pytest.raises(NoTurnError) as caught:
+            async with subject.permit(tenant(name="b"), wait_s_max=0.01):
+                pass
+    assert caught.value.retry_after_s > 0
+    assert_empty(subject)
+
+
+async def test_each_tenants_line_is_bounded() -> None:
+    subject = gate(waiting_max=1)
+    with anyio.fail_after(5):
+        async with subject.permit(tenant(name="holder"), wait_s_max=1), anyio.create_task_group() as tasks:
+
+            async def wait() -> None:
+                async with subject.permit(tenant(name="a"), wait_s_max=60):
+                    pass
+
+            tasks.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(NoTurnError):
+                async with subject.permit(tenant(name="a"), wait_s_max=60):
+                    pass
+            # A full line is its own tenant's: another one still waits in its own.
+            started = anyio.current_time()
+            with pytest.raises(NoTurnError):
+                async with subject.permit(tenant(name="b"), wait_s_max=0.05):
+                    pass
+            assert anyio.current_time() - started >= 0.04
+            tasks.cancel_scope.cancel()
+    assert_empty(subject)
+
+
+async def test_turns_come_in_order_and_urgent_ones_first() -> None:
+    subject, turns = gate(), []
+
+    async def take(name: str, *, is_urgent: bool) -> None:
+        async with subject.permit(tenant(name="t"), wait_s_max=5, is_urgent=is_urgent):
+            turns.append(name)
+            await anyio.lowlevel.checkpoint()
+
+    with anyio.fail_after(5):
+        async with subject.permit(tenant(name="holder"), wait_s_max=0), anyio.create_task_group() as tasks:
+            for name, is_urgent in (("first", False), ("second", False), ("urgent", True)):
+                tasks.start_soon(lambda name=name, is_urgent=is_urgent: take(name, is_urgent=is_urgent))
+                await anyio.wait_all_tasks_blocked()
+            assert subject.waiting == {"t": 3}
+            tasks.start_soon(anyio.sleep, 0)
+            # The holder's seat comes free when this block is left; the others are waited for by the group.
+            await anyio.wait_all_tasks_blocked()
+            subject._seats = 2
+            subject._pump()
+    assert turns == ["urgent", "first", "second"]
+    assert_empty(subject)
+
+
+async def test_the_pacer_is_waited_for() -> None:
+    pacer = Pacer(Limit(per_10s=1000, concurrent=5))
+    subject = gate(seats=5, pacer=pacer)
+    with anyio.fail_after(5):
+        for _ in range(40):
+            async with subject.permit(tenant(name="a"), wait_s_max=1):
+                pass
+    assert_empty(subject)
+    assert subject._timer is None
+
+
+async def test_leaving_the_line_stops_the_timer() -> None:
+    pacer = Pacer(Limit(per_10s=1, concurrent=1))
+    subject = gate(pacer=pacer)
+    async with subject.permit(tenant(name="a"), wait_s_max=0):
+        pass
+    with pytest.raises(NoTurnError):
+        async with subject.permit(tenant(name="a"), wait_s_max=0.01):
+            pass
+    assert subject._timer is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=25), st.integers(1, 3))
+async def test_no_permit_leaks_whenever_a_waiter_is_cancelled(visits: list[tuple[int, int]], seats: int) -> None:
+    """Each visitor holds for some ticks and is cancelled after some ticks: before, at, or after its grant."""
+    subject, over = gate(seats=seats), []
+
+    async def tick(count: int) -> None:
+        for _ in range(count):
+            await anyio.lowlevel.checkpoint()
+
+    async def visit(hold: int) -> None:
+        async with subject.permit(tenant(name="t"), wait_s_max=5):
+            over.append(sum(subject.held.values()) > seats)
+            await tick(hold)
+
+    async def visit_and_leave(hold: int, leave: int) -> None:
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(visit, hold)
+                await tick(leave)
+                if leave < 6:
+                    scope.cancel()
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            for hold, leave in visits:
+                tasks.start_soon(visit_and_leave, hold, leave)
+    assert not any(over)
+    assert_empty(subject)
