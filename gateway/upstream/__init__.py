@@ -1,0 +1,1 @@
+"""Calls to Runpod: the only home of httpx."""

@@ -1,0 +1,110 @@
+"""One HTTP client for all calls to Runpod, behind httpx's transport interface.
+
+A transport is called directly with a prepared request: httpx's own client adds cookies, redirects and environment
+proxies that a gateway must not have, and most of the CPU time of a request.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+import aiohttp
+import anyio
+import httpx
+import msgspec
+from httpx_aiohttp import AiohttpTransport
+
+from gateway import __version__
+from gateway.domain import Endpoint
+from gateway.errors import UnreachableError
+from gateway.upstream.failures import translated
+
+CONNECT_TIMEOUT_S = 10.0
+REPLY_BYTES_MAX = 64 * 1024 * 1024
+"""A page holds up to 1 MB for each output that waited."""
+CLOSE_S_MAX = 2.0
+_KEEP_ALIVE_S = 30.0
+
+
+def make_transport() -> httpx.AsyncBaseTransport:
+    """The stock transport: aiohttp under httpx's interface. It keeps no cookies; our gates bound its connections."""
+
+    def session() -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S)
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+
+    return AiohttpTransport(client=session)
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer."""
+
+    status: int
+    body: bytes
+    retry_after: str | None
+
+
+class OpenAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer whose body is still coming."""
+
+    status: int
+    retry_after: str | None
+    pieces: AsyncIterator[bytes]
+
+
+class EndpointClient:
+    """Calls to one endpoint, with its key. Nothing of a client's request is sent but the body."""
+
+    def __init__(self, endpoint: Endpoint, transport: httpx.AsyncBaseTransport) -> None:
+        self._base_url = f"{endpoint.base_url.rstrip('/')}/{endpoint.id}"
+        self._transport = transport
+        self._headers = {
+            "authorization": f"Bearer {endpoint.api_key.reveal()}",
+            "content-type": "application/json",
+            "accept": "application/json",
+            "accept-encoding": "identity",
+            "user-agent": f"fairpod/{__version__}",
+        }
+
+    async def call(self, method: str, path: str, *, body: bytes = b"", read_timeout_s: float) -> Reply:
+        """Make a call and read its whole answer.
+
+        Raises:
+            UnreachableError: There was no answer, or it broke off.
+        """
+        async with self.opened(method, path, body=body, read_timeout_s=read_timeout_s) as answer:
+            received = bytearray()
+            async for piece in answer.pieces:
+                received += piece
+                if len(received) > REPLY_BYTES_MAX:
+                    raise UnreachableError("reply too large", was_sent=True)
+            return Reply(status=answer.status, body=bytes(received), retry_after=answer.retry_after)
+
+    @asynccontextmanager
+    async def opened(
+        self, method: str, path: str, *, body: bytes = b"", read_timeout_s: float
+    ) -> AsyncIterator[OpenAnswer]:
+        """Make a call and hold its answer open; leaving closes it, also when cancelled.
+
+        The answer's stream is read and closed by itself: httpx's own reading marks a response as closed before it is,
+        so that a cancellation just then leaves the connection open.
+
+        Raises:
+            UnreachableError: There was no answer, or, also out of the body of the `async with`, it broke off.
+        """
+        timeout = {"connect": CONNECT_TIMEOUT_S, "read": read_timeout_s, "write": read_timeout_s}
+        request = httpx.Request(
+            method, self._base_url + path, headers=self._headers, content=body, extensions={"timeout": timeout}
+        )
+        async with translated():
+            response = await self._transport.handle_async_request(request)
+            stream = cast("httpx.AsyncByteStream", response.stream)
+            pieces = aiter(stream)
+            try:
+                retry_after = response.headers.get("retry-after")
+                yield OpenAnswer(status=response.status_code, retry_after=retry_after, pieces=pieces)
+            finally:
+                with anyio.move_on_after(CLOSE_S_MAX, shield=True):
+                    if isinstance(pieces, AsyncGenerator):
+                        await pieces.aclose()
+                    await stream.aclose()

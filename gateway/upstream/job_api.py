@@ -1,0 +1,81 @@
+"""Runpod's job API: submit, read pages, ask for the status, cancel, and the endpoint's health.
+
+Pages and statuses are read with POST, which the documentation allows beside GET: reading a page takes its outputs
+away, and an HTTP client may repeat a GET by itself when a kept connection turns out to be closed.
+"""
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import quote
+
+from gateway.domain import JOB_BODY_BYTES_MAX
+from gateway.errors import BodyTooLargeError, UnreachableError
+from gateway.upstream.client import EndpointClient, Reply
+from gateway.upstream.failures import job_call_failure
+from gateway.wire import runpod
+from gateway.wire.malformed import MALFORMED
+from gateway.wire.openai import encode
+
+CALL_TIMEOUT_S = 30.0
+POLL_MARGIN_S = 15.0
+"""What a long poll may take beyond its wait: the service holds an empty page for about 10 s anyway."""
+
+T = TypeVar("T")
+
+_JOB_ID = re.compile(r"[\x21-\x7e]{1,256}")
+"""Ids are opaque, but they go into a header and a path."""
+
+
+class JobApi:
+    """The job API of one endpoint. Every method is one call."""
+
+    def __init__(self, client: EndpointClient) -> None:
+        self._client = client
+
+    async def submit(self, submission: runpod.JobSubmission) -> str:
+        """POST /run; return the job's id.
+
+        Raises:
+            BodyTooLargeError: The job is larger than Runpod takes.
+            UpstreamError: It was not accepted, or nobody knows whether it was.
+        """
+        body = encode(submission)
+        if len(body) > JOB_BODY_BYTES_MAX:
+            raise BodyTooLargeError(JOB_BODY_BYTES_MAX)
+        reply = await self._client.call("POST", "/run", body=body, read_timeout_s=CALL_TIMEOUT_S)
+        accepted = _decoded(reply, runpod.decode_accepted, has_job=False)
+        if not _JOB_ID.fullmatch(accepted.id):
+            raise UnreachableError("no job id", was_sent=True, status=reply.status)
+        return accepted.id
+
+    async def read_page(self, job_id: str, *, wait_s: float) -> runpod.StreamPage:
+        """POST /stream/{id}: what was yielded since the last call, held open up to `wait_s` while there is nothing."""
+        path = f"/stream/{quote(job_id, safe='')}?wait={max(1000, int(wait_s * 1000))}"
+        reply = await self._client.call("POST", path, read_timeout_s=wait_s + POLL_MARGIN_S)
+        return _decoded(reply, runpod.decode_page, has_job=True)
+
+    async def read_status(self, job_id: str) -> runpod.JobStatus:
+        """POST /status/{id}."""
+        reply = await self._client.call("POST", f"/status/{quote(job_id, safe='')}", read_timeout_s=CALL_TIMEOUT_S)
+        return _decoded(reply, runpod.decode_status, has_job=True)
+
+    async def cancel(self, job_id: str) -> runpod.JobStatus:
+        """POST /cancel/{id}."""
+        reply = await self._client.call("POST", f"/cancel/{quote(job_id, safe='')}", read_timeout_s=CALL_TIMEOUT_S)
+        return _decoded(reply, runpod.decode_status, has_job=True)
+
+    async def read_health(self) -> runpod.EndpointHealth:
+        """GET /health: answered without a worker, and without waking one."""
+        reply = await self._client.call("GET", "/health", read_timeout_s=CALL_TIMEOUT_S)
+        return _decoded(reply, runpod.decode_health, has_job=False)
+
+
+def _decoded(reply: Reply, decode: Callable[[bytes], T], *, has_job: bool) -> T:
+    if failure := job_call_failure(reply.status, retry_after=reply.retry_after, has_job=has_job):
+        raise failure
+    try:
+        return decode(reply.body)
+    except MALFORMED:
+        # The service did answer: what it handed out with this reply is gone.
+        raise UnreachableError("malformed reply", was_sent=True, status=reply.status) from None

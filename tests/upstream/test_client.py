@@ -1,0 +1,41 @@
+import pytest
+
+from gateway.errors import UnreachableError
+from gateway.upstream import client
+from gateway.upstream.client import EndpointClient, make_transport
+from tests.factories import endpoint
+from tests.fakes.raw_server import raw_server, reply
+
+
+async def test_connections_are_used_again() -> None:
+    async with raw_server(reply(b"a"), reply(b"b")) as server:
+        transport = make_transport()
+        subject = EndpointClient(endpoint(base_url=server.url), transport)
+        bodies = [(await subject.call("GET", "/x", read_timeout_s=5)).body for _ in range(2)]
+        await transport.aclose()
+    assert bodies == [b"a", b"b"]
+
+
+async def test_silence_has_an_end() -> None:
+    async with raw_server(b"HTTP/1.1 200 X\r\ncontent-length: 5\r\n\r\n") as server:
+        transport = make_transport()
+        subject = EndpointClient(endpoint(base_url=server.url), transport)
+        with pytest.raises(UnreachableError) as caught:
+            await subject.call("GET", "/x", read_timeout_s=0.05)
+        await transport.aclose()
+    assert caught.value.was_sent
+
+
+async def test_a_reply_is_bounded() -> None:
+    async with raw_server(reply(b"x" * (client.REPLY_BYTES_MAX + 1))) as server:
+        transport = make_transport()
+        subject = EndpointClient(endpoint(base_url=server.url), transport)
+        with pytest.raises(UnreachableError, match="too large"):
+            await subject.call("GET", "/x", read_timeout_s=5)
+        await transport.aclose()
+
+
+def test_the_key_is_in_no_repr() -> None:
+    made = endpoint()
+    assert "rpa_test" not in repr(made)
+    assert "rpa_test" not in repr(EndpointClient(made, make_transport()))

@@ -1,0 +1,36 @@
+import pytest
+
+from gateway.domain import Api
+from gateway.errors import UnreachableError, WorkerError
+from gateway.upstream.client import EndpointClient, make_transport
+from gateway.upstream.openai_route import OpenAIRoute
+from tests.factories import endpoint
+from tests.fakes.raw_server import raw_server, reply
+
+
+async def read(answer: bytes) -> bytes:
+    async with raw_server(answer) as server:
+        transport = make_transport()
+        route = OpenAIRoute(EndpointClient(endpoint(base_url=f"{server.url}/v2"), transport))
+        try:
+            async with route.answer(Api.CHAT_COMPLETIONS, b"{}", read_timeout_s=5) as pieces:
+                body = b"".join([piece async for piece in pieces])
+        finally:
+            await transport.aclose()
+        assert server.requests[0].startswith(b"POST /v2/ep1/openai/v1/chat/completions HTTP/1.1")
+        return body
+
+
+async def test_an_answer_is_given_as_it_comes() -> None:
+    assert await read(reply(b"data: {}\n\n")) == b"data: {}\n\n"
+
+
+async def test_an_error_status_is_raised() -> None:
+    with pytest.raises(WorkerError) as caught:
+        await read(reply(b'{"error":{"message":"bad","code":400}}', 400))
+    assert caught.value.status == 400
+
+
+async def test_an_answer_that_breaks_off_is_raised() -> None:
+    with pytest.raises(UnreachableError):
+        await read(b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n5\r\nhello\r\n")
