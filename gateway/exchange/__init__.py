@@ -1,0 +1,1 @@
+"""One client request, from admission to settlement."""

@@ -1,0 +1,108 @@
+"""What happened, for whoever counts or logs it. An observer must not raise and must not wait.
+
+The labels (tenant, model, endpoint) come from the configuration; nothing here holds a prompt, a completion or a key.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+
+import msgspec
+
+from gateway.domain import Operation, Usage
+
+
+class Outcome(StrEnum):
+    """How an exchange ended."""
+
+    COMPLETED = "completed"
+    REJECTED = "rejected"
+    """The request was at fault."""
+    REFUSED = "refused"
+    """No capacity, or a cap of the tenant's."""
+    UPSTREAM_FAILED = "upstream_failed"
+    CLIENT_LEFT = "client_left"
+    CUT = "cut"
+    """We ended it ourselves, shutting down."""
+    BROKEN = "broken"
+    """A bug of ours."""
+
+
+class CallOutcome(StrEnum):
+    """How one call to Runpod ended."""
+
+    OK = "ok"
+    BUSY = "busy"
+    """429."""
+    GONE = "gone"
+    """404: the job is not known any more."""
+    FAILED = "failed"
+    LOST = "lost"
+    """Sent, and its reply was lost."""
+
+
+class Admitted(msgspec.Struct, frozen=True, kw_only=True):
+    """A turn has come."""
+
+    tenant: str
+    endpoint: str
+    wait_s: float
+
+
+class UpstreamCalled(msgspec.Struct, frozen=True, kw_only=True):
+    """A call to Runpod ended."""
+
+    endpoint: str
+    operation: Operation
+    outcome: CallOutcome
+
+
+class JobCancelled(msgspec.Struct, frozen=True, kw_only=True):
+    """A cancel came to its end, one way or the other."""
+
+    endpoint: str
+    job_id: str
+    outcome: CallOutcome
+
+
+class FirstChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """The first output reached the client."""
+
+    model: str
+    route: str
+    after_s: float
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """An exchange is over: everything that is known of it. Unknown is None; unknown labels are empty."""
+
+    request_id: str
+    outcome: Outcome
+    status: int
+    reason: str | None
+    """The code of the error, from our own list."""
+    error: str | None
+    """Which error it was, for the operator; nothing that a worker or a client wrote."""
+    tenant: str
+    model: str
+    endpoint: str
+    route: str
+    job_id: str | None
+    duration_s: float
+    queue_s: float | None
+    upstream_delay_s: float | None
+    first_chunk_s: float | None
+    gpu_s: float | None
+    usage: Usage | None
+    chunks: int
+    replacement_characters: int
+
+
+class Broke(msgspec.Struct, frozen=True, kw_only=True):
+    """A bug of ours: an exception that nobody foresaw."""
+
+    request_id: str
+    error: Exception
+
+
+Event = Admitted | Broke | UpstreamCalled | JobCancelled | FirstChunk | Settled
+Observer = Callable[[Event], None]

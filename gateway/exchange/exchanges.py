@@ -1,0 +1,86 @@
+"""All exchanges of this process: opened while it serves, waited for and cut when it drains."""
+
+import anyio
+
+from gateway.errors import DrainingError, GatewayError, RequestError
+from gateway.exchange.events import Broke, Outcome
+from gateway.exchange.exchange import DRAIN_RETRY_S, Exchange, Means, Order
+from gateway.exchange.record import Record
+from gateway.exchange.sink import Sink
+from gateway.translate.error_body import error_answer
+
+FLUSH_S_MAX = 10.0
+"""How long a process that stops goes on cancelling jobs; their ttl ends those that are left."""
+
+
+class Exchanges:
+    """Opens exchanges, and knows those under way."""
+
+    def __init__(self, means: Means) -> None:
+        self.is_draining = False
+        self._means = means
+        self._live: set[Exchange] = set()
+        self._settled = anyio.Event()
+
+    @property
+    def count(self) -> int:
+        """How many are under way."""
+        return len(self._live)
+
+    def record(self, request_id: str) -> Record:
+        """Begin the notes of a request."""
+        return Record(request_id=request_id, clock=self._means.clock)
+
+    def open(self, order: Order, record: Record) -> Exchange:
+        """An exchange, not yet run.
+
+        Raises:
+            DrainingError: This process takes no new work.
+        """
+        if self.is_draining:
+            raise DrainingError(retry_after_s=DRAIN_RETRY_S)
+        return Exchange(self._means, order, record)
+
+    def settle_early(self, record: Record, error: GatewayError) -> None:
+        """A request failed before it became an exchange."""
+        answer = error_answer(error)
+        outcome = Outcome.REJECTED if isinstance(error, RequestError) else Outcome.CUT
+        self._means.observe(
+            record.settle(outcome, status=answer.status, reason=answer.code, error=type(error).__name__)
+        )
+
+    def report(self, request_id: str, error: Exception) -> None:
+        """An exception that nobody foresaw."""
+        self._means.observe(Broke(request_id=request_id, error=error))
+
+    async def run(self, exchange: Exchange, sink: Sink) -> None:
+        """Run an exchange to its end."""
+        self._live.add(exchange)
+        try:
+            await exchange.run(sink)
+        finally:
+            self._live.discard(exchange)
+            if not self._live:
+                self._settled.set()
+
+    async def background(self) -> None:
+        """What goes on beside the exchanges: cancels, and looks at the endpoints' health."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._means.cancels.run)
+            tasks.start_soon(self._means.health.run)
+
+    async def drain(self, drain_s: float) -> None:
+        """Take no new work, let what runs finish for `drain_s` seconds, then cut the rest and cancel its jobs."""
+        self.is_draining = True
+        with anyio.move_on_after(drain_s):
+            await self._idle()
+        for exchange in self._live:
+            exchange.cut()
+        with anyio.move_on_after(FLUSH_S_MAX):
+            await self._idle()
+            await self._means.cancels.flush()
+
+    async def _idle(self) -> None:
+        while self._live:
+            self._settled = anyio.Event()
+            await self._settled.wait()

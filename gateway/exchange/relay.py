@@ -1,0 +1,42 @@
+"""One request over the OpenAI route: its answer is read as it comes."""
+
+import anyio
+
+from gateway.domain import Model, Operation, Tenant
+from gateway.errors import OutputLostError, UnreachableError, UpstreamTimeoutError
+from gateway.exchange.answer import Answer
+from gateway.exchange.upstream import Upstream
+from gateway.translate.dialects.openai import OpenAIReader
+from gateway.translate.request import ClientRequest, worker_fields
+from gateway.wire.openai import encode
+
+
+async def relay(upstream: Upstream, request: ClientRequest, answer: Answer, *, model: Model, tenant: Tenant) -> None:
+    """Send the request, and pass on the answer until its end; closing the answer is the caller's.
+
+    Raises:
+        GatewayError: The route or the worker failed, or the answer was cut short.
+    """
+    endpoint = upstream.endpoint
+    body = encode(worker_fields(request, upstream_model=model.upstream))
+    reader = OpenAIReader(stream=request.stream)
+    async with upstream.calling(Operation.OPENAI, tenant=tenant, wait_s_max=endpoint.queue_timeout_s):
+        with anyio.move_on_after(endpoint.cold_start_timeout_s + endpoint.execution_timeout_s) as budget:
+            try:
+                async with upstream.openai.answer(
+                    request.api, body, read_timeout_s=endpoint.cold_start_timeout_s
+                ) as pieces:
+                    async for piece in pieces:
+                        if deltas := reader.feed(piece):
+                            await answer.take(deltas)
+                        if reader.is_over:
+                            break
+            except UnreachableError as error:
+                if answer.chunks and error.status is None:
+                    raise OutputLostError("The connection to the worker broke in the middle of its answer.") from error
+                raise
+        if budget.cancelled_caught:
+            raise UpstreamTimeoutError
+        await answer.take(reader.end())
+    if request.stream and not (reader.is_over or answer.is_whole):
+        raise OutputLostError("The worker's answer was cut short.")

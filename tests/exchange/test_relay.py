@@ -1,0 +1,112 @@
+"""The OpenAI route."""
+
+import json
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import httpx
+import pytest
+
+from tests.exchange.test_exchange import COMPLETION, content
+from tests.fakes.runpod import FakeRunpod
+from tests.subject import CHAT, EVENTS, PAGES, running
+
+RELAY = {"route": "openai"}
+STREAM = "".join(EVENTS).encode()
+
+
+async def test_a_stream_is_relayed_however_it_is_cut() -> None:
+    for size in (1, 7, 1000):
+        pieces = [STREAM[at : at + size] for at in range(0, len(STREAM), size)]
+        runpod = FakeRunpod(events=pieces)
+        async with running(runpod, endpoint=RELAY) as subject:
+            call = await subject.post(stream=True)
+        assert content(call) == "Hello there"
+        assert call.events[-1] == "[DONE]"
+        assert [called for called, _ in runpod.calls] == ["openai"]
+        assert runpod.calls[0][1] == CHAT.removeprefix("/")
+        assert runpod.bodies[0]["model"] == "org/real-model"
+
+
+async def test_a_whole_answer_is_relayed() -> None:
+    async with running(FakeRunpod(events=[json.dumps(COMPLETION).encode()]), endpoint=RELAY) as subject:
+        call = await subject.post()
+        assert call.json["model"] == "m"
+        assert "x-fairpod-job-id" not in call.headers
+        streamed = await subject.post(stream=True)
+        assert content(streamed) == "Hello"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (400, b'{"error":{"message":"bad","code":400}}', 400),
+        (404, b'{"error":{"message":"no model","code":404}}', 404),
+        (404, b"", 502),
+        (401, b"", 502),
+        (429, b"", 503),
+        (524, b"<html>", 502),
+        (200, b'{"error":{"message":"bad","type":"BadRequestError","code":null}}', 400),
+        (200, b"<html>", 502),
+        (200, b"", 502),
+        (200, b'{"choices":[', 502),
+    ],
+)
+async def test_failures_carry_the_right_status(status: int, body: bytes, expected: int) -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"openai": [(status, body)] * 2}
+    async with running(runpod, endpoint=RELAY) as subject:
+        assert (await subject.post()).status == expected
+        assert (await subject.post(stream=True)).status == expected
+
+
+async def test_a_stream_cut_short_is_an_error_event() -> None:
+    runpod = FakeRunpod(events=[EVENTS[0].encode(), EVENTS[1].encode()])
+    async with running(runpod, endpoint=RELAY) as subject:
+        call = await subject.post(stream=True)
+    assert content(call) == "Hello"
+    assert "cut short" in call.events[-1]["error"]["message"]
+
+
+async def test_a_missing_end_mark_is_forgiven_after_a_finish_reason() -> None:
+    runpod = FakeRunpod(events=[each.encode() for each in EVENTS[:4]])
+    async with running(runpod, endpoint=RELAY) as subject:
+        assert (await subject.post(stream=True)).events[-1] == "[DONE]"
+
+
+async def test_auto_takes_the_job_route_until_a_worker_is_warm() -> None:
+    runpod = FakeRunpod(pages=list(PAGES), events=[STREAM], health={"idle": 1})
+    async with running(runpod, endpoint={"route": "auto"}) as subject:
+        assert (await subject.post(stream=True)).headers.get("x-fairpod-job-id")
+        with anyio.fail_after(2):
+            while not runpod.count("health"):
+                await anyio.lowlevel.checkpoint()
+        await anyio.sleep(0.01)
+        for _ in range(20):
+            assert "x-fairpod-job-id" not in (await subject.post(stream=True)).headers
+        assert runpod.count("health") == 1
+
+
+async def test_auto_moves_to_the_job_route_when_nothing_was_started() -> None:
+    runpod = FakeRunpod(pages=list(PAGES), health={"running": 1})
+    failures: list[Any] = [(429, b""), httpx.ConnectError("refused")]
+    async with running(runpod, endpoint={"route": "auto"}) as subject:
+        await subject.post(stream=True)
+        await anyio.sleep(0.01)
+        for failure in failures:
+            runpod.answers = {"openai": [failure]}
+            call = await subject.post(stream=True)
+            assert content(call) == "Hello there"
+        runpod.answers = {"openai": [(524, b"<html>")]}
+        # A worker may be at it already: no second job is started.
+        assert (await subject.post(stream=True)).status == 502
+
+
+async def test_auto_survives_a_health_that_fails() -> None:
+    runpod = FakeRunpod(pages=list(PAGES))
+    runpod.answers = {"health": [(500, b"")]}
+    async with running(runpod, endpoint={"route": "auto"}) as subject:
+        for _ in range(3):
+            assert (await subject.post(stream=True)).headers.get("x-fairpod-job-id")
+            await anyio.sleep(0.01)

@@ -1,0 +1,50 @@
+import pytest
+
+from gateway.domain import Operation
+from gateway.errors import GatewayError, JobExpiredError, UnreachableError, UpstreamBusyError, UpstreamTimeoutError
+from gateway.exchange.events import CallOutcome, Event, UpstreamCalled
+from tests.factories import tenant
+from tests.fakes.runpod import FakeRunpod
+from tests.subject import running
+
+OUTCOMES = [
+    (None, CallOutcome.OK),
+    (UpstreamBusyError(retry_after_s=None), CallOutcome.BUSY),
+    (JobExpiredError(), CallOutcome.GONE),
+    (UnreachableError("x", was_sent=True), CallOutcome.LOST),
+    (UnreachableError("x", was_sent=True, status=502), CallOutcome.FAILED),
+    (UnreachableError("x", was_sent=False), CallOutcome.FAILED),
+    (UpstreamTimeoutError(), CallOutcome.FAILED),
+]
+
+
+@pytest.mark.parametrize(("error", "outcome"), OUTCOMES)
+async def test_every_call_is_observed_once_and_gives_its_budget_back(
+    error: GatewayError | None, outcome: CallOutcome
+) -> None:
+    async def make() -> int:
+        assert upstream.gates.call(Operation.STATUS).held == {"acme": 1}
+        if error is not None:
+            raise error
+        return 7
+
+    async with running(FakeRunpod()) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        seen: list[Event] = []
+        upstream._observe = seen.append
+        try:
+            assert await upstream.call(Operation.STATUS, make, tenant=tenant(), wait_s_max=1) == 7
+        except GatewayError as raised:
+            assert raised is error
+        assert upstream.gates.call(Operation.STATUS).held == {}
+        assert seen == [UpstreamCalled(endpoint="chat", operation=Operation.STATUS, outcome=outcome)]
+
+
+async def test_two_entries_for_one_endpoint_share_its_budgets_and_not_its_seats() -> None:
+    entry = {"id": "ep1", "base_url": "http://127.0.0.1:1/v2", "api_key": "k"}
+    endpoints = [{"name": "a", **entry}, {"name": "b", **entry}, {"name": "c", **entry, "id": "ep2"}]
+    async with running(FakeRunpod(), endpoints=endpoints, models=[{"id": "m", "endpoint": "a"}]) as subject:
+        a, b, c = (subject.gateway._upstreams[name].gates for name in "abc")
+        assert a.call(Operation.STREAM) is b.call(Operation.STREAM)
+        assert a.work is not b.work
+        assert c.call(Operation.STREAM) is not a.call(Operation.STREAM)
