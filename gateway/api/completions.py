@@ -1,0 +1,67 @@
+"""POST /v1/chat/completions, /v1/completions and /v1/embeddings: key, body, model; then the response owns the rest."""
+
+from collections.abc import Awaitable, Callable
+
+from litestar import post
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+
+from gateway.api.answer_response import AnswerResponse, Rhythm
+from gateway.api.auth import KeyRing
+from gateway.api.body import read_body
+from gateway.api.notes import AnyRequest, notes_of
+from gateway.domain import Api
+from gateway.errors import GatewayError
+from gateway.exchange.catalogue import Catalogue
+from gateway.exchange.exchange import Order
+from gateway.exchange.exchanges import Exchanges
+from gateway.exchange.record import Record
+from gateway.translate.request import read_request
+
+Handler = Callable[[AnyRequest], Awaitable[ASGIApp]]
+
+
+class Completions:
+    """Opens an exchange for each request that can be served."""
+
+    def __init__(
+        self, *, keys: KeyRing, catalogue: Catalogue, exchanges: Exchanges, body_bytes_max: int, rhythm: Rhythm
+    ) -> None:
+        self._keys = keys
+        self._catalogue = catalogue
+        self._exchanges = exchanges
+        self._body_bytes_max = body_bytes_max
+        self._rhythm = rhythm
+
+    def routes(self) -> list[HTTPRouteHandler]:
+        """One route for each API."""
+        return [post(paths_of(api), status_code=200)(self._handler(api)) for api in Api]
+
+    def _handler(self, api: Api) -> Handler:
+        async def handle(request: AnyRequest) -> ASGIApp:
+            notes = notes_of(request.scope)
+            notes.record = record = self._exchanges.record(notes.request_id)
+            try:
+                return await self._open(api, request, record)
+            except GatewayError as error:
+                self._exchanges.settle_early(record, error)
+                raise
+
+        handle.__name__ = api.name.lower()
+        return handle
+
+    async def _open(self, api: Api, request: AnyRequest, record: Record) -> ASGIApp:
+        tenant, quota = self._keys.authenticate(request.scope, notes_of(request.scope))
+        record.tenant = tenant.name
+        body = await read_body(request.receive, bytes_max=self._body_bytes_max)
+        asked = read_request(api, body)
+        model = self._catalogue.find_for(api, asked.model, tenant)
+        record.model = model.label
+        order = Order(request=asked, tenant=tenant, quota=quota, model=model)
+        exchange = self._exchanges.open(order, record)
+        return AnswerResponse(self._exchanges, exchange, self._rhythm)
+
+
+def paths_of(api: Api) -> list[str]:
+    """The path, and the two others that people arrive at: a base URL without /v1, and Runpod's own form."""
+    return [api.value, api.value.removeprefix("/v1"), f"/v2/{{endpoint_id:str}}/openai{api.value}"]

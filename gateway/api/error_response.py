@@ -1,0 +1,46 @@
+"""Every failure as OpenAI's error JSON: ours, Litestar's, and those that nobody foresaw."""
+
+from collections.abc import Callable
+
+from litestar import MediaType, Response
+from litestar.exceptions import HTTPException
+from litestar.types import ExceptionHandlersMap
+
+from gateway import errors
+from gateway.api.notes import AnyRequest, notes_of
+from gateway.translate.error_body import INTERNAL_ERROR, ErrorAnswer, error_answer
+
+Report = Callable[[str, Exception], None]
+"""Takes the request id and the exception."""
+
+
+def exception_handlers(report: Report) -> ExceptionHandlersMap:
+    """The handlers for Litestar."""
+
+    def foreseen(_request: AnyRequest, error: errors.GatewayError) -> Response[bytes]:
+        return _response(error_answer(error))
+
+    def from_litestar(request: AnyRequest, error: HTTPException) -> Response[bytes]:
+        match error.status_code:
+            case 404:
+                ours: errors.RequestError = errors.UnknownUrlError(request.scope["path"])
+            case 405:
+                allowed = (error.headers or {}).get("allow", "")
+                answer = error_answer(errors.MethodError(method=request.method, allowed=allowed))
+                return _response(answer, {"allow": allowed})
+            case status if status < 500:
+                ours = errors.InvalidRequestError("The request could not be read.")
+            case _:
+                return unforeseen(request, error)
+        return _response(error_answer(ours))
+
+    def unforeseen(request: AnyRequest, error: Exception) -> Response[bytes]:
+        report(notes_of(request.scope).request_id, error)
+        return _response(INTERNAL_ERROR)
+
+    return {errors.GatewayError: foreseen, HTTPException: from_litestar, Exception: unforeseen}
+
+
+def _response(answer: ErrorAnswer, more_headers: dict[str, str] | None = None) -> Response[bytes]:
+    headers = answer.headers() | (more_headers or {})
+    return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON, headers=headers)

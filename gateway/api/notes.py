@@ -1,0 +1,68 @@
+"""What one HTTP request gathers on its way in, for the headers on its way out."""
+
+import secrets
+from typing import Any
+
+from litestar import Request
+from litestar.types import Scope
+
+from gateway.domain import Tenant
+from gateway.exchange.record import Record
+from gateway.fairshare.quota import BucketReading, TenantQuota
+
+_KEY = "fairpod.notes"
+Headers = list[tuple[bytes, bytes]]
+AnyRequest = Request[Any, Any, Any]
+
+
+class RequestNotes:
+    """One HTTP request: its id from the start, then its tenant, then its exchange."""
+
+    def __init__(self) -> None:
+        self.request_id = secrets.token_hex(16)
+        self.tenant: Tenant | None = None
+        self.quota: TenantQuota | None = None
+        self.record: Record | None = None
+
+    def headers(self, now_s: float) -> Headers:
+        """The headers that every answer carries, true at this moment."""
+        headers = [(b"x-request-id", self.request_id.encode())]
+        if self.quota is not None:
+            headers += _rate_limit_headers(b"requests", self.quota.requests_reading(now_s))
+            headers += _rate_limit_headers(b"tokens", self.quota.tokens_reading(now_s))
+        if self.record is not None and self.record.endpoint:
+            headers.append((b"x-fairpod-endpoint", self.record.endpoint.encode()))
+            if self.record.job_id is not None:
+                headers.append((b"x-fairpod-job-id", self.record.job_id.encode()))
+            if self.record.queue_s is not None:
+                headers.append((b"x-fairpod-queue-ms", str(round(self.record.queue_s * 1000)).encode()))
+        return headers
+
+
+def attach_notes(scope: Any, notes: RequestNotes) -> None:
+    """Lay the notes where the handlers of this request find them."""
+    scope[_KEY] = notes
+
+
+def notes_of(scope: Scope) -> RequestNotes:
+    """The notes of this request."""
+    notes: RequestNotes = scope[_KEY]  # type: ignore[literal-required]
+    return notes
+
+
+def _rate_limit_headers(name: bytes, reading: BucketReading | None) -> Headers:
+    if reading is None:
+        return []
+    return [
+        (b"x-ratelimit-limit-" + name, str(reading.limit).encode()),
+        (b"x-ratelimit-remaining-" + name, str(reading.remaining).encode()),
+        (b"x-ratelimit-reset-" + name, _go_duration(reading.reset_s).encode()),
+    ]
+
+
+def _go_duration(seconds: float) -> str:
+    """The form that OpenAI uses: 12ms, 1.5s, 6m0s."""
+    if seconds < 1:
+        return f"{round(seconds * 1000)}ms"
+    minutes, rest = divmod(round(seconds, 1), 60)
+    return f"{int(minutes)}m{rest:g}s" if minutes else f"{rest:g}s"

@@ -1,0 +1,45 @@
+"""For operators: is the process alive, may it have work, and what has it counted."""
+
+from collections.abc import Callable
+
+import msgspec
+from litestar import MediaType, Response, get, route
+from litestar.handlers import HTTPRouteHandler
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether this process may be sent work, and what it rests on."""
+
+    ready: bool
+    draining: bool
+    state_store: str
+    exchanges: int
+
+
+def operation_routes(
+    *, readiness: Callable[[], Readiness], render_metrics: Callable[[], bytes] | None
+) -> list[HTTPRouteHandler]:
+    """The routes that need no key. Metrics are left out where they have a port of their own."""
+
+    @route(["/", "/health", "/livez"], http_method=["GET", "HEAD"])
+    async def live() -> Response[bytes]:
+        return Response(b'{"status":"ok"}', media_type=MediaType.JSON)
+
+    @get("/readyz")
+    async def ready() -> Response[bytes]:
+        state = readiness()
+        return Response(msgspec.json.encode(state), media_type=MediaType.JSON, status_code=200 if state.ready else 503)
+
+    return [live, ready, *([metrics_route(render_metrics)] if render_metrics else [])]
+
+
+def metrics_route(render_metrics: Callable[[], bytes]) -> HTTPRouteHandler:
+    """GET /metrics."""
+
+    @get("/metrics")
+    async def metrics() -> Response[bytes]:
+        return Response(render_metrics(), headers={"content-type": METRICS_TYPE})
+
+    return metrics

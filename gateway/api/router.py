@@ -1,0 +1,26 @@
+"""The application that clients and operators see, put together from its routes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+
+from gateway.api.error_response import Report, exception_handlers
+from gateway.api.front import Front
+from gateway.clock import Clock
+
+
+def build_http(
+    routes: Sequence[HTTPRouteHandler], *, lifespan: Sequence[Callable[[Litestar], Any]], report: Report, clock: Clock
+) -> ASGIApp:
+    """Litestar with these routes, behind the layer that every request and every answer passes."""
+    app = Litestar(
+        route_handlers=list(routes),
+        exception_handlers=exception_handlers(report),
+        lifespan=list(lifespan),
+        openapi_config=None,
+        logging_config=None,
+    )
+    return Front(app, clock)

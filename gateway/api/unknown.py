@@ -1,0 +1,19 @@
+"""Paths under /v1 that are not served: the key is checked first, as for every other path there."""
+
+from litestar import route
+from litestar.handlers import HTTPRouteHandler
+
+from gateway.api.auth import KeyRing
+from gateway.api.notes import AnyRequest, notes_of
+from gateway.errors import UnknownUrlError
+
+
+def unknown_route(keys: KeyRing) -> HTTPRouteHandler:
+    """Everything below it that no other route takes."""
+
+    @route("/v1/{rest:path}", http_method=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    async def unknown(request: AnyRequest) -> None:
+        keys.authenticate(request.scope, notes_of(request.scope))
+        raise UnknownUrlError(request.scope["path"])
+
+    return unknown

@@ -1,0 +1,70 @@
+from typing import Any
+
+import pytest
+
+from gateway.api.auth import Key, KeyRing
+from gateway.api.notes import RequestNotes
+from gateway.config.keys import key_line
+from gateway.errors import InvalidKeyError
+from tests.factories import tenant
+from tests.fakes.clock import FakeClock
+
+CLOCK = FakeClock()
+
+
+def ring(**changes: Any) -> KeyRing:
+    digest = key_line("secret").removeprefix("sha256:")
+    return KeyRing([Key(sha256=digest, tenant=tenant(requests_per_minute=3), **changes)], CLOCK)
+
+
+def authenticate(keys: KeyRing, *headers: tuple[str, str]) -> str:
+    scope: Any = {"headers": [(name.encode(), value.encode("latin-1")) for name, value in headers]}
+    return keys.authenticate(scope, RequestNotes())[0].name
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("authorization", "Bearer secret"),
+        ("authorization", "bearer  secret "),
+        ("api-key", "secret"),
+    ],
+)
+def test_a_key_names_its_tenant(header: tuple[str, str]) -> None:
+    assert authenticate(ring(), header) == "acme"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        (("authorization", "secret"),),
+        (("authorization", "Basic secret"),),
+        (("authorization", "Bearer"),),
+        (("authorization", "Bearer "),),
+        (("authorization", "Bearer Secret"),),
+        (("authorization", "Bearer \xff"),),
+        (("authorization", "Bearer " + key_line("secret")),),
+        (("api-key", ""),),
+    ],
+)
+def test_anything_else_is_refused(headers: tuple[tuple[str, str], ...]) -> None:
+    with pytest.raises(InvalidKeyError):
+        authenticate(ring(), *headers)
+
+
+def test_an_expired_key_is_refused() -> None:
+    header = ("authorization", "Bearer secret")
+    assert authenticate(ring(expires_at_s=CLOCK.unix_s() + 1), header) == "acme"
+    with pytest.raises(InvalidKeyError):
+        authenticate(ring(expires_at_s=CLOCK.unix_s()), header)
+
+
+def test_the_keys_of_a_tenant_share_its_caps() -> None:
+    who = tenant(requests_per_minute=3)
+    keys = KeyRing([Key(sha256=key_line(name).removeprefix("sha256:"), tenant=who) for name in ("a", "b")], CLOCK)
+    notes = [RequestNotes(), RequestNotes()]
+    for name, each in zip(("a", "b"), notes, strict=True):
+        scope: Any = {"headers": [(b"authorization", b"Bearer " + name.encode())]}
+        keys.authenticate(scope, each)
+    assert notes[0].quota is notes[1].quota
