@@ -1,0 +1,119 @@
+"""The log: one line per request, at its end, and few others. No prompt, completion, key or body has a field here."""
+
+import contextlib
+import logging
+import sys
+from typing import Any, TextIO, assert_never
+
+import structlog
+
+from gateway.exchange.events import (
+    Admitted,
+    Broke,
+    CallOutcome,
+    Event,
+    FirstChunk,
+    JobCancelled,
+    Outcome,
+    Settled,
+    UpstreamCalled,
+)
+
+_REDACTED = frozenset(
+    {"authorization", "api_key", "key", "prompt", "messages", "completion", "content", "body", "input", "output"}
+)
+_LEVELS = {
+    Outcome.REFUSED: "warning",
+    Outcome.UPSTREAM_FAILED: "warning",
+    Outcome.CUT: "warning",
+    Outcome.BROKEN: "error",
+}
+
+
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+"""Frames without their locals: those hold prompts."""
+
+
+def configure_logs(form: str, stream: TextIO = sys.stderr) -> None:
+    """Set structlog up, once for the process: `json`, `console`, or `auto` for what the stream is."""
+    is_console = form == "console" or (form == "auto" and stream.isatty())
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if is_console
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            redact,
+            *([] if is_console else [_TRACEBACKS]),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+
+
+def redact(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The second lock: a field that should not have been logged loses its value."""
+    for name in _REDACTED & event.keys():
+        event[name] = "[redacted]"
+    return event
+
+
+class EventLog:
+    """Writes the events that deserve a line."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger()
+
+    def observe(self, event: Event) -> None:
+        """Log what happened, if it is worth it."""
+        match event:
+            case Settled():
+                self._settled(event)
+            case JobCancelled():
+                level = "info" if event.outcome in {CallOutcome.OK, CallOutcome.GONE} else "warning"
+                fields = {"endpoint": event.endpoint, "job_id": event.job_id, "outcome": event.outcome.value}
+                getattr(self._log, level)("job.cancelled", **fields)
+            case Broke():
+                self._log.error("exchange.broke", request_id=event.request_id, exc_info=event.error)
+            case Admitted() | UpstreamCalled() | FirstChunk():
+                pass
+            case _:
+                assert_never(event)
+
+    def _settled(self, event: Settled) -> None:
+        usage = event.usage
+        fields = {
+            "request_id": event.request_id,
+            "tenant": event.tenant or None,
+            "model": event.model or None,
+            "endpoint": event.endpoint or None,
+            "route": event.route or None,
+            "job_id": event.job_id,
+            "outcome": event.outcome.value,
+            "status": event.status,
+            "reason": event.reason,
+            "error": event.error,
+            "queue_s": _rounded(event.queue_s),
+            "upstream_delay_s": _rounded(event.upstream_delay_s),
+            "first_chunk_s": _rounded(event.first_chunk_s),
+            "duration_s": _rounded(event.duration_s),
+            "tokens_in": usage.prompt_tokens if usage else None,
+            "tokens_out": usage.completion_tokens if usage else None,
+            "tokens_estimated": usage.is_estimate if usage else None,
+            "gpu_s": _rounded(event.gpu_s),
+        }
+        getattr(self._log, _LEVELS.get(event.outcome, "info"))("exchange.settled", **fields)
+
+    def say(self, event: str, **fields: Any) -> None:
+        """One line about the process itself. A log that cannot be written is no reason to fail."""
+        with contextlib.suppress(OSError, ValueError):
+            self._log.info(event, **fields)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)

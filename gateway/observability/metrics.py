@@ -1,0 +1,155 @@
+"""Every metric, declared once and fed by the exchange's events.
+
+Labels come from the configuration or from an enum, so the number of series is bounded by them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import assert_never
+
+import msgspec
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gateway.exchange.events import Admitted, Broke, Event, FirstChunk, JobCancelled, Outcome, Settled, UpstreamCalled
+
+# A `_created` series beside each counter would double them and say what the start time of the process says.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+LATENCY_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
+"""From a warm worker's first token to the longest cold start."""
+WAIT_S = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """What one endpoint's gates hold at this moment."""
+
+    endpoint: str
+    tickets: dict[str, int]
+    permits: dict[str, int]
+    weights: dict[str, float]
+    """Of the tenants that wait or hold."""
+    budget_used: dict[str, float]
+    """Used share of each operation's window."""
+
+
+class Metrics:
+    """The registry and its metrics. `observe` is the subscriber; `render` the scrape."""
+
+    def __init__(self, *, version: str, read: Callable[[], Iterable[Reading]]) -> None:
+        registry = self._registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        registry.register(_Readings(read))
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"gateway_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, *labels: str, buckets: tuple[float, ...] = LATENCY_S) -> Histogram:
+            return Histogram(f"gateway_{name}", text, labels, registry=registry, buckets=buckets)
+
+        self._requests = counter(
+            "requests_total", "Requests, by how they ended.", "tenant", "model", "route", "outcome"
+        )
+        self._duration = histogram("request_duration_seconds", "Request to last byte.", "model", "route")
+        self._first_chunk = histogram("first_chunk_seconds", "Request to first output.", "model", "route")
+        self._chunks = counter("chunks_total", "Chunks sent to clients.", "model")
+        self._tokens = counter(
+            "tokens_total", "Tokens, by the worker's count or an estimate.", "tenant", "model", "direction"
+        )
+        self._gpu = counter("gpu_seconds_total", "Execution time that Runpod reported.", "tenant", "endpoint")
+        self._delay = histogram("upstream_delay_seconds", "Wait in Runpod's own queue.", "endpoint")
+        self._wait = histogram("admission_wait_seconds", "Wait for a turn here.", "tenant", "endpoint", buckets=WAIT_S)
+        self._refusals = counter("refusals_total", "Requests not let in.", "tenant", "reason")
+        self._calls = counter("upstream_requests_total", "Calls to Runpod.", "endpoint", "operation", "outcome")
+        self._cancels = counter("cancels_total", "Jobs cancelled at Runpod.", "endpoint", "outcome")
+        self._replacements = counter("replacement_characters_total", "U+FFFD in workers' output.", "endpoint")
+        self._bugs = counter("bugs_total", "Exceptions that nobody foresaw.")
+        # The state store of one process is its memory.
+        Gauge("gateway_state_store_up", "Whether the shared state is within reach.", registry=registry).set(1)
+        Gauge("gateway_build_info", "What runs here.", ["version"], registry=registry).labels(version).set(1)
+
+    def render(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        return generate_latest(self._registry)
+
+    def observe(self, event: Event) -> None:
+        """Count what happened."""
+        match event:
+            case Admitted():
+                self._wait.labels(event.tenant, event.endpoint).observe(event.wait_s)
+            case UpstreamCalled():
+                self._calls.labels(event.endpoint, event.operation.value, event.outcome.value).inc()
+            case JobCancelled():
+                self._cancels.labels(event.endpoint, event.outcome.value).inc()
+            case FirstChunk():
+                self._first_chunk.labels(event.model, event.route).observe(event.after_s)
+            case Settled():
+                self._settle(event)
+            case Broke():
+                self._bugs.inc()
+            case _:
+                assert_never(event)
+
+    def _settle(self, event: Settled) -> None:
+        self._requests.labels(event.tenant, event.model, event.route, event.outcome.value).inc()
+        self._duration.labels(event.model, event.route).observe(event.duration_s)
+        if event.outcome is Outcome.REFUSED:
+            self._refusals.labels(event.tenant, event.reason or "").inc()
+        if event.chunks:
+            self._chunks.labels(event.model).inc(event.chunks)
+        if event.usage is not None:
+            self._tokens.labels(event.tenant, event.model, "in").inc(event.usage.prompt_tokens)
+            self._tokens.labels(event.tenant, event.model, "out").inc(event.usage.completion_tokens)
+        if event.gpu_s is not None:
+            self._gpu.labels(event.tenant, event.endpoint).inc(event.gpu_s)
+        if event.upstream_delay_s is not None:
+            self._delay.labels(event.endpoint).observe(event.upstream_delay_s)
+        if event.replacement_characters:
+            self._replacements.labels(event.endpoint).inc(event.replacement_characters)
+
+
+class _Readings(Collector):
+    """Gauges that are read when they are scraped, and cost nothing in between."""
+
+    def __init__(self, read: Callable[[], Iterable[Reading]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        by_tenant = ["tenant", "endpoint"]
+        tickets = GaugeMetricFamily("gateway_tickets", "Requests that wait for a turn.", labels=by_tenant)
+        permits = GaugeMetricFamily("gateway_permits", "Requests in flight.", labels=by_tenant)
+        shares = GaugeMetricFamily(
+            "gateway_share_ratio", "Seats held, as a multiple of the fair share among those present.", labels=by_tenant
+        )
+        budgets = GaugeMetricFamily(
+            "gateway_upstream_budget_used_ratio", "Used share of a call budget.", labels=["endpoint", "operation"]
+        )
+        for reading in self._read():
+            for tenant, count in reading.tickets.items():
+                tickets.add_metric([tenant, reading.endpoint], count)
+            for tenant, count in reading.permits.items():
+                permits.add_metric([tenant, reading.endpoint], count)
+            for tenant, ratio in _share_ratios(reading):
+                shares.add_metric([tenant, reading.endpoint], ratio)
+            for operation, used in reading.budget_used.items():
+                budgets.add_metric([reading.endpoint, operation], used)
+        yield from (tickets, permits, shares, budgets)
+
+
+def _share_ratios(reading: Reading) -> Iterator[tuple[str, float]]:
+    held, weight = sum(reading.permits.values()), sum(reading.weights.values())
+    if held and weight:
+        for tenant, own_weight in reading.weights.items():
+            yield tenant, (reading.permits.get(tenant, 0) / held) / (own_weight / weight)

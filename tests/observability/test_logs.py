@@ -1,0 +1,81 @@
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from gateway.exchange.events import Broke, CallOutcome, Event, FirstChunk, JobCancelled, Outcome
+from gateway.observability.logs import EventLog, configure_logs
+from tests.observability.test_metrics import settled
+
+FIELDS = {
+    "request_id", "tenant", "model", "endpoint", "route", "job_id", "outcome", "status", "queue_s", "upstream_delay_s",
+    "first_chunk_s", "duration_s", "tokens_in", "tokens_out", "gpu_s",
+}  # fmt: skip
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    configure_logs("auto", stream)
+    yield stream
+    structlog.reset_defaults()
+
+
+def logged(stream: io.StringIO, *events: Event) -> list[dict[str, Any]]:
+    log = EventLog()
+    for event in events:
+        log.observe(event)
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_one_line_for_each_request(lines: io.StringIO) -> None:
+    (line,) = logged(lines, FirstChunk(model="m", route="job", after_s=1), settled())
+    assert line["event"] == "exchange.settled"
+    assert set(line) >= FIELDS
+    assert (line["tokens_in"], line["tokens_out"], line["level"]) == (3, 4, "info")
+
+
+def test_levels_say_who_has_to_act(lines: io.StringIO) -> None:
+    outcomes = [Outcome.REJECTED, Outcome.REFUSED, Outcome.UPSTREAM_FAILED, Outcome.BROKEN, Outcome.CLIENT_LEFT]
+    found = logged(lines, *(settled(outcome=outcome) for outcome in outcomes))
+    assert [line["level"] for line in found] == ["info", "warning", "warning", "error", "info"]
+
+
+def test_a_failed_cancel_is_a_warning(lines: io.StringIO) -> None:
+    outcomes = (CallOutcome.OK, CallOutcome.FAILED)
+    found = logged(lines, *(JobCancelled(endpoint="e", job_id="j", outcome=outcome) for outcome in outcomes))
+    assert [line["level"] for line in found] == ["info", "warning"]
+
+
+def test_a_bug_has_its_frames_and_not_their_locals(lines: io.StringIO) -> None:
+    def broken(prompt: str) -> None:
+        secret_prompt = prompt * 2
+        raise ValueError(len(secret_prompt))
+
+    try:
+        broken("my private question")
+    except ValueError as error:
+        (line,) = logged(lines, Broke(request_id="r", error=error))
+    assert line["level"] == "error"
+    assert "broken" in json.dumps(line)
+    assert "private question" not in json.dumps(line)
+
+
+def test_a_field_that_should_not_be_logged_loses_its_value(lines: io.StringIO) -> None:
+    EventLog().say("something", prompt="secret", authorization="secret", tenant="acme")
+    assert "secret" not in lines.getvalue()
+    assert "acme" in lines.getvalue()
+
+
+def test_a_console_is_written_for_people() -> None:
+    stream = io.StringIO()
+    configure_logs("console", stream)
+    try:
+        EventLog().observe(settled())
+        assert "exchange.settled" in stream.getvalue()
+        assert not stream.getvalue().startswith("{")
+    finally:
+        structlog.reset_defaults()

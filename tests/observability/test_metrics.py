@@ -1,0 +1,113 @@
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.domain import Operation, Usage
+from gateway.exchange.events import (
+    Admitted,
+    Broke,
+    CallOutcome,
+    Event,
+    FirstChunk,
+    JobCancelled,
+    Outcome,
+    Settled,
+    UpstreamCalled,
+)
+from gateway.observability.metrics import Metrics, Reading
+
+READING = Reading(
+    endpoint="chat",
+    tickets={"a": 2},
+    permits={"a": 3, "b": 1},
+    weights={"a": 1.0, "b": 1.0},
+    budget_used={"run": 0.5},
+)
+
+
+def settled(**changes: object) -> Settled:
+    fields: dict[str, object] = {
+        "request_id": "r",
+        "outcome": Outcome.COMPLETED,
+        "status": 200,
+        "reason": None,
+        "error": None,
+        "tenant": "acme",
+        "model": "m",
+        "endpoint": "chat",
+        "route": "job",
+        "job_id": "j",
+        "duration_s": 2.0,
+        "queue_s": 0.1,
+        "upstream_delay_s": 0.5,
+        "first_chunk_s": 1.0,
+        "gpu_s": 1.5,
+        "usage": Usage(prompt_tokens=3, completion_tokens=4),
+        "chunks": 5,
+        "replacement_characters": 2,
+        **changes,
+    }
+    return Settled(**fields)  # type: ignore[arg-type]
+
+
+def samples(*events: Event, readings: tuple[Reading, ...] = ()) -> dict[str, float]:
+    """What a scrape shows after these events, by name and labels."""
+    metrics = Metrics(version="1.2.3", read=lambda: readings)
+    for event in events:
+        metrics.observe(event)
+    families = text_string_to_metric_families(metrics.render().decode())
+    return {
+        sample.name + str(sorted(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def value(found: dict[str, float], name: str, **labels: str) -> float:
+    return found[name + str(sorted(labels.items()))]
+
+
+def test_a_settled_exchange_is_counted() -> None:
+    found = samples(settled(), settled(outcome=Outcome.REFUSED, reason="rate_limit_exceeded", gpu_s=None))
+    who = {"tenant": "acme", "model": "m"}
+    assert value(found, "gateway_requests_total", **who, route="job", outcome="completed") == 1
+    assert value(found, "gateway_requests_total", **who, route="job", outcome="refused") == 1
+    assert value(found, "gateway_refusals_total", tenant="acme", reason="rate_limit_exceeded") == 1
+    assert value(found, "gateway_request_duration_seconds_sum", model="m", route="job") == 4
+    assert value(found, "gateway_tokens_total", **who, direction="in") == 6
+    assert value(found, "gateway_tokens_total", **who, direction="out") == 8
+    assert value(found, "gateway_gpu_seconds_total", tenant="acme", endpoint="chat") == 1.5
+    assert value(found, "gateway_upstream_delay_seconds_sum", endpoint="chat") == 1
+    assert value(found, "gateway_chunks_total", model="m") == 10
+    assert value(found, "gateway_replacement_characters_total", endpoint="chat") == 4
+
+
+def test_calls_cancels_waits_and_bugs_are_counted() -> None:
+    found = samples(
+        Admitted(tenant="acme", endpoint="chat", wait_s=0.2),
+        FirstChunk(model="m", route="job", after_s=0.3),
+        UpstreamCalled(endpoint="chat", operation=Operation.PURGE_QUEUE, outcome=CallOutcome.LOST),
+        JobCancelled(endpoint="chat", job_id="j", outcome=CallOutcome.OK),
+        Broke(request_id="r", error=ValueError("x")),
+    )
+    assert value(found, "gateway_admission_wait_seconds_sum", tenant="acme", endpoint="chat") == 0.2
+    assert value(found, "gateway_first_chunk_seconds_count", model="m", route="job") == 1
+    assert (
+        value(found, "gateway_upstream_requests_total", endpoint="chat", operation="purge_queue", outcome="lost") == 1
+    )
+    assert value(found, "gateway_cancels_total", endpoint="chat", outcome="ok") == 1
+    assert value(found, "gateway_bugs_total") == 1
+    assert value(found, "gateway_build_info", version="1.2.3") == 1
+    assert value(found, "gateway_state_store_up") == 1
+
+
+def test_gauges_are_read_when_they_are_scraped() -> None:
+    found = samples(readings=(READING,))
+    assert value(found, "gateway_tickets", tenant="a", endpoint="chat") == 2
+    assert value(found, "gateway_permits", tenant="b", endpoint="chat") == 1
+    assert value(found, "gateway_share_ratio", tenant="a", endpoint="chat") == 1.5
+    assert value(found, "gateway_share_ratio", tenant="b", endpoint="chat") == 0.5
+    assert value(found, "gateway_upstream_budget_used_ratio", endpoint="chat", operation="run") == 0.5
+    assert "process_resident_memory_bytes[]" in found
+
+
+def test_no_series_of_creation_times() -> None:
+    assert not any("_created" in name for name in samples(settled()))
