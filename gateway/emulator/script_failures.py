@@ -1,0 +1,73 @@
+"""How scripted jobs go wrong: the error texts of workers and of the platform, and where they strike. Pure."""
+
+import json
+from collections.abc import Iterator
+
+from gateway.emulator.faults import FailWith
+from gateway.emulator.script import ModelError
+from gateway.emulator.script_dialects import event
+from gateway.emulator.script_openai import Step, encode
+
+BAD_INPUT = "Job input must contain one of: openai_input (+openai_route), route (+body), or prompt/messages."
+
+_TRACEBACK = 'Traceback (most recent call last):\n  File "/src/handler.py", line 7, in handler\nRuntimeError: boom\n'
+_KINDS = {400: "BadRequestError", 404: "NotFoundError", 429: "RateLimitError"}
+
+
+def fault_error(status: int) -> ModelError:
+    """The model server's error that a fault asks for."""
+    return ModelError(status, _KINDS.get(status, "InternalServerError"), "A fault of the emulator says so.")
+
+
+def error_object(error: ModelError) -> dict[str, object]:
+    """The inside of an OpenAI error as vLLM writes it; its code is a number."""
+    return {"message": error.message, "type": error.kind, "param": error.param, "code": error.status}
+
+
+def job_error(kind: FailWith, error: ModelError) -> str:
+    """The `error` of a FAILED job."""
+    match kind:
+        case FailWith.GENERATOR:
+            return f"handler: boom \ntraceback: {_TRACEBACK}"
+        case FailWith.HANDLER:
+            details = {
+                "error_type": "<class 'RuntimeError'>",
+                "error_message": "boom",
+                "error_traceback": _TRACEBACK,
+                "hostname": "unknown",
+                "worker_id": "scripted-0",
+                "runpod_version": "1.12.0",
+            }
+            return json.dumps(details)
+        case FailWith.YIELDED:
+            return str(error_object(error))
+        case FailWith.VLLM_HTTP:
+            body = json.dumps({"error": error_object(error)})
+            message = f"vLLM returned HTTP {error.status}: {body}"
+            return str({"message": message, "type": "worker_error", "code": None})
+        case FailWith.VLLM_DIED:
+            message = "Request to vLLM failed: Response payload is not completed: <TransferEncodingError: 400>"
+            return str({"message": message, "type": "worker_error", "code": None})
+        case _:
+            return "job timed out after 1 retries"
+
+
+def bad_output(kind: FailWith, error: ModelError) -> bytes | None:
+    """The output by which a COMPLETED job says that it failed; None for the kinds that end FAILED, or say nothing."""
+    if kind is FailWith.ERROR_EVENT:
+        body = encode({"error": error_object(error)})
+        return encode((event(body) + event(b"[DONE]")).decode())
+    if kind is FailWith.FLAT_ERROR:
+        return encode({"object": "error", **error_object(error)})
+    return None
+
+
+def cut_short(steps: Iterator[Step], outputs_max: int) -> Iterator[Step]:
+    """The first outputs of an answer, so many and no more."""
+    left = outputs_max
+    while left > 0:
+        step = next(steps, None)
+        if step is None:
+            return
+        yield step[:left]
+        left -= len(step)

@@ -1,0 +1,126 @@
+"""Workers without a process: they take jobs from the endpoint as remote ones do, and answer by the script."""
+
+import anyio
+import anyio.lowlevel
+
+from gateway.emulator.endpoint import Endpoint
+from gateway.emulator.job import Job
+from gateway.emulator.script_failures import cut_short
+from gateway.emulator.script_play import Play, play
+from gateway.emulator.workforce import Worker
+
+OUTPUTS_AT_ONCE_MAX = 16
+"""An answer without pauses lets others run after so many outputs."""
+_METRICS = b'"metrics":{"avg_gen_throughput":0,"avg_prompt_throughput":0,"num_running":1,"num_waiting":0},'
+
+
+async def scripted_staff(endpoint: Endpoint) -> None:
+    """Run all scripted workers of an endpoint, for ever."""
+    async with anyio.create_task_group() as group:
+        for number in range(endpoint.settings.workers):
+            group.start_soon(ScriptedWorker(endpoint, f"scripted-{number}").run)
+
+
+async def no_staff(endpoint: Endpoint) -> None:
+    """Leave an endpoint to remote workers."""
+
+
+class ScriptedWorker:
+    """One worker with a number of places for jobs."""
+
+    def __init__(self, endpoint: Endpoint, worker_id: str) -> None:
+        self._endpoint = endpoint
+        self._id = worker_id
+        self._worker = Worker(id=worker_id, kind="scripted", condition="cold", seen_s=endpoint.now_s)
+        self._cold_start_s = -1.0
+        self._places = anyio.Semaphore(endpoint.settings.worker_concurrency)
+        self._scopes: dict[str, anyio.CancelScope] = {}
+        endpoint.workforce.add(self._worker)
+
+    async def run(self) -> None:
+        """Take and perform jobs until cancelled."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch_stops)
+            while True:
+                await self._places.acquire()
+                job = await self._next_job()
+                group.start_soon(self._perform, job)
+
+    async def _next_job(self) -> Job:
+        while True:
+            await self._warm_up()
+            job = self._endpoint.take(self._id)
+            if job is not None:
+                return job
+            await self._endpoint.work()
+
+    async def _warm_up(self) -> None:
+        """Start with the first job, as the worker of an endpoint that scales to zero; again when the fault changes."""
+        faults = self._endpoint.plan.faults
+        if faults.cold_start_s != self._cold_start_s:
+            self._worker.condition = "up" if not faults.cold_start_s else "cold"
+            self._cold_start_s = faults.cold_start_s
+        if self._worker.condition == "cold" and self._endpoint.has_work:
+            self._worker.condition = "starting"
+            await anyio.sleep(faults.cold_start_s)
+            self._worker.condition = "up"
+
+    async def _watch_stops(self) -> None:
+        while True:
+            for job_id in self._endpoint.take_stops(self._id):
+                scope = self._scopes.get(job_id)
+                if scope is not None:
+                    scope.cancel()
+            await self._endpoint.stop_signal(self._id)
+
+    async def _perform(self, job: Job) -> None:
+        try:
+            with anyio.CancelScope() as scope:
+                self._scopes[job.id] = scope
+                await self._answer(job)
+        finally:
+            del self._scopes[job.id]
+            self._places.release()
+
+    async def _answer(self, job: Job) -> None:
+        endpoint = self._endpoint
+        unix_s = endpoint.clock.unix_s()
+        # A model server names its answer anew each time it is asked, so a second dispatch has another id.
+        answer_id = f"{job.id}-{job.dispatches}"
+        chosen = play(job.input, answer_id, endpoint.settings, plan=endpoint.plan, unix_s=unix_s)
+        outputs = await self._yield_outputs(job, chosen)
+        if outputs is None or not endpoint.holds(job, self._id):
+            return
+        if chosen.error:
+            endpoint.fail(job, chosen.error)
+        elif chosen.is_mute:
+            endpoint.complete(job, b"")
+        elif chosen.result is not None:
+            endpoint.complete(job, chosen.result)
+        else:
+            # A generator without return_aggregate_stream leaves an empty list behind: runpod-python 1.12 rp_job.py.
+            endpoint.complete(job, b"[%b]" % b",".join(outputs) if endpoint.settings.aggregate else b"[]")
+
+    async def _yield_outputs(self, job: Job, chosen: Play) -> list[bytes] | None:
+        """Yield everything at its pace; None when the worker died on the way."""
+        endpoint = self._endpoint
+        faults = endpoint.plan.faults
+        deaths = faults.worker_deaths if chosen.deaths is None else chosen.deaths
+        dies_after = faults.death_after_outputs if job.dispatches <= deaths else None
+        outputs: list[bytes] = []
+        for step in chosen.steps if dies_after is None else cut_short(chosen.steps, dies_after):
+            if chosen.interval_s:
+                await anyio.sleep(chosen.interval_s)
+            for output in step:
+                outputs.append(output)
+                if not chosen.is_mute and endpoint.holds(job, self._id):
+                    endpoint.add_item(job, b'{%b"output":%b}' % (_METRICS if chosen.has_metrics else b"", output))
+                if len(outputs) % OUTPUTS_AT_ONCE_MAX == 0:
+                    await anyio.lowlevel.checkpoint()
+        if dies_after is None:
+            return outputs
+        # Only this job dies; a real worker takes all of its jobs with it.
+        await anyio.sleep(faults.redispatch_delay_s)
+        if endpoint.holds(job, self._id):
+            endpoint.lose_worker(job)
+        return None

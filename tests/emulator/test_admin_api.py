@@ -1,0 +1,66 @@
+from gateway.emulator.faults import Faults
+from gateway.emulator.settings import EmulatorSettings
+from tests.emulator.support import HandClock, admin, chat, emulator, finished, submit
+
+
+async def test_jobs_show_what_the_job_api_does_not():
+    clock = HandClock()
+    async with emulator(EmulatorSettings(worker="none"), clock=clock) as client:
+        job_id = await submit(client, chat())
+        clock.s += 1
+        await client.get("/job-take/w")
+        await client.post(f"/job-stream/w/{job_id}", json={"output": 1})
+        await client.post(f"/job-stream/w/{job_id}", json={"output": 2})
+        await client.get(f"/stream/{job_id}")
+        await client.post(f"/job-stream/w/{job_id}", json={"output": 3})
+        clock.s += 1
+        await client.post(f"/cancel/{job_id}")
+        (job,) = (await client.get(admin("jobs"))).json()
+        assert job == {
+            "id": job_id,
+            "endpoint": "ep",
+            "state": "CANCELLED",
+            "worker_id": "w",
+            "outputs_count": 3,
+            "unread_count": 1,
+            "dispatches": 1,
+            "retries": 0,
+            "submitted_s": 1000.0,
+            "dispatched_s": 1001.0,
+            "finished_s": 1002.0,
+            "cancel_requested_s": 1002.0,
+            "error": "",
+        }
+
+
+async def test_faults_can_be_read_replaced_and_misspelt():
+    async with emulator() as client:
+        assert (await client.get(admin("faults"))).json()["cold_start_s"] == 0.0
+        reply = await client.put(admin("faults"), json={"fail_with": "handler", "refused_operations": ["run"]})
+        assert reply.status_code == 200
+        assert reply.json()["fail_with"] == "handler"
+        assert (await finished(client, await submit(client, chat())))["status"] == "FAILED"
+        for wrong in ({"fail_wiht": "handler"}, {"fail_with": "nothing known"}, {"cold_start_s": "long"}):
+            assert (await client.put(admin("faults"), json=wrong)).status_code == 400
+        assert (await client.get(admin("faults"))).json()["fail_with"] == "handler"
+        await client.put(admin("faults"), json={})
+        assert (await finished(client, await submit(client, chat())))["status"] == "COMPLETED"
+
+
+async def test_a_reset_forgets_jobs_calls_limits_and_faults():
+    async with emulator(EmulatorSettings(faults=Faults(late_cancel_s=1.0))) as client:
+        job_id = await submit(client, chat())
+        await client.put(admin("faults"), json={})
+        assert (await client.post(admin("reset"))).status_code == 204
+        assert (await client.get(admin("jobs"))).json() == []
+        assert (await client.get(admin("calls"))).json() == []
+        assert (await client.get(admin("limits"))).json() == {}
+        assert (await client.get(admin("faults"))).json()["late_cancel_s"] == 1.0
+        assert (await client.get(f"/status/{job_id}")).status_code == 404
+        assert (await finished(client, await submit(client, chat())))["status"] == "COMPLETED"
+
+
+async def test_no_key_is_asked_for():
+    async with emulator(EmulatorSettings(api_key="k")) as client:
+        for path in ("jobs", "calls", "limits", "faults"):
+            assert (await client.get(admin(path))).status_code == 200
