@@ -1,0 +1,37 @@
+"""The `fairpod` command. Only the module of the command that is run gets loaded: the others cost a second."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from gateway import __version__
+
+COMMANDS = {
+    "serve": ("gateway.commands.serve", "run the gateway"),
+    "demo": ("gateway.demo.command", "run emulator, worker and gateway together"),
+    "emulator": ("gateway.emulator.command", "run a Runpod endpoint on this machine"),
+    "check-config": ("gateway.commands.check_config", "check a configuration file"),
+    "key": ("gateway.commands.key", "make a key for a tenant"),
+}
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog="fairpod", description="One OpenAI base URL for Runpod Serverless endpoints.")
+    parser.add_argument("--version", action="version", version=f"fairpod {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
+    asked = next((word for word in given if not word.startswith("-")), None)
+    try:
+        for name, (module_name, text) in COMMANDS.items():
+            command = commands.add_parser(name, help=text)
+            if name == asked:
+                module = importlib.import_module(module_name)
+                module.add_arguments(command)
+                command.set_defaults(run=module.run)
+        parsed = parser.parse_args(given)
+        return int(parsed.run(parsed))
+    except KeyboardInterrupt:
+        return INTERRUPTED

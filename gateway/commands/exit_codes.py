@@ -1,0 +1,14 @@
+"""How commands end."""
+
+import sys
+
+from gateway.config.reading import ConfigError
+
+OK, FAILED, MISUSED = 0, 1, 2
+
+
+def report(error: ConfigError) -> int:
+    """Print every problem on a line of its own."""
+    for problem in error.problems:
+        print(problem, file=sys.stderr)
+    return MISUSED

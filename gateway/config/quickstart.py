@@ -1,0 +1,43 @@
+"""The configuration of `fairpod serve` without a file: one endpoint and one tenant, from the environment."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.config.keys import key_line, new_key
+from gateway.config.reading import ConfigError, Problem, parse_config
+from gateway.config.sections import Config
+
+
+class Quickstart(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration, and the key that was made for it where none was given."""
+
+    config: Config
+    new_key: str | None
+
+
+def quickstart(environment: Mapping[str, str]) -> Quickstart:
+    """Make the configuration.
+
+    Raises:
+        ConfigError: A variable is missing.
+    """
+    missing = [name for name in ("RUNPOD_API_KEY", "RUNPOD_ENDPOINT_ID") if not environment.get(name)]
+    if missing:
+        text = f"set {' and '.join(missing)}, or name a file with --config or FAIRPOD_CONFIG"
+        raise ConfigError([Problem("", text)])
+    key = environment.get("FAIRPOD_API_KEY")
+    made = None if key else new_key()
+    endpoint = {
+        "name": "default",
+        "id": environment["RUNPOD_ENDPOINT_ID"],
+        "api_key": environment["RUNPOD_API_KEY"],
+        # The variable by which Runpod's own SDK is pointed elsewhere.
+        "base_url": environment.get("RUNPOD_ENDPOINT_BASE_URL") or "https://api.runpod.ai/v2",
+    }
+    raw = {
+        "endpoints": [endpoint],
+        "models": [{"id": "*", "endpoint": "default"}],
+        "tenants": [{"name": "default", "keys": [key_line(key or made or "")]}],
+    }
+    return Quickstart(config=parse_config(raw, {}), new_key=made)

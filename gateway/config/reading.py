@@ -1,0 +1,243 @@
+"""Reads the configuration file and finds every problem at once, each with its path in the file."""
+
+import enum
+import re
+import types
+import typing
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from gateway.config.sections import Config, EndpointSection, KeySection
+from gateway.domain import ModelKind, Route
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Something wrong in the file."""
+
+    path: str
+    text: str
+
+    def __str__(self) -> str:
+        """One line, as `check-config` prints it."""
+        return f"{self.path}: {self.text}" if self.path else self.text
+
+
+class ConfigError(Exception):
+    """The file cannot be used; `problems` says why, all of it."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+def load_config(path: Path, environment: Mapping[str, str]) -> Config:
+    """Read and check a file.
+
+    Raises:
+        ConfigError: With every problem found.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([Problem("", f"cannot read {path}: {error}")]) from None
+    except yaml.YAMLError as error:
+        raise ConfigError([Problem("", f"{path} is not valid YAML: {_yaml_problem(error)}")]) from None
+    return parse_config(raw, environment)
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    """What is wrong and where; the error's own text quotes the file, keys included."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return "it cannot be read"
+    mark = error.problem_mark
+    return f"{error.problem} in line {mark.line + 1}, column {mark.column + 1}"
+
+
+def parse_config(raw: object, environment: Mapping[str, str]) -> Config:
+    """Check what a file holds.
+
+    Raises:
+        ConfigError: With every problem found.
+    """
+    problems: list[Problem] = []
+    filled = _fill(raw, "", environment, problems)
+    unset = {problem.path for problem in problems}
+    problems += [problem for problem in _check(filled, Config, "") if problem.path not in unset]
+    if problems:
+        raise ConfigError(problems)
+    config = msgspec.convert(filled, Config, strict=False)
+    if problems := list(_cross_check(config)):
+        raise ConfigError(problems)
+    return config
+
+
+_KEY = re.compile(r"[\x21-\x7e]+")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+def _fill(value: Any, path: str, environment: Mapping[str, str], problems: list[Problem]) -> Any:
+    """Put the environment's values in place of ${NAME} and ${NAME:-default}."""
+    if isinstance(value, dict):
+        return {key: _fill(item, _join(path, key), environment, problems) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(item, f"{path}[{index}]", environment, problems) for index, item in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def look_up(match: re.Match[str]) -> str:
+        name, default = match.groups()
+        if name in environment:
+            return environment[name]
+        if default is None:
+            problems.append(Problem(path, f"the environment variable {name} is not set; set it, or write a default"))
+        return default or ""
+
+    return _VARIABLE.sub(look_up, value)
+
+
+def _join(path: str, key: object) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _check(value: Any, expected: Any, path: str) -> list[Problem]:
+    """Hold a value against a type, and go on after the first problem."""
+    if isinstance(value, dict) and (section := _section_of(expected)) is not None:
+        return _check_section(value, section, path)
+    if isinstance(value, dict) and (arguments := _arguments_of(expected, dict)):
+        return _check_mapping(value, *arguments, path=path)
+    if isinstance(value, list) and value and (arguments := _arguments_of(expected, list)):
+        return [problem for i, item in enumerate(value) for problem in _check(item, arguments[0], f"{path}[{i}]")]
+    try:
+        msgspec.convert(value, expected, strict=False)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        choices = _choices_of(expected)
+        return [Problem(path, f"{text}; accepted: {', '.join(choices)}" if choices else text)]
+    return []
+
+
+def _check_section(value: dict[Any, Any], section: type[msgspec.Struct], path: str) -> list[Problem]:
+    fields = {field.encode_name: field for field in msgspec.structs.fields(section)}
+    accepted = ", ".join(fields)
+    problems = [
+        Problem(_join(path, key), f"unknown key; accepted here: {accepted}") for key in value if key not in fields
+    ]
+    for name, field in fields.items():
+        if name in value:
+            problems += _check(value[name], field.type, _join(path, name))
+        elif field.required:
+            problems.append(Problem(_join(path, name), "is missing"))
+    return problems
+
+
+def _check_mapping(value: dict[Any, Any], key_type: Any, value_type: Any, *, path: str) -> list[Problem]:
+    """A mapping whose keys can be counted, such as the operations."""
+    accepted = _choices_of(key_type)
+    return [
+        problem
+        for key, item in value.items()
+        for problem in (
+            _check(item, value_type, _join(path, key))
+            if key in accepted
+            else [Problem(_join(path, key), f"unknown key; accepted here: {', '.join(accepted)}")]
+        )
+    ]
+
+
+def _options(expected: Any) -> tuple[Any, ...]:
+    """The members of a union, or the type itself; without its constraints."""
+    while typing.get_origin(expected) is typing.Annotated:
+        expected = expected.__origin__
+    if typing.get_origin(expected) in {typing.Union, types.UnionType}:
+        return tuple(option for member in typing.get_args(expected) for option in _options(member))
+    return (expected,)
+
+
+def _section_of(expected: Any) -> type[msgspec.Struct] | None:
+    sections = (
+        option for option in _options(expected) if isinstance(option, type) and issubclass(option, msgspec.Struct)
+    )
+    return next(sections, None)
+
+
+def _arguments_of(expected: Any, container: type) -> tuple[Any, ...]:
+    """What a list or mapping is declared to hold; empty where the type is neither."""
+    return next(
+        (typing.get_args(option) for option in _options(expected) if typing.get_origin(option) is container), ()
+    )
+
+
+def _choices_of(expected: Any) -> list[str]:
+    """The values that a field takes, where they can be counted."""
+    choices: list[str] = []
+    for option in _options(expected):
+        if typing.get_origin(option) is typing.Literal:
+            choices += map(str, typing.get_args(option))
+        elif isinstance(option, type) and issubclass(option, enum.Enum):
+            choices += [str(member.value) for member in option]
+    return choices
+
+
+def _cross_check(config: Config) -> Iterator[Problem]:
+    """What no single field can show."""
+    yield from _repeated("endpoints", [endpoint.name for endpoint in config.endpoints])
+    yield from _repeated("models", [model.id for model in config.models])
+    yield from _repeated("tenants", [tenant.name for tenant in config.tenants])
+    yield from _repeated("tenants[].keys", [digest for _, digest in all_keys(config)])
+    for index, endpoint in enumerate(config.endpoints):
+        if (endpoint.api_key is None) is (endpoint.api_key_file is None):
+            yield Problem(f"endpoints[{index}].api_key", "give either api_key or api_key_file")
+        elif endpoint.api_key is not None and not _KEY.fullmatch(endpoint.api_key.strip()):
+            yield Problem(f"endpoints[{index}].api_key", "is empty, or holds what no key holds")
+    yield from _check_models(config)
+    model_ids = {model.id for model in config.models}
+    for index, tenant in enumerate(config.tenants):
+        for model_id in tenant.models:
+            if model_id not in {"*"} | model_ids and "*" not in model_ids:
+                yield Problem(f"tenants[{index}].models", f"no model has the id '{model_id}'")
+
+
+def _check_models(config: Config) -> Iterator[Problem]:
+    endpoints = {endpoint.name: endpoint for endpoint in config.endpoints}
+    for index, model in enumerate(config.models):
+        path = f"models[{index}].endpoint"
+        names = endpoint_names(model.endpoint)
+        if not names:
+            yield Problem(path, "name at least one endpoint")
+        for name in names:
+            if name not in endpoints:
+                yield Problem(path, f"no endpoint is called '{name}'; there are: {', '.join(endpoints)}")
+            elif model.kind is ModelKind.EMBEDDING and not _serves_openai(endpoints[name]):
+                yield Problem(path, f"endpoint '{name}' does not serve embeddings: its worker has to be 'openai'")
+
+
+def _serves_openai(endpoint: EndpointSection) -> bool:
+    return endpoint.worker == "openai" or endpoint.route is Route.OPENAI
+
+
+def endpoint_names(endpoint: str | list[str]) -> list[str]:
+    """One name, or several to be tried in order."""
+    return [endpoint] if isinstance(endpoint, str) else endpoint
+
+
+def all_keys(config: Config) -> Iterator[tuple[str, str]]:
+    """Each tenant's name with the hex digest of each of its keys."""
+    for tenant in config.tenants:
+        for key in tenant.keys:
+            yield tenant.name, key_digest(key)
+
+
+def key_digest(key: KeySection | str) -> str:
+    """The hex digest of a key."""
+    return (key if isinstance(key, str) else key.sha256).removeprefix("sha256:").lower()
+
+
+def _repeated(path: str, names: list[str]) -> Iterator[Problem]:
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield Problem(path, f"'{name}' stands there {count} times")

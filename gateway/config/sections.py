@@ -1,0 +1,99 @@
+"""The sections of the configuration file, as types."""
+
+import datetime as dt
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from gateway.domain import Limit, ModelKind, Operation, Route
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/ -]{0,127}$")]
+Seconds = Annotated[float, Meta(gt=0, le=7 * 86400)]
+Count = Annotated[int, Meta(ge=1)]
+Digest = Annotated[str, Meta(pattern=r"^(sha256:)?[0-9a-fA-F]{64}$")]
+Url = Annotated[str, Meta(pattern=r"^https?://[^\s]+$")]
+DialectName = Literal["openai", "tokens", "legacy", "text"]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Unknown keys are errors: a misspelt one would silently mean its default."""
+
+
+class Listen(Section, frozen=True):
+    """Where the gateway answers."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - a gateway in a container is reached from outside it.
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+
+
+class EndpointSection(Section, frozen=True):
+    """A Runpod Serverless endpoint."""
+
+    name: Name
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+$")]
+    base_url: Url = "https://api.runpod.ai/v2"
+    api_key: str | None = None
+    api_key_file: str | None = None
+    route: Route = Route.AUTO
+    worker: DialectName = "openai"
+    max_in_flight: Count = 64
+    queue_timeout_s: Seconds = 30
+    cold_start_timeout_s: Seconds = 600
+    execution_timeout_s: Seconds = 600
+    limits: dict[Operation, Limit] = {}
+
+
+class ModelSection(Section, frozen=True):
+    """A name that clients send."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=256)]
+    endpoint: str | list[str]
+    upstream: str | None = None
+    kind: ModelKind | None = None
+
+
+class KeySection(Section, frozen=True):
+    """A key, by its digest."""
+
+    sha256: Digest
+    expires_at: dt.datetime | None = None
+    label: str | None = None
+
+
+class TenantSection(Section, frozen=True):
+    """Who may ask, and for how much."""
+
+    name: Name
+    weight: Annotated[float, Meta(gt=0)] = 1.0
+    keys: list[KeySection | Digest] = []
+    models: list[str] = msgspec.field(default_factory=lambda: ["*"])
+    max_in_flight: Count | None = None
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+
+
+class State(Section, frozen=True):
+    """Where shared state lives."""
+
+    kind: Literal["memory"] = "memory"
+
+
+class Logs(Section, frozen=True):
+    """How the log is written."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Config(Section, frozen=True):
+    """The whole file."""
+
+    endpoints: Annotated[list[EndpointSection], Meta(min_length=1)]
+    models: Annotated[list[ModelSection], Meta(min_length=1)]
+    tenants: Annotated[list[TenantSection], Meta(min_length=1)]
+    listen: Listen = Listen()
+    metrics_port: Annotated[int, Meta(ge=1, le=65535)] | None = None
+    drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30
+    body_bytes_max: Annotated[int, Meta(ge=1024)] = 20 * 1024 * 1024
+    state: State = State()
+    logs: Logs = Logs()

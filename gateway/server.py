@@ -1,0 +1,108 @@
+"""Runs a gateway on uvicorn, and stops it without cutting anybody off."""
+
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import anyio
+import uvicorn
+from litestar.types import ASGIApp
+
+from gateway import __version__
+from gateway.app import Gateway
+
+SHUTDOWN_S_MAX = 3
+"""How long uvicorn waits for connections after the drain: by then nothing is left but idle ones."""
+BACKLOG = 2048
+KEEP_ALIVE_S = 75
+"""Longer than the 60 s of usual proxies: whoever closes first loses a request that is just being sent."""
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn that leaves the signals to us: its own handling closes the sockets first and ends by the signal."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def serve(gateway: Gateway, *, host: str, port: int, metrics_port: int | None) -> int:
+    """Serve until SIGTERM or Ctrl-C, then drain; return the exit code."""
+    apps = [(gateway.app, port), *([(gateway.metrics_app, metrics_port)] if metrics_port is not None else [])]
+    with ExitStack() as stack:
+        try:
+            listeners = [(app, stack.enter_context(_listen(host, each))) for app, each in apps]
+        except OSError as error:
+            print(f"Cannot listen on {host}: {error}. Choose another with --port.", file=sys.stderr)
+            return 1
+        gateway.log.say("gateway.started", listening=[f"{host}:{each}" for _, each in apps], version=__version__)
+        anyio.run(_serve, gateway, listeners, backend_options={"use_uvloop": sys.platform != "win32"})
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
+async def _serve(gateway: Gateway, listeners: list[tuple[ASGIApp, socket.socket]]) -> None:
+    servers = [_server(app) for app, _ in listeners]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_stop_on_signal, gateway, servers)
+        async with anyio.create_task_group() as serving:
+            for server, (_, listener) in zip(servers, listeners, strict=True):
+                serving.start_soon(_run, server, listener, servers)
+        tasks.cancel_scope.cancel()
+
+
+async def _run(server: _Server, listener: socket.socket, servers: list[_Server]) -> None:
+    """One server; where it cannot start or ends, the others end with it."""
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        _stop(servers)
+
+
+def _server(app: ASGIApp) -> _Server:
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        timeout_graceful_shutdown=SHUTDOWN_S_MAX,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
+    return _Server(config)
+
+
+async def _stop_on_signal(gateway: Gateway, servers: list[_Server]) -> None:
+    """Drain on the first signal, cut what runs on the second."""
+    with anyio.open_signal_receiver(*_SIGNALS) as signals:
+        async with anyio.create_task_group() as tasks:
+            is_first = True
+            async for _ in signals:
+                if is_first:
+                    is_first = False
+                    tasks.start_soon(_drain, gateway, servers)
+                else:
+                    # Also in a hurry every client is told, and every job is cancelled.
+                    await gateway.exchanges.drain(0)
+                    _stop(servers)
+
+
+async def _drain(gateway: Gateway, servers: list[_Server]) -> None:
+    await gateway.drain()
+    _stop(servers)
+
+
+def _stop(servers: list[_Server]) -> None:
+    for server in servers:
+        server.should_exit = True

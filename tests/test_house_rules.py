@@ -1,0 +1,105 @@
+"""The rules of the house that a machine can check."""
+
+import ast
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+MODULES = sorted((ROOT / "gateway").rglob("*.py"))
+LINES_MAX = 300
+FUNCTION_LINES_MAX = 60
+PARAMETERS_MAX = 6
+VAGUE = {"utils", "util", "helpers", "helper", "common", "base", "core", "manager", "misc", "types"}
+WITHOUT_TEST = {
+    # Nouns and tables that every other test uses.
+    "gateway/domain.py", "gateway/errors.py", "gateway/clock.py", "gateway/__main__.py",
+    # Protocols.
+    "gateway/exchange/sink.py", "gateway/translate/dialects/contract.py",
+    # Driven as a whole, by tests/e2e and tests/clients.
+    "gateway/app.py", "gateway/server.py", "gateway/cli.py", "gateway/api/router.py",
+    "gateway/api/unknown.py",
+    "gateway/commands/serve.py", "gateway/commands/check_config.py", "gateway/commands/key.py",
+    "gateway/commands/exit_codes.py", "gateway/demo/ready.py",
+    # The parts of one story, told as a whole by tests/exchange/test_exchange.py.
+    "gateway/exchange/answer.py", "gateway/exchange/queue_job.py", "gateway/exchange/record.py",
+    # Types; what is checked about them is checked where they are read and emitted.
+    "gateway/config/sections.py", "gateway/exchange/events.py",
+    # Held by one suite for all of them, tests/contracts/test_dialects.py.
+    "gateway/translate/dialects/openai.py", "gateway/translate/dialects/tokens.py",
+    "gateway/translate/dialects/legacy.py", "gateway/translate/dialects/text.py",
+    "gateway/translate/dialects/plain.py", "gateway/translate/dialects/table.py",
+}  # fmt: skip
+
+
+def name_of(path: pathlib.Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.fixture(params=MODULES, ids=name_of)
+def module(request: pytest.FixtureRequest) -> pathlib.Path:
+    path: pathlib.Path = request.param
+    return path
+
+
+def test_files_functions_and_parameter_lists_are_short(module: pathlib.Path) -> None:
+    text = module.read_text()
+    assert text.count("\n") <= LINES_MAX
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < FUNCTION_LINES_MAX, node.name
+            names = [each.arg for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+            assert len([name for name in names if name not in {"self", "cls"}]) <= PARAMETERS_MAX, node.name
+
+
+def test_modules_say_what_lives_in_them(module: pathlib.Path) -> None:
+    assert module.stem not in VAGUE
+    assert ast.get_docstring(ast.parse(module.read_text()))
+
+
+def test_every_module_has_its_test(module: pathlib.Path) -> None:
+    name = name_of(module)
+    if module.stem == "__init__" or name in WITHOUT_TEST:
+        return
+    folder = ROOT / "tests" / module.relative_to(ROOT / "gateway").parent
+    assert list(folder.glob(f"test_{module.stem}.py")) + list(folder.glob(f"test_{module.stem}_*.py"))
+
+
+def test_the_exceptions_exist() -> None:
+    assert {name_of(path) for path in MODULES} >= WITHOUT_TEST
+
+
+PLANTED = {
+    "fairshare reads the clock": ("fairshare/pacer.py", "import time\n"),
+    "translate imports exchange": ("translate/usage.py", "import gateway.exchange.record\n"),
+    "exchange reads the configuration": ("exchange/record.py", "import gateway.config.sections\n"),
+    "api speaks httpx": ("api/body.py", "import httpx\n"),
+    "upstream logs": ("upstream/client.py", "import structlog\n"),
+    "a module without a layer": ("helpers.py", ""),
+    "the emulator knows the gateway": ("emulator/jobs.py", "import gateway.domain\n"),
+}
+
+
+@pytest.mark.parametrize("plant", PLANTED)
+def test_a_planted_violation_fails_the_contracts(plant: str, tmp_path: pathlib.Path) -> None:
+    shutil.copytree(ROOT / "gateway", tmp_path / "gateway", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    file, line = PLANTED[plant]
+    planted = tmp_path / "gateway" / file
+    text = planted.read_text() if planted.exists() else '"""Planted."""\n'
+    planted.write_text(text + line)
+    lint = pathlib.Path(sys.executable).parent / "lint-imports"
+    done = subprocess.run(
+        [lint, "--no-cache"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PYTHONPATH": "."},
+    )
+    assert done.returncode != 0
+    assert "broken" in done.stdout or "Missing layer" in done.stdout, done.stdout + done.stderr
