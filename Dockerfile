@@ -1,0 +1,28 @@
+# The gateway alone: no build tools, no tests, no demo. Its size is reckoned up in docs/image.md.
+FROM python:3.13-slim AS build
+WORKDIR /src
+COPY requirements/tools.txt requirements/runtime.txt requirements/
+RUN python -m venv /tools \
+ && /tools/bin/pip install --no-cache-dir --require-hashes -r requirements/tools.txt \
+ && python -m venv --without-pip /opt/fairpod \
+ && /tools/bin/uv pip install --python /opt/fairpod/bin/python --no-cache --require-hashes -r requirements/runtime.txt \
+ # Litestar asks for a generator of test data that it needs for its OpenAPI examples alone: 27 MB that nobody loads.
+ && /tools/bin/uv pip uninstall --python /opt/fairpod/bin/python faker polyfactory tzdata
+COPY pyproject.toml README.md LICENSE ./
+COPY gateway gateway
+# Modules are compiled here, since the final file system may be read-only.
+RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+ && /tools/bin/uv pip install --python /opt/fairpod/bin/python --no-cache --no-deps /wheels/*.whl \
+ && /opt/fairpod/bin/python -m compileall -q /opt/fairpod/lib
+
+FROM python:3.13-slim
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin fairpod
+COPY --from=build /opt/fairpod /opt/fairpod
+ENV PATH=/opt/fairpod/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER 10001
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/livez', timeout=2)"]
+ENTRYPOINT ["fairpod"]
+CMD ["serve"]
