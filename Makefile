@@ -26,7 +26,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --no-emit-find-links pyproject.toml
 
 lock:
-	$(COMPILE) --all-extras --group test -o requirements/test.txt
+	$(COMPILE) --all-extras --group test --group bench -o requirements/test.txt
 	$(COMPILE) --extra demo -c requirements/test.txt -o requirements/demo.txt
 	$(COMPILE) -c requirements/test.txt -o requirements/runtime.txt
 	$(COMPILE:pyproject.toml=) --group tools -o requirements/tools.txt
