@@ -11,6 +11,7 @@ from litestar import Litestar
 from litestar.types import ASGIApp
 
 from gateway import __version__
+from gateway.admission.capacity import Capacities, StaticCapacities
 from gateway.admission.gates import CallBudgets, EndpointGates
 from gateway.api.answer_response import Rhythm
 from gateway.api.auth import Key, KeyRing
@@ -21,7 +22,7 @@ from gateway.api.router import build_http
 from gateway.api.unknown import unknown_route
 from gateway.clock import Clock, SystemClock
 from gateway.config.reading import ConfigError, Problem, endpoint_names, key_digest
-from gateway.config.sections import Config, EndpointSection, ModelSection, TenantSection
+from gateway.config.sections import Config, EndpointSection, GuestSection, ModelSection, TenantSection
 from gateway.domain import Endpoint, Model, Secret, Tenant
 from gateway.exchange.cancel_queue import CancelQueue
 from gateway.exchange.catalogue import ANY, Catalogue
@@ -58,6 +59,7 @@ class Gateway:
         self._metrics = Metrics(version=__version__, read=self._read)
         self.log = EventLog()
         self._budgets: dict[tuple[str, str], CallBudgets] = {}
+        self._capacities: Capacities = StaticCapacities()
         self._tenants = {section.name: _tenant(section) for section in config.tenants}
         observe = _fan_out([self._metrics.observe, self.log.observe], self.log)
         self._upstreams = {section.name: self._upstream(section, observe) for section in config.endpoints}
@@ -82,7 +84,8 @@ class Gateway:
 
     def _build_app(self) -> ASGIApp:
         config, clock = self._config, self._clock
-        keys = KeyRing(self._keys(), clock)
+        guest = None if config.guest is None else _tenant(config.guest)
+        keys = KeyRing(self._keys(), clock, guest=guest)
         catalogue = Catalogue(_model(section, self._upstreams) for section in config.models)
         completions = Completions(
             keys=keys,
@@ -130,8 +133,11 @@ class Gateway:
     def _upstream(self, section: EndpointSection, observe: Observer) -> Upstream:
         endpoint = _endpoint(section)
         client = EndpointClient(endpoint, self._transport)
-        budgets = self._budgets.setdefault((endpoint.base_url, endpoint.id), CallBudgets(endpoint, self._clock))
-        gates = EndpointGates(endpoint, self._clock, budgets=budgets)
+        budgets = self._budgets.get((endpoint.base_url, endpoint.id))
+        if budgets is None:
+            budgets = CallBudgets(endpoint, self._clock, self._capacities)
+            self._budgets[endpoint.base_url, endpoint.id] = budgets
+        gates = EndpointGates(endpoint, self._clock, budgets=budgets, capacities=self._capacities)
         return Upstream(endpoint, gates=gates, jobs=JobApi(client), openai=OpenAIRoute(client), observe=observe)
 
     def _read(self) -> Iterator[Reading]:
@@ -141,7 +147,7 @@ class Gateway:
                 endpoint=name,
                 tickets=tickets,
                 permits=permits,
-                weights={tenant: self._tenants[tenant].weight for tenant in tickets | permits},
+                weights=upstream.gates.work.backlog.weights(),
                 budget_used={operation.value: gate.used for operation, gate in upstream.gates.calls.items()},
             )
 
@@ -157,7 +163,7 @@ def _fan_out(observers: list[Observer], log: EventLog) -> Callable[[Event], None
     return observe
 
 
-def _tenant(section: TenantSection) -> Tenant:
+def _tenant(section: TenantSection | GuestSection) -> Tenant:
     return Tenant(
         name=section.name,
         weight=section.weight,
@@ -180,6 +186,7 @@ def _endpoint(section: EndpointSection) -> Endpoint:
         queue_timeout_s=section.queue_timeout_s,
         cold_start_timeout_s=section.cold_start_timeout_s,
         execution_timeout_s=section.execution_timeout_s,
+        share_by=section.share_by,
         limits=section.limits,
     )
 

@@ -75,6 +75,28 @@ class Route(StrEnum):
     """/openai/*: one call, relayed."""
 
 
+class Resource(StrEnum):
+    """What the tenants of an endpoint share by weight."""
+
+    SEAT_SECONDS = "seat_seconds"
+    """How long requests are in flight."""
+    TOKENS = "tokens"
+    """What is read and written for them."""
+    GPU_SECONDS = "gpu_seconds"
+    """How long workers ran for them, by Runpod's own account."""
+
+
+class OutagePolicy(StrEnum):
+    """What a replica does while the shared state is out of reach."""
+
+    SHARE = "share"
+    """Goes on with what it was leased, later with its part of each limit."""
+    CLOSED = "closed"
+    """Sends nothing: no limit is ever passed."""
+    OPEN = "open"
+    """Uses each limit as if it were alone."""
+
+
 class Api(StrEnum):
     """What a client may ask for; the value is the path, here and at an OpenAI-compatible worker."""
 
@@ -104,6 +126,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     queue_timeout_s: float
     cold_start_timeout_s: float
     execution_timeout_s: float
+    share_by: Resource
     limits: dict[Operation, Limit]
 
 

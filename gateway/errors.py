@@ -11,7 +11,8 @@ GatewayError
 │   └── InvalidRequestError       400
 ├── RefusedError                  not now
 │   ├── TenantLimitError          429  a cap of the tenant's own
-│   ├── NoTurnError               503  no seat came free in time, or too many wait
+│   ├── OverShareError            429  the tenant's share is in use, and no more came free in time
+│   ├── NoTurnError               503  not even the tenant's share came free in time
 │   └── DrainingError             503
 └── UpstreamError                 Runpod or a worker
     ├── UnreachableError          502  no connection, or a reply that is not the service's
@@ -109,8 +110,14 @@ class TenantLimitError(RefusedError):
         self.maximum = maximum
 
 
+class OverShareError(RefusedError):
+    """The tenant has its share of the endpoint in use or in line, and what others leave did not suffice."""
+
+    is_elsewhere_safe = True
+
+
 class NoTurnError(RefusedError):
-    """The endpoint is full, and either too many wait already or no seat came free in time."""
+    """The tenant holds less than its share, and no seat came free in time: capacity is missing."""
 
     is_elsewhere_safe = True
 

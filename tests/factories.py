@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from gateway.domain import Api, Endpoint, Limit, Operation, Route, Secret, Tenant
+from gateway.domain import Api, Endpoint, Limit, Operation, Resource, Route, Secret, Tenant
 from gateway.translate.request import ClientRequest, read_request
 from gateway.wire.openai import Fields
 
@@ -49,6 +49,7 @@ def endpoint(**changes: Any) -> Endpoint:
             "queue_timeout_s": 1.0,
             "cold_start_timeout_s": 5.0,
             "execution_timeout_s": 5.0,
+            "share_by": Resource.SEAT_SECONDS,
             "limits": {},
             **changes,
         }

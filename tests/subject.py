@@ -12,7 +12,7 @@ from gateway.app import Gateway
 from gateway.config.reading import parse_config
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
-from tests.stacks import config_of
+from tests.stacks import KEY, config_of
 
 CHAT = "/v1/chat/completions"
 
@@ -49,8 +49,9 @@ class Subject:
             await call.run(self.gateway.app)
         return call
 
-    def call(self, path: str = CHAT, **asked: Any) -> AsgiCall:
-        return AsgiCall(path, {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **asked})
+    def call(self, path: str = CHAT, *, key: str = KEY, **asked: Any) -> AsgiCall:
+        body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **asked}
+        return AsgiCall(path, body, headers={"authorization": f"Bearer {key}"})
 
     def held(self) -> dict[str, Any]:
         """Everything that should be nothing when nobody is served."""

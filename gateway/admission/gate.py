@@ -1,173 +1,198 @@
-"""A gate: so many seats, so many calls a while, and a bounded line before it in which tenants share by weight."""
+"""A gate: capacity, and a bounded line before it in which tenants share by weight."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
 
+from gateway.admission.capacity import Capacity
+from gateway.admission.permit import Permit
 from gateway.clock import Clock
 from gateway.domain import Tenant
-from gateway.errors import NoTurnError
-from gateway.fairshare.pacer import Pacer
+from gateway.errors import NoTurnError, OverShareError, RefusedError
+from gateway.fairshare.backlog import Backlog, Bounds, Entry
 from gateway.fairshare.share_order import ShareOrder
+from gateway.fairshare.tariff import Tariff
 
-HOLD_S_FIRST_GUESS = 5.0
-"""How long a seat is held, until the first one was given back."""
-_HOLD_WEIGHT = 0.1
-
-
-class Permit:
-    """A ticket, and after its turn the permit. `wait_s` is how long it waited."""
-
-    __slots__ = ("_turn", "granted_at_s", "tenant", "ticket_at_s")
-
-    def __init__(self, tenant: str, now_s: float) -> None:
-        self.tenant = tenant
-        """By name."""
-        self.ticket_at_s = now_s
-        self.granted_at_s: float | None = None
-        self._turn: anyio.Event | None = None
-
-    @property
-    def wait_s(self) -> float:
-        """Seconds between ticket and permit."""
-        return 0.0 if self.granted_at_s is None else self.granted_at_s - self.ticket_at_s
-
-    def grant(self, now_s: float) -> None:
-        """Its turn has come."""
-        self.granted_at_s = now_s
-        if self._turn is not None:
-            self._turn.set()
-
-    async def turn(self) -> None:
-        """Wait for the turn."""
-        self._turn = anyio.Event()
-        await self._turn.wait()
+LATE_S = 0.05
+"""A permit that its owner learns of so much later counts as a call sent then, or a busy loop would bunch the calls."""
 
 
 class Gate:
-    """Seats, an optional pacer, and an order of those who wait.
+    """Capacity, an order of those who wait, and the bounds of their line.
 
     Whether a permit has to be returned is decided by its state, never by how far the waiting code got: a grant and a
     cancellation can meet in one tick.
     """
 
-    def __init__(self, *, seats: int, waiting_max: int, clock: Clock, pacer: Pacer | None = None) -> None:
-        """With a pacer calls are what is scarce, and are shared by number; without one, seats by the second.
-
-        `waiting_max` bounds each tenant's line, so that a full one is nobody else's.
-        """
-        self._seats = seats
-        self._waiting_max = waiting_max
+    def __init__(self, capacity: Capacity, tariff: Tariff, *, clock: Clock, bounds: Bounds | None = None) -> None:
+        self._capacity = capacity
+        self._tariff = tariff
         self._clock = clock
-        self._pacer = pacer
-        self._order: ShareOrder[Permit] = (
-            ShareOrder.of_seats(seats) if pacer is None else ShareOrder.of_calls(pacer.calls_per_s)
-        )
+        self._order: ShareOrder[Permit] = ShareOrder(tariff)
+        self.backlog = Backlog(bounds or Bounds())
         self._timer: asyncio.TimerHandle | None = None
-        self._hold_s = HOLD_S_FIRST_GUESS
-        self._held: Counter[str] = Counter()
-        self._held_total = 0
-        self._waiting: Counter[str] = Counter()
+        self.on_shortage: Callable[[], None] | None = None
+        """Told when somebody has to wait for capacity, where more can be had by asking."""
 
     @property
     def held(self) -> dict[str, int]:
         """Permits by tenant."""
-        return dict(self._held)
+        return self.backlog.permits()
 
     @property
     def waiting(self) -> dict[str, int]:
         """Tickets by tenant."""
-        return dict(self._waiting)
+        return self.backlog.tickets()
 
     @property
     def used(self) -> float:
         """The part of its budget that is used now: of the seats, or of the last window's calls."""
-        seats_used = self._held_total / self._seats
-        if self._pacer is None:
-            return seats_used
-        return max(seats_used, self._pacer.used(self._clock.monotonic_s()))
+        return self._capacity.used(self.backlog.held, self._clock.monotonic_s())
 
     @property
     def has_line(self) -> bool:
         """Whether somebody waits."""
         return len(self._order) > 0
 
+    def served(self) -> dict[str, float]:
+        """All service of the tenants present, in the unit of the tariff."""
+        return self._order.served(self.backlog.weights(), self._clock.monotonic_s())
+
+    def charge(self, permit: Permit, cost: float) -> None:
+        """Service that the permit's seat does not show by itself, in the unit of the tariff."""
+        permit.charged += cost
+        self._order.charge(permit.tenant.name, cost, self._clock.monotonic_s())
+
+    def settle(self, permit: Permit, cost: float) -> None:
+        """All that was charged for a permit gives way to what it came to. Also after it was given back."""
+        self.charge(permit, cost - self._cost(permit))
+
+    def forgive(self, permit: Permit) -> None:
+        """Nothing came of the permit so far: its tenant is charged as if it had been granted only now."""
+        self._order.charge(permit.tenant.name, -self._cost(permit) - self._tariff.per_grant, self._clock.monotonic_s())
+        permit.charged, permit.since_s = 0.0, self._clock.monotonic_s()
+
+    def refused_upstream(self, permit: Permit, *, retry_after_s: float | None) -> None:
+        """Runpod answered 429: less is used from now on, and nobody is charged for the call."""
+        self.forgive(permit)
+        self._capacity.refused(self.backlog.held, self._clock.monotonic_s(), retry_after_s=retry_after_s)
+
+    def accepted_upstream(self) -> None:
+        """Runpod took a call."""
+        self._capacity.accepted(self.backlog.held, self._clock.monotonic_s())
+
+    def _cost(self, permit: Permit) -> float:
+        """What a permit was charged so far, the price of its grant not counted."""
+        until_s = self._clock.monotonic_s() if permit.returned_at_s is None else permit.returned_at_s
+        return permit.charged + self._tariff.per_second * (until_s - permit.since_s)
+
     @asynccontextmanager
-    async def permit(self, tenant: Tenant, *, wait_s_max: float, is_urgent: bool = False) -> AsyncIterator[Permit]:
+    async def permit(
+        self, tenant: Tenant, *, wait_s_max: float, member: str = "", size: int = 0, is_urgent: bool = False
+    ) -> AsyncIterator[Permit]:
         """Wait for a turn, hold the permit for the body of the `async with`, give it back.
 
+        `member` is who of the tenant asks, `size` what its waiting keeps in memory, in bytes.
+
         Raises:
-            NoTurnError: The tenant's line is too long, or no turn came within `wait_s_max`.
+            OverShareError: The tenant has its share in use or in line, and no turn will come within `wait_s_max`.
+            NoTurnError: It has not, and none came: capacity is missing.
         """
-        permit = Permit(tenant.name, self._clock.monotonic_s())
-        if self._waiting[tenant.name] >= self._waiting_max:
-            raise NoTurnError(retry_after_s=self._predicted_wait_s())
-        now_s = permit.ticket_at_s
-        self._order.enqueue(permit, tenant=tenant.name, weight=tenant.weight, is_urgent=is_urgent, now_s=now_s)
-        self._waiting[tenant.name] += 1
+        now_s = self._clock.monotonic_s()
+        permit = Permit(tenant, size=size, now_s=now_s)
+        if self.has_line or self.backlog.held >= self._capacity.seats(now_s):
+            self._make_room(permit, wait_s_max, now_s)
+        self.backlog.arrive(tenant.name, tenant.weight, size)
+        self._order.enqueue(
+            permit, tenant=tenant.name, weight=tenant.weight, member=member, is_urgent=is_urgent, now_s=now_s
+        )
         try:
-            self._pump()
-            if permit.granted_at_s is None:
+            self.pump()
+            if permit.is_waiting:
                 with anyio.move_on_after(wait_s_max):
                     await permit.turn()
+                self._note_late(permit)
             if permit.granted_at_s is None:
-                raise NoTurnError(retry_after_s=self._predicted_wait_s())
+                raise permit.refusal or self._refusal(permit)
             yield permit
         finally:
             self._give_back(permit)
 
-    def _pump(self) -> None:
+    def _make_room(self, permit: Permit, wait_s_max: float, now_s: float) -> None:
+        """Let a ticket in that has to wait, at another's cost where the line is full.
+
+        Raises:
+            OverShareError: There is no room for it.
+        """
+        tenant, seats = permit.tenant, self._capacity.seats(now_s)
+        entry = self.backlog.entry(tenant.name, tenant.weight, permit.size, seats=seats, wait_s_max=wait_s_max)
+        if entry is Entry.REFUSE:
+            raise OverShareError(retry_after_s=self.backlog.told_wait_s(tenant.name, seats))
+        if entry is Entry.EVICT and (fattest := self.backlog.fattest()) is not None:
+            evicted = self._order.newest(fattest)
+            self._withdraw(evicted)
+            evicted.refuse(OverShareError(retry_after_s=self.backlog.told_wait_s(fattest, seats)))
+
+    def _refusal(self, permit: Permit) -> RefusedError:
+        """Why no turn came: its tenant has its share already, or there is not enough for everybody's."""
+        seats = self._capacity.seats(self._clock.monotonic_s())
+        retry_after_s = self.backlog.told_wait_s(permit.tenant.name, seats)
+        if seats and self.backlog.is_over_share(permit.tenant.name, self._capacity.seats_max):
+            return OverShareError(retry_after_s=retry_after_s)
+        return NoTurnError(retry_after_s=retry_after_s)
+
+    def _note_late(self, permit: Permit) -> None:
+        now_s = self._clock.monotonic_s()
+        if permit.granted_at_s is not None and now_s - permit.granted_at_s > LATE_S:
+            self._capacity.take(now_s)
+
+    def pump(self) -> None:
         """Grant as many turns as there are seats and calls now. Never awaits."""
-        while len(self._order) and self._held_total < self._seats:
+        while len(self._order):
             now_s = self._clock.monotonic_s()
-            if self._pacer is not None:
-                ready_at_s = self._pacer.ready_at_s(now_s)
-                if ready_at_s > now_s:
-                    self._wake_in(ready_at_s - now_s)
-                    return
-                self._pacer.take(now_s)
+            if self.backlog.held >= self._capacity.seats(now_s):
+                self._note_shortage()
+                return
+            ready_at_s = self._capacity.ready_at_s(now_s)
+            if ready_at_s > now_s:
+                self._wake_at(ready_at_s, now_s)
+                return
             permit = self._order.grant(now_s)
             if permit is None:
                 return
-            _count_down(self._waiting, permit.tenant)
-            self._held[permit.tenant] += 1
-            self._held_total += 1
+            self._capacity.take(now_s)
+            self.backlog.hold(permit.tenant.name, permit.size)
             permit.grant(now_s)
 
-    def _wake_in(self, delay_s: float) -> None:
-        """Come back when the pacer allows the next call: one timer, however many wait."""
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._wake)
+    def _wake_at(self, ready_at_s: float, now_s: float) -> None:
+        """Come back when the next call may be sent: one timer, however many wait."""
+        if ready_at_s == float("inf"):
+            self._note_shortage()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(ready_at_s - now_s, self._wake)
+
+    def _note_shortage(self) -> None:
+        if self.on_shortage is not None:
+            self.on_shortage()
 
     def _wake(self) -> None:
         self._timer = None
-        self._pump()
+        self.pump()
+
+    def _withdraw(self, permit: Permit) -> None:
+        self._order.withdraw(permit, tenant=permit.tenant.name)
+        self.backlog.leave(permit.tenant.name, permit.size)
 
     def _give_back(self, permit: Permit) -> None:
-        if permit.granted_at_s is None:
-            self._order.withdraw(permit, tenant=permit.tenant)
-            _count_down(self._waiting, permit.tenant)
-        else:
-            now_s = self._clock.monotonic_s()
-            held_s = now_s - permit.granted_at_s
-            self._held_total -= 1
-            self._order.release(tenant=permit.tenant, held_s=held_s, now_s=now_s)
-            self._hold_s += _HOLD_WEIGHT * (held_s - self._hold_s)
-            _count_down(self._held, permit.tenant)
-        self._pump()
+        if permit.is_waiting:
+            self._withdraw(permit)
+        elif permit.granted_at_s is not None:
+            now_s = permit.returned_at_s = self._clock.monotonic_s()
+            self._order.release(tenant=permit.tenant.name, cost=self._cost(permit), now_s=now_s)
+            self.backlog.release(permit.tenant.name, now_s - permit.granted_at_s)
+        self.pump()
         if not len(self._order) and self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def _predicted_wait_s(self) -> float:
-        return (len(self._order) + 1) * self._hold_s / max(1, self._seats)
-
-
-def _count_down(counter: Counter[str], tenant: str) -> None:
-    """One less; a tenant at zero leaves, so that the counter holds only those who are there."""
-    counter[tenant] -= 1
-    if counter[tenant] <= 0:
-        del counter[tenant]

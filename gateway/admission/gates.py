@@ -1,35 +1,53 @@
 """All gates of one endpoint: one for its work, one for each Runpod operation."""
 
+from typing import assert_never
+
+from gateway.admission.capacity import Capacities
 from gateway.admission.gate import Gate
 from gateway.clock import Clock
-from gateway.domain import PUBLISHED_LIMITS, Endpoint, Operation
-from gateway.fairshare.pacer import Pacer
+from gateway.domain import PUBLISHED_LIMITS, Endpoint, Operation, Resource
+from gateway.fairshare import tariff
+from gateway.fairshare.backlog import Bounds
+from gateway.fairshare.tariff import Tariff
 
-WORK_WAITING_MAX = 1000
-CALLS_WAITING_MAX = 10_000
-"""A call waits for a job that has a seat, so the seats bound this already; a bound all the same."""
+_CALL_BOUNDS = Bounds(tickets_max=1_000_000, tenant_tickets_max=1_000_000)
+"""Each job has one call under way and one cancel at most, so the seats bound their line; a cancel is never refused."""
 
 
 class CallBudgets:
     """The budgets of one Runpod endpoint's calls, an operation each. They never lend to each other."""
 
-    def __init__(self, endpoint: Endpoint, clock: Clock) -> None:
-        self.gates = {
-            operation: Gate(seats=limit.concurrent, waiting_max=CALLS_WAITING_MAX, clock=clock, pacer=Pacer(limit))
-            for operation, limit in (PUBLISHED_LIMITS | endpoint.limits).items()
-        }
+    def __init__(self, endpoint: Endpoint, clock: Clock, capacities: Capacities) -> None:
+        self.gates: dict[Operation, Gate] = {}
+        for operation, limit in (PUBLISHED_LIMITS | endpoint.limits).items():
+            capacity = capacities.calls(f"{endpoint.base_url} {endpoint.id} {operation.value}", limit)
+            price = tariff.of_calls(limit.per_10s / 10, seats=limit.concurrent)
+            self.gates[operation] = Gate(capacity, price, clock=clock, bounds=_CALL_BOUNDS)
 
 
 class EndpointGates:
     """The seats of an endpoint as it is configured, and the budgets of its calls.
 
-    Runpod counts calls by account and endpoint id, so two entries for one id share the budgets of the first.
+    Requests on either route hold one of the same seats and are charged to one account, so a tenant gains nothing by
+    taking the other route. Runpod counts calls by account and endpoint id, so two entries for one id share the budgets
+    of the first.
     """
 
-    def __init__(self, endpoint: Endpoint, clock: Clock, *, budgets: CallBudgets) -> None:
-        self.work = Gate(seats=endpoint.max_in_flight, waiting_max=WORK_WAITING_MAX, clock=clock)
+    def __init__(self, endpoint: Endpoint, clock: Clock, *, budgets: CallBudgets, capacities: Capacities) -> None:
+        seats = capacities.seats(f"{endpoint.name} work", endpoint.max_in_flight)
+        self.work = Gate(seats, _work_tariff(endpoint), clock=clock)
         self.calls = budgets.gates
 
     def call(self, operation: Operation) -> Gate:
         """The gate before this operation."""
         return self.calls[operation]
+
+
+def _work_tariff(endpoint: Endpoint) -> Tariff:
+    match endpoint.share_by:
+        case Resource.SEAT_SECONDS | Resource.GPU_SECONDS:
+            return tariff.of_seats(endpoint.max_in_flight)
+        case Resource.TOKENS:
+            return tariff.of_tokens(endpoint.max_in_flight)
+        case _:
+            assert_never(endpoint.share_by)

@@ -13,6 +13,8 @@ from gateway.domain import Tenant
 from gateway.errors import InvalidKeyError
 from gateway.fairshare.quota import TenantQuota
 
+_MEMBER_DIGITS = 16
+
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
     """One key of a tenant."""
@@ -23,30 +25,51 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since 1970."""
 
 
-class KeyRing:
-    """All keys, and the caps of the tenants that they belong to."""
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who sent a request."""
 
-    def __init__(self, keys: Iterable[Key], clock: Clock) -> None:
+    tenant: Tenant
+    quota: TenantQuota
+    member: str
+    """Which of the tenant's keys it was; nothing of the key itself."""
+
+
+class KeyRing:
+    """All keys, and the caps of the tenants that they belong to.
+
+    With a guest tenant, a key that nobody has belongs to it: so many strangers share what one tenant has.
+    """
+
+    def __init__(self, keys: Iterable[Key], clock: Clock, *, guest: Tenant | None = None) -> None:
         self._keys = {key.sha256: key for key in keys}
         self._clock = clock
+        self._guest = guest
         tenants = {key.tenant.name: key.tenant for key in self._keys.values()}
-        self._quotas = {name: TenantQuota(tenant) for name, tenant in tenants.items()}
+        if guest is not None:
+            tenants[guest.name] = guest
+        self.quotas = {name: TenantQuota(tenant) for name, tenant in tenants.items()}
 
-    def authenticate(self, scope: Scope, notes: RequestNotes) -> tuple[Tenant, TenantQuota]:
+    def authenticate(self, scope: Scope, notes: RequestNotes) -> Caller:
         """The tenant of the key in the headers, and its caps; both are noted for the answer.
 
         Raises:
             InvalidKeyError: No key, unknown, or expired.
         """
         digest = hashlib.sha256(_presented(scope)).hexdigest()
+        tenant = self._tenant(digest)
+        notes.tenant, notes.quota = tenant, self.quotas[tenant.name]
+        return Caller(tenant=tenant, quota=notes.quota, member=digest[:_MEMBER_DIGITS])
+
+    def _tenant(self, digest: str) -> Tenant:
         key = self._keys.get(digest)
         # The look-up is by a digest that nobody can steer; the comparison that decides is in constant time.
         if key is None or not hmac.compare_digest(digest, key.sha256):
-            raise InvalidKeyError
+            if self._guest is None:
+                raise InvalidKeyError
+            return self._guest
         if key.expires_at_s is not None and self._clock.unix_s() >= key.expires_at_s:
             raise InvalidKeyError
-        notes.tenant, notes.quota = key.tenant, self._quotas[key.tenant.name]
-        return notes.tenant, notes.quota
+        return key.tenant
 
 
 def _presented(scope: Scope) -> bytes:

@@ -51,13 +51,14 @@ class Completions:
         return handle
 
     async def _open(self, api: Api, request: AnyRequest, record: Record) -> ASGIApp:
-        tenant, quota = self._keys.authenticate(request.scope, notes_of(request.scope))
+        caller = self._keys.authenticate(request.scope, notes_of(request.scope))
+        tenant = caller.tenant
         record.tenant = tenant.name
         body = await read_body(request.receive, bytes_max=self._body_bytes_max)
         asked = read_request(api, body)
         model = self._catalogue.find_for(api, asked.model, tenant)
         record.model = model.label
-        order = Order(request=asked, tenant=tenant, quota=quota, model=model)
+        order = Order(request=asked, tenant=tenant, member=caller.member, quota=caller.quota, model=model)
         exchange = self._exchanges.open(order, record)
         return AnswerResponse(self._exchanges, exchange, self._rhythm)
 

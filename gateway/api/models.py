@@ -26,13 +26,13 @@ class Models:
 
         @get(PATHS)
         async def list_models(request: AnyRequest) -> Response[bytes]:
-            tenant, _ = self._keys.authenticate(request.scope, notes_of(request.scope))
+            tenant = self._keys.authenticate(request.scope, notes_of(request.scope)).tenant
             cards = [self._card(model.id) for model in self._catalogue.listed(tenant)]
             return _json(encode(ModelList(data=cards)))
 
         @get([f"{path}/{{model_id:path}}" for path in PATHS])
         async def retrieve_model(request: AnyRequest, model_id: FromPath[str]) -> Response[bytes]:
-            tenant, _ = self._keys.authenticate(request.scope, notes_of(request.scope))
+            tenant = self._keys.authenticate(request.scope, notes_of(request.scope)).tenant
             model = self._catalogue.find(model_id.removeprefix("/"), tenant)
             return _json(encode(self._card(model.id)))
 

@@ -187,13 +187,16 @@ def _cross_check(config: Config) -> Iterator[Problem]:
     """What no single field can show."""
     yield from _repeated("endpoints", [endpoint.name for endpoint in config.endpoints])
     yield from _repeated("models", [model.id for model in config.models])
-    yield from _repeated("tenants", [tenant.name for tenant in config.tenants])
+    guests = [config.guest.name] if config.guest else []
+    yield from _repeated("tenants", [*(tenant.name for tenant in config.tenants), *guests])
     yield from _repeated("tenants[].keys", [digest for _, digest in all_keys(config)])
     for index, endpoint in enumerate(config.endpoints):
         if (endpoint.api_key is None) is (endpoint.api_key_file is None):
             yield Problem(f"endpoints[{index}].api_key", "give either api_key or api_key_file")
         elif endpoint.api_key is not None and not _KEY.fullmatch(endpoint.api_key.strip()):
             yield Problem(f"endpoints[{index}].api_key", "is empty, or holds what no key holds")
+    if (config.state.kind == "redis") is (config.state.url is None):
+        yield Problem("state.url", "give the URL of the store, redis://HOST:PORT/0, with kind redis and only with it")
     yield from _check_models(config)
     model_ids = {model.id for model in config.models}
     for index, tenant in enumerate(config.tenants):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gateway.domain import Limit, ModelKind, Operation, Route
+from gateway.domain import Limit, ModelKind, Operation, OutagePolicy, Resource, Route
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/ -]{0,127}$")]
 Seconds = Annotated[float, Meta(gt=0, le=7 * 86400)]
@@ -41,6 +41,7 @@ class EndpointSection(Section, frozen=True):
     queue_timeout_s: Seconds = 30
     cold_start_timeout_s: Seconds = 600
     execution_timeout_s: Seconds = 600
+    share_by: Resource = Resource.SEAT_SECONDS
     limits: dict[Operation, Limit] = {}
 
 
@@ -73,10 +74,24 @@ class TenantSection(Section, frozen=True):
     tokens_per_minute: Count | None = None
 
 
-class State(Section, frozen=True):
-    """Where shared state lives."""
+class GuestSection(Section, frozen=True):
+    """Who may ask without a key of a tenant: all of them together, and for how much."""
 
-    kind: Literal["memory"] = "memory"
+    name: Name = "guest"
+    weight: Annotated[float, Meta(gt=0)] = 1.0
+    models: list[str] = msgspec.field(default_factory=lambda: ["*"])
+    max_in_flight: Count | None = None
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+
+
+class State(Section, frozen=True):
+    """Where the state lives that replicas share; with `memory` there is one process alone."""
+
+    kind: Literal["memory", "redis"] = "memory"
+    url: Annotated[str, Meta(pattern=r"^(rediss?|unix)://")] | None = None
+    on_outage: OutagePolicy = OutagePolicy.SHARE
+    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")] = "fairpod"
 
 
 class Logs(Section, frozen=True):
@@ -91,6 +106,7 @@ class Config(Section, frozen=True):
     endpoints: Annotated[list[EndpointSection], Meta(min_length=1)]
     models: Annotated[list[ModelSection], Meta(min_length=1)]
     tenants: Annotated[list[TenantSection], Meta(min_length=1)]
+    guest: GuestSection | None = None
     listen: Listen = Listen()
     metrics_port: Annotated[int, Meta(ge=1, le=65535)] | None = None
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30

@@ -63,11 +63,14 @@ class Answer(Protocol):
 class StreamedAnswer:
     """Chunks, each on its way as soon as it is understood; those of one page travel together."""
 
-    def __init__(self, writer: ChunkWriter, sink: Sink, *, note_first: Callable[[], None]) -> None:
+    def __init__(
+        self, writer: ChunkWriter, sink: Sink, *, note_first: Callable[[], None], note_chunks: Callable[[int], None]
+    ) -> None:
         self.chunks = 0
         self._writer = writer
         self._sink = sink
         self._note_first = note_first
+        self._note_chunks = note_chunks
 
     @property
     def is_whole(self) -> bool:
@@ -86,6 +89,7 @@ class StreamedAnswer:
             if not self.chunks:
                 self._note_first()
             self.chunks += len(frames)
+            self._note_chunks(len(frames))
             await self._sink.send(b"".join(frames))
 
     def _frames(self, deltas: list[Delta]) -> list[bytes]:

@@ -13,11 +13,13 @@ from gateway.errors import (
     RefusedError,
     RequestError,
     UnreachableError,
+    UpstreamBusyError,
 )
 from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer
 from gateway.exchange.cancel_queue import CancelQueue
 from gateway.exchange.events import Admitted, FirstChunk, Observer, Outcome
 from gateway.exchange.health_watch import HealthWatch
+from gateway.exchange.meter import Meter
 from gateway.exchange.queue_job import QueueJob, queue_job
 from gateway.exchange.record import Record
 from gateway.exchange.relay import relay
@@ -35,6 +37,8 @@ from gateway.translate.usage import estimate_usage
 COMPLETION_TOKENS_GUESS = 256
 """Reserved of a tenant's tokens for a request that names no maximum, until its real usage is known."""
 SETTLE_S_MAX = 3.0
+BUSY_TRIES_MAX = 3
+"""How often a request is sent while Runpod answers 429 and nobody else can be asked: the gate does the waiting."""
 DRAIN_RETRY_S = 1.0
 CLIENT_LEFT_STATUS = 499
 """nginx's number for it; no client sees it."""
@@ -57,6 +61,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     request: ClientRequest
     tenant: Tenant
+    member: str
+    """Who of the tenant: within it they take turns."""
     quota: TenantQuota
     model: Model
 
@@ -72,6 +78,7 @@ class Exchange:
         self._tenant = order.tenant
         self._scope: anyio.CancelScope | None = None
         self._answered: QueueJob | None = None
+        self._meter: Meter | None = None
         self._answer_id = f"{_ID_PREFIXES[order.request.api]}-{record.request_id}"
         self._created_s = int(means.clock.unix_s())
         self._writer = (
@@ -129,17 +136,20 @@ class Exchange:
 
     def _tokens_guess(self) -> int:
         """What the request may cost, before anybody knows."""
-        prompt = estimate_usage(prompt_bytes=self._request.prompt_bytes, completion_bytes=0).prompt_tokens
-        return prompt + (self._request.max_tokens or COMPLETION_TOKENS_GUESS) * self._request.n
+        return self._prompt_tokens_guess() + (self._request.max_tokens or COMPLETION_TOKENS_GUESS) * self._request.n
+
+    def _prompt_tokens_guess(self) -> int:
+        return estimate_usage(prompt_bytes=self._request.prompt_bytes, completion_bytes=0).prompt_tokens
 
     async def _serve(self, sink: Sink) -> None:
         """Try the model's endpoints in order."""
         endpoints = self._order.model.endpoints
         for endpoint in endpoints:
+            is_last = endpoint is endpoints[-1]
             try:
-                await self._serve_at(self._means.upstreams[endpoint.name], sink)
+                await self._serve_at(self._means.upstreams[endpoint.name], sink, is_last=is_last)
             except GatewayError as error:
-                if endpoint is endpoints[-1] or not self._may_go_on(error):
+                if is_last or not self._may_go_on(error):
                     raise
             else:
                 return
@@ -148,7 +158,7 @@ class Exchange:
         """Whether another way may be tried: nothing was started upstream, and no output reached the client."""
         return error.is_elsewhere_safe and self.record.job_id is None and self.record.first_chunk_s is None
 
-    async def _serve_at(self, upstream: Upstream, sink: Sink) -> None:
+    async def _serve_at(self, upstream: Upstream, sink: Sink, *, is_last: bool) -> None:
         """Wait for a turn at one endpoint, then try its routes in order."""
         endpoint, record = upstream.endpoint, self.record
         routes = self._routes(upstream)
@@ -156,15 +166,24 @@ class Exchange:
         if routes[0] is Route.JOB:
             # Made once before the turn: it refuses what these workers cannot serve, and nobody should wait for that.
             self._dialect(endpoint)
-        async with upstream.gates.work.permit(self._tenant, wait_s_max=endpoint.queue_timeout_s) as permit:
+        gate = upstream.gates.work
+        async with gate.permit(
+            self._tenant,
+            wait_s_max=endpoint.queue_timeout_s,
+            member=self._order.member,
+            size=self._request.prompt_bytes,
+        ) as permit:
             record.queue_s = permit.wait_s
+            meter = self._meter = Meter(gate, permit, endpoint.share_by)
             self._means.observe(Admitted(tenant=self._tenant.name, endpoint=endpoint.name, wait_s=permit.wait_s))
             for route in routes:
                 record.route = route.value
+                is_last_route = route is routes[-1]
+                tries_max = BUSY_TRIES_MAX if is_last and is_last_route else 1
                 try:
-                    await self._serve_by(route, upstream, sink)
+                    await self._serve_by(route, upstream, sink, meter, tries_max=tries_max)
                 except GatewayError as error:
-                    if route is routes[-1] or not self._may_go_on(error):
+                    if is_last_route or not self._may_go_on(error):
                         raise
                 else:
                     return
@@ -178,25 +197,41 @@ class Exchange:
             return (Route.OPENAI, Route.JOB)
         return (Route.JOB,)
 
-    async def _serve_by(self, route: Route, upstream: Upstream, sink: Sink) -> None:
-        answer = self._answer(sink)
+    async def _serve_by(self, route: Route, upstream: Upstream, sink: Sink, meter: Meter, *, tries_max: int) -> None:
+        """Send the request by one route, and again where Runpod says 429: then it goes before its tenant's others."""
+        for tries in range(1, tries_max + 1):
+            try:
+                await self._send_by(route, upstream, self._answer(sink, meter), meter, is_urgent=tries > 1)
+            except UpstreamBusyError as error:
+                meter.refused()
+                if tries == tries_max or not self._may_go_on(error):
+                    raise
+            else:
+                return
+
+    async def _send_by(
+        self, route: Route, upstream: Upstream, answer: Answer, meter: Meter, *, is_urgent: bool
+    ) -> None:
+        meter.read(self._prompt_tokens_guess())
         try:
             if route is Route.JOB:
-                await self._serve_job(upstream, answer)
+                await self._serve_job(upstream, answer, is_urgent=is_urgent)
             else:
-                await relay(upstream, self._request, answer, model=self._order.model, tenant=self._tenant)
+                model = self._order.model
+                await relay(upstream, self._request, answer, model=model, tenant=self._tenant, is_urgent=is_urgent)
                 await answer.finish()
         finally:
             self.record.usage, self.record.chunks = answer.usage(), answer.chunks
+            meter.settle_usage(self.record.usage)
 
     def _dialect(self, endpoint: Endpoint) -> Dialect:
         if sum(len(bytes(value)) for value in self._request.fields.values()) > JOB_BODY_BYTES_MAX:
             raise BodyTooLargeError(JOB_BODY_BYTES_MAX)
         return DIALECTS[endpoint.dialect](self._request, self._order.model.upstream)
 
-    def _answer(self, sink: Sink) -> Answer:
+    def _answer(self, sink: Sink, meter: Meter) -> Answer:
         if self._writer is not None:
-            return StreamedAnswer(self._writer, sink, note_first=self._note_first)
+            return StreamedAnswer(self._writer, sink, note_first=self._note_first, note_chunks=meter.wrote)
         return WholeAnswer(
             self._request, sink, answer_id=self._answer_id, created_s=self._created_s, note_first=self._note_first
         )
@@ -206,7 +241,7 @@ class Exchange:
         record.first_chunk_s = record.elapsed_s()
         self._means.observe(FirstChunk(model=record.model, route=record.route, after_s=record.first_chunk_s))
 
-    async def _serve_job(self, upstream: Upstream, answer: Answer) -> None:
+    async def _serve_job(self, upstream: Upstream, answer: Answer, *, is_urgent: bool) -> None:
         dialect = self._dialect(upstream.endpoint)
         means, record = self._means, self.record
         is_stream = self._request.stream
@@ -214,7 +249,8 @@ class Exchange:
             upstream, tenant=self._tenant, is_stream=is_stream, clock=means.clock, cancels=means.cancels
         ) as job:
             try:
-                await job.submit(dialect.job_input(), turn_s_max=upstream.endpoint.queue_timeout_s)
+                turn_s_max = upstream.endpoint.queue_timeout_s
+                await job.submit(dialect.job_input(), turn_s_max=turn_s_max, is_urgent=is_urgent)
                 record.job_id = job.id
                 await self._read_job(job, dialect, answer)
                 await answer.finish()
@@ -254,6 +290,8 @@ class Exchange:
         finally:
             job.leave(self._means.cancels)
             self.record.upstream_delay_s, self.record.gpu_s = job.stream.delay_s, job.stream.execution_s
+            if self._meter is not None:
+                self._meter.settle_execution(self.record.gpu_s)
 
 
 def _name(error: GatewayError) -> str:

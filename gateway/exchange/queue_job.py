@@ -33,7 +33,6 @@ STATUS_PAUSE_S = 0.5
 HASTY_PAGE_S = 0.2
 """An empty page that comes back sooner was not held open: then pause, rather than spend the budget of all."""
 SUBMIT_S_MAX = 45.0
-SUBMIT_PAUSES_S = (0.5, 1.5)
 COST_PAUSES_S = (0.0, 0.15, 0.6)
 TTL_SLACK_S = 60.0
 _POLICY_S_MIN, _POLICY_S_MAX = 10.0, 7 * 86400.0
@@ -55,7 +54,7 @@ class QueueJob:
         self._started_at_s: float | None = None
         self._failed_calls = 0
 
-    async def submit(self, job_input: bytes, *, turn_s_max: float) -> None:
+    async def submit(self, job_input: bytes, *, turn_s_max: float, is_urgent: bool = False) -> None:
         """Hand the job to Runpod.
 
         Raises:
@@ -66,18 +65,9 @@ class QueueJob:
         ttl_s = _within_policy(endpoint.cold_start_timeout_s + execution_s + TTL_SLACK_S)
         policy = JobPolicy(execution_timeout=int(execution_s * 1000), ttl=int(ttl_s * 1000))
         submission = JobSubmission(input=Raw(job_input), policy=policy)
-        for pause_s in (*SUBMIT_PAUSES_S, None):
-            try:
-                await self._submit(submission, turn_s_max=turn_s_max)
-            except UpstreamBusyError as error:
-                if pause_s is None:
-                    raise
-                await anyio.sleep(error.retry_after_s or self._spread(pause_s))
-            else:
-                return
-
-    async def _submit(self, submission: JobSubmission, *, turn_s_max: float) -> None:
-        async with self._upstream.calling(Operation.RUN, tenant=self._tenant, wait_s_max=turn_s_max):
+        async with self._upstream.calling(
+            Operation.RUN, tenant=self._tenant, wait_s_max=turn_s_max, is_urgent=is_urgent
+        ):
             # Shielded: were the reply lost to a client that leaves, the job would run and nobody could cancel it.
             with anyio.move_on_after(SUBMIT_S_MAX, shield=True):
                 self.id = await self._upstream.jobs.submit(submission)

@@ -11,7 +11,15 @@ from gateway.translate.request import ClientRequest, worker_fields
 from gateway.wire.openai import encode
 
 
-async def relay(upstream: Upstream, request: ClientRequest, answer: Answer, *, model: Model, tenant: Tenant) -> None:
+async def relay(
+    upstream: Upstream,
+    request: ClientRequest,
+    answer: Answer,
+    *,
+    model: Model,
+    tenant: Tenant,
+    is_urgent: bool = False,
+) -> None:
     """Send the request, and pass on the answer until its end; closing the answer is the caller's.
 
     Raises:
@@ -20,7 +28,9 @@ async def relay(upstream: Upstream, request: ClientRequest, answer: Answer, *, m
     endpoint = upstream.endpoint
     body = encode(worker_fields(request, upstream_model=model.upstream))
     reader = OpenAIReader(stream=request.stream)
-    async with upstream.calling(Operation.OPENAI, tenant=tenant, wait_s_max=endpoint.queue_timeout_s):
+    async with upstream.calling(
+        Operation.OPENAI, tenant=tenant, wait_s_max=endpoint.queue_timeout_s, is_urgent=is_urgent
+    ):
         with anyio.move_on_after(endpoint.cold_start_timeout_s + endpoint.execution_timeout_s) as budget:
             try:
                 async with upstream.openai.answer(

@@ -50,12 +50,15 @@ class Upstream:
     ) -> AsyncIterator[None]:
         """The budget for a call that lasts as long as the body of the `async with`."""
         gate = self.gates.call(operation)
-        async with gate.permit(tenant, wait_s_max=wait_s_max, is_urgent=is_urgent):
+        async with gate.permit(tenant, wait_s_max=wait_s_max, is_urgent=is_urgent) as permit:
             try:
                 yield
             except GatewayError as error:
+                if isinstance(error, UpstreamBusyError):
+                    gate.refused_upstream(permit, retry_after_s=error.retry_after_s)
                 self._called(operation, _outcome(error))
                 raise
+            gate.accepted_upstream()
             self._called(operation, CallOutcome.OK)
 
     def _called(self, operation: Operation, outcome: CallOutcome) -> None:

@@ -7,8 +7,6 @@ small burst (GCRA), and an exact log of the last window is the guard over it.
 
 from collections import deque
 
-from gateway.domain import Limit
-
 WINDOW_S = 10.1
 """Ten seconds, and what the network may shift a call by."""
 BURST_SHARE = 0.025
@@ -18,13 +16,21 @@ BURST_SHARE = 0.025
 class Pacer:
     """One operation's calls. `ready_at_s` asks, `take` sends; times are monotonic seconds."""
 
-    def __init__(self, limit: Limit) -> None:
-        self._calls_max = limit.per_10s
-        burst = max(1.0, limit.per_10s * BURST_SHARE)
-        self._interval_s = WINDOW_S / max(1.0, limit.per_10s - burst + 1)
-        self._tolerance_s = (burst - 1) * self._interval_s
+    def __init__(self, calls_per_10s: float) -> None:
         self._next_s = float("-inf")
         self._sent: deque[float] = deque()
+        self._limit(calls_per_10s)
+
+    def limit(self, calls_per_10s: float) -> None:
+        """So many from now on; what was sent already counts."""
+        if calls_per_10s != self._calls_max:
+            self._limit(calls_per_10s)
+
+    def _limit(self, calls_per_10s: float) -> None:
+        self._calls_max = calls_per_10s
+        burst = max(1.0, calls_per_10s * BURST_SHARE)
+        self._interval_s = WINDOW_S / (calls_per_10s - burst + 1) if calls_per_10s >= 1 else WINDOW_S / calls_per_10s
+        self._tolerance_s = (burst - 1) * self._interval_s
 
     @property
     def calls_per_s(self) -> float:
@@ -35,9 +41,10 @@ class Pacer:
         """The earliest time at which one more call may be sent; not later than `now_s` means now."""
         self._forget(now_s)
         even_s = self._next_s - self._tolerance_s
-        if len(self._sent) < self._calls_max:
+        excess = len(self._sent) - max(1, int(self._calls_max))
+        if excess < 0:
             return even_s
-        return max(even_s, self._sent[0] + WINDOW_S)
+        return max(even_s, self._sent[excess] + WINDOW_S)
 
     def take(self, now_s: float) -> None:
         """A call is sent now."""

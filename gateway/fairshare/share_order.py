@@ -1,37 +1,39 @@
 """Who is next: the tenant that has had least of the endpoint, by weight, counting what it holds right now.
 
-    key = attained service / weight  +  mean hold * seats held / weight
+    key = attained service / weight  +  mean cost of a grant * seats held / weight
 
-Service is seat-seconds, growing while requests run, so that nobody has to guess how long one will take; the second term
-makes seats even at every moment and not in the long run alone. Where calls and not seats are what is scarce, each call
-costs the same instead, and only the first term is left. A tenant that comes back after a pause starts where
-the others stand: it brings no credit from its idle time, and keeps its debt up to a bound.
+Service accrues while requests run, so that nobody has to guess how long one will take; the second term makes seats even
+at every moment and not in the long run alone. What service is counted in, a tariff says: seat-seconds, calls, tokens.
+A tenant that comes back after a pause starts where the others stand: it brings no credit from its idle time, keeps its
+debt up to a bound, and what it was owed when its line ran out, for a line may run out for a moment only.
 
 The first term is the virtual token counter of Sheng et al., "Fairness in Serving Large Language Models" (OSDI 2024).
 """
 
-from collections.abc import Hashable
-from typing import Generic, Self, TypeVar
+from collections.abc import Hashable, Iterable
+from typing import Generic, TypeVar
 
 from gateway.fairshare.lazy_heap import LazyHeap
 from gateway.fairshare.line import Line
+from gateway.fairshare.tariff import Tariff
 
 T = TypeVar("T", bound=Hashable)
 
 DEBT_S_MAX = 60.0
 """How much service beyond the others' a tenant is held to when it comes back, in seconds of all there is."""
 EPOCH_S = 1.0
-"""How often the mean hold is brought up to date: every key depends on it."""
-HOLD_CHANGE_MIN = 0.1
+"""How often the mean cost is brought up to date: every key depends on it."""
+COST_CHANGE_MIN = 0.1
 """By how much it has to have changed: all keys are read again for it, and a rough mean serves as well."""
-_HOLD_MEMORY = 0.98
-HOLD_S_FIRST_GUESS = 5.0
+OWED_S_MAX = 2.0
+"""How much of what it was owed a tenant is paid when it comes back, in seconds of all there is."""
+_COST_MEMORY = 0.98
 
 
 class _Account(Generic[T]):
     """What one tenant has had, holds and waits for."""
 
-    __slots__ = ("at_s", "attained", "held", "line", "weight")
+    __slots__ = ("at_s", "attained", "credited", "elsewhere", "held", "line", "owed", "served", "weight")
 
     def __init__(self, weight: float) -> None:
         self.weight = weight
@@ -39,6 +41,14 @@ class _Account(Generic[T]):
         """Per weight, up to `at_s`."""
         self.at_s = 0.0
         self.held = 0
+        self.served = 0.0
+        """All service that it ever had here."""
+        self.elsewhere = 0
+        """Seats that it holds at other replicas."""
+        self.credited = 0.0
+        """Service assumed for those since they were last told."""
+        self.owed = 0.0
+        """Per weight: how far it stood behind the others when its line ran out."""
         self.line: Line[T] = Line()
 
 
@@ -48,44 +58,28 @@ class ShareOrder(Generic[T]):
     `grant` and `release` have to come in pairs; times are monotonic seconds that never go back.
     """
 
-    def __init__(self, *, capacity_per_s: float, second_cost: float = 1.0, grant_cost: float = 0.0) -> None:
-        """What costs: a held seat each second, or each grant. `capacity_per_s` is what all tenants can have of it."""
-        self._capacity_per_s = capacity_per_s
-        self._second_cost = second_cost
-        self._grant_cost = grant_cost
+    def __init__(self, tariff: Tariff) -> None:
+        self._tariff = tariff
         self._accounts: dict[str, _Account[T]] = {}
         self._waiting = 0
         self._next: LazyHeap[str] = LazyHeap(self._key)
         self._floor: LazyHeap[str] = LazyHeap(self._attained)
         self._last_attained = 0.0
-        self._hold_s = HOLD_S_FIRST_GUESS
-        self._holds_sum = 0.0
-        self._holds_square_sum = 0.0
+        self._mean_cost = tariff.first_guess
+        self._costs_sum = 0.0
+        self._costs_square_sum = 0.0
         self._epoch_ends_s = float("-inf")
 
     def __len__(self) -> int:
         return self._waiting
 
-    @classmethod
-    def of_seats(cls, seats: int) -> Self:
-        """Seats are scarce, and pay by the second."""
-        return cls(capacity_per_s=seats)
-
-    @classmethod
-    def of_calls(cls, per_s: float) -> Self:
-        """Calls are scarce, and each pays the same."""
-        return cls(capacity_per_s=per_s, second_cost=0.0, grant_cost=1.0)
-
-    def enqueue(self, ticket: T, *, tenant: str, weight: float, now_s: float, is_urgent: bool = False) -> None:
+    def enqueue(
+        self, ticket: T, *, tenant: str, weight: float, now_s: float, member: str = "", is_urgent: bool = False
+    ) -> None:
         """A ticket begins to wait."""
-        account = self._accounts.get(tenant)
-        if account is None:
-            account = self._accounts[tenant] = _Account(weight)
-        if account.weight != weight:
-            self._bring_up(account, now_s)
-            account.weight = weight
+        account = self._account(tenant, weight, now_s)
         is_back = not len(account.line)
-        account.line.enqueue(ticket, is_urgent=is_urgent)
+        account.line.enqueue(ticket, member=member, is_urgent=is_urgent)
         self._waiting += 1
         if is_back:
             self._lift(account, now_s)
@@ -93,10 +87,14 @@ class ShareOrder(Generic[T]):
             self._floor.push(tenant, now_s)
 
     def withdraw(self, ticket: T, *, tenant: str) -> None:
-        """A ticket waits no longer."""
+        """A ticket waits no longer; nothing happens if it did not."""
         account = self._accounts[tenant]
-        account.line.withdraw(ticket)
-        self._leave_line(tenant, account)
+        if account.line.withdraw(ticket):
+            self._leave_line(tenant, account)
+
+    def newest(self, tenant: str) -> T:
+        """The ticket of a waiting tenant that came last."""
+        return self._accounts[tenant].line.newest()
 
     def grant(self, now_s: float) -> T | None:
         """Take out the ticket whose turn it is; its tenant holds one seat more."""
@@ -107,24 +105,58 @@ class ShareOrder(Generic[T]):
         account = self._accounts[tenant]
         ticket = account.line.grant()
         self._bring_up(account, now_s)
-        account.attained += self._grant_cost / account.weight
+        self._serve(account, self._tariff.per_grant)
         account.held += 1
         self._last_attained = account.attained
         self._leave_line(tenant, account)
         if len(account.line):
             # Pushed again although its key grew: among equal keys the turn goes round.
             self._next.push(tenant, now_s)
+        else:
+            self._note_owed(account, now_s)
         return ticket
 
-    def release(self, *, tenant: str, held_s: float, now_s: float) -> None:
-        """A seat was given back after `held_s`."""
+    def charge(self, tenant: str, cost: float, now_s: float) -> None:
+        """Service beyond what accrues by itself; less than nothing gives back."""
+        account = self._accounts[tenant]
+        self._serve(account, cost)
+        if cost < 0:
+            self._reread(tenant, account, now_s)
+
+    def release(self, *, tenant: str, cost: float, now_s: float) -> None:
+        """A seat was given back. `cost` is what it came to, charged already: what the next ones are expected to."""
         account = self._accounts[tenant]
         self._bring_up(account, now_s)
         account.held -= 1
-        self._holds_sum = _HOLD_MEMORY * self._holds_sum + held_s
-        self._holds_square_sum = _HOLD_MEMORY * self._holds_square_sum + held_s * held_s
-        if len(account.line):
-            self._next.push(tenant, now_s)
+        self._costs_sum = _COST_MEMORY * self._costs_sum + cost
+        self._costs_square_sum = _COST_MEMORY * self._costs_square_sum + cost * cost
+        self._reread(tenant, account, now_s)
+
+    def served(self, tenants: Iterable[str], now_s: float) -> dict[str, float]:
+        """All service that these tenants ever had here."""
+        for account in (known := {name: self._accounts[name] for name in tenants if name in self._accounts}).values():
+            self._bring_up(account, now_s)
+        return {name: account.served for name, account in known.items()}
+
+    def note_elsewhere(self, news: Iterable[tuple[str, float, int, float]], now_s: float) -> None:
+        """What other replicas did since this was last told: (tenant, weight, seats held there, service given there)."""
+        for tenant, weight, held, served in news:
+            account = self._account(tenant, weight, now_s)
+            self._bring_up(account, now_s)
+            account.attained += (served - account.credited) / weight
+            account.credited = 0.0
+            account.elsewhere = held
+            self._reread(tenant, account, now_s)
+
+    def _account(self, tenant: str, weight: float, now_s: float) -> _Account[T]:
+        account = self._accounts.get(tenant)
+        if account is None:
+            account = self._accounts[tenant] = _Account(weight)
+            account.at_s = now_s
+        if account.weight != weight:
+            self._bring_up(account, now_s)
+            account.weight = weight
+        return account
 
     def _leave_line(self, tenant: str, account: _Account[T]) -> None:
         self._waiting -= 1
@@ -132,36 +164,59 @@ class ShareOrder(Generic[T]):
             self._next.remove(tenant)
             self._floor.remove(tenant)
 
+    def _reread(self, tenant: str, account: _Account[T], now_s: float) -> None:
+        """Its key may have become smaller, which the heaps do not notice by themselves."""
+        if len(account.line):
+            self._next.push(tenant, now_s)
+            self._floor.push(tenant, now_s)
+
     def _lift(self, account: _Account[T], now_s: float) -> None:
         """Place a tenant that comes back: not behind the others by more than a bound, and not before them."""
         self._bring_up(account, now_s)
         lowest = self._floor.smallest(now_s)
         floor = self._last_attained if lowest is None else self._attained(lowest, now_s)
-        debt_max = DEBT_S_MAX * self._capacity_per_s / account.weight
-        account.attained = min(max(account.attained, floor), floor + debt_max)
+        debt_max = DEBT_S_MAX * self._tariff.capacity_per_s / account.weight
+        account.attained = min(max(account.attained, floor - account.owed), floor + debt_max)
+        account.owed = 0.0
+
+    def _note_owed(self, account: _Account[T], now_s: float) -> None:
+        """Its line ran out: whatever it lags behind now it lags behind because it had to wait."""
+        lowest = self._floor.smallest(now_s)
+        if lowest is not None:
+            owed_max = OWED_S_MAX * self._tariff.capacity_per_s / account.weight
+            account.owed = min(max(0.0, self._attained(lowest, now_s) - account.attained), owed_max)
 
     def _begin_epoch(self, now_s: float) -> None:
-        if now_s < self._epoch_ends_s or not self._holds_sum:
+        if now_s < self._epoch_ends_s or not self._costs_sum:
             return
         self._epoch_ends_s = now_s + EPOCH_S
-        # Weighted by the seats' time, so that it errs to the steady side where holds differ.
-        hold_s = self._holds_square_sum / self._holds_sum
-        if abs(hold_s - self._hold_s) > HOLD_CHANGE_MIN * self._hold_s:
-            self._hold_s = hold_s
+        # Weighted by the costs themselves, so that it errs to the steady side where they differ.
+        mean_cost = self._costs_square_sum / self._costs_sum
+        if abs(mean_cost - self._mean_cost) > COST_CHANGE_MIN * self._mean_cost:
+            self._mean_cost = mean_cost
             self._next.rebuild(now_s)
 
     def _bring_up(self, account: _Account[T], now_s: float) -> None:
         """Write down what has accrued."""
         account.attained = self._attained_by(account, now_s)
+        accrued = self._tariff.per_second * (now_s - account.at_s)
+        account.served += accrued * account.held
+        account.credited += accrued * account.elsewhere
         account.at_s = now_s
 
+    @staticmethod
+    def _serve(account: _Account[T], cost: float) -> None:
+        account.attained += cost / account.weight
+        account.served += cost
+
     def _attained_by(self, account: _Account[T], now_s: float) -> float:
-        return account.attained + self._second_cost * account.held * (now_s - account.at_s) / account.weight
+        held = account.held + account.elsewhere
+        return account.attained + self._tariff.per_second * held * (now_s - account.at_s) / account.weight
 
     def _attained(self, tenant: str, now_s: float) -> float:
         return self._attained_by(self._accounts[tenant], now_s)
 
     def _key(self, tenant: str, now_s: float) -> float:
         account = self._accounts[tenant]
-        seats = self._second_cost * self._hold_s * account.held / account.weight
-        return self._attained_by(account, now_s) + seats
+        expected = self._mean_cost * (account.held + account.elsewhere) / account.weight
+        return self._attained_by(account, now_s) + expected

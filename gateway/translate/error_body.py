@@ -118,6 +118,15 @@ def _refused_answer(error: errors.RefusedError) -> ErrorAnswer:
                 code="rate_limit_exceeded",
                 retry_after_s=error.retry_after_s,
             )
+        case errors.OverShareError():
+            return _answer(
+                429,
+                "Your share of this endpoint is in use, and so is what others leave of theirs. Send fewer requests at "
+                "a time, or try again when some of yours are answered.",
+                type_="requests",
+                code="tenant_over_share",
+                retry_after_s=error.retry_after_s,
+            )
         case errors.DrainingError():
             message = "This gateway process is shutting down. Try again: another one will answer."
         case _:

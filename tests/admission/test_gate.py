@@ -4,16 +4,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.admission.capacity import StaticCapacity
 from gateway.admission.gate import Gate
 from gateway.clock import SystemClock
-from gateway.domain import Limit
-from gateway.errors import NoTurnError
-from gateway.fairshare.pacer import Pacer
+from gateway.errors import NoTurnError, OverShareError
+from gateway.fairshare.backlog import Bounds
+from gateway.fairshare.tariff import of_seats
 from tests.factories import tenant
 
 
-def gate(seats: int = 1, waiting_max: int = 100, pacer: Pacer | None = None) -> Gate:
-    return Gate(seats=seats, waiting_max=waiting_max, clock=SystemClock(), pacer=pacer)
+def gate(seats: int = 1, per_10s: float | None = None, **bounds: int) -> Gate:
+    capacity = StaticCapacity(seats, calls_per_10s=per_10s)
+    return Gate(capacity, of_seats(seats), clock=SystemClock(), bounds=Bounds(**bounds))
 
 
 def assert_empty(subject: Gate) -> None:
@@ -40,7 +42,7 @@ async def test_nobody_waits_longer_than_allowed() -> None:
 
 
 async def test_each_tenants_line_is_bounded() -> None:
-    subject = gate(waiting_max=1)
+    subject = gate(tenant_tickets_max=1)
     with anyio.fail_after(5):
         async with subject.permit(tenant(name="holder"), wait_s_max=1), anyio.create_task_group() as tasks:
 
@@ -50,7 +52,7 @@ async def test_each_tenants_line_is_bounded() -> None:
 
             tasks.start_soon(wait)
             await anyio.wait_all_tasks_blocked()
-            with pytest.raises(NoTurnError):
+            with pytest.raises(OverShareError):
                 async with subject.permit(tenant(name="a"), wait_s_max=60):
                     pass
             # A full line is its own tenant's: another one still waits in its own.
@@ -80,15 +82,14 @@ async def test_turns_come_in_order_and_urgent_ones_first() -> None:
             tasks.start_soon(anyio.sleep, 0)
             # The holder's seat comes free when this block is left; the others are waited for by the group.
             await anyio.wait_all_tasks_blocked()
-            subject._seats = 2
-            subject._pump()
+            subject._capacity.seats_max = 2
+            subject.pump()
     assert turns == ["urgent", "first", "second"]
     assert_empty(subject)
 
 
 async def test_the_pacer_is_waited_for() -> None:
-    pacer = Pacer(Limit(per_10s=1000, concurrent=5))
-    subject = gate(seats=5, pacer=pacer)
+    subject = gate(seats=5, per_10s=1000)
     with anyio.fail_after(5):
         for _ in range(40):
             async with subject.permit(tenant(name="a"), wait_s_max=1):
@@ -98,8 +99,7 @@ async def test_the_pacer_is_waited_for() -> None:
 
 
 async def test_leaving_the_line_stops_the_timer() -> None:
-    pacer = Pacer(Limit(per_10s=1, concurrent=1))
-    subject = gate(pacer=pacer)
+    subject = gate(per_10s=1)
     async with subject.permit(tenant(name="a"), wait_s_max=0):
         pass
     with pytest.raises(NoTurnError):
@@ -119,7 +119,7 @@ async def test_no_permit_leaks_whenever_a_waiter_is_cancelled(visits: list[tuple
             await anyio.lowlevel.checkpoint()
 
     async def visit(hold: int) -> None:
-        async with subject.permit(tenant(name="t"), wait_s_max=5):
+        async with subject.permit(tenant(name="t"), wait_s_max=1000):
             over.append(sum(subject.held.values()) > seats)
             await tick(hold)
 

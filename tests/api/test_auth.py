@@ -19,7 +19,7 @@ def ring(**changes: Any) -> KeyRing:
 
 def authenticate(keys: KeyRing, *headers: tuple[str, str]) -> str:
     scope: Any = {"headers": [(name.encode(), value.encode("latin-1")) for name, value in headers]}
-    return keys.authenticate(scope, RequestNotes())[0].name
+    return keys.authenticate(scope, RequestNotes()).tenant.name
 
 
 @pytest.mark.parametrize(

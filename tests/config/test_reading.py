@@ -111,7 +111,12 @@ logs: {format: json}
         ("tenants.0.weight", 0, "tenants[0].weight", "> 0"),
         ("tenants.0.keys", ["secret"], "tenants[0].keys[0]", "regex"),
         ("tenants.0.models", ["gpt"], "tenants[0].models", "no model has the id 'gpt'"),
-        ("state", {"kind": "redis"}, "state.kind", "accepted: memory"),
+        ("state", {"kind": "file"}, "state.kind", "accepted: memory, redis"),
+        ("state", {"kind": "redis"}, "state.url", "redis://HOST"),
+        ("state", {"url": "redis://a"}, "state.url", "redis://HOST"),
+        ("state", {"kind": "redis", "url": "http://a"}, "state.url", "regex"),
+        ("state", {"kind": "redis", "url": "redis://a", "on_outage": "x"}, "state.on_outage", "share, closed, open"),
+        ("guest", {"name": "acme"}, "tenants", "'acme' stands there 2 times"),
         ("logs", {"format": "xml"}, "logs.format", "accepted: auto, json, console"),
     ],
 )

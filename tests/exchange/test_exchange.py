@@ -215,16 +215,22 @@ async def test_a_refused_key_is_the_operator_s_to_mend() -> None:
 
 
 async def test_nobody_waits_longer_than_the_queue_timeout() -> None:
+    """Who has the only seat is told to use less; who has nothing is told that there is nothing."""
     runpod = FakeRunpod(pages=[("IN_PROGRESS", [])] * 1000)
-    async with running(runpod, endpoint={"max_in_flight": 1, "queue_timeout_s": 0.05}) as subject:
+    tenants = [{"name": name, "keys": [key_line(key)]} for name, key in (("acme", KEY), ("other", "other-key"))]
+    endpoint = {"max_in_flight": 1, "queue_timeout_s": 0.05}
+    async with running(runpod, endpoint=endpoint, tenants=tenants) as subject:
         first = subject.call(stream=True)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(first.run, subject.gateway.app)
             await anyio.sleep(0.02)
-            second = await subject.post(stream=True)
-            assert second.status == 503
-            assert second.json["error"]["code"] == "server_is_overloaded"
-            assert "retry-after-ms" in second.headers
+            expected = ((KEY, 429, "tenant_over_share"), ("other-key", 503, "server_is_overloaded"))
+            for key, status, code in expected:
+                second = subject.call(stream=True, key=key)
+                await second.run(subject.gateway.app)
+                assert (second.status, second.json["error"]["code"]) == (status, code)
+                assert 1 <= int(second.headers["retry-after"]) <= 60
+                assert "retry-after-ms" in second.headers
             first.leave()
 
 

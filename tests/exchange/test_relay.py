@@ -56,7 +56,8 @@ async def test_a_whole_answer_is_relayed() -> None:
 async def test_failures_carry_the_right_status(status: int, body: bytes, expected: int) -> None:
     runpod = FakeRunpod()
     runpod.answers = {"openai": [(status, body)] * 2}
-    async with running(runpod, endpoint=RELAY) as subject:
+    # After a 429 the next call waits: here, too long.
+    async with running(runpod, endpoint={**RELAY, "queue_timeout_s": 0.05}) as subject:
         assert (await subject.post()).status == expected
         assert (await subject.post(stream=True)).status == expected
 

@@ -2,10 +2,7 @@ from gateway.fairshare.line import Line
 
 
 def granted(line: Line[str]) -> list[str]:
-    out = []
-    while (ticket := line.grant()) is not None:
-        out.append(ticket)
-    return out
+    return [line.grant() for _ in range(len(line))]
 
 
 def test_first_come_first_served_and_urgent_before_ordinary() -> None:
@@ -31,7 +28,25 @@ def test_a_withdrawn_ticket_has_no_turn() -> None:
     line: Line[str] = Line()
     for name in ("a", "b"):
         line.enqueue(name)
-    line.withdraw("a")
-    line.withdraw("a")
-    line.withdraw("never there")
+    assert line.withdraw("a")
+    assert not line.withdraw("a")
+    assert not line.withdraw("never there")
     assert granted(line) == ["b"]
+
+
+def test_members_take_turns_however_many_tickets_one_has() -> None:
+    line: Line[str] = Line()
+    for ticket in ("a1", "a2", "a3", "b1", "c1", "b2"):
+        line.enqueue(ticket, member=ticket[0])
+    assert granted(line) == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+def test_the_newest_is_the_one_that_came_last_and_still_waits() -> None:
+    line: Line[str] = Line()
+    for ticket in ("a1", "b1", "a2"):
+        line.enqueue(ticket, member=ticket[0], is_urgent=ticket == "b1")
+    assert line.newest() == "a2"
+    line.withdraw("a2")
+    assert line.newest() == "b1"
+    assert line.grant() == "b1"
+    assert line.newest() == "a1"

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.fairshare.share_order import ShareOrder
+from gateway.fairshare.tariff import of_calls, of_seats
 
 Hold = Callable[[random.Random], float]
 
@@ -19,7 +20,7 @@ class Machine:
     """Seats before which tenants wait, and the events of their requests."""
 
     def __init__(self, seats: int, weights: dict[str, float]) -> None:
-        self.order: ShareOrder[int] = ShareOrder.of_seats(seats)
+        self.order: ShareOrder[int] = ShareOrder(of_seats(seats))
         self.weights = weights
         self.free = seats
         self.now_s = 0.0
@@ -50,7 +51,7 @@ class Machine:
             self.free += 1
             self.served[tenant] += 1
             self.seat_seconds[tenant] += hold_s
-            self.order.release(tenant=tenant, held_s=hold_s, now_s=self.now_s)
+            self.order.release(tenant=tenant, cost=hold_s, now_s=self.now_s)
             again(tenant)
             self._fill()
         self.now_s = end_s
@@ -145,7 +146,7 @@ def test_debt_is_remembered_and_bounded() -> None:
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 3), st.booleans()), max_size=80), st.integers(1, 4))
 def test_the_next_is_the_one_with_the_smallest_key(steps: list[tuple[str, float, bool]], seats: int) -> None:
     """Differential: against looking at every tenant that waits."""
-    order: ShareOrder[int] = ShareOrder.of_seats(seats)
+    order: ShareOrder[int] = ShareOrder(of_seats(seats))
     weights, now_s, tickets, held = {"a": 1.0, "b": 2.0, "c": 5.0}, 0.0, {}, []
     for number, (tenant, gap_s, gives_back) in enumerate(steps):
         now_s += gap_s
@@ -153,7 +154,7 @@ def test_the_next_is_the_one_with_the_smallest_key(steps: list[tuple[str, float,
         tickets[number] = tenant
         if gives_back and held:
             name, since_s = held.pop(0)
-            order.release(tenant=name, held_s=now_s - since_s, now_s=now_s)
+            order.release(tenant=name, cost=now_s - since_s, now_s=now_s)
         if len(held) < seats:
             order._begin_epoch(now_s)
             keys = {name: order._key(name, now_s) for name in set(tickets.values())}
@@ -169,8 +170,8 @@ def test_the_next_is_the_one_with_the_smallest_key(steps: list[tuple[str, float,
     assert len(order) == 0
 
 
-def test_calls_are_shared_by_number_and_not_by_how_long_they_take() -> None:
-    order: ShareOrder[int] = ShareOrder.of_calls(per_s=10)
+def test_short_calls_are_shared_by_number() -> None:
+    order: ShareOrder[int] = ShareOrder(of_calls(10, seats=20))
     now_s, numbers = 0.0, itertools.count()
     for _ in range(1000):
         for tenant, weight in (("a", 1.0), ("b", 1.0), ("c", 2.0)):
@@ -181,14 +182,37 @@ def test_calls_are_shared_by_number_and_not_by_how_long_they_take() -> None:
         number = order.grant(now_s)
         assert number is not None
         turns[number % 3] += 1
-        if number % 3:
-            # The first tenant's calls are held for ever: that is not what is scarce here.
-            order.release(tenant="abc"[number % 3], held_s=0.01, now_s=now_s)
+        order.release(tenant="abc"[number % 3], cost=0.0, now_s=now_s)
     assert turns == {0: 100, 1: 100, 2: 200}
 
 
+def test_long_calls_are_shared_by_the_seats_they_hold() -> None:
+    """20 seats, and one tenant's calls take 50 s where the other's take one: it must not fill the seats with them."""
+    order: ShareOrder[int] = ShareOrder(of_calls(10, seats=20))
+    now_s, numbers = 0.0, itertools.count()
+    held: list[tuple[float, str]] = []
+    seat_seconds: Counter[str] = Counter()
+    for _ in range(2000):
+        for tenant in ("long", "short"):
+            order.enqueue(next(numbers), tenant=tenant, weight=1, now_s=now_s)
+    while now_s < 2000:
+        while len(held) < 20:
+            number = order.grant(now_s)
+            assert number is not None
+            tenant = ("long", "short")[number % 2]
+            heapq.heappush(held, (now_s + (50.0 if tenant == "long" else 1.0), tenant))
+            order.enqueue(next(numbers) * 2 + number % 2, tenant=tenant, weight=1, now_s=now_s)
+        ends_s, tenant = heapq.heappop(held)
+        for _, name in [*held, (ends_s, tenant)]:
+            seat_seconds[name] += ends_s - now_s
+        now_s = ends_s
+        order.release(tenant=tenant, cost=(50.0 if tenant == "long" else 1.0) / 20, now_s=now_s)
+    # The short ones make many more calls, which count as well.
+    assert 1 <= seat_seconds["long"] / seat_seconds["short"] <= 3
+
+
 def test_urgent_tickets_go_before_their_own_tenant_s_others_only() -> None:
-    order: ShareOrder[str] = ShareOrder.of_calls(per_s=10)
+    order: ShareOrder[str] = ShareOrder(of_calls(10, seats=20))
     for ticket, is_urgent in (("a1", False), ("a2", True), ("a3", True)):
         order.enqueue(ticket, tenant="a", weight=1, now_s=0, is_urgent=is_urgent)
     order.enqueue("b1", tenant="b", weight=1, now_s=0)

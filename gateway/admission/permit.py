@@ -1,0 +1,65 @@
+"""A ticket, and after its turn the permit."""
+
+import anyio
+
+from gateway.domain import Tenant
+from gateway.errors import RefusedError
+
+
+class Permit:
+    """One wait for a turn, and what came of it. Only its gate changes it."""
+
+    __slots__ = (
+        "_turn",
+        "charged",
+        "granted_at_s",
+        "refusal",
+        "returned_at_s",
+        "since_s",
+        "size",
+        "tenant",
+        "ticket_at_s",
+    )
+
+    def __init__(self, tenant: Tenant, *, size: int, now_s: float) -> None:
+        self.tenant = tenant
+        self.size = size
+        """What its waiting keeps in memory, in bytes."""
+        self.ticket_at_s = now_s
+        self.granted_at_s: float | None = None
+        self.returned_at_s: float | None = None
+        self.since_s = now_s
+        """From when on its seat is charged for."""
+        self.charged = 0.0
+        """What was charged for it beside its seat."""
+        self.refusal: RefusedError | None = None
+        self._turn: anyio.Event | None = None
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds between ticket and permit."""
+        return 0.0 if self.granted_at_s is None else self.granted_at_s - self.ticket_at_s
+
+    @property
+    def is_waiting(self) -> bool:
+        """Neither granted nor refused."""
+        return self.granted_at_s is None and self.refusal is None
+
+    def grant(self, now_s: float) -> None:
+        """Its turn has come."""
+        self.granted_at_s = self.since_s = now_s
+        self._wake()
+
+    def refuse(self, refusal: RefusedError) -> None:
+        """It will have no turn."""
+        self.refusal = refusal
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._turn is not None:
+            self._turn.set()
+
+    async def turn(self) -> None:
+        """Wait until it is granted or refused."""
+        self._turn = anyio.Event()
+        await self._turn.wait()
