@@ -7,8 +7,8 @@ may grow is a rule of Netflix's concurrency-limits.
 
 PART_MIN = 0.05
 CONCURRENCY_DECREASE = 0.9
-RATE_DECREASE = 0.7
-INCREASE = 0.02
+RATE_DECREASE = 0.85
+INCREASE = 0.01
 STEP_S = 1.0
 """At most one decrease in this time, and one increase: the calls under way know nothing of it yet."""
 CALM_S = 10.0
