@@ -23,6 +23,7 @@ README = (ROOT / "README.md").read_text()
         sections.ModelSection,
         sections.TenantSection,
         sections.State,
+        sections.GuestSection,
         sections.Logs,
         sections.KeySection,
     ],

@@ -26,6 +26,11 @@ WITHOUT_TEST = {
     "gateway/commands/exit_codes.py", "gateway/demo/ready.py",
     # The parts of one story, told as a whole by tests/exchange/test_exchange.py.
     "gateway/exchange/answer.py", "gateway/exchange/queue_job.py", "gateway/exchange/record.py",
+    "gateway/exchange/job_answer.py",
+    # Told by its gate, in tests/admission/test_gate.py.
+    "gateway/admission/permit.py",
+    # Prices, which tests/fairshare/test_share_order.py pays.
+    "gateway/fairshare/tariff.py",
     # Types; what is checked about them is checked where they are read and emitted.
     "gateway/config/sections.py", "gateway/exchange/events.py",
     # Held by one suite for all of them, tests/contracts/test_dialects.py.

@@ -9,7 +9,6 @@ from gateway.errors import (
     BodyTooLargeError,
     DrainingError,
     GatewayError,
-    OutputLostError,
     RefusedError,
     RequestError,
     UnreachableError,
@@ -19,6 +18,7 @@ from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer
 from gateway.exchange.cancel_queue import CancelQueue
 from gateway.exchange.events import Admitted, FirstChunk, Observer, Outcome
 from gateway.exchange.health_watch import HealthWatch
+from gateway.exchange.job_answer import read_answer
 from gateway.exchange.meter import Meter
 from gateway.exchange.queue_job import QueueJob, queue_job
 from gateway.exchange.record import Record
@@ -27,10 +27,9 @@ from gateway.exchange.sink import Sink
 from gateway.exchange.upstream import Upstream
 from gateway.fairshare.quota import TenantQuota
 from gateway.translate.chunks import ChunkWriter
-from gateway.translate.dialects.contract import Delta, Dialect
+from gateway.translate.dialects.contract import Dialect
 from gateway.translate.dialects.table import DIALECTS
 from gateway.translate.error_body import error_answer
-from gateway.translate.job_stream import Next
 from gateway.translate.request import ClientRequest
 from gateway.translate.usage import estimate_usage
 
@@ -43,7 +42,6 @@ DRAIN_RETRY_S = 1.0
 CLIENT_LEFT_STATUS = 499
 """nginx's number for it; no client sees it."""
 _ID_PREFIXES = {Api.CHAT_COMPLETIONS: "chatcmpl", Api.COMPLETIONS: "cmpl", Api.EMBEDDINGS: "embd"}
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):
@@ -252,31 +250,11 @@ class Exchange:
                 turn_s_max = upstream.endpoint.queue_timeout_s
                 await job.submit(dialect.job_input(), turn_s_max=turn_s_max, is_urgent=is_urgent)
                 record.job_id = job.id
-                await self._read_job(job, dialect, answer)
+                await read_answer(job, dialect, answer, record)
                 await answer.finish()
                 job.is_answered, self._answered = True, job
             finally:
                 record.upstream_delay_s, record.gpu_s = job.stream.delay_s, job.stream.execution_s
-
-    async def _read_job(self, job: QueueJob, dialect: Dialect, answer: Answer) -> None:
-        """Pass on what the worker yields, to the end of the answer.
-
-        Raises:
-            OutputLostError: The job completed, and its answer does not say that it is whole.
-        """
-        while True:
-            while job.stream.next is not Next.NOTHING and not dialect.is_over:
-                deltas: list[Delta] = []
-                for output in await job.read():
-                    self.record.replacement_characters += bytes(output).count(_REPLACEMENT)
-                    deltas.extend(dialect.read(output))
-                await answer.take(deltas)
-            if dialect.is_over or answer.is_whole or not dialect.marks_end:
-                await answer.take(dialect.end())
-                return
-            if job.stream.is_doubted:
-                raise OutputLostError("The worker's answer was cut short.")
-            job.stream.doubt()
 
     async def _settle_job(self) -> None:
         """Learn what the answered job cost. The client has its answer and everything is given back; it may leave."""

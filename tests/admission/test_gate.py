@@ -1,3 +1,5 @@
+import time
+
 import anyio
 import anyio.lowlevel
 import pytest
@@ -137,3 +139,74 @@ async def test_no_permit_leaks_whenever_a_waiter_is_cancelled(visits: list[tuple
                 tasks.start_soon(visit_and_leave, hold, leave)
     assert not any(over)
     assert_empty(subject)
+
+
+async def test_when_all_is_full_the_newest_of_the_fattest_makes_room() -> None:
+    subject = gate(tickets_max=3)
+    outcomes: dict[str, str] = {}
+
+    async def visit(name: str) -> None:
+        try:
+            async with subject.permit(tenant(name=name[0]), wait_s_max=1000):
+                outcomes[name] = "served"
+        except OverShareError:
+            outcomes[name] = "refused"
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks, subject.permit(tenant(name="holder"), wait_s_max=0):
+            for name in ("f1", "f2", "f3", "t1", "f4"):
+                tasks.start_soon(visit, name)
+                await anyio.wait_all_tasks_blocked()
+            # The third of the fat one went when the thin one came, and the fat one makes no room for itself.
+            assert outcomes == {"f3": "refused", "f4": "refused"}
+    assert outcomes == {"f1": "served", "f2": "served", "t1": "served", "f3": "refused", "f4": "refused"}
+    assert_empty(subject)
+
+
+async def test_a_429_charges_nobody_and_pauses_the_gate() -> None:
+    subject = gate(seats=2, per_10s=1000)
+    with anyio.fail_after(5):
+        async with subject.permit(tenant(name="a"), wait_s_max=0) as permit:
+            await anyio.sleep(0.02)
+            assert subject.served()["a"] > 0.01
+            subject.refused_upstream(permit, retry_after_s=0.05)
+            assert subject.served()["a"] == pytest.approx(0, abs=0.005)
+        with pytest.raises(NoTurnError):
+            async with subject.permit(tenant(name="b"), wait_s_max=0.01):
+                pass
+        async with subject.permit(tenant(name="b"), wait_s_max=1) as permit:
+            assert permit.wait_s > 0.01
+    assert_empty(subject)
+
+
+async def test_what_is_settled_takes_the_place_of_what_was_charged() -> None:
+    subject = gate()
+    async with subject.permit(tenant(name="a"), wait_s_max=0) as permit:
+        subject.charge(permit, 5)
+        await anyio.sleep(0.01)
+        subject.settle(permit, 2)
+        assert subject.served()["a"] == pytest.approx(2, abs=0.01)
+    await anyio.sleep(0.01)
+    # Also when it is known only after the seat was given back.
+    subject.settle(permit, 7)
+    assert subject._order.served(["a"], 0)["a"] == pytest.approx(7, abs=0.001)
+
+
+async def test_a_permit_that_is_noticed_late_counts_as_sent_then() -> None:
+    subject = gate(seats=10, per_10s=40)
+    taken: list[float] = []
+    subject._capacity.take = taken.append  # type: ignore[method-assign]
+    async with anyio.create_task_group() as tasks:
+        async with subject.permit(tenant(name="holder"), wait_s_max=0):
+            subject._capacity.seats_max = 1
+
+            async def wait() -> None:
+                async with subject.permit(tenant(name="a"), wait_s_max=5):
+                    pass
+
+            tasks.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            before = len(taken)
+        # The loop is busy between the grant and the owner's learning of it.
+        time.sleep(0.06)  # noqa: ASYNC251 - that is the point.
+    assert len(taken) == before + 2

@@ -68,3 +68,25 @@ def test_the_keys_of_a_tenant_share_its_caps() -> None:
         scope: Any = {"headers": [(b"authorization", b"Bearer " + name.encode())]}
         keys.authenticate(scope, each)
     assert notes[0].quota is notes[1].quota
+
+
+def test_strangers_share_one_guest_tenant_where_there_is_one() -> None:
+    guest = tenant(name="guest")
+    keys = KeyRing(
+        [Key(sha256=key_line("secret").removeprefix("sha256:"), tenant=tenant(name="acme"))], CLOCK, guest=guest
+    )
+    scopes: list[Any] = [{"headers": [(b"authorization", f"Bearer {key}".encode())]} for key in ("secret", "x", "y")]
+    callers = [keys.authenticate(scope, RequestNotes()) for scope in scopes]
+    assert [caller.tenant.name for caller in callers] == ["acme", "guest", "guest"]
+    # Two strangers take turns within it.
+    assert callers[1].quota is callers[2].quota
+    assert callers[1].member != callers[2].member
+    with pytest.raises(InvalidKeyError):
+        keys.authenticate({"headers": []}, RequestNotes())  # type: ignore[typeddict-item]
+
+
+def test_an_expired_key_of_a_tenant_is_no_guest() -> None:
+    expired = Key(sha256=key_line("old").removeprefix("sha256:"), tenant=tenant(name="acme"), expires_at_s=0)
+    keys = KeyRing([expired], CLOCK, guest=tenant(name="guest"))
+    with pytest.raises(InvalidKeyError):
+        authenticate(keys, ("authorization", "Bearer old"))

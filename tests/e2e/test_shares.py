@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -67,7 +66,7 @@ def test_a_flood_is_shared_three_to_one_within_two_percent(route: str) -> None:
             return served_by(running), flood
 
     with stack(settings, endpoint=endpoint, tenants=TENANTS) as running:
-        served, flood = asyncio.run(measure(running))
+        served, _flood = asyncio.run(measure(running))
         assert served["three"] / served["one"] == pytest.approx(3, rel=0.02)
         # Nothing idles while somebody waits.
         assert sum(served.values()) >= 0.9 * SEATS * 14

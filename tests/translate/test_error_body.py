@@ -18,6 +18,7 @@ EXAMPLES: list[tuple[errors.GatewayError, int, str | None, bool]] = [
         "rate_limit_exceeded",
         True,
     ),
+    (errors.OverShareError(retry_after_s=3), 429, "tenant_over_share", True),
     (errors.NoTurnError(retry_after_s=3), 503, "server_is_overloaded", True),
     (errors.DrainingError(retry_after_s=1), 503, "server_is_overloaded", True),
     (errors.UnreachableError("x", was_sent=True), 502, "server_error", False),
