@@ -1,9 +1,8 @@
 """The composition root: the only module that knows every other."""
 
-import datetime as dt
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio
 import httpx
@@ -13,6 +12,7 @@ from litestar.types import ASGIApp
 from gateway import __version__
 from gateway.admission.capacity import Capacities, StaticCapacities
 from gateway.admission.gates import CallBudgets, EndpointGates
+from gateway.admission.lease_agent import LeaseAgent
 from gateway.api.answer_response import Rhythm
 from gateway.api.auth import Key, KeyRing
 from gateway.api.completions import Completions
@@ -21,12 +21,13 @@ from gateway.api.operations import Readiness, metrics_route, operation_routes
 from gateway.api.router import build_http
 from gateway.api.unknown import unknown_route
 from gateway.clock import Clock, SystemClock
-from gateway.config.reading import ConfigError, Problem, endpoint_names, key_digest
-from gateway.config.sections import Config, EndpointSection, GuestSection, ModelSection, TenantSection
-from gateway.domain import Endpoint, Model, Secret, Tenant
+from gateway.config.domain_of import endpoint_of, model_of, tenant_of, unix_s
+from gateway.config.reading import key_digest
+from gateway.config.sections import Config, State
+from gateway.domain import Endpoint
 from gateway.exchange.cancel_queue import CancelQueue
-from gateway.exchange.catalogue import ANY, Catalogue
-from gateway.exchange.events import Event, Observer
+from gateway.exchange.catalogue import Catalogue
+from gateway.exchange.events import Event, Observer, StateStoreChanged
 from gateway.exchange.exchange import Means
 from gateway.exchange.exchanges import Exchanges
 from gateway.exchange.health_watch import HealthWatch
@@ -36,9 +37,6 @@ from gateway.observability.metrics import Metrics, Reading
 from gateway.upstream.client import EndpointClient, make_transport
 from gateway.upstream.job_api import JobApi
 from gateway.upstream.openai_route import OpenAIRoute
-
-OTHER = "other"
-"""The label of a model whose name the client chose."""
 
 
 class Gateway:
@@ -51,24 +49,31 @@ class Gateway:
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         rhythm: Rhythm | None = None,
+        replica: str = "",
     ) -> None:
+        """`replica` names this process among those that share a store: the same after a restart."""
         self._config = config
         self._rhythm = rhythm or Rhythm()
         self._clock = clock or SystemClock()
         self._transport = transport or make_transport()
         self._metrics = Metrics(version=__version__, read=self._read)
         self.log = EventLog()
+        self._observe = _fan_out([self._metrics.observe, self.log.observe], self.log)
+        self._agent = self._lease_agent(config.state, replica)
+        self._capacities: Capacities = self._agent or StaticCapacities()
         self._budgets: dict[tuple[str, str], CallBudgets] = {}
-        self._capacities: Capacities = StaticCapacities()
-        self._tenants = {section.name: _tenant(section) for section in config.tenants}
-        observe = _fan_out([self._metrics.observe, self.log.observe], self.log)
-        self._upstreams = {section.name: self._upstream(section, observe) for section in config.endpoints}
+        self._tenants = {section.name: tenant_of(section) for section in config.tenants}
+        guest = None if config.guest is None else tenant_of(config.guest)
+        self._keys = KeyRing(self._configured_keys(), self._clock, guest=guest)
+        if self._agent is not None:
+            self._agent.watch_quotas(self._keys.quotas)
+        self._upstreams = {section.name: self._upstream(endpoint_of(section)) for section in config.endpoints}
         means = Means(
             upstreams=self._upstreams,
-            cancels=CancelQueue(observe),
-            health=HealthWatch(self._clock, observe),
+            cancels=CancelQueue(self._observe),
+            health=HealthWatch(self._clock, self._observe),
             clock=self._clock,
-            observe=observe,
+            observe=self._observe,
         )
         self.exchanges = Exchanges(means)
         self.app = self._build_app()
@@ -82,11 +87,28 @@ class Gateway:
         await self.exchanges.drain(self._config.drain_s)
         self.log.say("gateway.drained", exchanges=self.exchanges.count)
 
+    def _lease_agent(self, state: State, replica: str) -> LeaseAgent | None:
+        if state.kind == "memory":
+            return None
+        # Imported only where it is used: a gateway without a store starts sooner and smaller without it.
+        from gateway.admission.redis_store import RedisStore  # noqa: PLC0415
+
+        def watch(*, is_up: bool, reason: str) -> None:
+            self._observe(StateStoreChanged(is_up=is_up, reason=reason, policy=state.on_outage.value))
+
+        return LeaseAgent(
+            RedisStore(state.url or "", prefix=state.prefix),
+            replica=replica,
+            incarnation=secrets.token_hex(8),
+            policy=state.on_outage,
+            clock=self._clock,
+            watch=watch,
+        )
+
     def _build_app(self) -> ASGIApp:
-        config, clock = self._config, self._clock
-        guest = None if config.guest is None else _tenant(config.guest)
-        keys = KeyRing(self._keys(), clock, guest=guest)
-        catalogue = Catalogue(_model(section, self._upstreams) for section in config.models)
+        config, clock, keys = self._config, self._clock, self._keys
+        endpoints = {name: upstream.endpoint for name, upstream in self._upstreams.items()}
+        catalogue = Catalogue(model_of(section, endpoints) for section in config.models)
         completions = Completions(
             keys=keys,
             catalogue=catalogue,
@@ -109,45 +131,62 @@ class Gateway:
         """Owns the background tasks and the connections."""
         try:
             async with anyio.create_task_group() as tasks:
+                if self._agent is not None:
+                    tasks.start_soon(self._agent.run)
                 tasks.start_soon(self.exchanges.background)
                 yield
                 await self.exchanges.drain(0)
                 tasks.cancel_scope.cancel()
         finally:
+            if self._agent is not None:
+                await self._agent.leave()
             await self._transport.aclose()
 
     def _readiness(self) -> Readiness:
         draining = self.exchanges.is_draining
-        return Readiness(ready=not draining, draining=draining, state_store="memory", exchanges=self.exchanges.count)
+        has_capacity = self._agent is None or self._agent.is_ready
+        return Readiness(
+            ready=has_capacity and not draining,
+            draining=draining,
+            state_store=self._store_state(),
+            exchanges=self.exchanges.count,
+        )
 
-    def _keys(self) -> Iterator[Key]:
+    def _store_state(self) -> str:
+        """In words, for /readyz."""
+        if self._agent is None:
+            return "memory"
+        if self._agent.is_up:
+            return "redis"
+        return f"redis is out of reach; on_outage: {self._config.state.on_outage.value}"
+
+    def _configured_keys(self) -> Iterator[Key]:
         for section in self._config.tenants:
             for key in section.keys:
                 expires_at = None if isinstance(key, str) else key.expires_at
                 yield Key(
                     sha256=key_digest(key),
                     tenant=self._tenants[section.name],
-                    expires_at_s=_unix_s(expires_at) if expires_at else None,
+                    expires_at_s=unix_s(expires_at) if expires_at else None,
                 )
 
-    def _upstream(self, section: EndpointSection, observe: Observer) -> Upstream:
-        endpoint = _endpoint(section)
+    def _upstream(self, endpoint: Endpoint) -> Upstream:
         client = EndpointClient(endpoint, self._transport)
         budgets = self._budgets.get((endpoint.base_url, endpoint.id))
         if budgets is None:
             budgets = CallBudgets(endpoint, self._clock, self._capacities)
             self._budgets[endpoint.base_url, endpoint.id] = budgets
         gates = EndpointGates(endpoint, self._clock, budgets=budgets, capacities=self._capacities)
-        return Upstream(endpoint, gates=gates, jobs=JobApi(client), openai=OpenAIRoute(client), observe=observe)
+        return Upstream(endpoint, gates=gates, jobs=JobApi(client), openai=OpenAIRoute(client), observe=self._observe)
 
     def _read(self) -> Iterator[Reading]:
         for name, upstream in self._upstreams.items():
-            tickets, permits = upstream.gates.work.waiting, upstream.gates.work.held
+            gate = upstream.gates.work
             yield Reading(
                 endpoint=name,
-                tickets=tickets,
-                permits=permits,
-                weights=upstream.gates.work.backlog.weights(),
+                tickets=gate.waiting,
+                permits=gate.held,
+                weights=gate.backlog.weights(),
                 budget_used={operation.value: gate.used for operation, gate in upstream.gates.calls.items()},
             )
 
@@ -161,60 +200,3 @@ def _fan_out(observers: list[Observer], log: EventLog) -> Callable[[Event], None
                 log.say("observer.broke", observed=type(event).__name__, error=type(error).__name__)
 
     return observe
-
-
-def _tenant(section: TenantSection | GuestSection) -> Tenant:
-    return Tenant(
-        name=section.name,
-        weight=section.weight,
-        models=tuple(section.models),
-        max_in_flight=section.max_in_flight,
-        requests_per_minute=section.requests_per_minute,
-        tokens_per_minute=section.tokens_per_minute,
-    )
-
-
-def _endpoint(section: EndpointSection) -> Endpoint:
-    return Endpoint(
-        name=section.name,
-        id=section.id,
-        base_url=section.base_url,
-        api_key=_api_key(section),
-        route=section.route,
-        dialect=section.worker,
-        max_in_flight=section.max_in_flight,
-        queue_timeout_s=section.queue_timeout_s,
-        cold_start_timeout_s=section.cold_start_timeout_s,
-        execution_timeout_s=section.execution_timeout_s,
-        share_by=section.share_by,
-        limits=section.limits,
-    )
-
-
-def _api_key(section: EndpointSection) -> Secret:
-    """The key itself, or the content of its file.
-
-    Raises:
-        ConfigError: The file cannot be read.
-    """
-    if section.api_key is not None:
-        return Secret(section.api_key.strip())
-    try:
-        return Secret(Path(section.api_key_file or "").read_text(encoding="utf-8").strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(f"endpoints.{section.name}.api_key_file", str(error))]) from None
-
-
-def _model(section: ModelSection, upstreams: dict[str, Upstream]) -> Model:
-    return Model(
-        id=section.id,
-        endpoints=tuple(upstreams[name].endpoint for name in endpoint_names(section.endpoint)),
-        upstream=section.upstream or section.id,
-        kind=section.kind,
-        label=OTHER if section.id == ANY else section.id,
-    )
-
-
-def _unix_s(moment: dt.datetime) -> float:
-    """A time without a zone is UTC: the same file means the same on every machine."""
-    return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()

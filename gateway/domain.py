@@ -130,6 +130,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     limits: dict[Operation, Limit]
 
 
+ANY = "*"
+"""A model with this id takes every name that no other model has, and passes it through."""
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """A name that clients send, and where it leads."""
 

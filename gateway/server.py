@@ -30,21 +30,37 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(gateway: Gateway, *, host: str, port: int, metrics_port: int | None) -> int:
-    """Serve until SIGTERM or Ctrl-C, then drain; return the exit code."""
-    apps = [(gateway.app, port), *([(gateway.metrics_app, metrics_port)] if metrics_port is not None else [])]
+def serve(gateway: Gateway, *, host: str, port: int, metrics_port: int | None, inherited: int | None = None) -> int:
+    """Serve until SIGTERM or Ctrl-C, then drain; return the exit code.
+
+    `inherited` is the file descriptor of a listening socket that a parent shares among several processes.
+    """
     with ExitStack() as stack:
         try:
-            listeners = [(app, stack.enter_context(_listen(host, each))) for app, each in apps]
+            main = listen(host, port) if inherited is None else socket.socket(fileno=inherited)
+            listeners = [(gateway.app, stack.enter_context(main))]
+            if metrics_port is not None:
+                listeners.append((gateway.metrics_app, stack.enter_context(listen(host, metrics_port))))
         except OSError as error:
-            print(f"Cannot listen on {host}: {error}. Choose another with --port.", file=sys.stderr)
-            return 1
-        gateway.log.say("gateway.started", listening=[f"{host}:{each}" for _, each in apps], version=__version__)
+            return cannot_listen(host, error)
+        addresses = [f"{host}:{each.getsockname()[1]}" for _, each in listeners]
+        gateway.log.say("gateway.started", listening=addresses, version=__version__)
         anyio.run(_serve, gateway, listeners, backend_options={"use_uvloop": sys.platform != "win32"})
     return 0
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def cannot_listen(host: str, error: OSError) -> int:
+    """Say so, and return the exit code."""
+    print(f"Cannot listen on {host}: {error}. Choose another with --port.", file=sys.stderr)
+    return 1
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        OSError: The address is in use, or not ours.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=BACKLOG)
 

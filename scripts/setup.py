@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 NODE_SUITE = ROOT / "tests" / "clients" / "node"
 NODE_VERSION_MIN = 18
+SERVERS = {"redis-server": "redis-server", "prometheus": "prometheus", "promtool": "prometheus"}
+"""Programs that tests start, each on a port of its own, and their Debian packages."""
 
 
 def main() -> int:
@@ -28,6 +30,7 @@ def main() -> int:
         _install_python_parts(wanted)
         if wanted == "test":
             _install_node_parts()
+            _install_servers()
     except subprocess.CalledProcessError as error:
         return _fail(f"Could not set up: `{' '.join(map(str, error.cmd))}` failed with exit code {error.returncode}.")
     return 0
@@ -67,6 +70,12 @@ def _install_node_parts() -> None:
     if _node_version() < NODE_VERSION_MIN or shutil.which("npm") is None:
         _apt_install("nodejs", "npm", needed_for="the tests with OpenAI's client for Node")
     _run("npm", "ci", "--silent", "--no-audit", "--no-fund", cwd=NODE_SUITE)
+
+
+def _install_servers() -> None:
+    missing = [package for program, package in SERVERS.items() if shutil.which(program) is None]
+    if missing:
+        _apt_install(*missing, needed_for="the tests with real servers")
 
 
 def _node_version() -> int:

@@ -36,34 +36,75 @@ def fairpod(*arguments: str, environment: Mapping[str, str] | None = None) -> su
     )
 
 
+class Served:
+    """`fairpod serve` as a process that a test may kill and start again. Its log goes to a file in the directory."""
+
+    def __init__(self, directory: pathlib.Path, config: dict[str, Any] | None, *options: str) -> None:
+        self.port = free_port()
+        self.log = directory / "out.log"
+        self.process: subprocess.Popen[str]
+        self._command = [sys.executable, "-m", "gateway", "serve", "--host", "127.0.0.1", "--port", str(self.port)]
+        if config is not None:
+            file = directory / "fairpod.yaml"
+            file.write_text(yaml.safe_dump(config))
+            self._command += ["--config", str(file)]
+        self._command += options
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, environment: Mapping[str, str] | None = None) -> None:
+        """Start it, and wait until it is ready."""
+        with self.log.open("a") as out:
+            self.process = subprocess.Popen(
+                self._command,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env={**os.environ, **(environment or {})},
+            )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """End it without a word."""
+        self.process.kill()
+        self.process.wait(STOP_S_MAX)
+
+    def _wait_until_ready(self) -> None:
+        end = time.monotonic() + START_S_MAX
+        while time.monotonic() < end and self.process.poll() is None:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                    return
+            time.sleep(0.02)
+        raise AssertionError(self.log.read_text())
+
+
+@contextlib.contextmanager
+def served(
+    directory: pathlib.Path,
+    config: dict[str, Any] | None,
+    *options: str,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Served]:
+    """`fairpod serve`, ready."""
+    made = Served(directory, config, *options)
+    made.start(environment)
+    try:
+        yield made
+    finally:
+        made.kill()
+
+
 @contextlib.contextmanager
 def serving_process(
     directory: pathlib.Path, config: dict[str, Any] | None, *, environment: Mapping[str, str] | None = None
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`fairpod serve`, ready; yields the process and its URL. It writes its log to a file in the directory."""
-    port = free_port()
-    command = [sys.executable, "-m", "gateway", "serve", "--host", "127.0.0.1", "--port", str(port)]
-    if config is not None:
-        file = directory / "fairpod.yaml"
-        file.write_text(yaml.safe_dump(config))
-        command += ["--config", str(file)]
-    with (directory / "out.log").open("w") as out:
-        process = subprocess.Popen(
-            command, stdout=out, stderr=subprocess.STDOUT, text=True, env={**os.environ, **(environment or {})}
-        )
-    try:
-        _wait_until_ready(process, f"http://127.0.0.1:{port}", directory)
-        yield process, f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait(STOP_S_MAX)
-
-
-def _wait_until_ready(process: subprocess.Popen[str], url: str, directory: pathlib.Path) -> None:
-    end = time.monotonic() + START_S_MAX
-    while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/readyz").status_code == 200:
-                return
-        time.sleep(0.02)
-    raise AssertionError((directory / "out.log").read_text())
+    """`fairpod serve`, ready; yields the process and its URL."""
+    with served(directory, config, environment=environment) as made:
+        yield made.process, made.url

@@ -1,10 +1,32 @@
 """How much may be used now: seats at a time, and calls by a pacer. The seam between one process and several."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from gateway.domain import Limit
+from gateway.fairshare.backlog import Backlog
+from gateway.fairshare.elsewhere import News
 from gateway.fairshare.pacer import Pacer
+from gateway.fairshare.tariff import Tariff
 from gateway.fairshare.throttle import Throttle
+
+
+class Demand(Protocol):
+    """Who asks a capacity: its gate."""
+
+    backlog: Backlog
+
+    def served(self) -> dict[str, float]:
+        """All service of the tenants present."""
+        ...
+
+    def note_elsewhere(self, news: Iterable[News]) -> None:
+        """What other replicas do for the tenants."""
+        ...
+
+    def pump(self) -> None:
+        """There may be more now: grant what can be granted."""
+        ...
 
 
 class Capacity(Protocol):
@@ -12,6 +34,14 @@ class Capacity(Protocol):
 
     seats_max: int
     """Of all replicas together."""
+
+    def bind(self, demand: Demand, tariff: Tariff) -> None:
+        """The gate that this is for."""
+        ...
+
+    def starve(self) -> None:
+        """Somebody has to wait for it, and more may be had elsewhere."""
+        ...
 
     def seats(self, now_s: float) -> int:
         """How many permits may be held now; fewer than are held means that none is granted until some came back."""
@@ -58,6 +88,12 @@ class StaticCapacity:
         self._calls_per_10s = calls_per_10s
         self._pacer = Pacer(calls_per_10s) if calls_per_10s else None
         self._throttle = Throttle()
+
+    def bind(self, demand: Demand, tariff: Tariff) -> None:
+        """It asks nobody."""
+
+    def starve(self) -> None:
+        """There is no more."""
 
     def seats(self, _now_s: float) -> int:
         """All, or the part that 429s left."""

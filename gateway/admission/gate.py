@@ -1,7 +1,7 @@
 """A gate: capacity, and a bounded line before it in which tenants share by weight."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -12,6 +12,7 @@ from gateway.clock import Clock
 from gateway.domain import Tenant
 from gateway.errors import NoTurnError, OverShareError, RefusedError
 from gateway.fairshare.backlog import Backlog, Bounds, Entry
+from gateway.fairshare.elsewhere import News
 from gateway.fairshare.share_order import ShareOrder
 from gateway.fairshare.tariff import Tariff
 
@@ -33,8 +34,7 @@ class Gate:
         self._order: ShareOrder[Permit] = ShareOrder(tariff)
         self.backlog = Backlog(bounds or Bounds())
         self._timer: asyncio.TimerHandle | None = None
-        self.on_shortage: Callable[[], None] | None = None
-        """Told when somebody has to wait for capacity, where more can be had by asking."""
+        capacity.bind(self, tariff)
 
     @property
     def held(self) -> dict[str, int]:
@@ -87,6 +87,10 @@ class Gate:
         """What a permit was charged so far, the price of its grant not counted."""
         until_s = self._clock.monotonic_s() if permit.returned_at_s is None else permit.returned_at_s
         return permit.charged + self._tariff.per_second * (until_s - permit.since_s)
+
+    def note_elsewhere(self, news: Iterable[News]) -> None:
+        """What other replicas do for the tenants: it counts as if it were done here."""
+        self._order.note_elsewhere(news, self._clock.monotonic_s())
 
     @asynccontextmanager
     async def permit(
@@ -153,7 +157,7 @@ class Gate:
         while len(self._order):
             now_s = self._clock.monotonic_s()
             if self.backlog.held >= self._capacity.seats(now_s):
-                self._note_shortage()
+                self._capacity.starve()
                 return
             ready_at_s = self._capacity.ready_at_s(now_s)
             if ready_at_s > now_s:
@@ -169,13 +173,9 @@ class Gate:
     def _wake_at(self, ready_at_s: float, now_s: float) -> None:
         """Come back when the next call may be sent: one timer, however many wait."""
         if ready_at_s == float("inf"):
-            self._note_shortage()
+            self._capacity.starve()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(ready_at_s - now_s, self._wake)
-
-    def _note_shortage(self) -> None:
-        if self.on_shortage is not None:
-            self.on_shortage()
 
     def _wake(self) -> None:
         self._timer = None

@@ -2,16 +2,18 @@
 
 import argparse
 import os
+import socket
 import sys
 from pathlib import Path
 
 from gateway.app import Gateway
 from gateway.commands.exit_codes import report
 from gateway.config.quickstart import quickstart
-from gateway.config.reading import ConfigError, load_config
+from gateway.config.reading import ConfigError, Problem, load_config
 from gateway.config.sections import Config
 from gateway.observability.logs import configure_logs
 from gateway.server import serve
+from gateway.workers import WORKERS_MAX, run_workers
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,19 +21,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, default=os.environ.get("FAIRPOD_CONFIG"), help="the configuration file")
     parser.add_argument("--host", help="instead of listen.host")
     parser.add_argument("--port", type=int, help="instead of listen.port")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="so many processes; needs state: redis")
+    # How a process started by --workers is told which one it is, and where clients come.
+    parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--listener", type=int, help=argparse.SUPPRESS)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop."""
     try:
         config = _from_environment() if arguments.config is None else load_config(Path(arguments.config), os.environ)
+        _check_workers(arguments.workers, config)
         configure_logs(config.logs.format)
-        gateway = Gateway(config)
+        host = arguments.host or config.listen.host
+        port = config.listen.port if arguments.port is None else arguments.port
+        gateway = Gateway(config, replica=f"{socket.gethostname()} {port} {arguments.worker}")
     except ConfigError as error:
         return report(error)
-    host = arguments.host or config.listen.host
-    port = config.listen.port if arguments.port is None else arguments.port
-    return serve(gateway, host=host, port=port, metrics_port=config.metrics_port)
+    if arguments.workers > 1:
+        return run_workers(arguments.workers, config=arguments.config, host=host, port=port)
+    metrics_port = None if config.metrics_port is None else config.metrics_port + arguments.worker
+    return serve(gateway, host=host, port=port, metrics_port=metrics_port, inherited=arguments.listener)
+
+
+def _check_workers(workers: int, config: Config) -> None:
+    if not 1 <= workers <= WORKERS_MAX:
+        raise ConfigError([Problem("--workers", f"give a number from 1 to {WORKERS_MAX}")])
+    if workers > 1 and config.state.kind == "memory":
+        text = (
+            "several processes share their limits through a store; set state: {kind: redis, url: redis://HOST:PORT/0}"
+        )
+        raise ConfigError([Problem("--workers", text)])
 
 
 def _from_environment() -> Config:

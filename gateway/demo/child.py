@@ -54,7 +54,7 @@ class Child:
     ) -> Self:
         """Start a module of ours, tied to this process, in a session of its own that a Ctrl-C does not reach."""
         process = await anyio.open_process(
-            [sys.executable, "-m", "gateway.demo.tether", str(os.getpid()), *command],
+            [sys.executable, "-m", "gateway.tether", str(os.getpid()), "SIGKILL", *command],
             stdin=DEVNULL,
             env=environment,
             start_new_session=True,

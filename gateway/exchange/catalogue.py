@@ -4,11 +4,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from gateway.domain import Api, Model, ModelKind, Tenant
+from gateway.domain import ANY, Api, Model, ModelKind, Tenant
 from gateway.errors import InvalidRequestError, ModelForbiddenError, UnknownModelError
-
-ANY = "*"
-"""A model with this id takes every name that no other model has, and passes it through."""
 
 _KINDS = {
     Api.CHAT_COMPLETIONS: ModelKind.CHAT,

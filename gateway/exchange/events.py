@@ -97,6 +97,16 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     replacement_characters: int
 
 
+class StateStoreChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """The store that replicas share was lost, or found again."""
+
+    is_up: bool
+    reason: str
+    """What failed, by name."""
+    policy: str
+    """What is done while it is lost."""
+
+
 class Broke(msgspec.Struct, frozen=True, kw_only=True):
     """A bug of ours: an exception that nobody foresaw."""
 
@@ -104,5 +114,5 @@ class Broke(msgspec.Struct, frozen=True, kw_only=True):
     error: Exception
 
 
-Event = Admitted | Broke | UpstreamCalled | JobCancelled | FirstChunk | Settled
+Event = Admitted | Broke | StateStoreChanged | UpstreamCalled | JobCancelled | FirstChunk | Settled
 Observer = Callable[[Event], None]

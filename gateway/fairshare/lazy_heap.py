@@ -37,13 +37,6 @@ class LazyHeap(Generic[T]):
         """Take a member out; nothing happens if it is not in."""
         self._current.pop(member, None)
 
-    def rebuild(self, now_s: float) -> None:
-        """Read every key again: something that all of them depend on has changed."""
-        members = list(self._current)
-        self._entries.clear()
-        for member in members:
-            self.push(member, now_s)
-
     def smallest(self, now_s: float) -> T | None:
         """The member with the smallest key; among equals the one that was pushed first."""
         entries = self._entries

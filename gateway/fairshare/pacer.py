@@ -51,10 +51,18 @@ class Pacer:
         self._next_s = max(self._next_s, now_s) + self._interval_s
         self._sent.append(now_s)
 
+    def spend_burst(self, now_s: float) -> None:
+        """Begin without the burst: somebody else may just have had it."""
+        self._next_s = max(self._next_s, now_s + self._tolerance_s)
+
     def used(self, now_s: float) -> float:
         """The part of the window's calls that was made."""
+        return self.sent(now_s) / self._calls_max
+
+    def sent(self, now_s: float) -> int:
+        """How many calls the last window has."""
         self._forget(now_s)
-        return len(self._sent) / self._calls_max
+        return len(self._sent)
 
     def _forget(self, now_s: float) -> None:
         sent = self._sent

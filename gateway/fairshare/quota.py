@@ -1,8 +1,12 @@
 """The hard caps of one tenant, on top of its share: requests in flight, requests a minute, tokens a minute.
 
 Each per-minute cap is a bucket that fills evenly: a minute's worth may be spent at once after a quiet minute. Tokens
-are reserved by an estimate when a request comes and settled by its real usage, so that requests under way count.
+are reserved by an estimate when a request comes and settled by its real usage, so that requests under way count. What
+other replicas let in counts as soon as they have told.
 """
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -41,6 +45,18 @@ class Bucket:
         return self.wait_s(self.per_minute, now_s)
 
 
+class QuotaUse(msgspec.Struct, frozen=True, array_like=True):
+    """What one tenant used of its caps at one replica."""
+
+    in_flight: int
+    requests: float
+    """Since it was last idle there, and so are the tokens."""
+    tokens: float
+
+
+_UNUSED = QuotaUse(0, 0.0, 0.0)
+
+
 class BucketReading(msgspec.Struct, frozen=True, kw_only=True):
     """A cap as the rate limit headers show it."""
 
@@ -54,6 +70,11 @@ class TenantQuota:
 
     def __init__(self, tenant: Tenant) -> None:
         self._in_flight = 0
+        self._in_flight_elsewhere = 0
+        self._requests_used = 0.0
+        self._tokens_used = 0.0
+        self._told: dict[str, QuotaUse] = {}
+        """What other replicas told last."""
         self._in_flight_max = tenant.max_in_flight
         self._requests = Bucket(tenant.requests_per_minute) if tenant.requests_per_minute else None
         self._tokens = Bucket(tenant.tokens_per_minute) if tenant.tokens_per_minute else None
@@ -67,7 +88,8 @@ class TenantQuota:
             TenantLimitError: A cap is reached.
         """
         tokens = min(tokens, self._tokens.per_minute) if self._tokens else 0
-        if self._in_flight_max is not None and self._in_flight >= self._in_flight_max:
+        in_flight = self._in_flight + self._in_flight_elsewhere
+        if self._in_flight_max is not None and in_flight >= self._in_flight_max:
             raise TenantLimitError(limit="max_in_flight", maximum=self._in_flight_max, retry_after_s=IN_FLIGHT_RETRY_S)
         for bucket, name, amount in (
             (self._requests, "requests_per_minute", 1),
@@ -75,18 +97,46 @@ class TenantQuota:
         ):
             if bucket and (wait_s := bucket.wait_s(amount, now_s)) > 0:
                 raise TenantLimitError(limit=name, maximum=bucket.per_minute, retry_after_s=wait_s)
+        if not self.is_in_use(now_s):
+            self._requests_used = self._tokens_used = 0.0
         self._in_flight += 1
-        if self._requests:
-            self._requests.take(1, now_s)
-        if self._tokens:
-            self._tokens.take(tokens, now_s)
+        self._take(1, tokens, now_s)
         return tokens
 
     def settle(self, reserved: int, used: int, now_s: float) -> None:
         """The request is over: its seat is free, and its real tokens replace the reserved ones."""
         self._in_flight -= 1
+        self._take(0, used - reserved, now_s)
+
+    def _take(self, requests: int, tokens: int, now_s: float) -> None:
+        self._requests_used += requests
+        if self._requests:
+            self._requests.take(requests, now_s)
         if self._tokens:
-            self._tokens.take(used - reserved, now_s)
+            self._tokens_used += tokens
+            self._tokens.take(tokens, now_s)
+
+    def is_in_use(self, now_s: float) -> bool:
+        """Whether anything of it is in flight here, or not yet filled up again."""
+        buckets = [bucket for bucket in (self._requests, self._tokens) if bucket is not None]
+        return self._in_flight > 0 or any(bucket.reset_s(now_s) > 0 for bucket in buckets)
+
+    def use(self) -> QuotaUse:
+        """What was used here, for other replicas."""
+        return QuotaUse(self._in_flight, self._requests_used, self._tokens_used)
+
+    def note_elsewhere(self, uses: Mapping[str, QuotaUse], known: AbstractSet[str], now_s: float) -> None:
+        """What other replicas used, by replica; of one that was not `known` before, nobody can say what is new."""
+        for replica, use in uses.items():
+            before = self._told.get(replica, _UNUSED if replica in known else use)
+            if use.requests < before.requests:
+                before = _UNUSED
+            if self._requests:
+                self._requests.take(use.requests - before.requests, now_s)
+            if self._tokens:
+                self._tokens.take(use.tokens - before.tokens, now_s)
+        self._told = dict(uses)
+        self._in_flight_elsewhere = sum(use.in_flight for use in uses.values())
 
     def requests_reading(self, now_s: float) -> BucketReading | None:
         """The requests cap, where the tenant has one."""

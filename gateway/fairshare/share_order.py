@@ -24,10 +24,10 @@ DEBT_S_MAX = 60.0
 EPOCH_S = 1.0
 """How often the mean cost is brought up to date: every key depends on it."""
 COST_CHANGE_MIN = 0.1
-"""By how much it has to have changed: all keys are read again for it, and a rough mean serves as well."""
+"""By how much it has to have changed: many keys may have to be read again for it, and a rough mean serves as well."""
 OWED_S_MAX = 2.0
 """How much of what it was owed a tenant is paid when it comes back, in seconds of all there is."""
-_COST_MEMORY = 0.98
+_COST_MEMORY = 0.998
 
 
 class _Account(Generic[T]):
@@ -61,6 +61,8 @@ class ShareOrder(Generic[T]):
     def __init__(self, tariff: Tariff) -> None:
         self._tariff = tariff
         self._accounts: dict[str, _Account[T]] = {}
+        self._holders: set[str] = set()
+        """Whose keys the mean cost is part of."""
         self._waiting = 0
         self._next: LazyHeap[str] = LazyHeap(self._key)
         self._floor: LazyHeap[str] = LazyHeap(self._attained)
@@ -107,6 +109,7 @@ class ShareOrder(Generic[T]):
         self._bring_up(account, now_s)
         self._serve(account, self._tariff.per_grant)
         account.held += 1
+        self._holders.add(tenant)
         self._last_attained = account.attained
         self._leave_line(tenant, account)
         if len(account.line):
@@ -128,6 +131,7 @@ class ShareOrder(Generic[T]):
         account = self._accounts[tenant]
         self._bring_up(account, now_s)
         account.held -= 1
+        self._note_holder(tenant, account)
         self._costs_sum = _COST_MEMORY * self._costs_sum + cost
         self._costs_square_sum = _COST_MEMORY * self._costs_square_sum + cost * cost
         self._reread(tenant, account, now_s)
@@ -146,7 +150,14 @@ class ShareOrder(Generic[T]):
             account.attained += (served - account.credited) / weight
             account.credited = 0.0
             account.elsewhere = held
+            self._note_holder(tenant, account)
             self._reread(tenant, account, now_s)
+
+    def _note_holder(self, tenant: str, account: _Account[T]) -> None:
+        if account.held or account.elsewhere:
+            self._holders.add(tenant)
+        else:
+            self._holders.discard(tenant)
 
     def _account(self, tenant: str, weight: float, now_s: float) -> _Account[T]:
         account = self._accounts.get(tenant)
@@ -192,9 +203,14 @@ class ShareOrder(Generic[T]):
         self._epoch_ends_s = now_s + EPOCH_S
         # Weighted by the costs themselves, so that it errs to the steady side where they differ.
         mean_cost = self._costs_square_sum / self._costs_sum
-        if abs(mean_cost - self._mean_cost) > COST_CHANGE_MIN * self._mean_cost:
-            self._mean_cost = mean_cost
-            self._next.rebuild(now_s)
+        before = self._mean_cost
+        if abs(mean_cost - before) <= COST_CHANGE_MIN * before:
+            return
+        self._mean_cost = mean_cost
+        if mean_cost < before:
+            # Keys that grew are found by themselves, and those of tenants that hold nothing are what they were.
+            for tenant in self._holders:
+                self._reread(tenant, self._accounts[tenant], now_s)
 
     def _bring_up(self, account: _Account[T], now_s: float) -> None:
         """Write down what has accrued."""

@@ -16,6 +16,7 @@ from gateway.exchange.events import (
     JobCancelled,
     Outcome,
     Settled,
+    StateStoreChanged,
     UpstreamCalled,
 )
 
@@ -78,6 +79,10 @@ class EventLog:
                 level = "info" if event.outcome in {CallOutcome.OK, CallOutcome.GONE} else "warning"
                 fields = {"endpoint": event.endpoint, "job_id": event.job_id, "outcome": event.outcome.value}
                 getattr(self._log, level)("job.cancelled", **fields)
+            case StateStoreChanged(is_up=True):
+                self._log.info("state_store.found")
+            case StateStoreChanged():
+                self._log.error("state_store.lost", error=event.reason, on_outage=event.policy)
             case Broke():
                 self._log.error("exchange.broke", request_id=event.request_id, exc_info=event.error)
             case Admitted() | UpstreamCalled() | FirstChunk():

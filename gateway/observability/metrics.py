@@ -21,7 +21,17 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.exchange.events import Admitted, Broke, Event, FirstChunk, JobCancelled, Outcome, Settled, UpstreamCalled
+from gateway.exchange.events import (
+    Admitted,
+    Broke,
+    Event,
+    FirstChunk,
+    JobCancelled,
+    Outcome,
+    Settled,
+    StateStoreChanged,
+    UpstreamCalled,
+)
 
 # A `_created` series beside each counter would double them and say what the start time of the process says.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -76,8 +86,9 @@ class Metrics:
         self._cancels = counter("cancels_total", "Jobs cancelled at Runpod.", "endpoint", "outcome")
         self._replacements = counter("replacement_characters_total", "U+FFFD in workers' output.", "endpoint")
         self._bugs = counter("bugs_total", "Exceptions that nobody foresaw.")
+        self._store_up = Gauge("gateway_state_store_up", "Whether the shared state is within reach.", registry=registry)
         # The state store of one process is its memory.
-        Gauge("gateway_state_store_up", "Whether the shared state is within reach.", registry=registry).set(1)
+        self._store_up.set(1)
         Gauge("gateway_build_info", "What runs here.", ["version"], registry=registry).labels(version).set(1)
 
     def render(self) -> bytes:
@@ -97,6 +108,8 @@ class Metrics:
                 self._first_chunk.labels(event.model, event.route).observe(event.after_s)
             case Settled():
                 self._settle(event)
+            case StateStoreChanged():
+                self._store_up.set(event.is_up)
             case Broke():
                 self._bugs.inc()
             case _:

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from gateway.fairshare.lazy_heap import VOID_ENTRIES_MIN, LazyHeap
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["push", "lower", "remove", "wait", "rebuild"]), st.integers(0, 5), st.floats(0, 5)),
+    st.tuples(st.sampled_from(["push", "lower", "remove", "wait"]), st.integers(0, 5), st.floats(0, 5)),
     max_size=60,
 )
 
@@ -31,8 +31,6 @@ def test_the_smallest_is_found_while_keys_grow(steps: list[tuple[str, int, float
                 heap.remove(member)
             case "wait":
                 now_s += amount
-            case "rebuild":
-                heap.rebuild(now_s)
         found = heap.smallest(now_s)
         assert (found is None) is (not members)
         if found is not None:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import TenantLimitError
-from gateway.fairshare.quota import TenantQuota
+from gateway.fairshare.quota import BucketReading, QuotaUse, TenantQuota
 from tests.factories import tenant
 
 
@@ -85,3 +85,34 @@ def test_settled_tokens_never_pass_the_cap_by_more_than_estimates_were_wrong(
         used += real
         excess = max(excess, real - reserved)
     assert used <= 100 + now_s * 100 / 60 + excess + 1e-6
+
+
+def test_caps_hold_over_all_replicas() -> None:
+    subject = TenantQuota(tenant(max_in_flight=3, requests_per_minute=10, tokens_per_minute=100))
+    subject.note_elsewhere({"r1": QuotaUse(2, 4, 50)}, set(), 0.0)
+    # What an unknown replica did before is not known to be new; what it has in flight is.
+    assert subject.requests_reading(0.0) == BucketReading(limit=10, remaining=10, reset_s=0.0)
+    subject.note_elsewhere({"r1": QuotaUse(2, 9, 90)}, {"r1"}, 0.0)
+    assert subject.requests_reading(0.0) == BucketReading(limit=10, remaining=5, reset_s=30.0)
+    assert subject.tokens_reading(0.0) == BucketReading(limit=100, remaining=60, reset_s=24.0)
+    subject.reserve(1, 0.0)
+    with pytest.raises(TenantLimitError):
+        subject.reserve(1, 0.0)
+    subject.note_elsewhere({}, {"r1"}, 0.0)
+    subject.reserve(1, 0.0)
+
+
+def test_what_a_known_replica_begins_counts_from_its_beginning() -> None:
+    subject = TenantQuota(tenant(requests_per_minute=10))
+    subject.note_elsewhere({"r1": QuotaUse(0, 3, 0)}, {"r1"}, 0.0)
+    subject.note_elsewhere({"r1": QuotaUse(0, 1, 0)}, {"r1"}, 0.0)
+    assert subject.requests_reading(0.0) == BucketReading(limit=10, remaining=6, reset_s=24.0)
+
+
+def test_what_is_told_is_counted_from_the_last_idle_time() -> None:
+    subject = TenantQuota(tenant(requests_per_minute=60, tokens_per_minute=60))
+    subject.settle(subject.reserve(10, 0.0), 30, 0.0)
+    assert (subject.use(), subject.is_in_use(0.0)) == (QuotaUse(0, 1, 30), True)
+    assert not subject.is_in_use(60.0)
+    subject.reserve(5, 60.0)
+    assert subject.use() == QuotaUse(1, 1, 5)

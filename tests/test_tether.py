@@ -22,7 +22,7 @@ time.sleep(60)
 """
 PARENT = """
 import os, subprocess, sys
-part = [sys.executable, "-m", "gateway.demo.tether", str(os.getpid()), "part", "--flag"]
+part = [sys.executable, "-m", "gateway.tether", str(os.getpid()), "SIGKILL", "part", "--flag"]
 subprocess.run(part, start_new_session=True)
 """
 
@@ -51,7 +51,7 @@ def test_killing_the_part_leaves_nothing(environment):
 def test_a_parent_that_is_gone_already(environment):
     not_its_parent = "1"
     run = subprocess.run(
-        [sys.executable, "-m", "gateway.demo.tether", not_its_parent, "part"],
+        [sys.executable, "-m", "gateway.tether", not_its_parent, "SIGKILL", "part"],
         env=environment, capture_output=True, timeout=10, check=False,
     )  # fmt: skip
     assert (run.returncode, run.stdout) == (1, b"")

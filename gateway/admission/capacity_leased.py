@@ -1,0 +1,143 @@
+"""Capacity that all replicas share: what the last heartbeat leased, and a part of the limit when none comes."""
+
+import math
+from collections.abc import Callable
+
+from gateway.admission.capacity import Demand
+from gateway.domain import OutagePolicy
+from gateway.fairshare.elsewhere import GateElsewhere, TenantUse
+from gateway.fairshare.lease import Contact, Lease
+from gateway.fairshare.pacer import Pacer
+from gateway.fairshare.tariff import Tariff
+from gateway.fairshare.throttle import Throttle
+
+RATE_MEMORY = 0.7
+"""Of the rate of calls, from one heartbeat to the next."""
+FORESIGHT = 1.25
+"""More tokens are asked for than were used of late: too few cost a round trip, too many a part of the rate."""
+
+
+class LeasedCapacity:
+    """One class of calls at this replica."""
+
+    def __init__(
+        self,
+        name: str,
+        seats: int,
+        *,
+        calls_per_10s: float | None,
+        policy: OutagePolicy,
+        contact: Contact,
+        on_hunger: Callable[[bool], None],
+    ) -> None:
+        """`on_hunger` is told when somebody waits for seats (False) or for calls (True) that this replica lacks."""
+        self.name = name
+        self.seats_max = seats
+        self.calls_per_10s = calls_per_10s
+        self.lease = Lease(seats_max=seats, policy=policy, contact=contact)
+        self.throttle = Throttle()
+        self._contact = contact
+        self._on_hunger = on_hunger
+        self._pacer = Pacer(calls_per_10s) if calls_per_10s else None
+        self._parts: float | None = None
+        self._calls = 0
+        self._calls_per_beat = 0.0
+        self._demand: Demand | None = None
+        self._elsewhere: GateElsewhere | None = None
+
+    def bind(self, demand: Demand, tariff: Tariff) -> None:
+        """The gate that this is for."""
+        self._demand = demand
+        self._elsewhere = GateElsewhere(tariff.capacity_per_s)
+
+    @property
+    def demand(self) -> Demand:
+        """The gate."""
+        assert self._demand is not None  # noqa: S101 - a gate binds its capacity when it is made.
+        return self._demand
+
+    @property
+    def elsewhere(self) -> GateElsewhere:
+        """What the other replicas do for the gate's tenants."""
+        assert self._elsewhere is not None  # noqa: S101 - see above.
+        return self._elsewhere
+
+    def starve(self) -> None:
+        """Somebody waits; the next heartbeat may come sooner for it."""
+        now_is_calls = self._pacer is not None and self.demand.backlog.held < self.lease.limit
+        self._on_hunger(now_is_calls)
+
+    def seats(self, now_s: float) -> int:
+        """What is leased, less what 429s forbid."""
+        leased = self.lease.seats(now_s)
+        return (
+            leased if self.throttle.concurrency >= 1 else min(leased, max(1, int(leased * self.throttle.concurrency)))
+        )
+
+    def ready_at_s(self, now_s: float) -> float:
+        """Now, while there are tokens; by an own pacer where none can come."""
+        paused_until_s = self.throttle.paused_until_s
+        if self._pacer is None or paused_until_s > now_s:
+            return paused_until_s
+        if self.lease.has_token(now_s):
+            return paused_until_s if self.throttle.rate >= 1 else self._pace(self._contact.replicas, now_s)
+        parts = self.lease.parts(now_s)
+        return float("inf") if parts is None else self._pace(parts, now_s)
+
+    def _pace(self, parts: float, now_s: float) -> float:
+        """When this replica's own part of the rate allows a call."""
+        assert self._pacer is not None and self.calls_per_10s is not None  # noqa: S101, PT018 - only asked of calls.
+        self._pacer.limit(self.calls_per_10s * self.throttle.rate / parts)
+        if parts != self._parts:
+            self._parts = parts
+            self._pacer.spend_burst(now_s)
+        return self._pacer.ready_at_s(now_s)
+
+    def take(self, now_s: float) -> None:
+        """One token less, or one call by the own pacer, which keeps count of all."""
+        if self._pacer is None:
+            return
+        self._calls += 1
+        if self.lease.has_token(now_s):
+            self.lease.tokens -= 1
+            if self.throttle.rate >= 1 and self._parts is not None:
+                self._parts = None
+                self._pacer.limit(self.calls_per_10s or 1)
+        self._pacer.take(now_s)
+
+    def used(self, held: int, now_s: float) -> float:
+        """This replica's part of the published limits."""
+        return max(held / self.seats_max, self._calls_used(now_s))
+
+    def _calls_used(self, now_s: float) -> float:
+        if self._pacer is None or self.calls_per_10s is None:
+            return 0.0
+        return self._pacer.sent(now_s) / self.calls_per_10s
+
+    def refused(self, held: int, now_s: float, *, retry_after_s: float | None) -> None:
+        """Use less of what is leased, and pause."""
+        seats_used = held / max(1, self.seats(now_s))
+        self.throttle.refused(seats_used=seats_used, retry_after_s=retry_after_s, now_s=now_s)
+
+    def accepted(self, held: int, now_s: float) -> None:
+        """Use more again, where less was used."""
+        if not self.throttle.is_open:
+            calls_used = self._calls_used(now_s) * self._contact.replicas / self.throttle.rate
+            self.throttle.accepted(seats_used=held / max(1, self.seats(now_s)), calls_used=calls_used, now_s=now_s)
+
+    def wanted_tokens(self) -> int:
+        """Calls to be granted: for those that wait, and for as many more as there were of late."""
+        if self._pacer is None:
+            return 0
+        self._calls_per_beat = RATE_MEMORY * self._calls_per_beat + (1 - RATE_MEMORY) * self._calls
+        self._calls = 0
+        return self.demand.backlog.waiting + math.ceil(self._calls_per_beat * FORESIGHT - 0.5)
+
+    def uses(self) -> dict[str, TenantUse]:
+        """The tenants here, for the other replicas."""
+        backlog, served = self.demand.backlog, self.demand.served()
+        permits, tickets = backlog.permits(), backlog.tickets()
+        return {
+            tenant: TenantUse(weight, permits.get(tenant, 0), tickets.get(tenant, 0), served.get(tenant, 0.0))
+            for tenant, weight in backlog.weights().items()
+        }

@@ -1,0 +1,117 @@
+-- One heartbeat of one replica: what it may hold and send until the next one. Redis runs it as a whole, so it needs no
+-- locks; the rules are those of docs/decisions/0005.
+--
+-- For each class of calls a replica has a limit of seats, the epoch in which it was told that limit, and an upper
+-- bound of what it may be using. The bounds of all replicas never add up to more than the class has, because
+--  * a limit grows only into what no bound covers;
+--  * a bound shrinks only when the replica has confirmed the epoch of the smaller limit, to what it still holds;
+--  * a replica that falls silent keeps its whole bound for `hold_s`, as any of it may be in use.
+-- Rates are a level that leaks: tokens are granted below its brim and expire unused within one heartbeat.
+--
+-- KEYS: leases by replica, reports by replica, the state of all. ARGV: the heartbeat, the report (both MessagePack).
+-- Returns the answer in MessagePack, then id and report of every other replica that was heard of lately.
+
+local leases_key, reports_key, state_key = KEYS[1], KEYS[2], KEYS[3]
+local replica, incarnation, number, is_leaving, hold_s, live_s, settle_s, asked = unpack(cmsgpack.unpack(ARGV[1]))
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+
+if is_leaving then
+  redis.call('HDEL', leases_key, replica)
+  redis.call('HDEL', reports_key, replica)
+  return {cmsgpack.pack({0, false, {}})}
+end
+
+-- Without state this store is new, or lost what it knew. Until everybody had time to report, nobody's limit grows.
+local state = redis.call('GET', state_key)
+state = state and cmsgpack.unpack(state) or {born = now, learning_until = now + settle_s, levels = {}}
+
+local mine
+local others, live = {}, {}
+local stored = redis.call('HGETALL', leases_key)
+for i = 1, #stored, 2 do
+  local id, lease = stored[i], cmsgpack.unpack(stored[i + 1])
+  if id == replica then
+    mine = lease
+  elseif now - lease.seen > lease.hold_s then
+    redis.call('HDEL', leases_key, id)
+    redis.call('HDEL', reports_key, id)
+  else
+    others[#others + 1] = lease
+    lease.is_live = now - lease.seen <= live_s
+    if lease.is_live then live[id] = true end
+  end
+end
+
+-- Another incarnation under the same name: the process that held the lease is gone, and its calls with it. Jobs go on
+-- at Runpod without it, so the seats of work (classes without a rate) stay bound as if it had only fallen silent.
+if mine and mine.incarnation ~= incarnation then
+  local ghost = {incarnation = mine.incarnation, number = 0, seen = mine.seen, hold_s = mine.hold_s, classes = {}}
+  for name, class in pairs(mine.classes) do
+    if class[4] and class[3] > 0 then ghost.classes[name] = class end
+  end
+  redis.call('HSET', leases_key, replica .. ' ' .. mine.incarnation, cmsgpack.pack(ghost))
+  others[#others + 1] = ghost
+  mine = nil
+end
+if mine and number <= mine.number then return {cmsgpack.pack({-1, false, {}})} end
+
+local is_learning = now < state.learning_until
+local classes, granted = {}, {}
+for i, ask in ipairs(asked) do
+  local name, seats, rate, burst, epoch, limit, held, target, want = unpack(ask)
+  local known = mine and mine.classes[name]
+  local bound
+  if known then
+    local confirmed = epoch == known[1]
+    epoch, limit, bound = known[1], known[2], known[3]
+    if confirmed then bound = math.max(limit, held) end
+  else
+    -- It was not heard of, or forgotten. What it believes to have counts, whether or not there is so much.
+    bound = math.max(limit, held)
+    if limit > 0 and is_learning then
+      -- Somebody had a lease before this store knew of any: what it knew was lost, and others may be silent.
+      state.learning_until = math.max(state.learning_until, state.born + hold_s)
+    end
+  end
+
+  local taken, silent = bound, 0
+  for _, other in ipairs(others) do
+    local theirs = other.classes[name]
+    if theirs then
+      taken = taken + theirs[3]
+      if not other.is_live then silent = silent + theirs[3] end
+    end
+  end
+  local free = is_learning and 0 or math.max(0, seats - taken)
+  local new = math.min(target, bound + free)
+  if new ~= limit then
+    limit, epoch = new, epoch + 1
+    bound = math.max(bound, new)
+  end
+  classes[name] = {epoch, limit, bound, rate == 0}
+
+  local tokens = 0
+  if rate > 0 then
+    local level = state.levels[name] or {burst, now}
+    local height = math.max(0, level[1] - rate * math.max(0, now - level[2]))
+    tokens = math.max(0, math.floor(math.min(want, burst - height)))
+    state.levels[name] = {height + tokens, now}
+  end
+  granted[i] = {epoch, limit, tokens, silent}
+end
+
+local lease = {incarnation = incarnation, number = number, seen = now, hold_s = hold_s, classes = classes}
+redis.call('HSET', leases_key, replica, cmsgpack.pack(lease))
+redis.call('HSET', reports_key, replica, ARGV[2])
+redis.call('SET', state_key, cmsgpack.pack(state))
+
+local answer = {cmsgpack.pack({1, is_learning, granted})}
+local reports = redis.call('HGETALL', reports_key)
+for i = 1, #reports, 2 do
+  if live[reports[i]] then
+    answer[#answer + 1] = reports[i]
+    answer[#answer + 1] = reports[i + 1]
+  end
+end
+return answer

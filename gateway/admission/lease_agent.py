@@ -1,0 +1,219 @@
+"""Keeps this replica's leases: one heartbeat after the other, whatever the requests do."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import anyio
+import msgspec
+
+from gateway.admission.capacity_leased import LeasedCapacity
+from gateway.admission.lease_store import Ask, Beat, BeatAnswer, LeaseStore, StoreError
+from gateway.clock import Clock
+from gateway.domain import Limit, OutagePolicy
+from gateway.fairshare.allocator import split
+from gateway.fairshare.elsewhere import Report
+from gateway.fairshare.lease import BEAT_S, HOLD_S, LIVE_S, SETTLE_S, Contact, token_rate
+from gateway.fairshare.quota import TenantQuota
+from gateway.wire.malformed import MALFORMED
+
+HUNGRY_FOR_CALLS_S = 0.02
+HUNGRY_FOR_SEATS_S = 0.1
+"""The shortest time between heartbeats while somebody waits: new tokens leak all the time, seats move with others'."""
+LEAVE_S_MAX = 1.0
+
+_pack = msgspec.msgpack.Encoder().encode
+_read_report = msgspec.msgpack.Decoder(Report).decode
+
+
+class StoreWatcher(Protocol):
+    """Told when the store is lost, with the reason, and when it is found again."""
+
+    def __call__(self, *, is_up: bool, reason: str) -> None:
+        """Must not raise, and must not wait."""
+        ...
+
+
+class LeaseAgent:
+    """All leases of one replica. Gates get their capacity here, before it runs."""
+
+    def __init__(
+        self,
+        store: LeaseStore,
+        *,
+        replica: str,
+        incarnation: str,
+        policy: OutagePolicy,
+        clock: Clock,
+        watch: StoreWatcher,
+    ) -> None:
+        """`replica` is the same after a restart of this process, `incarnation` another one each time."""
+        self.contact = Contact()
+        self.is_up: bool | None = None
+        """Whether the last heartbeat was answered; None before the first."""
+        self._store = store
+        self._replica = replica
+        self._incarnation = incarnation
+        self._policy = policy
+        self._clock = clock
+        self._watch = watch
+        self._capacities: dict[str, LeasedCapacity] = {}
+        self._quotas: Mapping[str, TenantQuota] = {}
+        self._reports: dict[str, Report] = {}
+        self._told: set[str] = set()
+        """Tenants whose caps others used when they last told."""
+        self._known: set[str] = set()
+        self._silent: dict[str, int] = {}
+        self._beats = 0
+        self._sent_at_s = float("-inf")
+        self._pause_s = BEAT_S
+        self._hungry = anyio.Event()
+
+    def seats(self, name: str, seats: int) -> LeasedCapacity:
+        """So many permits at a time, at all replicas together."""
+        return self._capacity(name, seats, calls_per_10s=None)
+
+    def calls(self, name: str, limit: Limit) -> LeasedCapacity:
+        """What Runpod allows of an operation, at all replicas together."""
+        return self._capacity(name, limit.concurrent, calls_per_10s=limit.per_10s)
+
+    def _capacity(self, name: str, seats: int, *, calls_per_10s: float | None) -> LeasedCapacity:
+        capacity = self._capacities[name] = LeasedCapacity(
+            name,
+            seats,
+            calls_per_10s=calls_per_10s,
+            policy=self._policy,
+            contact=self.contact,
+            on_hunger=self._note_hunger,
+        )
+        return capacity
+
+    def watch_quotas(self, quotas: Mapping[str, TenantQuota]) -> None:
+        """The tenants' own caps, which hold over all replicas as well."""
+        self._quotas = quotas
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether anything can be served: a process that never had a lease does not know what others use."""
+        match self._policy:
+            case OutagePolicy.OPEN:
+                return True
+            case OutagePolicy.SHARE:
+                return self.contact.heard_at_s is not None
+            case _:
+                return self.contact.is_valid(self._clock.monotonic_s())
+
+    async def run(self) -> None:
+        """Send heartbeats until cancelled."""
+        while True:
+            await self.beat()
+            with anyio.move_on_after(BEAT_S):
+                await self._hungry.wait()
+                # Not at once: whoever is hungry now is so until the next one is answered, and long after.
+                await anyio.sleep(max(0.0, self._sent_at_s + self._pause_s - self._clock.monotonic_s()))
+
+    async def beat(self) -> None:
+        """Send one heartbeat, and act on its answer."""
+        self._hungry, self._pause_s = anyio.Event(), BEAT_S
+        sent_at_s = self._sent_at_s = self._clock.monotonic_s()
+        beat, report = self._beat(is_leaving=False), self._report()
+        try:
+            answer = await self._store.beat(beat, _pack(report))
+        except StoreError as error:
+            self.contact.is_refused = error.is_refused
+            self._note_store(is_up=False, reason=error.reason)
+        else:
+            self.contact.is_refused = False
+            self._note_store(is_up=True, reason="")
+            if answer is not None:
+                self._apply(answer, sent_at_s)
+        for capacity in self._capacities.values():
+            capacity.demand.pump()
+
+    async def leave(self) -> None:
+        """Say goodbye, so that others have the seats at once. Best effort: silence says it too, later."""
+        with anyio.move_on_after(LEAVE_S_MAX, shield=True):
+            try:
+                await self._store.beat(self._beat(is_leaving=True), b"")
+            except StoreError:
+                pass
+            finally:
+                await self._store.aclose()
+
+    def _note_hunger(self, is_for_calls: bool) -> None:  # noqa: FBT001 - a callback's one argument.
+        self._pause_s = min(self._pause_s, HUNGRY_FOR_CALLS_S if is_for_calls else HUNGRY_FOR_SEATS_S)
+        self._hungry.set()
+
+    def _note_store(self, *, is_up: bool, reason: str) -> None:
+        if is_up is not self.is_up:
+            self.is_up = is_up
+            self._watch(is_up=is_up, reason=reason)
+
+    def _beat(self, *, is_leaving: bool) -> Beat:
+        self._beats += 1
+        return Beat(
+            replica=self._replica,
+            incarnation=self._incarnation,
+            number=self._beats,
+            is_leaving=is_leaving,
+            hold_s=HOLD_S,
+            live_s=LIVE_S,
+            settle_s=SETTLE_S,
+            asks=[] if is_leaving else [self._ask(capacity) for capacity in self._capacities.values()],
+        )
+
+    def _ask(self, capacity: LeasedCapacity) -> Ask:
+        rate, burst = token_rate(capacity.calls_per_10s) if capacity.calls_per_10s else (0.0, 0.0)
+        return Ask(
+            name=capacity.name,
+            seats=capacity.seats_max,
+            rate=rate,
+            burst=burst,
+            epoch=capacity.lease.epoch,
+            limit=capacity.lease.limit,
+            held=capacity.demand.backlog.held,
+            target=self._target(capacity),
+            want=capacity.wanted_tokens(),
+        )
+
+    def _target(self, capacity: LeasedCapacity) -> int:
+        """This replica's part of the seats: every replica computes the same split from the same reports."""
+        weights: dict[str, float] = {}
+        demands: dict[str, dict[str, float]] = {}
+        uses = {name: report.gates.get(capacity.name, {}) for name, report in self._reports.items()}
+        for replica, tenants in {**uses, self._replica: capacity.uses()}.items():
+            demands[replica] = {tenant: float(use.held + use.waiting) for tenant, use in tenants.items()}
+            weights |= {tenant: use.weight for tenant, use in tenants.items()}
+        seats = max(0, capacity.seats_max - self._silent.get(capacity.name, 0))
+        return split(seats, demands, weights)[self._replica]
+
+    def _report(self) -> Report:
+        gates = {name: uses for name, capacity in self._capacities.items() if (uses := capacity.uses())}
+        now_s = self._clock.monotonic_s()
+        quotas = {name: quota.use() for name, quota in self._quotas.items() if quota.is_in_use(now_s)}
+        return Report(incarnation=self._incarnation, gates=gates, quotas=quotas)
+
+    def _apply(self, answer: BeatAnswer, sent_at_s: float) -> None:
+        now_s = self._clock.monotonic_s()
+        self._reports = {name: report for name, blob in answer.reports.items() if (report := _read(blob)) is not None}
+        self.contact.heard_at_s = sent_at_s
+        self.contact.replicas = 1 + len(self._reports)
+        named = {f"{name} {report.incarnation}": report for name, report in self._reports.items()}
+        for capacity, grant in zip(self._capacities.values(), answer.grants, strict=True):
+            capacity.lease.renew(epoch=grant.epoch, limit=grant.limit, tokens=grant.tokens, sent_at_s=sent_at_s)
+            self._silent[capacity.name] = grant.silent
+            uses = {name: report.gates.get(capacity.name, {}) for name, report in named.items()}
+            capacity.demand.note_elsewhere(capacity.elsewhere.news(uses, now_s))
+        told = {tenant for report in named.values() for tenant in report.quotas}
+        for tenant in told | self._told:
+            if (quota := self._quotas.get(tenant)) is not None:
+                quota_uses = {name: report.quotas[tenant] for name, report in named.items() if tenant in report.quotas}
+                quota.note_elsewhere(quota_uses, self._known, now_s)
+        self._told, self._known = told, set(named)
+
+
+def _read(blob: bytes) -> Report | None:
+    """Another replica's report; None where it is of a version that this one cannot read."""
+    try:
+        return _read_report(blob)
+    except MALFORMED:
+        return None

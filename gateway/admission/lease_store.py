@@ -1,0 +1,76 @@
+"""Where replicas meet: what they send and what they get. The only speaker is the lease agent's own task."""
+
+from typing import Protocol
+
+import msgspec
+
+
+class Ask(msgspec.Struct, frozen=True, array_like=True):
+    """What one class of calls is asked for, and what this replica believes to have of it."""
+
+    name: str
+    seats: int
+    rate: float
+    burst: float
+    epoch: int
+    limit: int
+    held: int
+    target: int
+    want: int
+
+
+class Beat(msgspec.Struct, frozen=True, array_like=True):
+    """One heartbeat of one replica."""
+
+    replica: str
+    incarnation: str
+    number: int
+    is_leaving: bool
+    hold_s: float
+    live_s: float
+    settle_s: float
+    asks: list[Ask]
+
+
+class Grant(msgspec.Struct, frozen=True, array_like=True):
+    """What one class of calls got. `silent` seats are kept for replicas that are not heard of."""
+
+    epoch: int
+    limit: int
+    tokens: int
+    silent: int
+
+
+class BeatAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The store's answer to a heartbeat."""
+
+    is_learning: bool
+    grants: list[Grant]
+    """In the order of the asks."""
+    reports: dict[str, bytes]
+    """By replica, this one left out."""
+
+
+class StoreError(Exception):
+    """The heartbeat was not answered. `is_refused` where the store takes no connection: it is down for everybody."""
+
+    def __init__(self, reason: str, *, is_refused: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.is_refused = is_refused
+
+
+class LeaseStore(Protocol):
+    """Where heartbeats go."""
+
+    async def beat(self, beat: Beat, report: bytes) -> BeatAnswer | None:
+        """Send one heartbeat; None where a later one has overtaken it.
+
+        Raises:
+            StoreError: It was not answered.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close its connection."""
+        ...

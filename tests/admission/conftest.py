@@ -1,0 +1,13 @@
+"""A real Redis for the tests of leases."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.redis_server import RedisServer, redis_server
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server

@@ -1,0 +1,89 @@
+"""`fairpod serve --workers N`: several processes, one address."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+
+from gateway.emulator.app import build_emulator
+from gateway.emulator.settings import EmulatorSettings
+from tests.processes import Served, fairpod, served
+from tests.redis_server import redis_server
+from tests.serving import serving
+from tests.stacks import KEY, RUNPOD_KEY, config_of
+
+WORKERS = 3
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Served]:
+    with (
+        redis_server(tmp_path) as redis,
+        serving(build_emulator(EmulatorSettings(api_key=RUNPOD_KEY, wait_s_min=0.0))) as emulator_url,
+    ):
+        config = config_of(emulator_url, state={"kind": "redis", "url": redis.url}, drain_s=5, logs={"format": "json"})
+        with served(tmp_path, config, "--workers", str(WORKERS)) as made:
+            end = time.monotonic() + 20
+            while made.log.read_text().count("state_store.found") < WORKERS and time.monotonic() < end:
+                time.sleep(0.05)
+            yield made
+
+
+def ask(url: str) -> str | None:
+    with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0, timeout=20) as client:
+        answer = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "count to 3"}])
+        return answer.choices[0].message.content
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_for(pids: list[int]) -> list[int]:
+    """Those of them that are still there after a while."""
+    end = time.monotonic() + 15
+    while pids and time.monotonic() < end:
+        time.sleep(0.05)
+        pids = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    return pids
+
+
+def test_all_of_them_answer_and_a_lost_one_is_replaced(running: Served) -> None:
+    workers = children(running.process.pid)
+    assert len(workers) == WORKERS
+    assert {ask(running.url) for _ in range(6)} == {"1 2 3"}
+    os.kill(workers[0], signal.SIGKILL)
+    end = time.monotonic() + 15
+    while time.monotonic() < end and len(set(children(running.process.pid)) - {workers[0]}) < WORKERS:
+        time.sleep(0.05)
+    assert len(children(running.process.pid)) == WORKERS
+    assert ask(running.url) == "1 2 3"
+
+
+def test_a_signal_drains_them_all(running: Served) -> None:
+    workers = children(running.process.pid)
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(15) == 0
+    assert wait_for(workers) == []
+    assert running.log.read_text().count("gateway.drained") == WORKERS
+
+
+def test_they_do_not_outlive_their_parent(running: Served) -> None:
+    workers = children(running.process.pid)
+    running.kill()
+    assert wait_for(workers) == []
+    with pytest.raises(httpx.TransportError):
+        httpx.get(running.url)
+
+
+def test_several_processes_need_a_store() -> None:
+    environment = {"RUNPOD_API_KEY": "k", "RUNPOD_ENDPOINT_ID": "e"}
+    run = fairpod("serve", "--workers", "2", environment=environment)
+    assert run.returncode == 2
+    assert "state: {kind: redis" in run.stderr
+    assert fairpod("serve", "--workers", "0", environment=environment).returncode == 2
