@@ -4,7 +4,6 @@ A member is whoever shares the tenant's turns: one of its keys. Members are a ma
 there are, the other tenants notice nothing.
 """
 
-from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -20,7 +19,7 @@ class _Round(Generic[T]):
     __slots__ = ("_members",)
 
     def __init__(self) -> None:
-        self._members: OrderedDict[str, dict[T, None]] = OrderedDict()
+        self._members: dict[str, dict[T, None]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._members)
@@ -41,9 +40,11 @@ class _Round(Generic[T]):
     def take(self) -> T:
         member, tickets = next(iter(self._members.items()))
         ticket = next(iter(tickets))
-        self.remove(ticket, member)
-        if tickets:
-            self._members.move_to_end(member)
+        del tickets[ticket]
+        if not tickets or len(self._members) > 1:
+            del self._members[member]
+            if tickets:
+                self._members[member] = tickets
         return ticket
 
 
@@ -54,8 +55,9 @@ class Line(Generic[T]):
 
     def __init__(self) -> None:
         self._urgent_in_a_row = 0
-        self._urgent: _Round[T] = _Round()
-        self._ordinary: _Round[T] = _Round()
+        # Made when they are needed: most lines are empty, and there may be many.
+        self._urgent: _Round[T] | None = None
+        self._ordinary: _Round[T] | None = None
         self._where: dict[T, tuple[_Round[T], str]] = {}
 
     def __len__(self) -> int:
@@ -64,6 +66,12 @@ class Line(Generic[T]):
     def enqueue(self, ticket: T, *, member: str = "", is_urgent: bool = False) -> None:
         """A ticket begins to wait."""
         queue = self._urgent if is_urgent else self._ordinary
+        if queue is None:
+            queue = _Round()
+            if is_urgent:
+                self._urgent = queue
+            else:
+                self._ordinary = queue
         queue.add(ticket, member)
         self._where[ticket] = queue, member
 
@@ -82,8 +90,13 @@ class Line(Generic[T]):
 
     def grant(self) -> T:
         """Take out the ticket whose turn it is. The line is not empty."""
-        is_ordinary = not self._urgent or (self._ordinary and self._urgent_in_a_row >= URGENT_IN_A_ROW_MAX)
-        self._urgent_in_a_row = 0 if is_ordinary else self._urgent_in_a_row + 1
-        ticket = (self._ordinary if is_ordinary else self._urgent).take()
+        urgent, ordinary = self._urgent, self._ordinary
+        if urgent and (not ordinary or self._urgent_in_a_row < URGENT_IN_A_ROW_MAX):
+            self._urgent_in_a_row += 1
+            ticket = urgent.take()
+        else:
+            assert ordinary  # noqa: S101 - the line is not empty.
+            self._urgent_in_a_row = 0
+            ticket = ordinary.take()
         del self._where[ticket]
         return ticket

@@ -5,7 +5,7 @@
 Service accrues while requests run, so that nobody has to guess how long one will take; the second term makes seats even
 at every moment and not in the long run alone. What service is counted in, a tariff says: seat-seconds, calls, tokens.
 A tenant that comes back after a pause starts where the others stand: it brings no credit from its idle time, keeps its
-debt up to a bound, and what it was owed when its line ran out, for a line may run out for a moment only.
+debt up to a bound, and, if its line ran out for a moment only, what it was owed then.
 
 The first term is the virtual token counter of Sheng et al., "Fairness in Serving Large Language Models" (OSDI 2024).
 """
@@ -21,19 +21,21 @@ T = TypeVar("T", bound=Hashable)
 
 DEBT_S_MAX = 60.0
 """How much service beyond the others' a tenant is held to when it comes back, in seconds of all there is."""
-EPOCH_S = 1.0
+EPOCH_S = 2.0
 """How often the mean cost is brought up to date: every key depends on it."""
-COST_CHANGE_MIN = 0.1
+COST_CHANGE_MIN = 0.2
 """By how much it has to have changed: many keys may have to be read again for it, and a rough mean serves as well."""
 OWED_S_MAX = 2.0
 """How much of what it was owed a tenant is paid when it comes back, in seconds of all there is."""
-_COST_MEMORY = 0.998
+MOMENT_S = 0.5
+"""So long a line may be empty between two waves of clients that ask again as soon as they are answered."""
+_COST_MEMORY = 0.98
 
 
 class _Account(Generic[T]):
     """What one tenant has had, holds and waits for."""
 
-    __slots__ = ("at_s", "attained", "credited", "elsewhere", "held", "line", "owed", "served", "weight")
+    __slots__ = ("at_s", "attained", "credited", "elsewhere", "held", "left_s", "line", "owed", "served", "weight")
 
     def __init__(self, weight: float) -> None:
         self.weight = weight
@@ -48,7 +50,8 @@ class _Account(Generic[T]):
         self.credited = 0.0
         """Service assumed for those since they were last told."""
         self.owed = 0.0
-        """Per weight: how far it stood behind the others when its line ran out."""
+        """Per weight: how far it stood behind the others when its line ran out, at `left_s`."""
+        self.left_s = 0.0
         self.line: Line[T] = Line()
 
 
@@ -134,7 +137,8 @@ class ShareOrder(Generic[T]):
         self._note_holder(tenant, account)
         self._costs_sum = _COST_MEMORY * self._costs_sum + cost
         self._costs_square_sum = _COST_MEMORY * self._costs_square_sum + cost * cost
-        self._reread(tenant, account, now_s)
+        if len(account.line):
+            self._next.push(tenant, now_s)
 
     def served(self, tenants: Iterable[str], now_s: float) -> dict[str, float]:
         """All service that these tenants ever had here."""
@@ -176,7 +180,7 @@ class ShareOrder(Generic[T]):
             self._floor.remove(tenant)
 
     def _reread(self, tenant: str, account: _Account[T], now_s: float) -> None:
-        """Its key may have become smaller, which the heaps do not notice by themselves."""
+        """What it had may have become less, which the heaps do not notice by themselves."""
         if len(account.line):
             self._next.push(tenant, now_s)
             self._floor.push(tenant, now_s)
@@ -187,12 +191,14 @@ class ShareOrder(Generic[T]):
         lowest = self._floor.smallest(now_s)
         floor = self._last_attained if lowest is None else self._attained(lowest, now_s)
         debt_max = DEBT_S_MAX * self._tariff.capacity_per_s / account.weight
-        account.attained = min(max(account.attained, floor - account.owed), floor + debt_max)
+        owed = account.owed if now_s - account.left_s <= MOMENT_S else 0.0
+        account.attained = min(max(account.attained, floor - owed), floor + debt_max)
         account.owed = 0.0
 
     def _note_owed(self, account: _Account[T], now_s: float) -> None:
         """Its line ran out: whatever it lags behind now it lags behind because it had to wait."""
         lowest = self._floor.smallest(now_s)
+        account.left_s = now_s
         if lowest is not None:
             owed_max = OWED_S_MAX * self._tariff.capacity_per_s / account.weight
             account.owed = min(max(0.0, self._attained(lowest, now_s) - account.attained), owed_max)
@@ -210,7 +216,8 @@ class ShareOrder(Generic[T]):
         if mean_cost < before:
             # Keys that grew are found by themselves, and those of tenants that hold nothing are what they were.
             for tenant in self._holders:
-                self._reread(tenant, self._accounts[tenant], now_s)
+                if len(self._accounts[tenant].line):
+                    self._next.push(tenant, now_s)
 
     def _bring_up(self, account: _Account[T], now_s: float) -> None:
         """Write down what has accrued."""

@@ -1,0 +1,1 @@
+"""Benchmarks: what Fairpod promises, measured."""

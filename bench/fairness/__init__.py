@@ -1,0 +1,1 @@
+"""How fairly an endpoint is shared: published workloads on a virtual clock, one order beside the other."""
