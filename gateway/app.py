@@ -186,7 +186,7 @@ class Gateway:
                 endpoint=name,
                 tickets=gate.waiting,
                 permits=gate.held,
-                weights=gate.backlog.weights(),
+                share_ratios=gate.share_ratios(),
                 budget_used={operation.value: gate.used for operation, gate in upstream.gates.calls.items()},
             )
 

@@ -13,6 +13,7 @@ from gateway.domain import Tenant
 from gateway.errors import NoTurnError, OverShareError, RefusedError
 from gateway.fairshare.backlog import Backlog, Bounds, Entry
 from gateway.fairshare.elsewhere import News
+from gateway.fairshare.share_meter import ShareMeter
 from gateway.fairshare.share_order import ShareOrder
 from gateway.fairshare.tariff import Tariff
 
@@ -34,6 +35,7 @@ class Gate:
         self._order: ShareOrder[Permit] = ShareOrder(tariff)
         self.backlog = Backlog(bounds or Bounds())
         self._timer: asyncio.TimerHandle | None = None
+        self._shares = ShareMeter()
         capacity.bind(self, tariff)
 
     @property
@@ -87,6 +89,17 @@ class Gate:
         """What a permit was charged so far, the price of its grant not counted."""
         until_s = self._clock.monotonic_s() if permit.returned_at_s is None else permit.returned_at_s
         return permit.charged + self._tariff.per_second * (until_s - permit.since_s)
+
+    def measure_shares(self) -> None:
+        """Take note of what tenants had; to be called every second or so."""
+        now_s = self._clock.monotonic_s()
+        present = self._order.present(now_s)
+        served = {tenant: total for tenant, (_, total) in present.items()}
+        self._shares.note(served, {tenant: weight for tenant, (weight, _) in present.items()}, now_s)
+
+    def share_ratios(self) -> dict[str, float]:
+        """What tenants had of late, by what their weights entitle them to."""
+        return self._shares.ratios()
 
     def note_elsewhere(self, news: Iterable[News]) -> None:
         """What other replicas do for the tenants: it counts as if it were done here."""

@@ -9,6 +9,7 @@ from gateway.exchange.record import Record
 from gateway.exchange.sink import Sink
 from gateway.translate.error_body import error_answer
 
+MEASURE_S = 1.0
 FLUSH_S_MAX = 10.0
 """How long a process that stops goes on cancelling jobs; their ttl ends those that are left."""
 
@@ -64,10 +65,17 @@ class Exchanges:
                 self._settled.set()
 
     async def background(self) -> None:
-        """What goes on beside the exchanges: cancels, and looks at the endpoints' health."""
+        """What goes on beside the exchanges: cancels, looks at the endpoints' health, and the measure of shares."""
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._measure_shares)
             tasks.start_soon(self._means.cancels.run)
             tasks.start_soon(self._means.health.run)
+
+    async def _measure_shares(self) -> None:
+        while True:
+            for upstream in self._means.upstreams.values():
+                upstream.gates.work.measure_shares()
+            await anyio.sleep(MEASURE_S)
 
     async def drain(self, drain_s: float) -> None:
         """Take no new work, let what runs finish for `drain_s` seconds, then cut the rest and cancel its jobs."""

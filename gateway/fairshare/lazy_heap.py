@@ -1,7 +1,7 @@
 """A heap over members whose keys grow by themselves, read again only when they come up."""
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, KeysView
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -22,6 +22,11 @@ class LazyHeap(Generic[T]):
         self._entries: list[tuple[float, int, T]] = []
         self._current: dict[T, int] = {}
         self._pushes = 0
+
+    @property
+    def members(self) -> KeysView[T]:
+        """Who is in it."""
+        return self._current.keys()
 
     def push(self, member: T, now_s: float) -> None:
         """Put a member in, or take note that its key became smaller."""

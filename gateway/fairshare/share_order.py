@@ -35,7 +35,19 @@ _COST_MEMORY = 0.98
 class _Account(Generic[T]):
     """What one tenant has had, holds and waits for."""
 
-    __slots__ = ("at_s", "attained", "credited", "elsewhere", "held", "left_s", "line", "owed", "served", "weight")
+    __slots__ = (
+        "at_s",
+        "attained",
+        "credited",
+        "elsewhere",
+        "held",
+        "left_s",
+        "line",
+        "owed",
+        "served",
+        "served_elsewhere",
+        "weight",
+    )
 
     def __init__(self, weight: float) -> None:
         self.weight = weight
@@ -45,6 +57,8 @@ class _Account(Generic[T]):
         self.held = 0
         self.served = 0.0
         """All service that it ever had here."""
+        self.served_elsewhere = 0.0
+        """As far as it was told."""
         self.elsewhere = 0
         """Seats that it holds at other replicas."""
         self.credited = 0.0
@@ -146,12 +160,22 @@ class ShareOrder(Generic[T]):
             self._bring_up(account, now_s)
         return {name: account.served for name, account in known.items()}
 
+    def present(self, now_s: float) -> dict[str, tuple[float, float]]:
+        """Weight and all service, wherever it was given, of the tenants that wait or hold here or hold elsewhere."""
+        found: dict[str, tuple[float, float]] = {}
+        for tenant in self._holders | self._next.members:
+            account = self._accounts[tenant]
+            self._bring_up(account, now_s)
+            found[tenant] = account.weight, account.served + account.served_elsewhere
+        return found
+
     def note_elsewhere(self, news: Iterable[tuple[str, float, int, float]], now_s: float) -> None:
         """What other replicas did since this was last told: (tenant, weight, seats held there, service given there)."""
         for tenant, weight, held, served in news:
             account = self._account(tenant, weight, now_s)
             self._bring_up(account, now_s)
             account.attained += (served - account.credited) / weight
+            account.served_elsewhere += served
             account.credited = 0.0
             account.elsewhere = held
             self._note_holder(tenant, account)

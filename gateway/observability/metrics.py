@@ -47,8 +47,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     tickets: dict[str, int]
     permits: dict[str, int]
-    weights: dict[str, float]
-    """Of the tenants that wait or hold."""
+    share_ratios: dict[str, float]
+    """Service attained by fair share, of late."""
     budget_used: dict[str, float]
     """Used share of each operation's window."""
 
@@ -143,9 +143,7 @@ class _Readings(Collector):
         by_tenant = ["tenant", "endpoint"]
         tickets = GaugeMetricFamily("gateway_tickets", "Requests that wait for a turn.", labels=by_tenant)
         permits = GaugeMetricFamily("gateway_permits", "Requests in flight.", labels=by_tenant)
-        shares = GaugeMetricFamily(
-            "gateway_share_ratio", "Seats held, as a multiple of the fair share among those present.", labels=by_tenant
-        )
+        shares = GaugeMetricFamily("gateway_share_ratio", "Service attained by fair share, of late.", labels=by_tenant)
         budgets = GaugeMetricFamily(
             "gateway_upstream_budget_used_ratio", "Used share of a call budget.", labels=["endpoint", "operation"]
         )
@@ -154,15 +152,8 @@ class _Readings(Collector):
                 tickets.add_metric([tenant, reading.endpoint], count)
             for tenant, count in reading.permits.items():
                 permits.add_metric([tenant, reading.endpoint], count)
-            for tenant, ratio in _share_ratios(reading):
+            for tenant, ratio in reading.share_ratios.items():
                 shares.add_metric([tenant, reading.endpoint], ratio)
             for operation, used in reading.budget_used.items():
                 budgets.add_metric([reading.endpoint, operation], used)
         yield from (tickets, permits, shares, budgets)
-
-
-def _share_ratios(reading: Reading) -> Iterator[tuple[str, float]]:
-    held, weight = sum(reading.permits.values()), sum(reading.weights.values())
-    if held and weight:
-        for tenant, own_weight in reading.weights.items():
-            yield tenant, (reading.permits.get(tenant, 0) / held) / (own_weight / weight)
