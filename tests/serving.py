@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 
 START_S_MAX = 10.0
-STOP_S_MAX = 10.0
+STOP_S_MAX = 20.0
 
 
 class _AnnouncingServer(uvicorn.Server):

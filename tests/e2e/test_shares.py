@@ -1,15 +1,21 @@
-"""Tenants share an endpoint's seats by weight, over real HTTP."""
+"""Tenants share an endpoint's seats and Runpod's call budgets by weight, over real HTTP."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
 
+from gateway.app import Gateway
 from gateway.config.keys import key_line
+from gateway.config.reading import parse_config
+from gateway.emulator.app import build_emulator
+from gateway.emulator.limits import Limit as EmulatorLimit
 from gateway.emulator.settings import EmulatorSettings
-from tests.stacks import RUNPOD_KEY, Stack, stack
+from tests.serving import serving
+from tests.stacks import RUNPOD_KEY, Stack, config_of, stack
 
 SEATS = 64
 TENANTS = [{"name": name, "keys": [key_line(name)], "weight": weight} for name, weight in (("three", 3), ("one", 1))]
@@ -70,3 +76,110 @@ def test_a_flood_is_shared_three_to_one_within_two_percent(route: str) -> None:
         assert served["three"] / served["one"] == pytest.approx(3, rel=0.02)
         # Nothing idles while somebody waits.
         assert sum(served.values()) >= 0.9 * SEATS * 14
+
+
+def test_a_lone_tenant_has_the_whole_endpoint() -> None:
+    settings = EmulatorSettings(
+        api_key=RUNPOD_KEY, token_interval_s=0.02, limits_enforced=False, worker_concurrency=1000
+    )
+    endpoint = {"route": "job", "max_in_flight": SEATS, "limits": WIDE, "queue_timeout_s": 60}
+
+    async def measure(running: Stack) -> tuple[float, int]:
+        gate = running.gateway._upstreams["chat"].gates.work
+        async with flooding(running, {"one": 100}):
+            await asyncio.sleep(3)
+            before = served_by(running)["one"]
+            await asyncio.sleep(4)
+            return served_by(running)["one"] - before, gate.held["one"]
+
+    with stack(settings, endpoint=endpoint, tenants=TENANTS) as running:
+        served, held = asyncio.run(measure(running))
+    assert held == SEATS
+    assert served >= 0.98 * SEATS * 4
+
+
+def test_a_polite_tenant_hardly_notices_a_flood() -> None:
+    """It asks for less than its share: then it waits for the next seat to come free, and for nothing else."""
+    settings = EmulatorSettings(
+        api_key=RUNPOD_KEY, token_interval_s=0.02, limits_enforced=False, worker_concurrency=1000
+    )
+    endpoint = {"route": "openai", "max_in_flight": 16, "limits": WIDE, "queue_timeout_s": 60}
+    hold_s = 80 * 0.02
+    waits_s: dict[str, list[float]] = {"alone": [], "beside": []}
+
+    async def ask(running: Stack, http: httpx.AsyncClient, phase: str) -> None:
+        body = {"model": "m", "messages": [{"role": "user", "content": "count to 20"}]}
+        url, headers = f"{running.base_url}/chat/completions", {"authorization": "Bearer three"}
+        for _ in range(15):
+            answer = await http.post(url, json=body, headers=headers)
+            waits_s[phase].append(int(answer.headers["x-fairpod-queue-ms"]) / 1000)
+
+    async def measure(running: Stack) -> None:
+        async with httpx.AsyncClient(timeout=60) as http:
+            await asyncio.gather(*(ask(running, http, "alone") for _ in range(4)))
+            async with flooding(running, {"one": 60}):
+                await asyncio.sleep(1)
+                await asyncio.gather(*(ask(running, http, "beside") for _ in range(4)))
+
+    with stack(settings, endpoint=endpoint, tenants=TENANTS) as running:
+        asyncio.run(measure(running))
+    p99_s = {phase: sorted(waits)[int(0.99 * len(waits)) - 1] for phase, waits in waits_s.items()}
+    assert p99_s["beside"] <= 1.3 * p99_s["alone"] + hold_s
+
+
+USED_LIMITS = {
+    "run": {"per_10s": 60, "concurrent": 20},
+    "stream": {"per_10s": 120, "concurrent": 40},
+    "status": {"per_10s": 30, "concurrent": 20},
+    "openai": {"per_10s": 80, "concurrent": 40},
+    "cancel": {"per_10s": 30, "concurrent": 10},
+}
+
+
+def test_each_budget_is_used_and_runpod_never_has_to_refuse() -> None:
+    """Four endpoints, so that each kind of call is what is scarce on one of them."""
+    settings = EmulatorSettings(
+        api_key=RUNPOD_KEY,
+        limits={name: EmulatorLimit(**limit) for name, limit in USED_LIMITS.items()},  # type: ignore[misc]
+        slices="events",
+        page_outputs_max=1,
+        worker_concurrency=1000,
+        wait_s_min=0.0,
+        slow_token_interval_s=2.0,
+    )
+    routes = {"short": "job", "long": "job", "left": "job", "relayed": "openai"}
+    texts = {"short": "count to 1", "long": "count to 40", "left": "slowly count to 40", "relayed": "count to 1"}
+
+    def endpoints(url: str) -> list[dict[str, Any]]:
+        common = {"base_url": f"{url}/v2", "api_key": RUNPOD_KEY, "limits": USED_LIMITS, "queue_timeout_s": 60}
+        return [{"name": name, "id": name, "route": route, **common} for name, route in routes.items()]
+
+    async def client(http: httpx.AsyncClient, url: str, model: str) -> None:
+        body = {"model": model, "stream": model != "short", "messages": [{"role": "user", "content": texts[model]}]}
+        while True:
+            with contextlib.suppress(httpx.ReadTimeout):
+                timeout = 0.5 if model == "left" else 60
+                await http.post(url, json=body, headers={"authorization": "Bearer one"}, timeout=timeout)
+
+    async def use(url: str) -> None:
+        async with httpx.AsyncClient(limits=httpx.Limits(max_connections=None)) as http:
+            clients = [client(http, f"{url}/chat/completions", name) for name in routes for _ in range(12)]
+            tasks = [asyncio.create_task(each) for each in clients]
+            await asyncio.sleep(16)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    with serving(build_emulator(settings)) as emulator_url:
+        models = [{"id": name, "endpoint": name} for name in routes]
+        sections = {"endpoints": endpoints(emulator_url), "models": models, "tenants": TENANTS}
+        gateway = Gateway(parse_config(config_of(emulator_url, **sections), {}))
+        with serving(gateway.app) as url:
+            asyncio.run(use(f"{url}/v1"))
+            limits = httpx.get(f"{emulator_url}/emulator/limits").json()
+    seen = {(name, call): report for name, each in limits.items() for call, report in each.items()}
+    assert {key: report for key, report in seen.items() if report["refused"]} == {}
+    scarce = {"run": "short", "status": "short", "stream": "long", "openai": "relayed", "cancel": "left"}
+    used = {call: limits[name][call]["calls_10s_max"] / USED_LIMITS[call]["per_10s"] for call, name in scarce.items()}
+    assert min(used.values()) >= 0.95, used
+    assert max(used.values()) <= 1.0, used
