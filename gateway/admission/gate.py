@@ -73,7 +73,7 @@ class Gate:
 
     def forgive(self, permit: Permit) -> None:
         """Nothing came of the permit so far: its tenant is charged as if it had been granted only now."""
-        self._order.charge(permit.tenant.name, -self._cost(permit) - self._tariff.per_grant, self._clock.monotonic_s())
+        self._order.forgive(permit.tenant.name, self._cost(permit), self._clock.monotonic_s())
         permit.charged, permit.since_s = 0.0, self._clock.monotonic_s()
 
     def refused_upstream(self, permit: Permit, *, retry_after_s: float | None) -> None:
@@ -84,6 +84,7 @@ class Gate:
     def accepted_upstream(self) -> None:
         """Runpod took a call."""
         self._capacity.accepted(self.backlog.held, self._clock.monotonic_s())
+        self.pump()
 
     def _cost(self, permit: Permit) -> float:
         """What a permit was charged so far, the price of its grant not counted."""
@@ -144,10 +145,13 @@ class Gate:
             OverShareError: There is no room for it.
         """
         tenant, seats = permit.tenant, self._capacity.seats(now_s)
-        entry = self.backlog.entry(tenant.name, tenant.weight, permit.size, seats=seats, wait_s_max=wait_s_max)
-        if entry is Entry.REFUSE:
-            raise OverShareError(retry_after_s=self.backlog.told_wait_s(tenant.name, seats))
-        if entry is Entry.EVICT and (fattest := self.backlog.fattest()) is not None:
+        while True:
+            entry = self.backlog.entry(tenant.name, tenant.weight, permit.size, seats=seats, wait_s_max=wait_s_max)
+            if entry is Entry.WAIT:
+                return
+            fattest = self.backlog.fattest()
+            if entry is Entry.REFUSE or fattest is None:
+                raise OverShareError(retry_after_s=self.backlog.told_wait_s(tenant.name, seats))
             evicted = self._order.newest(fattest)
             self._withdraw(evicted)
             evicted.refuse(OverShareError(retry_after_s=self.backlog.told_wait_s(fattest, seats)))

@@ -10,7 +10,7 @@ from gateway.fairshare import tariff
 from gateway.fairshare.backlog import Bounds
 from gateway.fairshare.tariff import Tariff
 
-_CALL_BOUNDS = Bounds(tickets_max=1_000_000, tenant_tickets_max=1_000_000)
+_CALL_BOUNDS = Bounds(tickets_max=1_000_000, tenant_tickets_max=1_000_000, refuses_hopeless=False)
 """Each job has one call under way and one cancel at most, so the seats bound their line; a cancel is never refused."""
 
 

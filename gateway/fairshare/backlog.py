@@ -27,6 +27,8 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     tickets_max: int = 10_000
     bytes_max: int = 256 * 1024 * 1024
     tenant_tickets_max: int = 1000
+    refuses_hopeless: bool = True
+    """Whether a ticket is refused at once that would wait too long, as far as can be told."""
 
 
 class Entry(Enum):
@@ -84,14 +86,19 @@ class Backlog:
         presence, bounds = self._presence(tenant, weight), self._bounds
         if presence.waiting >= bounds.tenant_tickets_max:
             return Entry.REFUSE
-        if seats and presence.waiting >= UNPREDICTED_TICKETS and self._wait_s(presence, seats) > wait_s_max:
+        may_hope = not bounds.refuses_hopeless or not seats
+        if not may_hope and presence.waiting >= UNPREDICTED_TICKETS and self._wait_s(presence, seats) > wait_s_max:
             return Entry.REFUSE
         if self.waiting < bounds.tickets_max and self._bytes + size <= bounds.bytes_max:
             return Entry.WAIT
         # It takes the place of a ticket only where its tenant is not the one that fills the room.
         fattest = self._fattest.smallest(0.0)
         own = self._fatness(tenant) + self._hold(presence) / presence.weight
-        return Entry.EVICT if fattest is not None and self._fatness(fattest) > own else Entry.REFUSE
+        if fattest is None or self._fatness(fattest) <= own:
+            return Entry.REFUSE
+        # Nobody goes in vain.
+        is_enough = self._tenants[fattest].bytes >= self._bytes + size - bounds.bytes_max
+        return Entry.EVICT if is_enough else Entry.REFUSE
 
     def fattest(self) -> str | None:
         """The tenant whose waiting tickets ask for most, by weight."""

@@ -7,8 +7,8 @@ small burst (GCRA), and an exact log of the last window is the guard over it.
 
 from collections import deque
 
-WINDOW_S = 10.1
-"""Ten seconds, and what the network may shift a call by."""
+WINDOW_S = 10.2
+"""Ten seconds, and by how much later one call may arrive than another: a new connection takes some round trips."""
 BURST_SHARE = 0.025
 """Of a window; the rest of it is spread evenly."""
 

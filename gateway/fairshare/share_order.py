@@ -83,7 +83,9 @@ class ShareOrder(Generic[T]):
         self._waiting = 0
         self._next: LazyHeap[str] = LazyHeap(self._key)
         self._floor: LazyHeap[str] = LazyHeap(self._attained)
-        self._last_attained = 0.0
+        self._last_tenant = ""
+        self._last_attained = self._attained_before = 0.0
+        """Where newcomers begin while nobody waits: where the tenant of the last grant stood, and of the one before."""
         self._mean_cost = tariff.first_guess
         self._costs_sum = 0.0
         self._costs_square_sum = 0.0
@@ -127,7 +129,8 @@ class ShareOrder(Generic[T]):
         self._serve(account, self._tariff.per_grant)
         account.held += 1
         self._holders.add(tenant)
-        self._last_attained = account.attained
+        self._attained_before, self._last_attained = self._last_attained, account.attained
+        self._last_tenant = tenant
         self._leave_line(tenant, account)
         if len(account.line):
             # Pushed again although its key grew: among equal keys the turn goes round.
@@ -142,6 +145,12 @@ class ShareOrder(Generic[T]):
         self._serve(account, cost)
         if cost < 0:
             self._reread(tenant, account, now_s)
+
+    def forgive(self, tenant: str, cost: float, now_s: float) -> None:
+        """A grant came to nothing: its price and the cost so far are given back, as if it had not been."""
+        if tenant == self._last_tenant:
+            self._last_attained = self._attained_before
+        self.charge(tenant, -cost - self._tariff.per_grant, now_s)
 
     def release(self, *, tenant: str, cost: float, now_s: float) -> None:
         """A seat was given back. `cost` is what it came to, charged already: what the next ones are expected to."""
@@ -195,6 +204,7 @@ class ShareOrder(Generic[T]):
         if account.weight != weight:
             self._bring_up(account, now_s)
             account.weight = weight
+            self._reread(tenant, account, now_s)
         return account
 
     def _leave_line(self, tenant: str, account: _Account[T]) -> None:

@@ -63,7 +63,12 @@ async def test_odd_values_anywhere_end_in_an_answer_or_our_own_error(data: st.Da
     stream = data.draw(st.booleans(), label="stream")
     request = client_request(stream=stream, stream_options={"include_usage": True})
     answer: Answer = (
-        StreamedAnswer(ChunkWriter(request, answer_id="x", created_s=1), Client(), note_first=lambda: None)
+        StreamedAnswer(
+            ChunkWriter(request, answer_id="x", created_s=1),
+            Client(),
+            note_first=lambda: None,
+            note_chunks=lambda _: None,
+        )
         if stream
         else WholeAnswer(request, Client(), answer_id="x", created_s=1, note_first=lambda: None)
     )

@@ -1,0 +1,295 @@
+"""Small mistakes, each of which breaks one invariant: what the tests here have to notice."""
+
+from typing import NamedTuple
+
+GATE, GATES, CAPACITY = "admission/gate.py", "admission/gates.py", "admission/capacity.py"
+ORDER, HEAP, LINE = "fairshare/share_order.py", "fairshare/lazy_heap.py", "fairshare/line.py"
+BACKLOG, PACER, THROTTLE = "fairshare/backlog.py", "fairshare/pacer.py", "fairshare/throttle.py"
+ALLOCATOR = "fairshare/allocator.py"
+
+
+class Planted(NamedTuple):
+    """A text of a file under gateway/, found exactly once, and what takes its place."""
+
+    invariant: int
+    what: str
+    file: str
+    old: str
+    new: str
+
+
+INVARIANTS = {
+    1: ("caps", ("test_gate_machine.py", "test_caps.py")),
+    2: ("work conservation", ("test_gate_machine.py",)),
+    3: ("order", ("test_order_machine.py", "test_hierarchy.py")),
+    4: ("max-min", ("test_shares.py",)),
+    5: ("bounded difference", ("test_shares.py",)),
+    6: ("no starvation", ("test_shares.py", "test_gate_machine.py")),
+    7: ("no hoarding", ("test_return.py",)),
+    8: ("no leak", ("test_cancels.py", "test_gate_machine.py")),
+    9: ("refund neutrality", ("test_refund.py",)),
+    10: ("isolation", ("test_isolation.py",)),
+    11: ("hierarchy", ("test_hierarchy.py",)),
+}
+"""The name of each, and the tests that hold it."""
+
+PLANTED = [
+    Planted(
+        1,
+        "one permit more than seats",
+        GATE,
+        "            if self.backlog.held >= self._capacity.seats(now_s):\n                self._capacity.starve",
+        "            if self.backlog.held > self._capacity.seats(now_s):\n                self._capacity.starve",
+    ),
+    Planted(1, "a window too short", PACER, "WINDOW_S = 10.2", "WINDOW_S = 9.0"),
+    Planted(
+        1,
+        "no log over the even rate",
+        PACER,
+        "return max(even_s, self._sent[excess] + WINDOW_S)",
+        "return even_s",
+    ),
+    Planted(
+        1,
+        "a grant is not told to the pacer",
+        GATE,
+        "            self._capacity.take(now_s)\n            self.backlog.hold",
+        "            self.backlog.hold",
+    ),
+    Planted(1, "late sends are not counted", GATE, "LATE_S = 0.05", "LATE_S = 1e9"),
+    Planted(1, "the line has no bound", BACKLOG, "self.waiting < bounds.tickets_max and ", ""),
+    Planted(1, "the throttle has no least part", THROTTLE, "PART_MIN = 0.05", "PART_MIN = 0.0"),
+    Planted(
+        1,
+        "every 429 of a second counts",
+        THROTTLE,
+        "        if now_s - self._changed_at_s < STEP_S:\n            return\n",
+        "",
+    ),
+    Planted(
+        2,
+        "a permit given back wakes nobody",
+        GATE,
+        "        self.pump()\n        if not len(self._order) and",
+        "        if not len(self._order) and",
+    ),
+    Planted(
+        2,
+        "the timer wakes nobody",
+        GATE,
+        "        self._timer = None\n        self.pump()",
+        "        self._timer = None",
+    ),
+    Planted(2, "one turn at a time", GATE, "        while len(self._order):", "        if len(self._order):"),
+    Planted(
+        2,
+        "the last seat stays free",
+        GATE,
+        "if self.backlog.held >= self._capacity.seats(now_s):\n                self._capacity.starve",
+        "if self.backlog.held + 1 >= max(2, self._capacity.seats(now_s)):\n                self._capacity.starve",
+    ),
+    Planted(
+        3,
+        "seats at other replicas do not count",
+        ORDER,
+        "expected = self._mean_cost * (account.held + account.elsewhere) / account.weight",
+        "expected = self._mean_cost * account.held / account.weight",
+    ),
+    Planted(
+        3,
+        "a release is not noticed by the heap",
+        ORDER,
+        "cost * cost\n        if len(account.line):\n            self._next.push(tenant, now_s)\n",
+        "cost * cost\n",
+    ),
+    Planted(3, "a smaller mean is not noticed by the heap", ORDER, "if mean_cost < before:", "if False:"),
+    Planted(
+        3,
+        "a refund is not noticed by the heap",
+        ORDER,
+        "        if cost < 0:\n            self._reread(tenant, account, now_s)\n",
+        "",
+    ),
+    Planted(3, "the top of the heap is trusted", HEAP, "if key <= stored:", "if key >= stored:"),
+    Planted(
+        4,
+        "nothing is owed",
+        ORDER,
+        "account.owed = min(max(0.0, self._attained(lowest, now_s) - account.attained), owed_max)",
+        "account.owed = 0.0",
+    ),
+    Planted(
+        4,
+        "the content ones come last",
+        ALLOCATOR,
+        "key=lambda item: item[1][0] / item[1][1])",
+        "key=lambda item: -item[1][0] / item[1][1])",
+    ),
+    Planted(
+        3, "weights do not count", ORDER, "account.attained += cost / account.weight\n", "account.attained += cost\n"
+    ),
+    Planted(
+        4,
+        "time is charged without weights",
+        ORDER,
+        "self._tariff.per_second * held * (now_s - account.at_s) / account.weight",
+        "self._tariff.per_second * held * (now_s - account.at_s)",
+    ),
+    Planted(
+        5,
+        "seats held do not count",
+        ORDER,
+        "return self._attained_by(account, now_s) + expected",
+        "return self._attained_by(account, now_s)",
+    ),
+    Planted(
+        5,
+        "service does not count",
+        ORDER,
+        "return self._attained_by(account, now_s) + expected",
+        "return expected",
+    ),
+    Planted(
+        6,
+        "debt has no bound",
+        ORDER,
+        "account.attained = min(max(account.attained, floor - owed), floor + debt_max)",
+        "account.attained = max(account.attained, floor - owed)",
+    ),
+    Planted(6, "urgent ones always go first", LINE, "self._urgent_in_a_row < URGENT_IN_A_ROW_MAX", "True"),
+    Planted(6, "nobody's wait ends", GATE, "with anyio.move_on_after(wait_s_max):", "with anyio.move_on_after(None):"),
+    Planted(
+        7,
+        "idle time is credit",
+        ORDER,
+        "account.attained = min(max(account.attained, floor - owed), floor + debt_max)",
+        "account.attained = min(account.attained, floor + debt_max)",
+    ),
+    Planted(
+        7,
+        "debt has no bound",
+        ORDER,
+        "account.attained = min(max(account.attained, floor - owed), floor + debt_max)",
+        "account.attained = max(account.attained, floor - owed)",
+    ),
+    Planted(
+        7,
+        "leaving clears all debt",
+        ORDER,
+        "account.attained = min(max(account.attained, floor - owed), floor + debt_max)",
+        "account.attained = floor - owed",
+    ),
+    Planted(7, "what is owed has no bound", ORDER, "- account.attained), owed_max)", "- account.attained), 1e9)"),
+    Planted(7, "much is owed", ORDER, "OWED_S_MAX = 2.0", "OWED_S_MAX = 20.0"),
+    Planted(7, "what is owed is paid every time", ORDER, "        account.owed = 0.0\n\n", "\n"),
+    Planted(
+        8,
+        "a cancelled ticket stays",
+        GATE,
+        "        if permit.is_waiting:\n            self._withdraw(permit)\n        elif",
+        "        if",
+    ),
+    Planted(
+        8,
+        "a cancelled permit stays where its owner never learnt of it",
+        GATE,
+        "        elif permit.granted_at_s is not None:\n            now_s = permit",
+        "        elif permit.granted_at_s is not None and permit._turn is None:\n            now_s = permit",
+    ),
+    Planted(8, "bytes are not given back", BACKLOG, "        self._bytes -= size\n", ""),
+    Planted(
+        8,
+        "a timer is left",
+        GATE,
+        "            self._timer.cancel()\n            self._timer = None",
+        "            pass",
+    ),
+    Planted(8, "an evicted ticket keeps its place", GATE, "            self._withdraw(evicted)\n", ""),
+    Planted(
+        8,
+        "a presence outlives its tenant",
+        BACKLOG,
+        "        if not presence.waiting and not presence.held:\n            self._present.discard(tenant)",
+        "        if not presence.held:\n            self._present.discard(tenant)",
+    ),
+    Planted(
+        9,
+        "a 429 is charged",
+        GATE,
+        "        self.forgive(permit)\n        self._capacity.refused",
+        "        self._capacity.refused",
+    ),
+    Planted(
+        9,
+        "the price of the grant is kept",
+        ORDER,
+        "-cost - self._tariff.per_grant, now_s",
+        "-cost, now_s",
+    ),
+    Planted(
+        9,
+        "what was charged beside the seat is kept",
+        GATE,
+        "return permit.charged + self._tariff",
+        "return self._tariff",
+    ),
+    Planted(10, "a cancel without hope is refused", GATES, ", refuses_hopeless=False", ""),
+    Planted(
+        1,
+        "one eviction is always enough",
+        GATE,
+        "        while True:\n            entry",
+        "        for _ in range(1):\n            entry",
+    ),
+    Planted(
+        3,
+        "a new weight is not noticed by the heap",
+        ORDER,
+        "account.weight = weight\n            self._reread",
+        "account.weight = weight\n            str",
+    ),
+    Planted(9, "a forgiven grant was the last one", ORDER, "if tenant == self._last_tenant:", "if False:"),
+    Planted(
+        10,
+        "cancels share the budget of all calls",
+        GATES,
+        "            self.gates[operation] = Gate(",
+        "            capacity = next(iter(self.gates.values()))._capacity if self.gates else capacity\n"
+        "            self.gates[operation] = Gate(",
+    ),
+    Planted(
+        10,
+        "the line of cancels is short",
+        GATES,
+        "Bounds(tickets_max=1_000_000, tenant_tickets_max=1_000_000, refuses_hopeless=False)",
+        "Bounds(tickets_max=300, tenant_tickets_max=300)",
+    ),
+    Planted(
+        10,
+        "a poll waits behind the flood",
+        ORDER,
+        "return self._attained_by(account, now_s) + expected",
+        "return float(-len(account.line))",
+    ),
+    Planted(
+        11,
+        "members bring weight",
+        ORDER,
+        "account = self._account(tenant, weight, now_s)\n        is_back",
+        "account = self._account(tenant, weight * (2 if member > 'key1' else 1), now_s)\n        is_back",
+    ),
+    Planted(
+        11,
+        "members are tenants",
+        GATE,
+        "permit, tenant=tenant.name, weight=tenant.weight, member=member,",
+        "permit, tenant=tenant.name, weight=tenant.weight * (1 + len(member)), member=member,",
+    ),
+    Planted(
+        11,
+        "members do not take turns",
+        LINE,
+        "if not tickets or len(self._members) > 1:",
+        "if not tickets:",
+    ),
+]
