@@ -56,7 +56,8 @@ class Gateway:
         self._rhythm = rhythm or Rhythm()
         self._clock = clock or SystemClock()
         self._transport = transport or make_transport()
-        self._metrics = Metrics(version=__version__, read=self._read)
+        names = [section.name for section in config.endpoints]
+        self._metrics = Metrics(version=__version__, read=self._read, endpoints=names)
         self.log = EventLog()
         self._observe = _fan_out([self._metrics.observe, self.log.observe], self.log)
         self._agent = self._lease_agent(config.state, replica)
@@ -186,6 +187,7 @@ class Gateway:
                 endpoint=name,
                 tickets=gate.waiting,
                 permits=gate.held,
+                fair_seats=gate.fair_seats(),
                 share_ratios=gate.share_ratios(),
                 budget_used={operation.value: gate.used for operation, gate in upstream.gates.calls.items()},
             )

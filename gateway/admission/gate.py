@@ -98,6 +98,12 @@ class Gate:
         served = {tenant: total for tenant, (_, total) in present.items()}
         self._shares.note(served, {tenant: weight for tenant, (weight, _) in present.items()}, now_s)
 
+    def fair_seats(self) -> dict[str, float]:
+        """The seats that the weights of those present entitle them to, wherever they are."""
+        present = self._order.present(self._clock.monotonic_s())
+        weights = sum(weight for weight, _ in present.values())
+        return {tenant: self._capacity.seats_max * weight / weights for tenant, (weight, _) in present.items()}
+
     def share_ratios(self) -> dict[str, float]:
         """What tenants had of late, by what their weights entitle them to."""
         return self._shares.ratios()

@@ -13,6 +13,7 @@ from gateway.errors import (
     RequestError,
     UnreachableError,
     UpstreamBusyError,
+    WorkerError,
 )
 from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer
 from gateway.exchange.cancel_queue import CancelQueue
@@ -281,6 +282,9 @@ def _name(error: GatewayError) -> str:
 def _outcome(error: GatewayError) -> Outcome:
     match error:
         case RequestError():
+            return Outcome.REJECTED
+        case WorkerError(status=status) if status < 500:
+            # The worker found the request at fault, as a gateway would have.
             return Outcome.REJECTED
         case DrainingError():
             return Outcome.CUT

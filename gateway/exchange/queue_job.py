@@ -177,6 +177,7 @@ class QueueJob:
             return remaining_s
         if self.stream.has_started:
             raise UpstreamTimeoutError
+        self.stream.delay_s = now_s - self._accepted_at_s
         raise NoWorkerError(waited_s=endpoint.cold_start_timeout_s)
 
     def _spread(self, pause_s: float) -> float:

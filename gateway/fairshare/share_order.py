@@ -227,7 +227,6 @@ class ShareOrder(Generic[T]):
         debt_max = DEBT_S_MAX * self._tariff.capacity_per_s / account.weight
         owed = account.owed if now_s - account.left_s <= MOMENT_S else 0.0
         account.attained = min(max(account.attained, floor - owed), floor + debt_max)
-        account.owed = 0.0
 
     def _note_owed(self, account: _Account[T], now_s: float) -> None:
         """Its line ran out: whatever it lags behind now it lags behind because it had to wait."""

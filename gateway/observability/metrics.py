@@ -21,9 +21,11 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.domain import Operation
 from gateway.exchange.events import (
     Admitted,
     Broke,
+    CallOutcome,
     Event,
     FirstChunk,
     JobCancelled,
@@ -36,9 +38,17 @@ from gateway.exchange.events import (
 # A `_created` series beside each counter would double them and say what the start time of the process says.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-LATENCY_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
-"""From a warm worker's first token to the longest cold start."""
-WAIT_S = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+LATENCY_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800)
+"""From a warm worker's first token to the longest cold start and the longest answer after it."""
+WAIT_S = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+OPERATIONS_USED = (
+    Operation.OPENAI,
+    Operation.RUN,
+    Operation.STREAM,
+    Operation.STATUS,
+    Operation.CANCEL,
+    Operation.HEALTH,
+)
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +57,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     tickets: dict[str, int]
     permits: dict[str, int]
+    fair_seats: dict[str, float]
+    """What the tenants present are entitled to."""
     share_ratios: dict[str, float]
     """Service attained by fair share, of late."""
     budget_used: dict[str, float]
@@ -56,7 +68,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 class Metrics:
     """The registry and its metrics. `observe` is the subscriber; `render` the scrape."""
 
-    def __init__(self, *, version: str, read: Callable[[], Iterable[Reading]]) -> None:
+    def __init__(self, *, version: str, read: Callable[[], Iterable[Reading]], endpoints: Iterable[str] = ()) -> None:
+        """`endpoints` are those that may be counted: their series begin at zero, so that no first event is missed."""
         registry = self._registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -90,6 +103,15 @@ class Metrics:
         # The state store of one process is its memory.
         self._store_up.set(1)
         Gauge("gateway_build_info", "What runs here.", ["version"], registry=registry).labels(version).set(1)
+        for endpoint in endpoints:
+            self._begin(endpoint)
+
+    def _begin(self, endpoint: str) -> None:
+        self._replacements.labels(endpoint)
+        for outcome in CallOutcome:
+            self._cancels.labels(endpoint, outcome.value)
+            for operation in OPERATIONS_USED:
+                self._calls.labels(endpoint, operation.value, outcome.value)
 
     def render(self) -> bytes:
         """The text that Prometheus scrapes."""
@@ -144,6 +166,9 @@ class _Readings(Collector):
         tickets = GaugeMetricFamily("gateway_tickets", "Requests that wait for a turn.", labels=by_tenant)
         permits = GaugeMetricFamily("gateway_permits", "Requests in flight.", labels=by_tenant)
         shares = GaugeMetricFamily("gateway_share_ratio", "Service attained by fair share, of late.", labels=by_tenant)
+        fair = GaugeMetricFamily(
+            "gateway_fair_seats", "Seats that a tenant's weight entitles it to among those present.", labels=by_tenant
+        )
         budgets = GaugeMetricFamily(
             "gateway_upstream_budget_used_ratio", "Used share of a call budget.", labels=["endpoint", "operation"]
         )
@@ -152,8 +177,10 @@ class _Readings(Collector):
                 tickets.add_metric([tenant, reading.endpoint], count)
             for tenant, count in reading.permits.items():
                 permits.add_metric([tenant, reading.endpoint], count)
+            for tenant, seats in reading.fair_seats.items():
+                fair.add_metric([tenant, reading.endpoint], seats)
             for tenant, ratio in reading.share_ratios.items():
                 shares.add_metric([tenant, reading.endpoint], ratio)
             for operation, used in reading.budget_used.items():
                 budgets.add_metric([reading.endpoint, operation], used)
-        yield from (tickets, permits, shares, budgets)
+        yield from (tickets, permits, fair, shares, budgets)

@@ -181,7 +181,7 @@ PLANTED = [
     ),
     Planted(7, "what is owed has no bound", ORDER, "- account.attained), owed_max)", "- account.attained), 1e9)"),
     Planted(7, "much is owed", ORDER, "OWED_S_MAX = 2.0", "OWED_S_MAX = 20.0"),
-    Planted(7, "what is owed is paid every time", ORDER, "        account.owed = 0.0\n\n", "\n"),
+    Planted(7, "what is owed is paid however late", ORDER, "MOMENT_S = 0.5", "MOMENT_S = 1e9"),
     Planted(
         8,
         "a cancelled ticket stays",

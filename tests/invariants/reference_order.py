@@ -69,7 +69,6 @@ class ReferenceOrder:
             is_back_soon = self.now_s - account.left_s <= MOMENT_S
             not_before = max(account.attained, floor - account.owed if is_back_soon else floor)
             account.attained = min(not_before, floor + self.seconds_of_all(DEBT_S_MAX, account))
-            account.owed = 0.0
         account.tickets.append(ticket)
 
     def withdraw(self, ticket: int, tenant: str) -> None:

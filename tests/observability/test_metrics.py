@@ -18,6 +18,7 @@ READING = Reading(
     endpoint="chat",
     tickets={"a": 2},
     permits={"a": 3, "b": 1},
+    fair_seats={"a": 2.5},
     share_ratios={"a": 1.5},
     budget_used={"run": 0.5},
 )
@@ -104,6 +105,7 @@ def test_gauges_are_read_when_they_are_scraped() -> None:
     assert value(found, "gateway_tickets", tenant="a", endpoint="chat") == 2
     assert value(found, "gateway_permits", tenant="b", endpoint="chat") == 1
     assert value(found, "gateway_share_ratio", tenant="a", endpoint="chat") == 1.5
+    assert value(found, "gateway_fair_seats", tenant="a", endpoint="chat") == 2.5
     assert value(found, "gateway_upstream_budget_used_ratio", endpoint="chat", operation="run") == 0.5
     assert "process_resident_memory_bytes[]" in found
 

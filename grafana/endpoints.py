@@ -1,0 +1,124 @@
+"""Endpoints: how Runpod treats us, and how we treat Runpod."""
+
+from grafana_foundation_sdk.models import units
+
+from grafana.boards import Board, Row
+from grafana.charts import Chart, Line
+from grafana.queries import ENDPOINT, quantile, rate, series, total
+
+_DELAYS = total(rate("upstream_delay_seconds_count", ENDPOINT), by="endpoint")
+_WARM = total(rate("upstream_delay_seconds_bucket", ENDPOINT, 'le=~"10(.0)?"'), by="endpoint")
+
+_CALLS = (
+    Chart(
+        title="Call budgets used",
+        text="Used part of what Runpod allows for each operation; at 100 % calls wait here.",
+        unit=units.PercentUnit,
+        steps=((None, "green"), (0.8, "orange")),
+        lines=(
+            Line(
+                f"max by (endpoint, operation) ({series('upstream_budget_used_ratio', ENDPOINT)})",
+                "{{endpoint}} {{operation}}",
+            ),
+        ),
+    ),
+    Chart(
+        title="Calls by operation",
+        text="Calls to Runpod per second.",
+        unit=units.RequestsPerSecond,
+        kind="areas",
+        lines=(
+            Line(
+                total(rate("upstream_requests_total", ENDPOINT), by="endpoint, operation"), "{{endpoint}} {{operation}}"
+            ),
+        ),
+    ),
+    Chart(
+        title="Calls by outcome",
+        text="How calls to Runpod ended: busy is 429, gone is 404, lost is a reply that never came.",
+        unit=units.RequestsPerSecond,
+        kind="areas",
+        lines=(
+            Line(total(rate("upstream_requests_total", ENDPOINT), by="endpoint, outcome"), "{{endpoint}} {{outcome}}"),
+        ),
+    ),
+    Chart(
+        title="Calls that went wrong",
+        text="Share of the calls of each operation that did not end well, by outcome.",
+        unit=units.PercentUnit,
+        lines=(
+            Line(
+                total(rate("upstream_requests_total", ENDPOINT, 'outcome!="ok"'), by="endpoint, operation, outcome")
+                + " / on (endpoint, operation) group_left () "
+                + total(rate("upstream_requests_total", ENDPOINT), by="endpoint, operation"),
+                "{{endpoint}} {{operation}} {{outcome}}",
+            ),
+        ),
+    ),
+)
+_WORKERS = (
+    Chart(
+        title="Wait for a worker",
+        text="How long jobs waited in Runpod's own queue, as Runpod reports it for jobs that were begun.",
+        unit=units.Seconds,
+        steps=((None, "green"), (300, "red")),
+        lines=tuple(
+            Line(quantile(of, "upstream_delay_seconds", ENDPOINT, by="endpoint"), f"{{{{endpoint}}}} p{of * 100:.0f}")
+            for of in (0.5, 0.9, 0.99)
+        ),
+    ),
+    Chart(
+        title="Cold starts",
+        text="Share of the jobs that waited more than 10 s for a worker.",
+        unit=units.PercentUnit,
+        maximum=1,
+        lines=(Line(f"1 - {_WARM} / {_DELAYS}", "{{endpoint}}"),),
+    ),
+    Chart(
+        title="Seats and lines",
+        text="Requests in flight at each endpoint, and requests that wait here for it.",
+        unit=units.Short,
+        lines=(
+            Line(total(series("permits", ENDPOINT), by="endpoint"), "{{endpoint}} in flight"),
+            Line(total(series("tickets", ENDPOINT), by="endpoint"), "{{endpoint}} waiting"),
+        ),
+    ),
+    Chart(
+        title="Characters broken by workers",
+        text="U+FFFD in workers' output per second: a worker cut a character in two, and nobody can mend it.",
+        unit=units.Short,
+        lines=(Line(total(rate("replacement_characters_total", ENDPOINT), by="endpoint"), "{{endpoint}}"),),
+    ),
+)
+_CARE = (
+    Chart(
+        title="Cancels by outcome",
+        text="Jobs that nobody waits for any more, cancelled per second; one that failed runs on and costs money.",
+        unit=units.RequestsPerSecond,
+        width=8,
+        lines=(Line(total(rate("cancels_total", ENDPOINT), by="endpoint, outcome"), "{{endpoint}} {{outcome}}"),),
+    ),
+    Chart(
+        title="State store",
+        text="Whether each gateway reaches the state that it shares with the others: 1 is yes.",
+        unit=units.Short,
+        width=8,
+        maximum=1,
+        lines=(Line(series("state_store_up"), "{{instance}}"),),
+    ),
+    Chart(
+        title="Bugs",
+        text="Exceptions that nobody foresaw, in the time shown; each is in the log with its trace.",
+        unit=units.Short,
+        width=8,
+        kind="number",
+        steps=((None, "green"), (1, "red")),
+        lines=(Line(total("increase(gateway_bugs_total[$__range])"), "bugs"),),
+    ),
+)
+ENDPOINTS = Board(
+    uid="fairpod-endpoints",
+    title="Endpoints",
+    text="Calls to Runpod and their budgets, waits for workers, cancels, and what the gateway itself depends on.",
+    rows=(Row("Calls to Runpod", _CALLS), Row("Workers", _WORKERS), Row("Care", _CARE)),
+)
