@@ -13,7 +13,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import units
 
-from grafana.__main__ import BOARDS, FOLDER, file_name, main
+from grafana.__main__ import ALERTS, BOARDS, CHART_FILES, FOLDER, file_name, main
 from tests.grafana.expressions import ROOT, dashboards, panels
 
 UIDS = ["fairpod-cost", "fairpod-endpoints", "fairpod-fair-share", "fairpod-overview"]
@@ -31,12 +31,19 @@ def test_there_are_four() -> None:
     assert sorted(dashboards()) == UIDS
 
 
+def files_of(folder: pathlib.Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
 def test_the_committed_files_are_what_the_code_makes(tmp_path: pathlib.Path) -> None:
     for _ in range(2):
-        main(tmp_path)
-        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
-            path.name: path.read_bytes() for path in FOLDER.iterdir()
-        }
+        main(tmp_path / "boards", tmp_path / "chart")
+        assert files_of(tmp_path / "boards") == files_of(FOLDER)
+
+
+def test_the_chart_ships_the_same_dashboards_and_rules() -> None:
+    assert files_of(CHART_FILES / "dashboards") == files_of(FOLDER)
+    assert files_of(CHART_FILES) == {ALERTS.name: ALERTS.read_bytes()}
 
 
 def test_the_command_writes_them_in_a_process_of_its_own() -> None:
