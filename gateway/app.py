@@ -100,7 +100,8 @@ class Gateway:
         return LeaseAgent(
             RedisStore(state.url or "", prefix=state.prefix),
             replica=replica,
-            incarnation=secrets.token_hex(8),
+            # Begins with the time, so that a process can be told from the one before it.
+            incarnation=f"{int(self._clock.unix_s() * 1000):015}-{secrets.token_hex(4)}",
             policy=state.on_outage,
             clock=self._clock,
             watch=watch,

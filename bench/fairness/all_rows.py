@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from bench.fairness import rows_cost, rows_flood, rows_published, rows_vtc
+from bench.fairness import rows_cost, rows_flood, rows_published, rows_replicas, rows_vtc
 from bench.fairness.row import Measurement
 
 MEASUREMENTS: Sequence[Measurement] = (
@@ -19,15 +19,16 @@ MEASUREMENTS: Sequence[Measurement] = (
     Measurement("9", rows_published.call_rate),
     Measurement("10", rows_published.closed_loops),
     Measurement("11", rows_published.keys_that_flood),
+    Measurement("12", rows_replicas.replicas),
+    Measurement("13", rows_replicas.failures),
     Measurement("14", rows_cost.decision_cost),
+    Measurement("15", rows_replicas.refusals),
     Measurement("5.1", rows_published.allocation),
 )
 """A new row is a function, and a line here."""
 
 NOT_MEASURED = (
-    "several replicas and Doorman's lease scenarios",
-    "a crash, an outage of what replicas share",
-    "answers of 429 from upstream",
+    "Doorman's lease scenarios",
     "leaks of seats",
     "requests that take several seats (Kubernetes' widths), which ours never do",
 )

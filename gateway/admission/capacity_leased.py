@@ -11,6 +11,8 @@ from gateway.fairshare.pacer import Pacer
 from gateway.fairshare.tariff import Tariff
 from gateway.fairshare.throttle import Throttle
 
+CALLS_EACH_MIN = 10
+"""In ten seconds, of a rate that is divided among replicas: a smaller part of a few calls is not evenly paced."""
 RATE_MEMORY = 0.7
 """Of the rate of calls, from one heartbeat to the next."""
 FORESIGHT = 1.25
@@ -39,7 +41,7 @@ class LeasedCapacity:
         self._contact = contact
         self._on_hunger = on_hunger
         self._pacer = Pacer(calls_per_10s) if calls_per_10s else None
-        self._parts: float | None = None
+        self._parts: int | None = None
         self._calls = 0
         self._calls_per_beat = 0.0
         self._demand: Demand | None = None
@@ -84,9 +86,14 @@ class LeasedCapacity:
         parts = self.lease.parts(now_s)
         return float("inf") if parts is None else self._pace(parts, now_s)
 
-    def _pace(self, parts: float, now_s: float) -> float:
-        """When this replica's own part of the rate allows a call."""
+    def _pace(self, parts: int, now_s: float) -> float:
+        """When this replica's own part of the rate allows a call. Where there is too little for all, only some send."""
         assert self._pacer is not None and self.calls_per_10s is not None  # noqa: S101, PT018 - only asked of calls.
+        senders = max(1, min(parts, int(self.calls_per_10s / CALLS_EACH_MIN)))
+        if parts > senders:
+            if self._contact.rank >= senders:
+                return float("inf")
+            parts = senders
         self._pacer.limit(self.calls_per_10s * self.throttle.rate / parts)
         if parts != self._parts:
             self._parts = parts

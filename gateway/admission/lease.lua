@@ -17,14 +17,21 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 
 if is_leaving then
-  redis.call('HDEL', leases_key, replica)
-  redis.call('HDEL', reports_key, replica)
+  local left = redis.call('HGET', leases_key, replica)
+  -- A process that was never heard of has nothing to give back, and one that comes late nothing any more.
+  if left and cmsgpack.unpack(left).incarnation == incarnation then
+    redis.call('HDEL', leases_key, replica)
+    redis.call('HDEL', reports_key, replica)
+  end
   return {cmsgpack.pack({0, false, {}})}
 end
 
--- Without state this store is new, or lost what it knew. Until everybody had time to report, nobody's limit grows.
+-- Without state this store is new, or lost what it knew; and after a long silence it does not know what replicas went on
+-- with. Until everybody had time to report, nobody's limit grows.
 local state = redis.call('GET', state_key)
-state = state and cmsgpack.unpack(state) or {born = now, learning_until = now + settle_s, levels = {}}
+state = state and cmsgpack.unpack(state) or {born = now, heard = now, learning_until = now + settle_s, levels = {}}
+if now - state.heard > hold_s / 2 then state.learning_until = math.max(state.learning_until, now + settle_s) end
+state.heard = now
 
 local mine
 local others, live = {}, {}
@@ -43,8 +50,10 @@ for i = 1, #stored, 2 do
   end
 end
 
+-- Incarnations begin with the time of their start, so the older one is the smaller.
 -- Another incarnation under the same name: the process that held the lease is gone, and its calls with it. Jobs go on
 -- at Runpod without it, so the seats of work (classes without a rate) stay bound as if it had only fallen silent.
+if mine and incarnation < mine.incarnation then return {cmsgpack.pack({-1, false, {}})} end
 if mine and mine.incarnation ~= incarnation then
   local ghost = {incarnation = mine.incarnation, number = 0, seen = mine.seen, hold_s = mine.hold_s, classes = {}}
   for name, class in pairs(mine.classes) do
@@ -69,10 +78,11 @@ for i, ask in ipairs(asked) do
   else
     -- It was not heard of, or forgotten. What it believes to have counts, whether or not there is so much.
     bound = math.max(limit, held)
-    if limit > 0 and is_learning then
-      -- Somebody had a lease before this store knew of any: what it knew was lost, and others may be silent.
+    if epoch > 0 and is_learning then
+      -- Somebody was told before this store knew of anybody: what it knew was lost, and others may be silent.
       state.learning_until = math.max(state.learning_until, state.born + hold_s)
     end
+    epoch = epoch + 1
   end
 
   local taken, silent = bound, 0

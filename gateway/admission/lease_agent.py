@@ -46,7 +46,7 @@ class LeaseAgent:
         clock: Clock,
         watch: StoreWatcher,
     ) -> None:
-        """`replica` is the same after a restart of this process, `incarnation` another one each time."""
+        """`replica` is the same after a restart of this process; `incarnation` is a later text each time."""
         self.contact = Contact()
         self.is_up: bool | None = None
         """Whether the last heartbeat was answered; None before the first."""
@@ -169,7 +169,8 @@ class LeaseAgent:
             rate=rate,
             burst=burst,
             epoch=capacity.lease.epoch,
-            limit=capacity.lease.limit,
+            # What it acts on, which after a long silence is not what it was told last.
+            limit=capacity.lease.seats(self._clock.monotonic_s()),
             held=capacity.demand.backlog.held,
             target=self._target(capacity),
             want=capacity.wanted_tokens(),
@@ -196,7 +197,8 @@ class LeaseAgent:
         now_s = self._clock.monotonic_s()
         self._reports = {name: report for name, blob in answer.reports.items() if (report := _read(blob)) is not None}
         self.contact.heard_at_s = sent_at_s
-        self.contact.replicas = 1 + len(self._reports)
+        names = sorted([*self._reports, self._replica])
+        self.contact.replicas, self.contact.rank = len(names), names.index(self._replica)
         named = {f"{name} {report.incarnation}": report for name, report in self._reports.items()}
         for capacity, grant in zip(self._capacities.values(), answer.grants, strict=True):
             capacity.lease.renew(epoch=grant.epoch, limit=grant.limit, tokens=grant.tokens, sent_at_s=sent_at_s)

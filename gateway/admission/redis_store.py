@@ -11,8 +11,9 @@ from redis.exceptions import RedisError
 
 from gateway.admission.lease_store import Beat, BeatAnswer, Grant, StoreError
 
-ANSWER_S_MAX = 1.0
-"""A heartbeat that takes longer is given up: the next one carries everything anew."""
+ANSWER_S_MAX = 0.5
+"""A heartbeat that takes longer is given up: the next one carries everything anew, and two that are lost in a row must
+not be taken for silence."""
 _SCRIPT = Path(__file__).with_name("lease.lua").read_text(encoding="utf-8")
 _OVERTAKEN = -1
 

@@ -51,7 +51,8 @@ def _whole(exact: Mapping[str, float], capacity: int) -> dict[str, int]:
     """Largest remainders, and among equals by name: the same everywhere."""
     whole = {replica: floor(share + 1e-9) for replica, share in exact.items()}
     left = min(capacity, round(sum(exact.values()))) - sum(whole.values())
-    by_remainder = sorted(exact, key=lambda replica: (whole[replica] - exact[replica], replica))
+    # Rounded: the order in which shares were added up must not decide between equals.
+    by_remainder = sorted(exact, key=lambda replica: (round(whole[replica] - exact[replica], 9), replica))
     for replica in by_remainder[: max(0, left)]:
         whole[replica] += 1
     return whole

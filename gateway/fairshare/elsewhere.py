@@ -28,6 +28,8 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     quotas: dict[str, QuotaUse] = {}
 
 
+FORGET_S = 35.0
+"""How long a replica may go unheard and still be the same: a little longer than the store keeps its seats."""
 News = tuple[str, float, int, float]
 """A tenant, its weight, the seats it holds elsewhere, and the service it was given there since the last news."""
 
@@ -37,26 +39,24 @@ class GateElsewhere:
 
     def __init__(self, capacity_per_s: float) -> None:
         self._capacity_per_s = capacity_per_s
-        self._served: dict[tuple[str, str], float] = {}
-        self._known: set[str] = set()
+        self._served: dict[str, dict[str, float]] = {}
+        """By replica and tenant, as last told."""
+        self._heard_at_s: dict[str, float] = {}
         self._holders: dict[str, float] = {}
-        self._told_at_s: float | None = None
 
     def news(self, uses: Mapping[str, Mapping[str, TenantUse]], now_s: float) -> Iterator[News]:
         """What changed; `uses` has the tenants by replica, where the name of a replica includes its incarnation."""
-        since_s = 0.0 if self._told_at_s is None else now_s - self._told_at_s
-        self._told_at_s = now_s
         held: dict[str, int] = {}
         gained: dict[str, float] = {}
         weights: dict[str, float] = {}
         for replica, tenants in uses.items():
+            gains = self._gains(replica, tenants, now_s)
             for tenant, use in tenants.items():
                 weights[tenant] = use.weight
                 held[tenant] = held.get(tenant, 0) + use.held
-                gained[tenant] = gained.get(tenant, 0.0) + self._gain(replica, tenant, use.served, since_s)
-        # A process that is gone never reports again.
-        self._known = set(uses)
-        self._served = {key: served for key, served in self._served.items() if key[0] in self._known}
+                gained[tenant] = gained.get(tenant, 0.0) + gains[tenant]
+        for replica in [name for name, at_s in self._heard_at_s.items() if now_s - at_s > FORGET_S]:
+            del self._served[replica], self._heard_at_s[replica]
         for tenant, weight in self._holders.items():
             if tenant not in held:
                 yield tenant, weight, 0, 0.0
@@ -64,12 +64,16 @@ class GateElsewhere:
         for tenant, count in held.items():
             yield tenant, weights[tenant], count, gained[tenant]
 
-    def _gain(self, replica: str, tenant: str, served: float, since_s: float) -> float:
-        before = self._served.get((replica, tenant))
-        self._served[replica, tenant] = served
-        if before is not None:
-            return max(0.0, served - before)
-        if replica not in self._known:
-            return 0.0
-        # It was left out so far: what it had long ago is not told apart from what it had just now, so that is bounded.
-        return min(served, self._capacity_per_s * since_s)
+    def _gains(self, replica: str, tenants: Mapping[str, TenantUse], now_s: float) -> dict[str, float]:
+        """What each of its tenants was given there since it was last heard."""
+        heard_at_s = self._heard_at_s.get(replica)
+        before = self._served.setdefault(replica, {})
+        # What a tenant that was left out so far had long ago is not told apart from what it had since: that is bounded.
+        most = 0.0 if heard_at_s is None else self._capacity_per_s * (now_s - heard_at_s)
+        gains = {
+            tenant: max(0.0, use.served - before[tenant]) if tenant in before else min(use.served, most)
+            for tenant, use in tenants.items()
+        }
+        self._heard_at_s[replica] = now_s
+        before.update({tenant: use.served for tenant, use in tenants.items()})
+        return gains

@@ -42,6 +42,8 @@ class Contact(msgspec.Struct):
     """Whether the store itself is down, for all replicas, as far as can be told from here."""
     replicas: int = 1
     """Alive when the store was last heard of, this one included."""
+    rank: int = 0
+    """This one's place among them."""
 
     def is_valid(self, now_s: float) -> bool:
         """Whether leases hold."""
@@ -100,7 +102,7 @@ class Lease:
         """Whether a call was granted that may still be sent."""
         return self.tokens > 0 and now_s < self._tokens_until_s
 
-    def parts(self, now_s: float) -> float | None:
+    def parts(self, now_s: float) -> int | None:
         """Among how many the whole rate is divided while no tokens come; None where they come, or nothing is sent."""
         contact = self._contact
         if self._policy is OutagePolicy.CLOSED or (contact.is_valid(now_s) and not contact.is_refused):

@@ -52,8 +52,8 @@ class Pacer:
         self._sent.append(now_s)
 
     def spend_burst(self, now_s: float) -> None:
-        """Begin without the burst: somebody else may just have had it."""
-        self._next_s = max(self._next_s, now_s + self._tolerance_s)
+        """Begin without the burst, and with a pause of two calls: somebody else may just have had them."""
+        self._next_s = max(self._next_s, now_s + self._tolerance_s + 2 * self._interval_s)
 
     def used(self, now_s: float) -> float:
         """The part of the window's calls that was made."""

@@ -183,12 +183,14 @@ class ShareOrder(Generic[T]):
         for tenant, weight, held, served in news:
             account = self._account(tenant, weight, now_s)
             self._bring_up(account, now_s)
+            is_less = served < account.credited or held < account.elsewhere
             account.attained += (served - account.credited) / weight
             account.served_elsewhere += served
             account.credited = 0.0
             account.elsewhere = held
             self._note_holder(tenant, account)
-            self._reread(tenant, account, now_s)
+            if is_less:
+                self._reread(tenant, account, now_s)
 
     def _note_holder(self, tenant: str, account: _Account[T]) -> None:
         if account.held or account.elsewhere:

@@ -63,6 +63,14 @@ class Replicas:
         return made
 
 
+async def wait_beside(other: Replica, seconds: float) -> None:
+    """Time passes in which the store hears of one replica only."""
+    end_s = anyio.current_time() + seconds
+    while anyio.current_time() < end_s:
+        await anyio.sleep(0.05)
+        await other.renew(other.limit)
+
+
 @pytest.fixture
 async def replicas(redis: RedisServer) -> AsyncIterator[Replicas]:
     made = Replicas(redis)
@@ -113,12 +121,12 @@ async def test_a_silent_replica_keeps_its_seats_for_a_while_and_no_longer(replic
     a, b = await replicas.named("a", "b")
     await a.renew(30)
     assert await b.renew(40) == 10
-    await anyio.sleep(LIVE_S * 1.3)
+    await wait_beside(b, LIVE_S * 1.3)
     answer = await b.beat(40)
     assert answer is not None
     # Not heard of lately: its tenants count no more, its seats do.
     assert (answer.reports, answer.grants[0].silent, answer.grants[0].limit) == ({}, 30, 10)
-    await anyio.sleep(HOLD_S)
+    await wait_beside(b, HOLD_S)
     assert await b.renew(40) == 40
 
 
@@ -130,7 +138,7 @@ async def test_the_jobs_of_a_process_that_was_killed_go_on_without_it(replicas: 
     a.incarnation, a.epoch, a.limit = "second", 0, 0
     assert await a.renew(20) == 10
     assert await b.renew(40) == 0
-    await anyio.sleep(HOLD_S * 1.2)
+    await wait_beside(a, HOLD_S * 1.2)
     await a.renew(20)
     assert await b.renew(20) == 20
 
@@ -149,7 +157,7 @@ async def test_a_replica_that_was_forgotten_is_counted_with_what_it_still_has(re
     """It was cut off for longer than seats are kept, and others got them: nobody grows until it has let go."""
     a, b = await replicas.named("a", "b")
     await a.renew(30)
-    await anyio.sleep(HOLD_S * 1.2)
+    await wait_beside(b, HOLD_S * 1.2)
     assert await b.renew(30) == 30
     a.held = 25
     assert await a.renew(20) == 20
@@ -178,9 +186,21 @@ async def test_a_store_that_lost_its_memory_gives_nothing_new_until_all_had_time
     await anyio.sleep(SETTLE_S * 1.5)
     # Somebody had a lease, so others who had one may still be silent: for as long as silence is borne.
     assert await b.renew(10) == 0
-    await anyio.sleep(HOLD_S)
+    await wait_beside(a, HOLD_S)
     await a.renew(30)
     assert await b.renew(10) == 10
+
+
+async def test_after_a_long_silence_of_all_the_first_one_back_gets_nothing_new(replicas: Replicas) -> None:
+    """The store does not know what the others went on with."""
+    a, b = await replicas.named("a", "b")
+    await a.renew(10)
+    await b.renew(20)
+    await anyio.sleep(HOLD_S * 1.2)
+    assert await a.renew(40) == 10
+    assert await b.renew(40) == 20
+    await anyio.sleep(SETTLE_S * 1.5)
+    assert await a.renew(20) == 20
 
 
 async def test_calls_are_granted_at_an_even_rate_to_all_together(replicas: Replicas) -> None:

@@ -49,7 +49,9 @@ class Flood:
 async def flooding(running: Stack, clients: dict[str, int]) -> AsyncIterator[Flood]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         flood = Flood(running, http)
-        tasks = [asyncio.create_task(flood.client(name)) for name, count in clients.items() for _ in range(count)]
+        # In turn, so that neither has all the seats at first and a debt to pay for them.
+        turns = sorted((number / count, name) for name, count in clients.items() for number in range(count))
+        tasks = [asyncio.create_task(flood.client(name)) for _, name in turns]
         try:
             yield flood
         finally:

@@ -1,0 +1,212 @@
+"""The lease script and its twin in Python give the same answers, whatever is said to them and in whatever order."""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+import gateway.admission
+from gateway.admission.lease_store import Ask, Beat, BeatAnswer
+from gateway.admission.redis_store import _OVERTAKEN, _pack, _read_head
+from tests.models.lease_table import LeaseTable
+from tests.redis_server import RedisServer, redis_server
+
+SCRIPT = (Path(gateway.admission.__file__).parent / "lease.lua").read_text()
+CLOCK, TOLD = "redis.call('TIME')", "cmsgpack.unpack(ARGV[3])"
+HOLD_S, LIVE_S, SETTLE_S = 30.0, 1.5, 2.0
+CLASSES: Mapping[str, tuple[int, float, float]] = {
+    "work": (40, 0.0, 0.0),
+    "run": (20, 95.7, 25.0),
+    "one": (1, 0.16, 1.0),
+}
+"""Seats, rate and burst."""
+REPLICAS = ("a", "b", "c")
+
+
+class ToldTime:
+    """The script itself on a real Redis; only the clock is ours, or no two runs would be the same."""
+
+    def __init__(self, url: str) -> None:
+        assert SCRIPT.count(CLOCK) == 1
+        self._redis = Redis.from_url(url)
+        self._script = self._redis.register_script(SCRIPT.replace(CLOCK, TOLD))
+        self._keys: list[str] = []
+
+    def begin(self) -> None:
+        self._keys = [f"{{{secrets.token_hex(6)}}}:{name}" for name in ("leases", "reports", "state")]
+
+    def wipe(self) -> None:
+        self._redis.delete(*self._keys)
+
+    def beat(self, beat: Beat, report: bytes, now_us: int) -> BeatAnswer | None:
+        time = msgspec.msgpack.encode([str(now_us // 1_000_000), str(now_us % 1_000_000)])
+        answer = self._script(keys=self._keys, args=[_pack(beat), report, time])
+        head = _read_head(answer[0])
+        if head.state == _OVERTAKEN:
+            return None
+        reports = {answer[i].decode(): answer[i + 1] for i in range(1, len(answer), 2)}
+        return BeatAnswer(is_learning=head.is_learning, grants=head.grants, reports=reports)
+
+    def close(self) -> None:
+        self._redis.close()
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def script(redis: RedisServer) -> Iterator[ToldTime]:
+    made = ToldTime(redis.url)
+    yield made
+    made.close()
+
+
+class Speaker:
+    """A replica that believes what it hears, unless the answer is lost."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.incarnation = 0
+        self.number = 0
+        self.has: dict[str, tuple[int, int]] = {}
+        """By class: epoch and limit."""
+
+    def restart(self) -> None:
+        self.incarnation += 1
+        self.number = 0
+        self.has = {}
+
+    def beat(self, said: "Said") -> Beat:
+        self.number += 1
+        asks = [] if said.is_leaving else [self._ask(name, *numbers) for name, numbers in said.classes.items()]
+        return Beat(
+            self.name,
+            f"{self.incarnation - said.incarnations_ago:06}",
+            max(0, self.number - said.stale),
+            said.is_leaving,
+            HOLD_S,
+            LIVE_S,
+            SETTLE_S,
+            asks,
+        )
+
+    def _ask(self, name: str, held: int, target: int, want: int) -> Ask:
+        seats, rate, burst = CLASSES[name]
+        epoch, limit = self.has.get(name, (0, 0))
+        return Ask(name, seats, rate, burst, epoch, limit, held, target, want)
+
+    def hear(self, beat: Beat, answer: BeatAnswer) -> None:
+        for ask, grant in zip(beat.asks, answer.grants, strict=False):
+            self.has[ask.name] = grant.epoch, grant.limit
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """One heartbeat, and what befalls it."""
+
+    after_us: int
+    replica: str
+    classes: dict[str, tuple[int, int, int]]
+    """What is held, aimed at and wanted of each."""
+    is_restarted: bool
+    is_wiped: bool
+    is_leaving: bool
+    is_lost: bool
+    stale: int
+    """So many heartbeats too late."""
+    incarnations_ago: int
+    """Said by a process that is gone by now."""
+
+
+RARELY = st.integers(0, 15).map(lambda drawn: drawn == 15)
+AFTER_US = st.one_of(
+    st.integers(0, 400_000),
+    st.sampled_from([round(each * 1e6) for each in (LIVE_S, SETTLE_S, HOLD_S)]).flatmap(
+        lambda limit: st.integers(limit - 1, limit + 1)
+    ),
+    st.integers(0, 40_000_000),
+)
+SEATS = st.integers(0, 45)
+SAID = st.builds(
+    Said,
+    after_us=AFTER_US,
+    replica=st.sampled_from(REPLICAS),
+    classes=st.dictionaries(st.sampled_from(sorted(CLASSES)), st.tuples(SEATS, SEATS, st.integers(0, 60)), min_size=1),
+    is_restarted=RARELY,
+    is_wiped=RARELY,
+    is_leaving=RARELY,
+    is_lost=st.integers(0, 4).map(lambda drawn: drawn == 4),
+    stale=st.sampled_from([0, 0, 0, 0, 0, 0, 1, 2]),
+    incarnations_ago=st.sampled_from([0, 0, 0, 0, 0, 0, 0, 1]),
+)
+
+
+@settings(
+    max_examples=250,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(story=st.lists(SAID, min_size=1, max_size=40))
+def test_the_twin_answers_as_the_script_does(script: ToldTime, story: list[Said]) -> None:
+    script.begin()
+    table = LeaseTable()
+    speakers = {name: Speaker(name) for name in REPLICAS}
+    now_us = 1_800_000_000_000_000
+    for number, said in enumerate(story):
+        now_us += said.after_us
+        speaker = speakers[said.replica]
+        if said.is_wiped:
+            script.wipe()
+            table.wipe()
+        if said.is_restarted:
+            speaker.restart()
+        beat, report = speaker.beat(said), str(number).encode()
+        expected = script.beat(beat, report, now_us)
+        seconds = now_us // 1_000_000 + (now_us % 1_000_000) / 1_000_000
+        assert table.beat(beat, report, seconds) == expected
+        if expected is not None and not said.is_lost:
+            speaker.hear(beat, expected)
+
+
+def test_the_twin_and_the_script_grow_up_together(script: ToldTime) -> None:
+    """One long life without accidents, where seats move and calls leak for a minute."""
+    script.begin()
+    table = LeaseTable()
+    speakers = [Speaker(name) for name in REPLICAS]
+    now_us, seen = 0, set()
+    for step in range(720):
+        now_us += 83_333
+        speaker = speakers[step % 3]
+        wanted = 40 if (step // 100) % 3 == step % 3 else 10
+        said = quietly(speaker.name, {"work": (wanted // 2, wanted, 0), "run": (1, wanted // 2, step % 40)})
+        beat = speaker.beat(said)
+        expected = script.beat(beat, b"", now_us)
+        assert table.beat(beat, b"", now_us // 1_000_000 + (now_us % 1_000_000) / 1_000_000) == expected
+        assert expected is not None
+        speaker.hear(beat, expected)
+        seen.add((expected.is_learning, expected.grants[0].limit))
+    assert {is_learning for is_learning, _ in seen} == {True, False}
+    assert len(seen) >= 4
+
+
+def quietly(replica: str, classes: dict[str, tuple[int, int, int]]) -> Said:
+    return Said(
+        after_us=0,
+        replica=replica,
+        classes=classes,
+        is_restarted=False,
+        is_wiped=False,
+        is_leaving=False,
+        is_lost=False,
+        stale=0,
+        incarnations_ago=0,
+    )
