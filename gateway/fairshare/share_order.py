@@ -46,6 +46,7 @@ class _Account(Generic[T]):
         "owed",
         "served",
         "served_elsewhere",
+        "waiting",
         "weight",
     )
 
@@ -67,6 +68,8 @@ class _Account(Generic[T]):
         """Per weight: how far it stood behind the others when its line ran out, at `left_s`."""
         self.left_s = 0.0
         self.line: Line[T] = Line()
+        self.waiting = 0
+        """Tickets in the line; asked for more often than the line is near."""
 
 
 class ShareOrder(Generic[T]):
@@ -99,8 +102,9 @@ class ShareOrder(Generic[T]):
     ) -> None:
         """A ticket begins to wait."""
         account = self._account(tenant, weight, now_s)
-        is_back = not len(account.line)
+        is_back = not account.waiting
         account.line.enqueue(ticket, member=member, is_urgent=is_urgent)
+        account.waiting += 1
         self._waiting += 1
         if is_back:
             self._lift(account, now_s)
@@ -132,7 +136,7 @@ class ShareOrder(Generic[T]):
         self._attained_before, self._last_attained = self._last_attained, account.attained
         self._last_tenant = tenant
         self._leave_line(tenant, account)
-        if len(account.line):
+        if account.waiting:
             # Pushed again although its key grew: among equal keys the turn goes round.
             self._next.push(tenant, now_s)
         else:
@@ -160,7 +164,7 @@ class ShareOrder(Generic[T]):
         self._note_holder(tenant, account)
         self._costs_sum = _COST_MEMORY * self._costs_sum + cost
         self._costs_square_sum = _COST_MEMORY * self._costs_square_sum + cost * cost
-        if len(account.line):
+        if account.waiting:
             self._next.push(tenant, now_s)
 
     def served(self, tenants: Iterable[str], now_s: float) -> dict[str, float]:
@@ -211,13 +215,14 @@ class ShareOrder(Generic[T]):
 
     def _leave_line(self, tenant: str, account: _Account[T]) -> None:
         self._waiting -= 1
-        if not len(account.line):
+        account.waiting -= 1
+        if not account.waiting:
             self._next.remove(tenant)
             self._floor.remove(tenant)
 
     def _reread(self, tenant: str, account: _Account[T], now_s: float) -> None:
         """What it had may have become less, which the heaps do not notice by themselves."""
-        if len(account.line):
+        if account.waiting:
             self._next.push(tenant, now_s)
             self._floor.push(tenant, now_s)
 
@@ -251,7 +256,7 @@ class ShareOrder(Generic[T]):
         if mean_cost < before:
             # Keys that grew are found by themselves, and those of tenants that hold nothing are what they were.
             for tenant in self._holders:
-                if len(self._accounts[tenant].line):
+                if self._accounts[tenant].waiting:
                     self._next.push(tenant, now_s)
 
     def _bring_up(self, account: _Account[T], now_s: float) -> None:

@@ -99,7 +99,7 @@ PLANTED = [
         3,
         "a release is not noticed by the heap",
         ORDER,
-        "cost * cost\n        if len(account.line):\n            self._next.push(tenant, now_s)\n",
+        "cost * cost\n        if account.waiting:\n            self._next.push(tenant, now_s)\n",
         "cost * cost\n",
     ),
     Planted(3, "a smaller mean is not noticed by the heap", ORDER, "if mean_cost < before:", "if False:"),
