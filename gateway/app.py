@@ -27,7 +27,7 @@ from gateway.config.sections import Config, State
 from gateway.domain import Endpoint
 from gateway.exchange.cancel_queue import CancelQueue
 from gateway.exchange.catalogue import Catalogue
-from gateway.exchange.events import Event, Observer, StateStoreChanged
+from gateway.exchange.events import Broke, Event, Observer, StateStoreChanged
 from gateway.exchange.exchange import Means
 from gateway.exchange.exchanges import Exchanges
 from gateway.exchange.health_watch import HealthWatch
@@ -67,6 +67,8 @@ class Gateway:
         guest = None if config.guest is None else tenant_of(config.guest)
         self._keys = KeyRing(self._configured_keys(), self._clock, guest=guest)
         if self._agent is not None:
+            # Not within reach until it was reached.
+            self._metrics.observe(StateStoreChanged(is_up=False, reason="", policy=""))
             self._agent.watch_quotas(self._keys.quotas)
         self._upstreams = {section.name: self._upstream(endpoint_of(section)) for section in config.endpoints}
         means = Means(
@@ -134,7 +136,7 @@ class Gateway:
         try:
             async with anyio.create_task_group() as tasks:
                 if self._agent is not None:
-                    tasks.start_soon(self._agent.run)
+                    tasks.start_soon(self._keep_leases, self._agent)
                 tasks.start_soon(self.exchanges.background)
                 yield
                 await self.exchanges.drain(0)
@@ -143,6 +145,14 @@ class Gateway:
             if self._agent is not None:
                 await self._agent.leave()
             await self._transport.aclose()
+
+    async def _keep_leases(self, agent: LeaseAgent) -> None:
+        while True:
+            try:
+                await agent.run()
+            except Exception as error:  # noqa: BLE001 - one bad heartbeat must not end all that goes on beside it.
+                self._observe(Broke(request_id="", error=error))
+                await anyio.sleep(1)
 
     def _readiness(self) -> Readiness:
         draining = self.exchanges.is_draining

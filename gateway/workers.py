@@ -52,6 +52,9 @@ class _Workers:
             command, stdin=None, stdout=None, stderr=None, pass_fds=[fd], start_new_session=True
         )
         self._processes.add(process)
+        if self._is_stopping:
+            # The signal came while it was being started.
+            process.send_signal(signal.SIGTERM)
         try:
             return await process.wait()
         finally:

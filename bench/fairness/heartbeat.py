@@ -111,7 +111,7 @@ class _Mirror:
         """At once."""
         grants = [Grant(1, 0, 0, 0) for _ in beat.asks]
         reports = {f"r{number}": report for number in range(1, REPLICAS)}
-        return BeatAnswer(is_learning=False, grants=grants, reports=reports)
+        return BeatAnswer(is_learning=False, grants=grants, reports=reports, now_s=0.0)
 
     async def aclose(self) -> None:
         """Nothing is open."""

@@ -138,7 +138,9 @@ class LeasedCapacity:
             return 0
         self._calls_per_beat = RATE_MEMORY * self._calls_per_beat + (1 - RATE_MEMORY) * self._calls
         self._calls = 0
-        return self.demand.backlog.waiting + math.ceil(self._calls_per_beat * FORESIGHT - 0.5)
+        backlog, recent = self.demand.backlog, math.ceil(self._calls_per_beat * FORESIGHT - 0.5)
+        # Tokens that no seat is free for would be void, and lost to the others.
+        return min(backlog.waiting, max(0, self.lease.limit - backlog.held)) + recent
 
     def uses(self) -> dict[str, TenantUse]:
         """The tenants here, for the other replicas."""

@@ -150,7 +150,8 @@ class Gate:
         Raises:
             OverShareError: There is no room for it.
         """
-        tenant, seats = permit.tenant, self._capacity.seats(now_s)
+        # What is leased may grow with the next heartbeat: a wait is without hope only by all that there is.
+        tenant, seats = permit.tenant, self._capacity.seats_max if self._capacity.seats(now_s) else 0
         while True:
             entry = self.backlog.entry(tenant.name, tenant.weight, permit.size, seats=seats, wait_s_max=wait_s_max)
             if entry is Entry.WAIT:
@@ -166,9 +167,9 @@ class Gate:
         """Why no turn came: its tenant has its share already, or there is not enough for everybody's."""
         seats = self._capacity.seats(self._clock.monotonic_s())
         retry_after_s = self.backlog.told_wait_s(permit.tenant.name, seats)
-        if seats and self.backlog.is_over_share(permit.tenant.name, self._capacity.seats_max):
-            return OverShareError(retry_after_s=retry_after_s)
-        return NoTurnError(retry_after_s=retry_after_s)
+        held = self._order.held(permit.tenant.name)
+        is_over_share = held > 0 and held + 1 > self.fair_seats()[permit.tenant.name]
+        return (OverShareError if seats and is_over_share else NoTurnError)(retry_after_s=retry_after_s)
 
     def _note_late(self, permit: Permit) -> None:
         now_s = self._clock.monotonic_s()

@@ -116,7 +116,7 @@ redis.call('HSET', leases_key, replica, cmsgpack.pack(lease))
 redis.call('HSET', reports_key, replica, ARGV[2])
 redis.call('SET', state_key, cmsgpack.pack(state))
 
-local answer = {cmsgpack.pack({1, is_learning, granted})}
+local answer = {cmsgpack.pack({1, is_learning, granted, now})}
 local reports = redis.call('HGETALL', reports_key)
 for i = 1, #reports, 2 do
   if live[reports[i]] then

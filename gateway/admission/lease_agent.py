@@ -19,6 +19,10 @@ from gateway.wire.malformed import MALFORMED
 HUNGRY_FOR_CALLS_S = 0.02
 HUNGRY_FOR_SEATS_S = 0.1
 """The shortest time between heartbeats while somebody waits: new tokens leak all the time, seats move with others'."""
+TURN_S = 5.0
+"""How long a seat that is nobody's whole stays where it is."""
+SLOW_S = 0.8 * BEAT_S
+"""An answer that takes longer brings tokens that are as good as void."""
 LEAVE_S_MAX = 1.0
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -62,6 +66,8 @@ class LeaseAgent:
         self._told: set[str] = set()
         """Tenants whose caps others used when they last told."""
         self._known: set[str] = set()
+        self._turn = 0
+        self._is_learning = True
         self._silent: dict[str, int] = {}
         self._beats = 0
         self._sent_at_s = float("-inf")
@@ -98,9 +104,14 @@ class LeaseAgent:
             case OutagePolicy.OPEN:
                 return True
             case OutagePolicy.SHARE:
-                return self.contact.heard_at_s is not None
+                return self.contact.heard_at_s is not None and self._has_seats
             case _:
-                return self.contact.is_valid(self._clock.monotonic_s())
+                return self.contact.is_valid(self._clock.monotonic_s()) and self._has_seats
+
+    @property
+    def _has_seats(self) -> bool:
+        """Whether there are any, or none only because others have them all."""
+        return not self._is_learning or any(each.lease.limit for each in self._capacities.values())
 
     async def run(self) -> None:
         """Send heartbeats until cancelled."""
@@ -121,6 +132,8 @@ class LeaseAgent:
         except StoreError as error:
             self.contact.is_refused = error.is_refused
             self._note_store(is_up=False, reason=error.reason)
+            if self._reports and not self.contact.is_valid(self._clock.monotonic_s()):
+                self._forget_others()
         else:
             self.contact.is_refused = False
             self._note_store(is_up=True, reason="")
@@ -140,6 +153,8 @@ class LeaseAgent:
                 await self._store.aclose()
 
     def _note_hunger(self, is_for_calls: bool) -> None:  # noqa: FBT001 - a callback's one argument.
+        if self.is_up is False:
+            return
         self._pause_s = min(self._pause_s, HUNGRY_FOR_CALLS_S if is_for_calls else HUNGRY_FOR_SEATS_S)
         self._hungry.set()
 
@@ -185,7 +200,7 @@ class LeaseAgent:
             demands[replica] = {tenant: float(use.held + use.waiting) for tenant, use in tenants.items()}
             weights |= {tenant: use.weight for tenant, use in tenants.items()}
         seats = max(0, capacity.seats_max - self._silent.get(capacity.name, 0))
-        return split(seats, demands, weights)[self._replica]
+        return split(seats, demands, weights, turn=self._turn)[self._replica]
 
     def _report(self) -> Report:
         gates = {name: uses for name, capacity in self._capacities.items() if (uses := capacity.uses())}
@@ -193,8 +208,18 @@ class LeaseAgent:
         quotas = {name: quota.use() for name, quota in self._quotas.items() if quota.is_in_use(now_s)}
         return Report(incarnation=self._incarnation, gates=gates, quotas=quotas)
 
+    def _forget_others(self) -> None:
+        """Nobody tells any more what others do: what they did last must not count as if they did it ever since."""
+        self._reports = {}
+        for capacity in self._capacities.values():
+            capacity.demand.note_elsewhere(capacity.elsewhere.silence())
+        for quota in self._quotas.values():
+            quota.forget_in_flight_elsewhere()
+
     def _apply(self, answer: BeatAnswer, sent_at_s: float) -> None:
         now_s = self._clock.monotonic_s()
+        self._turn, self._is_learning = int(answer.now_s / TURN_S), answer.is_learning
+        self.contact.is_slow = now_s - sent_at_s > SLOW_S
         self._reports = {name: report for name, blob in answer.reports.items() if (report := _read(blob)) is not None}
         self.contact.heard_at_s = sent_at_s
         names = sorted([*self._reports, self._replica])

@@ -49,6 +49,8 @@ class BeatAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """In the order of the asks."""
     reports: dict[str, bytes]
     """By replica, this one left out."""
+    now_s: float
+    """The store's own time: what replicas may take turns by."""
 
 
 class StoreError(Exception):

@@ -22,6 +22,7 @@ class _Head(msgspec.Struct, frozen=True, array_like=True):
     state: int
     is_learning: bool
     grants: list[Grant]
+    now_s: float = 0.0
 
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -48,12 +49,15 @@ class RedisStore:
         try:
             answer = await self._script(keys=self._keys, args=[_pack(beat), report])
         except (RedisError, OSError) as error:
+            if not isinstance(error, RedisConnectionError):
+                # A node that was demoted answers READONLY for ever; another connection may find the new one.
+                await self._redis.connection_pool.disconnect()
             raise StoreError(type(error).__name__, is_refused=_is_refused(error)) from error
         head = _read_head(answer[0])
         if head.state == _OVERTAKEN:
             return None
         reports = {answer[i].decode(): answer[i + 1] for i in range(1, len(answer), 2)}
-        return BeatAnswer(is_learning=head.is_learning, grants=head.grants, reports=reports)
+        return BeatAnswer(is_learning=head.is_learning, grants=head.grants, reports=reports, now_s=head.now_s)
 
     async def aclose(self) -> None:
         """Close its connections."""

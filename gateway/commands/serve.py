@@ -15,6 +15,8 @@ from gateway.observability.logs import configure_logs
 from gateway.server import serve
 from gateway.workers import WORKERS_MAX, run_workers
 
+PORT_MAX = 65535
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
@@ -31,10 +33,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop."""
     try:
         config = _from_environment() if arguments.config is None else load_config(Path(arguments.config), os.environ)
-        _check_workers(arguments.workers, config)
-        configure_logs(config.logs.format)
         host = arguments.host or config.listen.host
         port = config.listen.port if arguments.port is None else arguments.port
+        _check_workers(arguments.workers, config, port)
+        configure_logs(config.logs.format)
         gateway = Gateway(config, replica=f"{socket.gethostname()} {port} {arguments.worker}")
     except ConfigError as error:
         return report(error)
@@ -44,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     return serve(gateway, host=host, port=port, metrics_port=metrics_port, inherited=arguments.listener)
 
 
-def _check_workers(workers: int, config: Config) -> None:
+def _check_workers(workers: int, config: Config, port: int) -> None:
     if not 1 <= workers <= WORKERS_MAX:
         raise ConfigError([Problem("--workers", f"give a number from 1 to {WORKERS_MAX}")])
     if workers > 1 and config.state.kind == "memory":
@@ -52,6 +54,11 @@ def _check_workers(workers: int, config: Config) -> None:
             "several processes share their limits through a store; set state: {kind: redis, url: redis://HOST:PORT/0}"
         )
         raise ConfigError([Problem("--workers", text)])
+    if config.metrics_port is not None and workers > 1:
+        last = config.metrics_port + workers - 1
+        if last > PORT_MAX or config.metrics_port <= port <= last:
+            text = f"each process has one of its own, {config.metrics_port} to {last}: choose where those are free"
+            raise ConfigError([Problem("metrics_port", text)])
 
 
 def _from_environment() -> Config:

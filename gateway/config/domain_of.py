@@ -33,7 +33,7 @@ def endpoint_of(section: EndpointSection) -> Endpoint:
     return Endpoint(
         name=section.name,
         id=section.id,
-        base_url=section.base_url,
+        base_url=section.base_url.rstrip("/"),
         api_key=_api_key(section),
         route=section.route,
         dialect=section.worker,

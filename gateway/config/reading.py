@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import yaml
@@ -197,12 +198,34 @@ def _cross_check(config: Config) -> Iterator[Problem]:
             yield Problem(f"endpoints[{index}].api_key", "is empty, or holds what no key holds")
     if (config.state.kind == "redis") is (config.state.url is None):
         yield Problem("state.url", "give the URL of the store, redis://HOST:PORT/0, with kind redis and only with it")
+    elif config.state.url is not None and (problem := _store_url_problem(config.state.url)):
+        yield Problem("state.url", problem)
     yield from _check_models(config)
     model_ids = {model.id for model in config.models}
     for index, tenant in enumerate(config.tenants):
         for model_id in tenant.models:
             if model_id not in {"*"} | model_ids and "*" not in model_ids:
                 yield Problem(f"tenants[{index}].models", f"no model has the id '{model_id}'")
+
+
+_STORE_OPTIONS = {
+    "db", "protocol", "ssl_ca_certs", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname",
+    "ssl_keyfile", "socket_timeout", "socket_connect_timeout",
+}  # fmt: skip
+
+
+def _store_url_problem(url: str) -> str | None:
+    """What is wrong with it, without a word of it: it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return "is no URL; a password with one of /?#@: in it has to be percent-encoded"
+    if parts.scheme != "unix" and not parts.hostname:
+        return "names no host"
+    if unknown := {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} - _STORE_OPTIONS:
+        return f"{len(unknown)} of its options cannot be used; those that can: {', '.join(sorted(_STORE_OPTIONS))}"
+    return None
 
 
 def _check_models(config: Config) -> Iterator[Problem]:

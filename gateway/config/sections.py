@@ -11,6 +11,7 @@ from gateway.domain import Limit, ModelKind, Operation, OutagePolicy, Resource, 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/ -]{0,127}$")]
 Seconds = Annotated[float, Meta(gt=0, le=7 * 86400)]
 Count = Annotated[int, Meta(ge=1)]
+Weight = Annotated[float, Meta(ge=0.001, le=1_000_000)]
 Digest = Annotated[str, Meta(pattern=r"^(sha256:)?[0-9a-fA-F]{64}$")]
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s]+$")]
 DialectName = Literal["openai", "tokens", "legacy", "text"]
@@ -66,7 +67,7 @@ class TenantSection(Section, frozen=True):
     """Who may ask, and for how much."""
 
     name: Name
-    weight: Annotated[float, Meta(gt=0)] = 1.0
+    weight: Weight = 1.0
     keys: list[KeySection | Digest] = []
     models: list[str] = msgspec.field(default_factory=lambda: ["*"])
     max_in_flight: Count | None = None
@@ -78,7 +79,7 @@ class GuestSection(Section, frozen=True):
     """Who may ask without a key of a tenant: all of them together, and for how much."""
 
     name: Name = "guest"
-    weight: Annotated[float, Meta(gt=0)] = 1.0
+    weight: Weight = 1.0
     models: list[str] = msgspec.field(default_factory=lambda: ["*"])
     max_in_flight: Count | None = None
     requests_per_minute: Count | None = None

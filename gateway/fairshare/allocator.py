@@ -7,6 +7,8 @@ exact in one pass over the tenants, ordered by how soon they are content.
 from collections.abc import Mapping
 from math import floor
 
+_GOLDEN = 0.6180339887
+"""Its multiples, taken modulo one, lie evenly however many there are."""
 Demand = tuple[float, float]
 """What is asked for, and the weight."""
 
@@ -25,12 +27,18 @@ def water_fill(capacity: float, demands: Mapping[str, Demand]) -> dict[str, floa
 
 
 def split(
-    capacity: int, demands: Mapping[str, Mapping[str, float]], weights: Mapping[str, float], *, spares: bool = True
+    capacity: int,
+    demands: Mapping[str, Mapping[str, float]],
+    weights: Mapping[str, float],
+    *,
+    spares: bool = True,
+    turn: int = 0,
 ) -> dict[str, int]:
     """Whole seats for each replica, of which `demands` says what each tenant asks for there.
 
     What nobody asks for is spread evenly where `spares` is set, so that a first request finds a seat anywhere. The sum
-    never exceeds the capacity. Every replica that sees the same demands comes to the same split.
+    never exceeds the capacity. Every replica that sees the same demands comes to the same split. Parts of a seat go
+    round: over many turns each replica has its exact part, and none is left without for ever.
     """
     asked: dict[str, float] = {}
     for tenants in demands.values():
@@ -44,15 +52,16 @@ def split(
         + sum(allocated[tenant] * demand / asked[tenant] for tenant, demand in tenants.items() if demand > 0)
         for replica, tenants in demands.items()
     }
-    return _whole(exact, capacity)
+    return _whole(exact, turn * _GOLDEN % 1)
 
 
-def _whole(exact: Mapping[str, float], capacity: int) -> dict[str, int]:
-    """Largest remainders, and among equals by name: the same everywhere."""
-    whole = {replica: floor(share + 1e-9) for replica, share in exact.items()}
-    left = min(capacity, round(sum(exact.values()))) - sum(whole.values())
-    # Rounded: the order in which shares were added up must not decide between equals.
-    by_remainder = sorted(exact, key=lambda replica: (round(whole[replica] - exact[replica], 9), replica))
-    for replica in by_remainder[: max(0, left)]:
-        whole[replica] += 1
+def _whole(exact: Mapping[str, float], offset: float) -> dict[str, int]:
+    """Each part rounded up or down, their sum kept: seats lie along a line, and the parts are cut out of it."""
+    whole: dict[str, int] = {}
+    end, before = 0.0, floor(offset)
+    for replica in sorted(exact):
+        end += exact[replica]
+        # Rounded: the order in which parts were added up must not decide.
+        upto = floor(round(end, 6) + offset)
+        whole[replica], before = upto - before, upto
     return whole

@@ -142,15 +142,6 @@ class Backlog:
             self._fattest.push(tenant, 0.0)
         self._disappear(tenant, presence)
 
-    def fair_seats(self, tenant: str, seats: int) -> float:
-        """The tenant's part of the seats, by weight among those present."""
-        return self._fair_seats(self._tenants[tenant], seats)
-
-    def is_over_share(self, tenant: str, seats: int) -> bool:
-        """Whether it holds its fair part or more."""
-        presence = self._tenants[tenant]
-        return presence.held > 0 and presence.held + 1 > self._fair_seats(presence, seats)
-
     def told_wait_s(self, tenant: str, seats: int) -> float:
         """How long one more ticket of this tenant would wait, moved a little so that not all return at once."""
         self._told += 1

@@ -64,14 +64,20 @@ class GateElsewhere:
         for tenant, count in held.items():
             yield tenant, weights[tenant], count, gained[tenant]
 
+    def silence(self) -> Iterator[News]:
+        """Nobody is heard any more: who held seats elsewhere is told of none."""
+        holders, self._holders = self._holders, {}
+        for tenant, weight in holders.items():
+            yield tenant, weight, 0, 0.0
+
     def _gains(self, replica: str, tenants: Mapping[str, TenantUse], now_s: float) -> dict[str, float]:
-        """What each of its tenants was given there since it was last heard."""
+        """What each of its tenants was given there since it was last heard; less than nothing where it was settled."""
         heard_at_s = self._heard_at_s.get(replica)
         before = self._served.setdefault(replica, {})
         # What a tenant that was left out so far had long ago is not told apart from what it had since: that is bounded.
         most = 0.0 if heard_at_s is None else self._capacity_per_s * (now_s - heard_at_s)
         gains = {
-            tenant: max(0.0, use.served - before[tenant]) if tenant in before else min(use.served, most)
+            tenant: use.served - before[tenant] if tenant in before else min(use.served, most)
             for tenant, use in tenants.items()
         }
         self._heard_at_s[replica] = now_s

@@ -29,8 +29,9 @@ def token_rate(calls_per_10s: float) -> tuple[float, float]:
 
     Granted at once, a call may be sent up to BEAT_S later and arrive JITTER_S later still.
     """
-    burst = max(1.0, calls_per_10s * BURST_SHARE)
-    return (calls_per_10s - burst) / (10 + BEAT_S + JITTER_S), burst
+    burst, span_s = max(1.0, calls_per_10s * BURST_SHARE), 10 + BEAT_S + JITTER_S
+    # With a burst of one a call is granted when the last one has leaked out, so one in such a span needs no burst.
+    return (calls_per_10s - burst if calls_per_10s > 1 else calls_per_10s) / span_s, burst
 
 
 class Contact(msgspec.Struct):
@@ -40,6 +41,8 @@ class Contact(msgspec.Struct):
     """When the last heartbeat that was answered was sent."""
     is_refused: bool = False
     """Whether the store itself is down, for all replicas, as far as can be told from here."""
+    is_slow: bool = False
+    """Whether its answers come too late for their tokens."""
     replicas: int = 1
     """Alive when the store was last heard of, this one included."""
     rank: int = 0
@@ -105,7 +108,8 @@ class Lease:
     def parts(self, now_s: float) -> int | None:
         """Among how many the whole rate is divided while no tokens come; None where they come, or nothing is sent."""
         contact = self._contact
-        if self._policy is OutagePolicy.CLOSED or (contact.is_valid(now_s) and not contact.is_refused):
+        brings_tokens = contact.is_valid(now_s) and not contact.is_refused and not contact.is_slow
+        if self._policy is OutagePolicy.CLOSED or brings_tokens:
             return None
         if self._policy is OutagePolicy.OPEN:
             return 1

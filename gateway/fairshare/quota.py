@@ -125,6 +125,10 @@ class TenantQuota:
         """What was used here, for other replicas."""
         return QuotaUse(self._in_flight, self._requests_used, self._tokens_used)
 
+    def forget_in_flight_elsewhere(self) -> None:
+        """Nobody tells any more what is in flight at other replicas."""
+        self._in_flight_elsewhere = 0
+
     def note_elsewhere(self, uses: Mapping[str, QuotaUse], known: AbstractSet[str], now_s: float) -> None:
         """What other replicas used, by replica; of one that was not `known` before, nobody can say what is new."""
         for replica, use in uses.items():

@@ -167,6 +167,11 @@ class ShareOrder(Generic[T]):
         if account.waiting:
             self._next.push(tenant, now_s)
 
+    def held(self, tenant: str) -> int:
+        """The seats of a tenant, here and elsewhere."""
+        account = self._accounts[tenant]
+        return account.held + account.elsewhere
+
     def served(self, tenants: Iterable[str], now_s: float) -> dict[str, float]:
         """All service that these tenants ever had here."""
         for account in (known := {name: self._accounts[name] for name in tenants if name in self._accounts}).values():

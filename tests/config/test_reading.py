@@ -8,6 +8,7 @@ from gateway.config.keys import key_line
 from gateway.config.reading import ConfigError, load_config, parse_config
 from gateway.config.sections import Config
 from gateway.domain import Limit, Operation, Route
+from tests.stacks import config_of
 
 GOOD: dict[str, Any] = {
     "endpoints": [{"name": "chat", "id": "abc", "api_key": "${RUNPOD_API_KEY}"}],
@@ -108,7 +109,7 @@ logs: {format: json}
         ("models.0.endpoint", [], "models[0].endpoint", "at least one"),
         ("models.0.endpoint", 5, "models[0].endpoint", "Expected"),
         ("models.0.kind", "image", "models[0].kind", "accepted: chat, embedding"),
-        ("tenants.0.weight", 0, "tenants[0].weight", "> 0"),
+        ("tenants.0.weight", 0, "tenants[0].weight", ">= 0.001"),
         ("tenants.0.keys", ["secret"], "tenants[0].keys[0]", "regex"),
         ("tenants.0.models", ["gpt"], "tenants[0].models", "no model has the id 'gpt'"),
         ("state", {"kind": "file"}, "state.kind", "accepted: memory, redis"),
@@ -197,3 +198,21 @@ def test_sections_are_frozen() -> None:
     assert isinstance(config, Config)
     with pytest.raises(AttributeError):
         config.drain_s = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:s3cr#et@host:6379/0",
+        "redis://:s3cret@host:99999/0",
+        "redis://:s3cret@/0",
+        "redis://:s3cret@host/0?foo=bar",
+        "redis://:s3cret@host/0?decode_responses=true",
+    ],
+)
+def test_a_store_that_cannot_be_reached_like_this_is_named_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config({**config_of("http://127.0.0.1:1"), "state": {"kind": "redis", "url": url}}, {})
+    (problem,) = caught.value.problems
+    assert problem.path == "state.url"
+    assert "s3cr" not in str(problem)

@@ -82,3 +82,16 @@ def test_whole_seats_never_exceed_the_capacity_and_waste_none(
     assert sum(shares.values()) == capacity
     assert set(shares) == set(demands)
     assert min(shares.values()) >= 0
+
+
+def test_parts_of_a_seat_go_round() -> None:
+    """Weights of 9 and 1 at four seats: the smaller one has a seat in two of five turns, not never."""
+    demands = {"r1": {"big": 100.0}, "r2": {"small": 100.0}}
+    turns = [split(4, demands, {"big": 9.0, "small": 1.0}, turn=turn) for turn in range(100)]
+    assert {sum(each.values()) for each in turns} == {4}
+    assert sum(each["r2"] for each in turns) == pytest.approx(40, abs=2)
+
+
+def test_one_seat_for_two_goes_round() -> None:
+    turns = [split(1, {"r1": {"a": 9.0}, "r2": {"a": 9.0}}, {}, turn=turn) for turn in range(50)]
+    assert sum(each["r1"] for each in turns) == pytest.approx(25, abs=2)

@@ -27,29 +27,6 @@ def test_everything_is_counted_and_gone_at_the_end() -> None:
     assert (subject.waiting, subject.held, subject._bytes, subject._weights) == (0, 0, 0, 0.0)
 
 
-def test_fair_seats_are_by_weight_among_those_present() -> None:
-    subject = backlog()
-    fill(subject, "three", 1, weight=3)
-    assert subject.fair_seats("three", 40) == 40
-    fill(subject, "one", 1)
-    assert (subject.fair_seats("three", 40), subject.fair_seats("one", 40)) == (30, 10)
-    subject.leave("one", 0)
-    assert subject.fair_seats("three", 40) == 40
-
-
-def test_a_tenant_is_over_its_share_when_it_has_no_whole_seat_left_of_it() -> None:
-    subject = backlog()
-    fill(subject, "a", 3)
-    fill(subject, "b", 1)
-    assert not subject.is_over_share("a", 5)
-    subject.hold("a", 0)
-    assert not subject.is_over_share("a", 5)
-    subject.hold("a", 0)
-    assert subject.is_over_share("a", 5)
-    # A tenant without any seat is never told that it has too many.
-    assert not subject.is_over_share("b", 0)
-
-
 def test_a_wait_is_predicted_from_the_tenants_own_holds_and_its_part_of_the_seats() -> None:
     subject = backlog()
     fill(subject, "other", 1)

@@ -50,7 +50,7 @@ class ToldTime:
         if head.state == _OVERTAKEN:
             return None
         reports = {answer[i].decode(): answer[i + 1] for i in range(1, len(answer), 2)}
-        return BeatAnswer(is_learning=head.is_learning, grants=head.grants, reports=reports)
+        return BeatAnswer(is_learning=head.is_learning, grants=head.grants, reports=reports, now_s=head.now_s)
 
     def close(self) -> None:
         self._redis.close()

@@ -61,7 +61,7 @@ class LeaseTable:
             left = self.leases.get(beat.replica)
             if left is not None and left.incarnation == beat.incarnation:
                 self._forget(beat.replica)
-            return BeatAnswer(is_learning=False, grants=[], reports={})
+            return BeatAnswer(is_learning=False, grants=[], reports={}, now_s=0.0)
         state = self._state(beat, now_s)
         self._expire(beat.replica, now_s)
         others = [lease for id_, lease in self.leases.items() if id_ != beat.replica]
@@ -89,7 +89,7 @@ class LeaseTable:
         self.leases[beat.replica] = ReplicaLease(beat.incarnation, beat.number, now_s, beat.hold_s, classes)
         self.reports[beat.replica] = report
         reports = {id_: blob for id_, blob in self.reports.items() if id_ in live}
-        return BeatAnswer(is_learning=is_learning, grants=grants, reports=reports)
+        return BeatAnswer(is_learning=is_learning, grants=grants, reports=reports, now_s=now_s)
 
     def _state(self, beat: Beat, now_s: float) -> State:
         """What is known, or what a store begins with that knows nothing; kept only by a heartbeat that counts."""
