@@ -6,6 +6,7 @@ GATE, GATES, CAPACITY = "admission/gate.py", "admission/gates.py", "admission/ca
 ORDER, HEAP, LINE = "fairshare/share_order.py", "fairshare/lazy_heap.py", "fairshare/line.py"
 BACKLOG, PACER, THROTTLE = "fairshare/backlog.py", "fairshare/pacer.py", "fairshare/throttle.py"
 ALLOCATOR = "fairshare/allocator.py"
+SCRIPT, LEASE = "admission/lease.lua", "fairshare/lease.py"
 
 
 class Planted(NamedTuple):
@@ -30,6 +31,7 @@ INVARIANTS = {
     9: ("refund neutrality", ("test_refund.py",)),
     10: ("isolation", ("test_isolation.py",)),
     11: ("hierarchy", ("test_hierarchy.py",)),
+    12: ("lease safety", ("test_lease_safety.py", "test_lease_twin.py", "test_lease_stories.py", "test_lease_rate.py")),
 }
 """The name of each, and the tests that hold it."""
 
@@ -292,4 +294,13 @@ PLANTED = [
         "if not tickets or len(self._members) > 1:",
         "if not tickets:",
     ),
+    Planted(12, "a limit grows into what others may use", SCRIPT, "math.max(0, seats - taken)", "seats"),
+    Planted(12, "a bound shrinks unconfirmed", SCRIPT, "if confirmed then bound", "if true then bound"),
+    Planted(12, "a bound forgets what is held", SCRIPT, "bound = math.max(limit, held) end", "bound = limit end"),
+    Planted(12, "a store without memory lends at once", SCRIPT, "is_learning and 0 or", "false and 0 or"),
+    Planted(12, "a killed process frees its jobs' seats", SCRIPT, "if class[4] and class[3] > 0 then", "if false then"),
+    Planted(12, "any goodbye counts", SCRIPT, ".incarnation == incarnation then", ".incarnation then"),
+    Planted(12, "tokens have no brim", SCRIPT, "math.min(want, burst - height)", "want"),
+    Planted(12, "a lease never ends", LEASE, "now_s - self.heard_at_s < 0.9 * LEASE_S", "True"),
+    Planted(12, "tokens never end", LEASE, "self.tokens > 0 and now_s < self._tokens_until_s", "self.tokens > 0"),
 ]
