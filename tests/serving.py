@@ -36,6 +36,8 @@ def serving(app: Any, **uvicorn_options: Any) -> Iterator[str]:
         "log_level": "warning",
         "lifespan": "on",
         "timeout_graceful_shutdown": 0.5,
+        # Longer than a client keeps a connection: who is closed on while it sends cannot know what was taken.
+        "timeout_keep_alive": 75,
         **uvicorn_options,
     }
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
