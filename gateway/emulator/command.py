@@ -52,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
             http="httptools",
             log_level="warning",
             timeout_graceful_shutdown=1,
+            # As an edge does: longer than clients keep idle connections.
+            timeout_keep_alive=75,
         )
     )
     # uvicorn has shut down in order by the time it raises the signal again.
