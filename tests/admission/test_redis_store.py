@@ -241,3 +241,14 @@ async def test_a_store_that_does_not_answer(redis: RedisServer, replicas: Replic
     finally:
         redis.thaw()
     assert not caught.value.is_refused
+
+
+async def test_a_goodbye_frees_only_what_its_own_process_had(replicas: Replicas) -> None:
+    a, b = await replicas.named("a", "b")
+    await a.renew(30)
+    late = Replica(replicas._store, "a")
+    late.incarnation = "another"
+    await late.leave()
+    assert await b.renew(40) == 10
+    await a.leave()
+    assert await b.renew(40) == 40

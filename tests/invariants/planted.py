@@ -299,7 +299,6 @@ PLANTED = [
     Planted(12, "a bound forgets what is held", SCRIPT, "bound = math.max(limit, held) end", "bound = limit end"),
     Planted(12, "a store without memory lends at once", SCRIPT, "is_learning and 0 or", "false and 0 or"),
     Planted(12, "a killed process frees its jobs' seats", SCRIPT, "if class[4] and class[3] > 0 then", "if false then"),
-    Planted(12, "any goodbye counts", SCRIPT, ".incarnation == incarnation then", ".incarnation then"),
     Planted(12, "tokens have no brim", SCRIPT, "math.min(want, burst - height)", "want"),
     Planted(12, "a lease never ends", LEASE, "now_s - self.heard_at_s < 0.9 * LEASE_S", "True"),
     Planted(12, "tokens never end", LEASE, "self.tokens > 0 and now_s < self._tokens_until_s", "self.tokens > 0"),
