@@ -31,12 +31,11 @@ def split(
     demands: Mapping[str, Mapping[str, float]],
     weights: Mapping[str, float],
     *,
-    spares: bool = True,
     turn: int = 0,
 ) -> dict[str, int]:
     """Whole seats for each replica, of which `demands` says what each tenant asks for there.
 
-    What nobody asks for is spread evenly where `spares` is set, so that a first request finds a seat anywhere. The sum
+    What nobody asks for is spread evenly, so that a first request finds a seat anywhere. The sum
     never exceeds the capacity. Every replica that sees the same demands comes to the same split. Parts of a seat go
     round: over many turns each replica has its exact part, and none is left without for ever.
     """
@@ -46,7 +45,7 @@ def split(
             asked[tenant] = asked.get(tenant, 0.0) + demand
     wanted = {tenant: (demand, weights.get(tenant, 1.0)) for tenant, demand in asked.items() if demand > 0}
     allocated = water_fill(capacity, wanted)
-    spare = (capacity - sum(allocated.values())) / max(1, len(demands)) if spares else 0.0
+    spare = (capacity - sum(allocated.values())) / max(1, len(demands))
     exact = {
         replica: spare
         + sum(allocated[tenant] * demand / asked[tenant] for tenant, demand in tenants.items() if demand > 0)

@@ -64,7 +64,6 @@ def test_seats_follow_the_demand_of_a_tenant_to_where_it_is() -> None:
 
 def test_what_nobody_asks_for_is_spread() -> None:
     assert split(9, {"r1": {"a": 3.0}, "r2": {}, "r3": {}}, {}) == {"r1": 5, "r2": 2, "r3": 2}
-    assert split(9, {"r1": {"a": 3.0}, "r2": {}, "r3": {}}, {}, spares=False) == {"r1": 3, "r2": 0, "r3": 0}
 
 
 @given(
