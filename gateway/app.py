@@ -94,13 +94,13 @@ class Gateway:
         if state.kind == "memory":
             return None
         # Imported only where it is used: a gateway without a store starts sooner and smaller without it.
-        from gateway.admission.redis_store import RedisStore  # noqa: PLC0415
+        from gateway.state.redis_leases import RedisLeases  # noqa: PLC0415
 
         def watch(*, is_up: bool, reason: str) -> None:
             self._observe(StateStoreChanged(is_up=is_up, reason=reason, policy=state.on_outage.value))
 
         return LeaseAgent(
-            RedisStore(state.url or "", prefix=state.prefix),
+            RedisLeases(state.url or "", prefix=state.prefix),
             replica=replica,
             # Begins with the time, so that a process can be told from the one before it.
             incarnation=f"{int(self._clock.unix_s() * 1000):015}-{secrets.token_hex(4)}",

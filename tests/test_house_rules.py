@@ -31,7 +31,7 @@ WITHOUT_TEST = {
     "gateway/admission/permit.py",
     # Prices, which tests/fairshare/test_share_order.py pays.
     "gateway/fairshare/tariff.py",
-    # A Protocol and what it sends, which tests/admission/test_redis_store.py sends.
+    # A Protocol and what it sends, which tests/state/test_redis_leases.py sends.
     "gateway/admission/lease_store.py",
     # Whole replicas, in tests/admission/test_lease_agent.py and tests/e2e/test_replicas.py.
     "gateway/admission/capacity_leased.py", "gateway/workers.py",

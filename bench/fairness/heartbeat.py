@@ -16,11 +16,11 @@ from bench.fairness.virtual_loop import VirtualClock, run_virtually
 from gateway.admission.gate import Gate
 from gateway.admission.lease_agent import LeaseAgent
 from gateway.admission.lease_store import Ask, Beat, BeatAnswer, Grant
-from gateway.admission.redis_store import RedisStore
 from gateway.domain import OutagePolicy, Tenant
 from gateway.fairshare.elsewhere import Report, TenantUse
 from gateway.fairshare.lease import HOLD_S, LIVE_S, SETTLE_S, token_rate
 from gateway.fairshare.tariff import of_seats
+from gateway.state.redis_leases import RedisLeases
 from tests.redis_server import redis_server
 
 CLASSES = 8
@@ -58,7 +58,7 @@ def redis_cost(tenants: int) -> Cost:
 
 
 async def _redis_cost(url: str, tenants: int) -> Cost:
-    store, stats = RedisStore(url, prefix="bench"), Redis.from_url(url)
+    store, stats = RedisLeases(url, prefix="bench"), Redis.from_url(url)
     reports = [report_of(str(number), tenants) for number in range(REPLICAS)]
     round_trips_s = []
     for number in range(1, WARM_UP + BEATS + 1):

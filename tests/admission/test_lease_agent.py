@@ -10,12 +10,12 @@ import pytest
 
 from gateway.admission.gate import Gate
 from gateway.admission.lease_agent import LeaseAgent
-from gateway.admission.redis_store import RedisStore
 from gateway.clock import SystemClock
 from gateway.domain import Limit, OutagePolicy, Tenant
 from gateway.errors import NoTurnError, RefusedError, TenantLimitError
 from gateway.fairshare.quota import TenantQuota
 from gateway.fairshare.tariff import of_calls, of_seats
+from gateway.state.redis_leases import RedisLeases
 from tests.factories import tenant
 from tests.redis_server import RedisServer
 
@@ -31,7 +31,7 @@ class Replica:
     def __init__(self, server: RedisServer, prefix: str, name: str, policy: OutagePolicy) -> None:
         clock = SystemClock()
         self.changes: list[tuple[bool, str]] = []
-        store = RedisStore(server.url, prefix=prefix)
+        store = RedisLeases(server.url, prefix=prefix)
         self.agent = LeaseAgent(
             store, replica=name, incarnation=secrets.token_hex(4), policy=policy, clock=clock, watch=self._note
         )

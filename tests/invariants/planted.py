@@ -6,7 +6,7 @@ GATE, GATES, CAPACITY = "admission/gate.py", "admission/gates.py", "admission/ca
 ORDER, HEAP, LINE = "fairshare/share_order.py", "fairshare/lazy_heap.py", "fairshare/line.py"
 BACKLOG, PACER, THROTTLE = "fairshare/backlog.py", "fairshare/pacer.py", "fairshare/throttle.py"
 ALLOCATOR = "fairshare/allocator.py"
-SCRIPT, LEASE = "admission/lease.lua", "fairshare/lease.py"
+SCRIPT, LEASE = "state/lease.lua", "fairshare/lease.py"
 
 
 class Planted(NamedTuple):

@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-import gateway.admission
+import gateway.state
 from gateway.admission.lease_store import Ask, Beat, BeatAnswer
-from gateway.admission.redis_store import _OVERTAKEN, _pack, _read_head
+from gateway.state.redis_leases import _OVERTAKEN, _pack, _read_head
 from tests.models.lease_table import LeaseTable
 from tests.redis_server import RedisServer, redis_server
 
-SCRIPT = (Path(gateway.admission.__file__).parent / "lease.lua").read_text()
+SCRIPT = (Path(gateway.state.__file__).parent / "lease.lua").read_text()
 CLOCK, TOLD = "redis.call('TIME')", "cmsgpack.unpack(ARGV[3])"
 HOLD_S, LIVE_S, SETTLE_S = 30.0, 1.5, 2.0
 CLASSES: Mapping[str, tuple[int, float, float]] = {

@@ -1,4 +1,4 @@
-"""A real Redis for the tests of leases."""
+"""A real Redis for the tests of what replicas share."""
 
 from collections.abc import Iterator
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
-from gateway.admission.lease_store import Ask, Beat, BeatAnswer, StoreError
-from gateway.admission.redis_store import RedisStore
+from gateway.admission.lease_store import Ask, Beat, BeatAnswer
+from gateway.state.redis_leases import RedisLeases
 from tests.redis_server import RedisServer
 
 SEATS = 40
@@ -17,7 +17,7 @@ HOLD_S, LIVE_S, SETTLE_S = 0.6, 0.3, 0.1
 class Replica:
     """One replica that says what a test lets it say, and remembers what it was told."""
 
-    def __init__(self, store: RedisStore, name: str) -> None:
+    def __init__(self, store: RedisLeases, name: str) -> None:
         self.epoch = self.limit = self.held = 0
         self.incarnation = "first"
         self.rate = 100.0
@@ -50,7 +50,7 @@ class Replicas:
     """Replicas of one deployment, whose store has settled."""
 
     def __init__(self, server: RedisServer) -> None:
-        self._store = RedisStore(server.url, prefix=secrets.token_hex(4))
+        self._store = RedisLeases(server.url, prefix=secrets.token_hex(4))
 
     async def aclose(self) -> None:
         await self._store.aclose()
@@ -222,25 +222,6 @@ async def test_reports_reach_the_others(replicas: Replicas) -> None:
     answer = await b.beat(0)
     assert answer is not None
     assert answer.reports == {"a": b"a"}
-
-
-async def test_a_store_that_is_not_there() -> None:
-    store = RedisStore("redis://127.0.0.1:1/0", prefix="x")
-    with pytest.raises(StoreError) as caught:
-        await Replica(store, "a").beat(1)
-    await store.aclose()
-    assert caught.value.is_refused
-
-
-async def test_a_store_that_does_not_answer(redis: RedisServer, replicas: Replicas) -> None:
-    (a,) = await replicas.named("a")
-    redis.freeze()
-    try:
-        with pytest.raises(StoreError) as caught:
-            await a.beat(1)
-    finally:
-        redis.thaw()
-    assert not caught.value.is_refused
 
 
 async def test_a_goodbye_frees_only_what_its_own_process_had(replicas: Replicas) -> None:

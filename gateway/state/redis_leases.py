@@ -1,0 +1,43 @@
+"""Redis or Valkey as the store of leases: one script, one round trip a heartbeat."""
+
+import msgspec
+
+from gateway.admission.lease_store import Beat, BeatAnswer, Grant
+from gateway.state.redis_script import RedisScript
+
+_OVERTAKEN = -1
+
+
+class _Head(msgspec.Struct, frozen=True, array_like=True):
+    state: int
+    is_learning: bool
+    grants: list[Grant]
+    now_s: float = 0.0
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_read_head = msgspec.msgpack.Decoder(_Head).decode
+
+
+class RedisLeases:
+    """A lease store at a URL."""
+
+    def __init__(self, url: str, *, prefix: str) -> None:
+        self._script = RedisScript(url, file="lease.lua", prefix=prefix, names=("leases", "reports", "state"))
+
+    async def beat(self, beat: Beat, report: bytes) -> BeatAnswer | None:
+        """Send one heartbeat; None where a later one has overtaken it.
+
+        Raises:
+            StoreError: It was not answered.
+        """
+        answer = await self._script.run(_pack(beat), report)
+        head = _read_head(answer[0])
+        if head.state == _OVERTAKEN:
+            return None
+        reports = {answer[i].decode(): answer[i + 1] for i in range(1, len(answer), 2)}
+        return BeatAnswer(is_learning=head.is_learning, grants=head.grants, reports=reports, now_s=head.now_s)
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self._script.aclose()
