@@ -25,18 +25,17 @@ from gateway.config.domain_of import endpoint_of, model_of, tenant_of, unix_s
 from gateway.config.reading import key_digest
 from gateway.config.sections import Config, State
 from gateway.domain import Endpoint
-from gateway.exchange.cancel_queue import CancelQueue
 from gateway.exchange.catalogue import Catalogue
 from gateway.exchange.events import Broke, Event, Observer, StateStoreChanged
-from gateway.exchange.exchange import Means
 from gateway.exchange.exchanges import Exchanges
 from gateway.exchange.health_watch import HealthWatch
+from gateway.exchange.journal import JournalStore
+from gateway.exchange.open_jobs import OpenJobs
+from gateway.exchange.order import Means
 from gateway.exchange.upstream import Upstream
 from gateway.observability.logs import EventLog
 from gateway.observability.metrics import Metrics, Reading
 from gateway.upstream.client import EndpointClient, make_transport
-from gateway.upstream.job_api import JobApi
-from gateway.upstream.openai_route import OpenAIRoute
 
 
 class Gateway:
@@ -59,10 +58,12 @@ class Gateway:
         names = [section.name for section in config.endpoints]
         self._metrics = Metrics(version=__version__, read=self._read, endpoints=names)
         self.log = EventLog()
+        # Begins with the time, so that a process can be told from the one before it.
+        self._incarnation = f"{int(self._clock.unix_s() * 1000):015}-{secrets.token_hex(4)}"
         self._observe = _fan_out([self._metrics.observe, self.log.observe], self.log)
         self._agent = self._lease_agent(config.state, replica)
         self._capacities: Capacities = self._agent or StaticCapacities()
-        self._budgets: dict[tuple[str, str], CallBudgets] = {}
+        self._budgets: dict[str, CallBudgets] = {}
         self._tenants = {section.name: tenant_of(section) for section in config.tenants}
         guest = None if config.guest is None else tenant_of(config.guest)
         self._keys = KeyRing(self._configured_keys(), self._clock, guest=guest)
@@ -71,10 +72,13 @@ class Gateway:
             self._metrics.observe(StateStoreChanged(is_up=False, reason="", policy=""))
             self._agent.watch_quotas(self._keys.quotas)
         self._upstreams = {section.name: self._upstream(endpoint_of(section)) for section in config.endpoints}
+        self._jobs = OpenJobs(
+            self._upstreams, clock=self._clock, observe=self._observe, store=self._journal_store(config.state, replica)
+        )
         means = Means(
             upstreams=self._upstreams,
-            cancels=CancelQueue(self._observe),
-            health=HealthWatch(self._clock, self._observe),
+            jobs=self._jobs,
+            health=HealthWatch(self._upstreams.values(), self._observe),
             clock=self._clock,
             observe=self._observe,
         )
@@ -102,12 +106,18 @@ class Gateway:
         return LeaseAgent(
             RedisLeases(state.url or "", prefix=state.prefix),
             replica=replica,
-            # Begins with the time, so that a process can be told from the one before it.
-            incarnation=f"{int(self._clock.unix_s() * 1000):015}-{secrets.token_hex(4)}",
+            incarnation=self._incarnation,
             policy=state.on_outage,
             clock=self._clock,
             watch=watch,
         )
+
+    def _journal_store(self, state: State, replica: str) -> JournalStore | None:
+        if state.kind == "memory":
+            return None
+        from gateway.state.redis_journal import RedisJournal  # noqa: PLC0415 - as above.
+
+        return RedisJournal(state.url or "", prefix=state.prefix, process=f"{replica} {self._incarnation}")
 
     def _build_app(self) -> ASGIApp:
         config, clock, keys = self._config, self._clock, self._keys
@@ -142,6 +152,7 @@ class Gateway:
                 await self.exchanges.drain(0)
                 tasks.cancel_scope.cancel()
         finally:
+            await self._jobs.aclose()
             if self._agent is not None:
                 await self._agent.leave()
             await self._transport.aclose()
@@ -184,14 +195,15 @@ class Gateway:
 
     def _upstream(self, endpoint: Endpoint) -> Upstream:
         client = EndpointClient(endpoint, self._transport)
-        budgets = self._budgets.get((endpoint.base_url, endpoint.id))
+        budgets = self._budgets.get(endpoint.address)
         if budgets is None:
             budgets = CallBudgets(endpoint, self._clock, self._capacities)
-            self._budgets[endpoint.base_url, endpoint.id] = budgets
+            self._budgets[endpoint.address] = budgets
         gates = EndpointGates(endpoint, self._clock, budgets=budgets, capacities=self._capacities)
-        return Upstream(endpoint, gates=gates, jobs=JobApi(client), openai=OpenAIRoute(client), observe=self._observe)
+        return Upstream(endpoint, gates=gates, client=client, clock=self._clock, observe=self._observe)
 
     def _read(self) -> Iterator[Reading]:
+        pending = self._jobs.cancels_pending()
         for name, upstream in self._upstreams.items():
             gate = upstream.gates.work
             yield Reading(
@@ -201,6 +213,8 @@ class Gateway:
                 fair_seats=gate.fair_seats(),
                 share_ratios=gate.share_ratios(),
                 budget_used={operation.value: gate.used for operation, gate in upstream.gates.calls.items()},
+                cancels_pending=pending.get(name, 0),
+                is_down=upstream.is_down,
             )
 
 

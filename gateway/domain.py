@@ -123,11 +123,23 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     route: Route
     dialect: str
     max_in_flight: int
+    max_in_flight_cold: int
+    """How many requests may wait at Runpod while no worker is up: enough to wake one."""
     queue_timeout_s: float
     cold_start_timeout_s: float
     execution_timeout_s: float
     share_by: Resource
     limits: dict[Operation, Limit]
+    """What the published limits are overridden by."""
+
+    @property
+    def address(self) -> str:
+        """Where it is at Runpod, whatever it is called here."""
+        return f"{self.base_url} {self.id}"
+
+    def limit(self, operation: Operation) -> Limit:
+        """What may be called of an operation."""
+        return self.limits.get(operation) or PUBLISHED_LIMITS[operation]
 
 
 ANY = "*"

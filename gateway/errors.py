@@ -18,13 +18,17 @@ GatewayError
     ├── UnreachableError          502  no connection, or a reply that is not the service's
     ├── UpstreamBusyError         503  429 from Runpod
     ├── UpstreamConfigError       502  Runpod refused our key, or does not know the endpoint
+    ├── EndpointDownError         503  it failed time and again, and is asked no more for a while
     ├── NoWorkerError             503  nobody took the job within the cold start budget
     ├── UpstreamTimeoutError      504
+    ├── ClientDeadlineError       504  not ready in the time that the client waits
     ├── JobExpiredError           502  its ttl or its retention is over
     ├── JobFailedError            502
     ├── OutputLostError           502  missing, cut short, or not repairable
     └── WorkerError                    an answer that is an error: the status it carries
 """
+
+from enum import StrEnum
 
 
 class GatewayError(Exception):
@@ -164,16 +168,51 @@ class UpstreamConfigError(UpstreamError):
         self.status = status
 
 
-class NoWorkerError(UpstreamError):
-    """The job waited for a worker longer than the cold start budget. It is cancelled."""
+class EndpointDownError(UpstreamError):
+    """The endpoint failed time and again; nothing is sent to it until it has been seen to be well."""
 
-    def __init__(self, *, waited_s: float) -> None:
+    is_elsewhere_safe = True
+
+    def __init__(self, *, retry_after_s: float) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
+
+
+class Lack(StrEnum):
+    """Why an endpoint has no worker for us, by its own account."""
+
+    STARTING = "starting"
+    THROTTLED = "throttled"
+    """Runpod has no free GPU of the kind."""
+    UNHEALTHY = "unhealthy"
+    ABSENT = "absent"
+    """There are none, nor is one starting: the endpoint's maximum may be zero."""
+    BUSY = "busy"
+    UNKNOWN = "unknown"
+
+
+class NoWorkerError(UpstreamError):
+    """No worker took the request within the cold start budget. Its job, if there was one, is cancelled."""
+
+    is_elsewhere_safe = True
+
+    def __init__(self, *, waited_s: float, lack: Lack, retry_after_s: float | None) -> None:
         super().__init__()
         self.waited_s = waited_s
+        self.lack = lack
+        self.retry_after_s = retry_after_s
 
 
 class UpstreamTimeoutError(UpstreamError):
     """A worker took the request, and the time for it is over."""
+
+
+class ClientDeadlineError(UpstreamError):
+    """The client's own deadline has passed: it is gone, or as good as."""
+
+    def __init__(self, *, waited_s: float) -> None:
+        super().__init__()
+        self.waited_s = waited_s
 
 
 class JobExpiredError(UpstreamError):

@@ -41,7 +41,7 @@ _OVER_TIME = (
     ),
     Chart(
         title="GPU seconds per 1000 output tokens",
-        text="What answers cost: long prompts and small batches make them dear; jobs left by their client report none.",
+        text="What answers cost: long prompts and small batches make them dear, and jobs that their clients left.",
         unit=units.Seconds,
         lines=(
             Line(
@@ -50,6 +50,13 @@ _OVER_TIME = (
                 "{{tenant}}",
             ),
         ),
+    ),
+    Chart(
+        title="GPU seconds saved",
+        text="What cancelled jobs would have used beyond what they did, going by the tenant's other jobs.",
+        unit=units.Short,
+        kind="areas",
+        lines=(Line(total(rate("gpu_seconds_saved_total", *_GPU), by="tenant"), "{{tenant}}"),),
     ),
     Chart(
         title="Output tokens",

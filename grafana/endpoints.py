@@ -95,8 +95,23 @@ _CARE = (
         title="Cancels by outcome",
         text="Jobs that nobody waits for any more, cancelled per second; one that failed runs on and costs money.",
         unit=units.RequestsPerSecond,
+        lines=(
+            Line(total(rate("cancels_total", ENDPOINT), by="endpoint, outcome"), "{{endpoint}} {{outcome}}"),
+            Line(total(rate("orphans_total", ENDPOINT), by="endpoint"), "{{endpoint}} left by a dead gateway"),
+        ),
+    ),
+    Chart(
+        title="Cancels not yet confirmed",
+        text="Jobs to be cancelled that may still run: a storm drains at 10 a second, what stays is failing.",
+        unit=units.Short,
+        lines=(Line(total(series("cancels_pending", ENDPOINT), by="endpoint"), "{{endpoint}}"),),
+    ),
+    Chart(
+        title="Endpoints at rest",
+        text="Endpoints that failed five times in a row, so that a gateway turns requests away: the number of gateways.",
+        unit=units.Short,
         width=8,
-        lines=(Line(total(rate("cancels_total", ENDPOINT), by="endpoint, outcome"), "{{endpoint}} {{outcome}}"),),
+        lines=(Line(total(series("endpoint_down", ENDPOINT), by="endpoint"), "{{endpoint}}"),),
     ),
     Chart(
         title="State store",

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.domain import Api, Endpoint, Limit, Operation, Resource, Route, Secret, Tenant
+from gateway.exchange.cancel_queue import LeftJob
 from gateway.translate.request import ClientRequest, read_request
 from gateway.wire.openai import Fields
 
@@ -46,6 +47,7 @@ def endpoint(**changes: Any) -> Endpoint:
             "route": Route.JOB,
             "dialect": "openai",
             "max_in_flight": 4,
+            "max_in_flight_cold": 1,
             "queue_timeout_s": 1.0,
             "cold_start_timeout_s": 5.0,
             "execution_timeout_s": 5.0,
@@ -64,3 +66,8 @@ def limits(per_10s: int, concurrent: int) -> dict[Operation, Limit]:
 def tenant(**changes: Any) -> Tenant:
     """A tenant without caps."""
     return Tenant(**{"name": "acme", **changes})
+
+
+def left_job(job_id: str, **changes: Any) -> LeftJob:
+    """A job to be cancelled, that no worker was seen to take and no ttl ends soon."""
+    return LeftJob(**{"job_id": job_id, "tenant": tenant(), "started_at_s": None, "expires_at_s": 1e12, **changes})

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from gateway.admission.capacity import Capacity
+from gateway.admission.narrowing import Narrowing
 from gateway.admission.permit import Permit
 from gateway.clock import Clock
 from gateway.domain import Tenant
@@ -17,6 +18,8 @@ from gateway.fairshare.share_meter import ShareMeter
 from gateway.fairshare.share_order import ShareOrder
 from gateway.fairshare.tariff import Tariff
 
+NARROW_LOOK_S = 1.0
+"""How often a ticket whose time is up looks whether the gate is still narrowed."""
 LATE_S = 0.05
 """A permit that its owner learns of so much later counts as a call sent then, or a busy loop would bunch the calls."""
 
@@ -28,13 +31,24 @@ class Gate:
     cancellation can meet in one tick.
     """
 
-    def __init__(self, capacity: Capacity, tariff: Tariff, *, clock: Clock, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        capacity: Capacity,
+        tariff: Tariff,
+        *,
+        clock: Clock,
+        bounds: Bounds | None = None,
+        narrow_wait_s_max: float = float("inf"),
+    ) -> None:
+        """`narrow_wait_s_max` is the longest wait of a ticket, the time that the gate is narrowed included."""
         self._capacity = capacity
         self._tariff = tariff
         self._clock = clock
         self._order: ShareOrder[Permit] = ShareOrder(tariff)
         self.backlog = Backlog(bounds or Bounds())
         self._timer: asyncio.TimerHandle | None = None
+        self._narrowing = Narrowing()
+        self._narrow_wait_s_max = narrow_wait_s_max
         self._shares = ShareMeter()
         capacity.bind(self, tariff)
 
@@ -57,6 +71,21 @@ class Gate:
     def has_line(self) -> bool:
         """Whether somebody waits."""
         return len(self._order) > 0
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether less is let through than there is capacity for."""
+        return self._narrowing.seats is not None
+
+    def narrow(self, seats: int) -> None:
+        """Let only so many through until `widen`: what they are for is not there. Waits have another limit then."""
+        self._narrowing.begin(seats, self._clock.monotonic_s())
+
+    def widen(self) -> None:
+        """Let through again whatever there is capacity for."""
+        if self.is_narrowed:
+            self._narrowing.end(self._clock.monotonic_s())
+            self.pump()
 
     def served(self) -> dict[str, float]:
         """All service of the tenants present, in the unit of the tariff."""
@@ -126,7 +155,8 @@ class Gate:
         """
         now_s = self._clock.monotonic_s()
         permit = Permit(tenant, size=size, now_s=now_s)
-        if self.has_line or self.backlog.held >= self._capacity.seats(now_s):
+        permit.narrowed_s = self._narrowing.total_s(now_s)
+        if self.has_line or self.backlog.held >= self._capacity.seats(now_s) or self._is_at_narrow_end():
             self._make_room(permit, wait_s_max, now_s)
         self.backlog.arrive(tenant.name, tenant.weight, size)
         self._order.enqueue(
@@ -135,14 +165,29 @@ class Gate:
         try:
             self.pump()
             if permit.is_waiting:
-                with anyio.move_on_after(wait_s_max):
-                    await permit.turn()
+                await self._wait(permit, wait_s_max)
                 self._note_late(permit)
             if permit.granted_at_s is None:
                 raise permit.refusal or self._refusal(permit)
             yield permit
         finally:
             self._give_back(permit)
+
+    async def _wait(self, permit: Permit, wait_s_max: float) -> None:
+        """Wait for the turn. The time that the gate is narrowed does not count, but the whole has a limit too."""
+        while permit.is_waiting:
+            now_s = self._clock.monotonic_s()
+            waited_s = now_s - permit.ticket_at_s
+            left_s = wait_s_max - (waited_s - (self._narrowing.total_s(now_s) - permit.narrowed_s))
+            if self.is_narrowed:
+                left_s = min(max(left_s, NARROW_LOOK_S), self._narrow_wait_s_max - waited_s)
+            if left_s <= 0:
+                return
+            with anyio.move_on_after(left_s):
+                await permit.turn()
+
+    def _is_at_narrow_end(self) -> bool:
+        return self._narrowing.seats is not None and self.backlog.held >= self._narrowing.seats
 
     def _make_room(self, permit: Permit, wait_s_max: float, now_s: float) -> None:
         """Let a ticket in that has to wait, at another's cost where the line is full.
@@ -180,6 +225,8 @@ class Gate:
         """Grant as many turns as there are seats and calls now. Never awaits."""
         while len(self._order):
             now_s = self._clock.monotonic_s()
+            if self._is_at_narrow_end():
+                return
             if self.backlog.held >= self._capacity.seats(now_s):
                 self._capacity.starve()
                 return

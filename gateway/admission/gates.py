@@ -5,7 +5,7 @@ from typing import assert_never
 from gateway.admission.capacity import Capacities
 from gateway.admission.gate import Gate
 from gateway.clock import Clock
-from gateway.domain import PUBLISHED_LIMITS, Endpoint, Operation, Resource
+from gateway.domain import Endpoint, Operation, Resource
 from gateway.fairshare import tariff
 from gateway.fairshare.backlog import Bounds
 from gateway.fairshare.tariff import Tariff
@@ -19,8 +19,9 @@ class CallBudgets:
 
     def __init__(self, endpoint: Endpoint, clock: Clock, capacities: Capacities) -> None:
         self.gates: dict[Operation, Gate] = {}
-        for operation, limit in (PUBLISHED_LIMITS | endpoint.limits).items():
-            capacity = capacities.calls(f"{endpoint.base_url} {endpoint.id} {operation.value}", limit)
+        for operation in Operation:
+            limit = endpoint.limit(operation)
+            capacity = capacities.calls(f"{endpoint.address} {operation.value}", limit)
             price = tariff.of_calls(limit.per_10s / 10, seats=limit.concurrent)
             self.gates[operation] = Gate(capacity, price, clock=clock, bounds=_CALL_BOUNDS)
 
@@ -35,7 +36,7 @@ class EndpointGates:
 
     def __init__(self, endpoint: Endpoint, clock: Clock, *, budgets: CallBudgets, capacities: Capacities) -> None:
         seats = capacities.seats(f"{endpoint.name} work", endpoint.max_in_flight)
-        self.work = Gate(seats, _work_tariff(endpoint), clock=clock)
+        self.work = Gate(seats, _work_tariff(endpoint), clock=clock, narrow_wait_s_max=endpoint.cold_start_timeout_s)
         self.calls = budgets.gates
 
     def call(self, operation: Operation) -> Gate:

@@ -13,6 +13,7 @@ class Permit:
         "_turn",
         "charged",
         "granted_at_s",
+        "narrowed_s",
         "refusal",
         "returned_at_s",
         "since_s",
@@ -26,6 +27,8 @@ class Permit:
         self.size = size
         """What its waiting keeps in memory, in bytes."""
         self.ticket_at_s = now_s
+        self.narrowed_s = 0.0
+        """How long its gate had been narrowed in all when it came."""
         self.granted_at_s: float | None = None
         self.returned_at_s: float | None = None
         self.since_s = now_s

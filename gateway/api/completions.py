@@ -10,11 +10,12 @@ from gateway.api.answer_response import AnswerResponse, Rhythm
 from gateway.api.auth import KeyRing
 from gateway.api.body import read_body
 from gateway.api.notes import AnyRequest, notes_of
+from gateway.api.patience import patience_s
 from gateway.domain import Api
 from gateway.errors import GatewayError
 from gateway.exchange.catalogue import Catalogue
-from gateway.exchange.exchange import Order
 from gateway.exchange.exchanges import Exchanges
+from gateway.exchange.order import Order
 from gateway.exchange.record import Record
 from gateway.translate.request import read_request
 
@@ -58,9 +59,17 @@ class Completions:
         asked = read_request(api, body)
         model = self._catalogue.find_for(api, asked.model, tenant)
         record.model = model.label
-        order = Order(request=asked, tenant=tenant, member=caller.member, quota=caller.quota, model=model)
+        wait_s = patience_s(request.scope)
+        order = Order(
+            request=asked,
+            tenant=tenant,
+            member=caller.member,
+            quota=caller.quota,
+            model=model,
+            deadline_s=None if asked.stream else wait_s,
+        )
         exchange = self._exchanges.open(order, record)
-        return AnswerResponse(self._exchanges, exchange, self._rhythm)
+        return AnswerResponse(self._exchanges, exchange, self._rhythm.within(wait_s))
 
 
 def paths_of(api: Api) -> list[str]:

@@ -1,88 +1,198 @@
 """Jobs that nobody waits for any more: each is cancelled at Runpod, inside the scarce budget for cancels.
 
-Adding one never waits and never fails, so that a request can be left at any point.
+Adding one never waits and never fails, so that a request can be left at any point. The one with the most work ahead
+goes first; each is asked about until it is over, or its ttl has ended it.
 """
+
+import heapq
+import itertools
+from collections.abc import Callable
 
 import anyio
 import msgspec
+from anyio.abc import TaskGroup
 
+from gateway.clock import Clock
 from gateway.domain import Operation, Tenant
 from gateway.errors import GatewayError, JobExpiredError
 from gateway.exchange.events import Broke, CallOutcome, JobCancelled, Observer
+from gateway.exchange.executions import Executions
 from gateway.exchange.upstream import Upstream
+from gateway.wire.runpod import JobStatus
 
-TRIES_MAX = 6
 PAUSE_S_FIRST = 0.5
 PAUSE_S_MAX = 8.0
 TURN_S_MAX = 120.0
 """400 cancels at once need 42 s at 100 in 10 s."""
+COST_TURN_S_MAX = 1.0
+NOBODY = Tenant(name="")
+"""Who cancels: the gateway itself. Whose job costs most is no matter of shares."""
 
 
-class _Entry(msgspec.Struct, frozen=True):
-    upstream: Upstream
+class LeftJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job to be cancelled, and what is known of it. Times are monotonic seconds."""
+
     job_id: str
     tenant: Tenant
+    started_at_s: float | None
+    """When a worker was seen to have taken it."""
+    expires_at_s: float
+    """When its ttl ends it."""
+    is_orphan: bool = False
+    """Whether a process that is dead left it."""
+    settle: Callable[[float | None], None] = lambda _execution_s: None
+    """Told how long a worker ran for it, once that is known; None where nobody knows."""
+
+
+class _Entry(msgspec.Struct, eq=False):
+    """A cancel to be made."""
+
+    job: LeftJob
+    tries: int = 0
+
+
+class _Line:
+    """The cancels of one endpoint."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+        self.due: list[tuple[float, int, _Entry]] = []
+        """Those to be made now, a heap: the most work first, then who came first."""
+        self.pending: set[str] = set()
+        """The jobs that are not yet confirmed to be over."""
+        self.asking = 0
+        """Tasks that wait for the budget; each takes one entry when its turn comes."""
 
 
 class CancelQueue:
     """Cancels to be made. `run` makes them, one entry per job, until it is cancelled itself."""
 
-    def __init__(self, observe: Observer) -> None:
+    def __init__(self, clock: Clock, observe: Observer, executions: Executions) -> None:
+        self._clock = clock
         self._observe = observe
-        self._pending: dict[tuple[str, str], _Entry] = {}
-        self._fresh: list[_Entry] = []
-        self._changed = anyio.Event()
+        self._executions = executions
+        self._lines: dict[str, _Line] = {}
+        self._numbers = itertools.count()
+        self._tasks: TaskGroup | None = None
+        self._settled = anyio.Event()
 
-    def add(self, upstream: Upstream, job_id: str, *, tenant: Tenant) -> None:
+    def add(self, upstream: Upstream, job: LeftJob) -> None:
         """A job is to be cancelled."""
-        key = (upstream.endpoint.name, job_id)
-        if key not in self._pending:
-            self._pending[key] = entry = _Entry(upstream, job_id, tenant)
-            self._fresh.append(entry)
-            self._changed.set()
+        line = self._lines.setdefault(upstream.endpoint.name, _Line(upstream))
+        if job.job_id not in line.pending:
+            line.pending.add(job.job_id)
+            self._push(line, _Entry(job))
+
+    def pending(self) -> dict[str, int]:
+        """How many are not yet confirmed, by endpoint."""
+        return {name: len(line.pending) for name, line in self._lines.items()}
 
     async def run(self) -> None:
         """Make the cancels."""
-        async with anyio.create_task_group() as tasks:
-            while True:
-                await self._changed.wait()
-                self._changed = anyio.Event()
-                fresh, self._fresh = self._fresh, []
-                for entry in fresh:
-                    tasks.start_soon(self._cancel, entry)
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                for line in self._lines.values():
+                    self._dispatch(line)
+                await anyio.sleep_forever()
+        finally:
+            self._tasks = None
 
     async def flush(self) -> None:
         """Wait until none is pending."""
-        while self._pending:
-            changed = self._changed
-            await changed.wait()
+        while any(line.pending for line in self._lines.values()):
+            self._settled = anyio.Event()
+            await self._settled.wait()
 
-    async def _cancel(self, entry: _Entry) -> None:
-        outcome = CallOutcome.FAILED
+    def _push(self, line: _Line, entry: _Entry) -> None:
+        work_s = self._mean_s(line, entry.job, unknown_s=line.upstream.endpoint.execution_timeout_s)
+        heapq.heappush(line.due, (self._ran_s(entry.job) - work_s, next(self._numbers), entry))
+        self._dispatch(line)
+
+    def _mean_s(self, line: _Line, job: LeftJob, *, unknown_s: float) -> float:
+        """How long a worker runs for such a job in all."""
+        mean_s = self._executions.mean_s(job.tenant, line.upstream.endpoint.name)
+        return unknown_s if mean_s is None else mean_s
+
+    def _ran_s(self, job: LeftJob) -> float:
+        return 0.0 if job.started_at_s is None else self._clock.monotonic_s() - job.started_at_s
+
+    def _dispatch(self, line: _Line) -> None:
+        """As many tasks wait for the budget as there are entries that could use it."""
+        tasks_max = line.upstream.endpoint.limit(Operation.CANCEL).concurrent
+        while self._tasks is not None and line.asking < min(len(line.due), tasks_max):
+            line.asking += 1
+            self._tasks.start_soon(self._cancel_one, line)
+
+    async def _cancel_one(self, line: _Line) -> None:
+        """Wait for a turn; whichever job has then the most work ahead is cancelled."""
+        entry: _Entry | None = None
+
+        async def cancel_longest() -> JobStatus:
+            nonlocal entry
+            line.asking -= 1
+            entry = heapq.heappop(line.due)[2]
+            return await line.upstream.jobs.cancel(entry.job.job_id)
+
+        outcome, status = None, None
         try:
-            outcome = await self._try(entry)
+            status = await line.upstream.call(Operation.CANCEL, cancel_longest, tenant=NOBODY, wait_s_max=TURN_S_MAX)
+            outcome = CallOutcome.OK if status.state.is_terminal else None
+        except JobExpiredError:
+            outcome = CallOutcome.GONE
+        except GatewayError:
+            pass
         except Exception as error:  # noqa: BLE001 - one bad cancel must not end the queue, and with it the process.
             self._observe(Broke(request_id="", error=error))
-        finally:
-            del self._pending[entry.upstream.endpoint.name, entry.job_id]
-            self._changed.set()
-            self._observe(JobCancelled(endpoint=entry.upstream.endpoint.name, job_id=entry.job_id, outcome=outcome))
+        if entry is None:
+            line.asking -= 1
+        elif outcome is None:
+            await self._try_again(line, entry)
+        else:
+            await self._settle(line, entry.job, outcome, status)
+        self._dispatch(line)
 
-    async def _try(self, entry: _Entry) -> CallOutcome:
-        pause_s = PAUSE_S_FIRST
-        for _ in range(TRIES_MAX):
+    async def _try_again(self, line: _Line, entry: _Entry) -> None:
+        """The call failed, or the job is not over yet: again after a pause, unless its ttl ends it before."""
+        pause_s = min(PAUSE_S_MAX, PAUSE_S_FIRST * 2**entry.tries)
+        entry.tries += 1
+        if self._clock.monotonic_s() + pause_s < entry.job.expires_at_s:
+            await anyio.sleep(pause_s)
+            self._push(line, entry)
+        else:
+            await self._settle(line, entry.job, CallOutcome.FAILED, None)
+
+    async def _settle(self, line: _Line, job: LeftJob, outcome: CallOutcome, status: JobStatus | None) -> None:
+        """It is over: say what it cost, and what it would have cost."""
+        ran_s = self._ran_s(job)
+        gpu_s = await self._execution_s(line, job, status)
+        line.pending.discard(job.job_id)
+        self._settled.set()
+        job.settle(gpu_s)
+        spent_s = ran_s if gpu_s is None else gpu_s
+        is_ended = outcome is CallOutcome.OK
+        self._observe(
+            JobCancelled(
+                endpoint=line.upstream.endpoint.name,
+                tenant=job.tenant.name,
+                job_id=job.job_id,
+                outcome=outcome,
+                is_orphan=job.is_orphan,
+                gpu_s=spent_s,
+                is_gpu_estimate=gpu_s is None,
+                saved_s=max(0.0, self._mean_s(line, job, unknown_s=0.0) - spent_s) if is_ended else 0.0,
+            )
+        )
+
+    async def _execution_s(self, line: _Line, job: LeftJob, status: JobStatus | None) -> float | None:
+        """How long a worker ran for it, by Runpod's account; None where that cannot be had."""
+        if status is not None and status.execution_s is None:
             try:
-                await entry.upstream.call(
-                    Operation.CANCEL,
-                    lambda: entry.upstream.jobs.cancel(entry.job_id),
-                    tenant=entry.tenant,
-                    wait_s_max=TURN_S_MAX,
+                status = await line.upstream.call(
+                    Operation.STATUS,
+                    lambda: line.upstream.jobs.read_status(job.job_id),
+                    tenant=NOBODY,
+                    wait_s_max=COST_TURN_S_MAX,
                 )
-            except JobExpiredError:
-                return CallOutcome.GONE
             except GatewayError:
-                await anyio.sleep(pause_s)
-                pause_s = min(pause_s * 2, PAUSE_S_MAX)
-            else:
-                return CallOutcome.OK
-        return CallOutcome.FAILED
+                return None
+        return None if status is None else status.execution_s

@@ -60,8 +60,17 @@ class JobCancelled(msgspec.Struct, frozen=True, kw_only=True):
     """A cancel came to its end, one way or the other."""
 
     endpoint: str
+    tenant: str
     job_id: str
     outcome: CallOutcome
+    is_orphan: bool
+    """Whether a process that is dead had left the job."""
+    gpu_s: float
+    """How long a worker ran for it all the same."""
+    is_gpu_estimate: bool
+    """Whether that is by our own clock, because Runpod did not say."""
+    saved_s: float
+    """How much longer one would have run, going by the tenant's other jobs."""
 
 
 class FirstChunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +116,15 @@ class StateStoreChanged(msgspec.Struct, frozen=True, kw_only=True):
     """What is done while it is lost."""
 
 
+class EndpointChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint failed so often that it is given a rest, or took work again."""
+
+    endpoint: str
+    is_down: bool
+    reason: str
+    """The last failure, by name."""
+
+
 class Broke(msgspec.Struct, frozen=True, kw_only=True):
     """A bug of ours: an exception that nobody foresaw."""
 
@@ -114,5 +132,5 @@ class Broke(msgspec.Struct, frozen=True, kw_only=True):
     error: Exception
 
 
-Event = Admitted | Broke | StateStoreChanged | UpstreamCalled | JobCancelled | FirstChunk | Settled
+Event = Admitted | Broke | EndpointChanged | StateStoreChanged | UpstreamCalled | JobCancelled | FirstChunk | Settled
 Observer = Callable[[Event], None]

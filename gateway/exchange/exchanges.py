@@ -4,7 +4,8 @@ import anyio
 
 from gateway.errors import DrainingError, GatewayError, RequestError
 from gateway.exchange.events import Broke, Outcome
-from gateway.exchange.exchange import DRAIN_RETRY_S, Exchange, Means, Order
+from gateway.exchange.exchange import DRAIN_RETRY_S, Exchange
+from gateway.exchange.order import Means, Order
 from gateway.exchange.record import Record
 from gateway.exchange.sink import Sink
 from gateway.translate.error_body import error_answer
@@ -68,7 +69,7 @@ class Exchanges:
         """What goes on beside the exchanges: cancels, looks at the endpoints' health, and the measure of shares."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._measure_shares)
-            tasks.start_soon(self._means.cancels.run)
+            tasks.start_soon(self._means.jobs.run)
             tasks.start_soon(self._means.health.run)
 
     async def _measure_shares(self) -> None:
@@ -86,7 +87,7 @@ class Exchanges:
             exchange.cut()
         with anyio.move_on_after(FLUSH_S_MAX):
             await self._idle()
-            await self._means.cancels.flush()
+            await self._means.jobs.flush()
 
     async def _idle(self) -> None:
         while self._live:

@@ -1,8 +1,6 @@
-"""One job over HTTP: submitted once, read by a single poller, cancelled if it is left before its end."""
+"""One job over HTTP: submitted once, read by a single poller."""
 
 import zlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import anyio
 from msgspec import Raw
@@ -12,15 +10,15 @@ from gateway.domain import Operation, Tenant
 from gateway.errors import (
     GatewayError,
     JobExpiredError,
-    NoWorkerError,
     UnreachableError,
     UpstreamBusyError,
     UpstreamTimeoutError,
 )
-from gateway.exchange.cancel_queue import CancelQueue
+from gateway.exchange.job_policy import job_policy
+from gateway.exchange.meter import Meter
 from gateway.exchange.upstream import Upstream
 from gateway.translate.job_stream import JobStream, Next
-from gateway.wire.runpod import JobPolicy, JobSubmission
+from gateway.wire.runpod import JobSubmission
 
 POLL_WAIT_S = 10.0
 """The service's own long poll; longer ones come near the 100 s after which its edge gives up."""
@@ -34,46 +32,46 @@ HASTY_PAGE_S = 0.2
 """An empty page that comes back sooner was not held open: then pause, rather than spend the budget of all."""
 SUBMIT_S_MAX = 45.0
 COST_PAUSES_S = (0.0, 0.15, 0.6)
-TTL_SLACK_S = 60.0
-_POLICY_S_MIN, _POLICY_S_MAX = 10.0, 7 * 86400.0
 
 
 class QueueJob:
     """A job under way. `read` gives what the worker yielded; `stream` is its state."""
 
-    def __init__(self, upstream: Upstream, *, tenant: Tenant, is_stream: bool, clock: Clock) -> None:
+    def __init__(self, upstream: Upstream, *, tenant: Tenant, is_stream: bool, meter: Meter, clock: Clock) -> None:
         self.id: str | None = None
+        self.upstream = upstream
+        self.tenant = tenant
+        self.meter = meter
         self.is_answered = False
         """Whether its client has the whole answer, so that what is left is to learn what it cost."""
-        self._is_stream = is_stream
         self.stream = JobStream()
-        self._upstream = upstream
-        self._tenant = tenant
+        self.started_at_s: float | None = None
+        self.expires_at_s = 0.0
+        """When its ttl ends it. Both are monotonic seconds."""
+        self._is_stream = is_stream
         self._clock = clock
         self._accepted_at_s = 0.0
-        self._started_at_s: float | None = None
         self._failed_calls = 0
 
-    async def submit(self, job_input: bytes, *, turn_s_max: float, is_urgent: bool = False) -> None:
-        """Hand the job to Runpod.
+    async def submit(
+        self, job_input: bytes, *, client_s: float | None, turn_s_max: float, is_urgent: bool = False
+    ) -> None:
+        """Hand the job to Runpod; its client waits for `client_s` seconds more, or without an end.
 
         Raises:
             GatewayError: It was not accepted, or nobody knows: then its ttl ends it.
         """
-        endpoint = self._upstream.endpoint
-        execution_s = _within_policy(endpoint.execution_timeout_s)
-        ttl_s = _within_policy(endpoint.cold_start_timeout_s + execution_s + TTL_SLACK_S)
-        policy = JobPolicy(execution_timeout=int(execution_s * 1000), ttl=int(ttl_s * 1000))
+        policy = job_policy(self.upstream.endpoint, client_s=client_s)
         submission = JobSubmission(input=Raw(job_input), policy=policy)
-        async with self._upstream.calling(
-            Operation.RUN, tenant=self._tenant, wait_s_max=turn_s_max, is_urgent=is_urgent
-        ):
+        async with self.upstream.calling(Operation.RUN, tenant=self.tenant, wait_s_max=turn_s_max, is_urgent=is_urgent):
             # Shielded: were the reply lost to a client that leaves, the job would run and nobody could cancel it.
             with anyio.move_on_after(SUBMIT_S_MAX, shield=True):
-                self.id = await self._upstream.jobs.submit(submission)
+                self.id = await self.upstream.jobs.submit(submission)
             if self.id is None:
                 raise UnreachableError("no reply to a submission", was_sent=True)
         self._accepted_at_s = self._clock.monotonic_s()
+        self.upstream.warmth.submitted()
+        self.expires_at_s = self._accepted_at_s + (policy.ttl or 0) / 1000
 
     async def read(self) -> list[Raw]:
         """Ask Runpod once more; return the new outputs, none if there are none yet.
@@ -99,22 +97,22 @@ class QueueJob:
         return outputs
 
     async def _read_page(self, remaining_s: float) -> list[Raw]:
-        gate = self._upstream.gates.call(Operation.STREAM)
+        gate = self.upstream.gates.call(Operation.STREAM)
         wait_s = max(POLL_WAIT_S_MIN, min(POLL_WAIT_S_MIN if gate.has_line else POLL_WAIT_S, remaining_s))
-        page = await self._upstream.call(
+        page = await self.upstream.call(
             Operation.STREAM,
-            lambda: self._upstream.jobs.read_page(self._known_id(), wait_s=wait_s),
-            tenant=self._tenant,
+            lambda: self.upstream.jobs.read_page(self._known_id(), wait_s=wait_s),
+            tenant=self.tenant,
             wait_s_max=remaining_s,
             is_urgent=not self.stream.has_output,
         )
         return self.stream.page(page)
 
     async def _read_status(self, remaining_s: float) -> list[Raw]:
-        status = await self._upstream.call(
+        status = await self.upstream.call(
             Operation.STATUS,
-            lambda: self._upstream.jobs.read_status(self._known_id()),
-            tenant=self._tenant,
+            lambda: self.upstream.jobs.read_status(self._known_id()),
+            tenant=self.tenant,
             wait_s_max=remaining_s,
         )
         return self.stream.status(status)
@@ -137,10 +135,10 @@ class QueueJob:
         for pause_s in COST_PAUSES_S:
             await anyio.sleep(pause_s)
             try:
-                status = await self._upstream.call(
+                status = await self.upstream.call(
                     Operation.STATUS,
-                    lambda: self._upstream.jobs.read_status(self._known_id()),
-                    tenant=self._tenant,
+                    lambda: self.upstream.jobs.read_status(self._known_id()),
+                    tenant=self.tenant,
                     wait_s_max=1.0,
                 )
             except GatewayError:
@@ -149,14 +147,17 @@ class QueueJob:
             if self.stream.is_terminal:
                 return
 
-    def leave(self, cancels: CancelQueue) -> None:
-        """Nobody waits for it any more: what still runs is to be cancelled. Never waits."""
-        if self.id is not None and not self.stream.is_terminal:
-            cancels.add(self._upstream, self.id, tenant=self._tenant)
-
     def _note_start(self) -> None:
-        if self._started_at_s is None and self.stream.has_started:
-            self._started_at_s = self._clock.monotonic_s()
+        if self.started_at_s is None and self.stream.has_started:
+            self.started_at_s = self._clock.monotonic_s()
+            self.upstream.took(waited_s=self.started_at_s - self._accepted_at_s)
+
+    def end(self) -> None:
+        """It is nobody's any more."""
+        if self.started_at_s is not None:
+            self.upstream.ended()
+        elif self.id is not None:
+            self.upstream.warmth.withdrawn()
 
     def _remaining_s(self) -> float:
         """Seconds of the budget that runs now: for the first output, or for the execution.
@@ -166,11 +167,11 @@ class QueueJob:
             UpstreamTimeoutError: One did, and is not done in time.
         """
         now_s = self._clock.monotonic_s()
-        endpoint = self._upstream.endpoint
+        endpoint = self.upstream.endpoint
         # An answer in one piece shows nothing until it is done: a worker that has it may take its whole time.
         is_at_work = self.stream.has_output or (self.stream.has_started and not self._is_stream)
-        if is_at_work and self._started_at_s is not None:
-            remaining_s = self._started_at_s + endpoint.execution_timeout_s - now_s
+        if is_at_work and self.started_at_s is not None:
+            remaining_s = self.started_at_s + endpoint.execution_timeout_s - now_s
         else:
             remaining_s = self._accepted_at_s + endpoint.cold_start_timeout_s - now_s
         if remaining_s > 0:
@@ -178,29 +179,12 @@ class QueueJob:
         if self.stream.has_started:
             raise UpstreamTimeoutError
         self.stream.delay_s = now_s - self._accepted_at_s
-        raise NoWorkerError(waited_s=endpoint.cold_start_timeout_s)
+        raise self.upstream.no_worker(endpoint.cold_start_timeout_s)
 
     def _spread(self, pause_s: float) -> float:
         """The pause, moved by up to a quarter either way, so that jobs that failed together do not return together."""
-        return pause_s * (0.75 + 0.5 * (zlib.crc32((self.id or self._tenant.name).encode()) % 1000) / 1000)
+        return pause_s * (0.75 + 0.5 * (zlib.crc32((self.id or self.tenant.name).encode()) % 1000) / 1000)
 
     def _known_id(self) -> str:
         assert self.id is not None  # noqa: S101 - a job is read only after it was submitted.
         return self.id
-
-
-@asynccontextmanager
-async def queue_job(
-    upstream: Upstream, *, tenant: Tenant, is_stream: bool, clock: Clock, cancels: CancelQueue
-) -> AsyncIterator[QueueJob]:
-    """A job for the body of the `async with`: left in whatever way, it is answered, over, or will be cancelled."""
-    job = QueueJob(upstream, tenant=tenant, is_stream=is_stream, clock=clock)
-    try:
-        yield job
-    finally:
-        if not job.is_answered:
-            job.leave(cancels)
-
-
-def _within_policy(seconds: float) -> float:
-    return min(max(seconds, _POLICY_S_MIN), _POLICY_S_MAX)

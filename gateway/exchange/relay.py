@@ -28,6 +28,7 @@ async def relay(
     endpoint = upstream.endpoint
     body = encode(worker_fields(request, upstream_model=model.upstream))
     reader = OpenAIReader(stream=request.stream)
+    is_taken = False
     async with upstream.calling(
         Operation.OPENAI, tenant=tenant, wait_s_max=endpoint.queue_timeout_s, is_urgent=is_urgent
     ):
@@ -37,6 +38,9 @@ async def relay(
                     request.api, body, read_timeout_s=endpoint.cold_start_timeout_s
                 ) as pieces:
                     async for piece in pieces:
+                        if not is_taken:
+                            is_taken = True
+                            upstream.took()
                         if deltas := reader.feed(piece):
                             await answer.take(deltas)
                         if reader.is_over:
@@ -45,6 +49,9 @@ async def relay(
                 if answer.chunks and error.status is None:
                     raise OutputLostError("The connection to the worker broke in the middle of its answer.") from error
                 raise
+            finally:
+                if is_taken:
+                    upstream.ended()
         if budget.cancelled_caught:
             raise UpstreamTimeoutError
         await answer.take(reader.end())

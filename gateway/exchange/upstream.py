@@ -5,26 +5,115 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from gateway.admission.gates import EndpointGates
+from gateway.clock import Clock
 from gateway.domain import Endpoint, Operation, Tenant
-from gateway.errors import GatewayError, JobExpiredError, UnreachableError, UpstreamBusyError
-from gateway.exchange.events import CallOutcome, Observer, UpstreamCalled
+from gateway.errors import (
+    EndpointDownError,
+    GatewayError,
+    JobExpiredError,
+    NoWorkerError,
+    UnreachableError,
+    UpstreamBusyError,
+    UpstreamConfigError,
+)
+from gateway.exchange.breaker import Breaker
+from gateway.exchange.events import CallOutcome, EndpointChanged, Observer, UpstreamCalled
+from gateway.exchange.warmth import Warmth
+from gateway.upstream.client import EndpointClient
 from gateway.upstream.job_api import JobApi
 from gateway.upstream.openai_route import OpenAIRoute
+from gateway.wire.runpod import EndpointHealth
+
+HEALTH_AGE_S_MAX = 5.0
+"""How old a reading may be while somebody waits for its change."""
+_SUBMISSIONS = frozenset({Operation.RUN, Operation.OPENAI})
+"""What tells whether an endpoint takes work."""
 
 T = TypeVar("T")
 
 
 class Upstream:
-    """An endpoint with its gates and its two APIs."""
+    """An endpoint with its gates, its two APIs, and what is known of its state."""
 
     def __init__(
-        self, endpoint: Endpoint, *, gates: EndpointGates, jobs: JobApi, openai: OpenAIRoute, observe: Observer
+        self, endpoint: Endpoint, *, gates: EndpointGates, client: EndpointClient, clock: Clock, observe: Observer
     ) -> None:
         self.endpoint = endpoint
         self.gates = gates
-        self.jobs = jobs
-        self.openai = openai
+        self.jobs = JobApi(client)
+        self.openai = OpenAIRoute(client)
+        self.warmth = Warmth()
+        self._breaker = Breaker()
+        self._clock = clock
         self._observe = observe
+
+    @property
+    def is_down(self) -> bool:
+        """Whether it failed so often that requests are turned away."""
+        return self._breaker.is_open
+
+    def check(self) -> None:
+        """A request would wait for a turn.
+
+        Raises:
+            EndpointDownError: The endpoint is given a rest.
+        """
+        self._turn_away(self._breaker.rest_s(self._clock.monotonic_s()))
+
+    def enter(self) -> None:
+        """A request is about to be sent.
+
+        Raises:
+            EndpointDownError: The endpoint is given a rest, or another request tries it.
+        """
+        self._turn_away(self._breaker.enter_s(self._clock.monotonic_s()))
+
+    @staticmethod
+    def _turn_away(retry_after_s: float | None) -> None:
+        if retry_after_s is not None:
+            raise EndpointDownError(retry_after_s=retry_after_s)
+
+    def wants_look(self) -> bool:
+        """Whether its health should be read: somebody waits for a worker, or for the endpoint to recover."""
+        now_s = self._clock.monotonic_s()
+        is_waited_for = self.warmth.waiting > 0 or self.gates.work.is_narrowed
+        is_old = self.warmth.health_age_s(now_s) > HEALTH_AGE_S_MAX
+        return self._breaker.wants_look(now_s) or (is_waited_for and is_old)
+
+    def looked(self, health: EndpointHealth | None) -> None:
+        """Its health was read; None where it could not be."""
+        now_s = self._clock.monotonic_s()
+        self._breaker.looked(is_well=health is not None, now_s=now_s)
+        if health is not None:
+            self.warmth.read(health, now_s)
+        if health is None or self.warmth.is_awake(now_s):
+            # What is not known is no reason to hold anybody back.
+            self.gates.work.widen()
+
+    def arrive(self) -> bool:
+        """A request wants a turn; return whether the endpoint's health should be read at once.
+
+        Where no worker is up, few are let through to wake one. The others wait here, where their order is fair.
+        """
+        if self.warmth.is_awake(self._clock.monotonic_s()):
+            return False
+        work = self.gates.work
+        work.narrow(self.endpoint.max_in_flight_cold)
+        return work.backlog.held >= self.endpoint.max_in_flight_cold
+
+    def took(self, *, waited_s: float | None = None) -> None:
+        """A worker has begun with a request."""
+        self.warmth.took(self._clock.monotonic_s(), waited_s=waited_s)
+        self.gates.work.widen()
+
+    def ended(self) -> None:
+        """A worker is done with a request."""
+        self.warmth.ended(self._clock.monotonic_s())
+
+    def no_worker(self, waited_s: float) -> NoWorkerError:
+        """Nobody took a request for so long: why, and when it is worth another try."""
+        now_s = self._clock.monotonic_s()
+        return NoWorkerError(waited_s=waited_s, lack=self.warmth.lack(now_s), retry_after_s=self.warmth.start_s())
 
     async def call(
         self,
@@ -56,13 +145,27 @@ class Upstream:
             except GatewayError as error:
                 if isinstance(error, UpstreamBusyError):
                     gate.refused_upstream(permit, retry_after_s=error.retry_after_s)
-                self._called(operation, _outcome(error))
+                self._called(operation, error)
                 raise
             gate.accepted_upstream()
-            self._called(operation, CallOutcome.OK)
+            self._called(operation, None)
 
-    def _called(self, operation: Operation, outcome: CallOutcome) -> None:
+    def _called(self, operation: Operation, error: GatewayError | None) -> None:
+        if operation in _SUBMISSIONS:
+            self._judge(error)
+        outcome = CallOutcome.OK if error is None else _outcome(error)
         self._observe(UpstreamCalled(endpoint=self.endpoint.name, operation=operation, outcome=outcome))
+
+    def _judge(self, error: GatewayError | None) -> None:
+        """Whether the endpoint takes work: a worker's own error says that it does, and 429 that it did."""
+        was_down = self.is_down
+        if isinstance(error, UnreachableError | UpstreamConfigError):
+            self._breaker.failed(self._clock.monotonic_s())
+        elif not isinstance(error, UpstreamBusyError):
+            self._breaker.succeeded()
+        if self.is_down is not was_down:
+            reason = "" if error is None else type(error).__name__
+            self._observe(EndpointChanged(endpoint=self.endpoint.name, is_down=self.is_down, reason=reason))
 
 
 def _outcome(error: GatewayError) -> CallOutcome:

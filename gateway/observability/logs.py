@@ -11,6 +11,7 @@ from gateway.exchange.events import (
     Admitted,
     Broke,
     CallOutcome,
+    EndpointChanged,
     Event,
     FirstChunk,
     JobCancelled,
@@ -77,8 +78,21 @@ class EventLog:
                 self._settled(event)
             case JobCancelled():
                 level = "info" if event.outcome in {CallOutcome.OK, CallOutcome.GONE} else "warning"
-                fields = {"endpoint": event.endpoint, "job_id": event.job_id, "outcome": event.outcome.value}
+                fields = {
+                    "endpoint": event.endpoint,
+                    "tenant": event.tenant,
+                    "job_id": event.job_id,
+                    "outcome": event.outcome.value,
+                    "orphan": event.is_orphan,
+                    "gpu_s": _rounded(event.gpu_s),
+                    "gpu_estimated": event.is_gpu_estimate,
+                    "saved_s": _rounded(event.saved_s),
+                }
                 getattr(self._log, level)("job.cancelled", **fields)
+            case EndpointChanged(is_down=True):
+                self._log.error("endpoint.down", endpoint=event.endpoint, error=event.reason)
+            case EndpointChanged():
+                self._log.info("endpoint.up", endpoint=event.endpoint)
             case StateStoreChanged(is_up=True):
                 self._log.info("state_store.found")
             case StateStoreChanged():

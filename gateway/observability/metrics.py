@@ -26,6 +26,7 @@ from gateway.exchange.events import (
     Admitted,
     Broke,
     CallOutcome,
+    EndpointChanged,
     Event,
     FirstChunk,
     JobCancelled,
@@ -63,6 +64,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """Service attained by fair share, of late."""
     budget_used: dict[str, float]
     """Used share of each operation's window."""
+    cancels_pending: int
+    """Jobs that nobody waits for, and that are not yet confirmed to be over."""
+    is_down: bool
+    """Whether requests are turned away because the endpoint failed time and again."""
 
 
 class Metrics:
@@ -97,6 +102,13 @@ class Metrics:
         self._refusals = counter("refusals_total", "Requests not let in.", "tenant", "reason")
         self._calls = counter("upstream_requests_total", "Calls to Runpod.", "endpoint", "operation", "outcome")
         self._cancels = counter("cancels_total", "Jobs cancelled at Runpod.", "endpoint", "outcome")
+        self._saved = counter(
+            "gpu_seconds_saved_total",
+            "Execution time that cancelled jobs did not use, going by the tenant's others.",
+            "tenant",
+            "endpoint",
+        )
+        self._orphans = counter("orphans_total", "Jobs that a dead gateway process left, cancelled.", "endpoint")
         self._replacements = counter("replacement_characters_total", "U+FFFD in workers' output.", "endpoint")
         self._bugs = counter("bugs_total", "Exceptions that nobody foresaw.")
         self._store_up = Gauge("gateway_state_store_up", "Whether the shared state is within reach.", registry=registry)
@@ -108,6 +120,7 @@ class Metrics:
 
     def _begin(self, endpoint: str) -> None:
         self._replacements.labels(endpoint)
+        self._orphans.labels(endpoint)
         for outcome in CallOutcome:
             self._cancels.labels(endpoint, outcome.value)
             for operation in OPERATIONS_USED:
@@ -125,7 +138,7 @@ class Metrics:
             case UpstreamCalled():
                 self._calls.labels(event.endpoint, event.operation.value, event.outcome.value).inc()
             case JobCancelled():
-                self._cancels.labels(event.endpoint, event.outcome.value).inc()
+                self._cancel(event)
             case FirstChunk():
                 self._first_chunk.labels(event.model, event.route).observe(event.after_s)
             case Settled():
@@ -134,8 +147,16 @@ class Metrics:
                 self._store_up.set(event.is_up)
             case Broke():
                 self._bugs.inc()
+            case EndpointChanged():
+                pass
             case _:
                 assert_never(event)
+
+    def _cancel(self, event: JobCancelled) -> None:
+        self._cancels.labels(event.endpoint, event.outcome.value).inc()
+        self._orphans.labels(event.endpoint).inc(event.is_orphan)
+        self._gpu.labels(event.tenant, event.endpoint).inc(event.gpu_s)
+        self._saved.labels(event.tenant, event.endpoint).inc(event.saved_s)
 
     def _settle(self, event: Settled) -> None:
         self._requests.labels(event.tenant, event.model, event.route, event.outcome.value).inc()
@@ -172,7 +193,17 @@ class _Readings(Collector):
         budgets = GaugeMetricFamily(
             "gateway_upstream_budget_used_ratio", "Used share of a call budget.", labels=["endpoint", "operation"]
         )
+        pending = GaugeMetricFamily(
+            "gateway_cancels_pending",
+            "Jobs to be cancelled that are not yet confirmed to be over.",
+            labels=["endpoint"],
+        )
+        down = GaugeMetricFamily(
+            "gateway_endpoint_down", "Whether an endpoint failed so often that it is given a rest.", labels=["endpoint"]
+        )
         for reading in self._read():
+            pending.add_metric([reading.endpoint], reading.cancels_pending)
+            down.add_metric([reading.endpoint], reading.is_down)
             for tenant, count in reading.tickets.items():
                 tickets.add_metric([tenant, reading.endpoint], count)
             for tenant, count in reading.permits.items():
@@ -183,4 +214,4 @@ class _Readings(Collector):
                 shares.add_metric([tenant, reading.endpoint], ratio)
             for operation, used in reading.budget_used.items():
                 budgets.add_metric([reading.endpoint, operation], used)
-        yield from (tickets, permits, fair, shares, budgets)
+        yield from (tickets, permits, fair, shares, budgets, pending, down)

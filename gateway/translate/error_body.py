@@ -15,6 +15,17 @@ RETRY_AFTER_S_MIN = 1
 RETRY_AFTER_S_MAX = 60
 """openai-python ignores more than 120 s, openai-node more than 60 s."""
 
+COLD_RETRY_S = 30.0
+"""Where no cold start was measured yet."""
+_LACKS = {
+    errors.Lack.STARTING: "one is starting.",
+    errors.Lack.THROTTLED: "its workers are throttled, Runpod has no GPU of their kind free.",
+    errors.Lack.UNHEALTHY: "its workers are unhealthy, their logs at Runpod say why.",
+    errors.Lack.ABSENT: "it has no workers, nor is one starting. Its maximum of workers may be zero.",
+    errors.Lack.BUSY: "all of them are busy.",
+    errors.Lack.UNKNOWN: "the endpoint may be starting up.",
+}
+
 
 class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """An error, ready for the wire."""
@@ -141,11 +152,18 @@ def _upstream_answer(error: errors.UpstreamError) -> ErrorAnswer:
         case errors.UpstreamBusyError(retry_after_s=retry_after_s):
             message = "Runpod is limiting the calls to this endpoint. Try again a little later."
             return _answer(503, message, code="server_is_overloaded", retry_after_s=retry_after_s or 2.0)
-        case errors.NoWorkerError(waited_s=waited_s):
-            message = f"No Runpod worker took the request within {waited_s:.0f} s. The endpoint may be starting up."
-            return _answer(503, message, code="server_is_overloaded", retry_after_s=30.0)
+        case errors.EndpointDownError(retry_after_s=retry_after_s):
+            message = (
+                "The Runpod endpoint failed several times in a row, and is given a rest. Try again a little later."
+            )
+            return _answer(503, message, code="server_is_overloaded", retry_after_s=retry_after_s)
+        case errors.NoWorkerError(waited_s=waited_s, lack=lack, retry_after_s=retry_after_s):
+            message = f"No Runpod worker took the request within {waited_s:.0f} s: {_LACKS[lack]}"
+            return _answer(503, message, code="server_is_overloaded", retry_after_s=retry_after_s or COLD_RETRY_S)
         case errors.UpstreamTimeoutError():
             return _answer(504, "The worker did not finish in the time it had. The job was cancelled.")
+        case errors.ClientDeadlineError(waited_s=waited_s):
+            return _answer(504, f"The answer was not ready within the {waited_s:g} s that the client waits for it.")
         case errors.UpstreamConfigError(status=status):
             message = f"Runpod refused this gateway's call (HTTP {status}): its operator has to check endpoint and key."
             return msgspec.structs.replace(_answer(502, message), is_retry_useless=True)

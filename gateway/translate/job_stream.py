@@ -145,10 +145,10 @@ class JobStream:
 
     def note_costs(self, status: JobStatus) -> None:
         """Take the times of a status; it may have been read for them alone, after the answer was complete."""
-        if status.delay_time is not None:
-            self.delay_s = max(0.0, status.delay_time / 1000)
-        if status.execution_time is not None:
-            self.execution_s = max(0.0, status.execution_time / 1000)
+        if status.delay_s is not None:
+            self.delay_s = status.delay_s
+        if status.execution_s is not None:
+            self.execution_s = status.execution_s
         self.is_terminal |= status.state.is_terminal
 
     def _rest(self, status: JobStatus, *, has_gap: bool) -> list[Raw]:

@@ -101,6 +101,16 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         """The job's state."""
         return JobState(self.status)
 
+    @property
+    def delay_s(self) -> float | None:
+        """Seconds in the queue."""
+        return None if self.delay_time is None else max(0.0, self.delay_time / 1000)
+
+    @property
+    def execution_s(self) -> float | None:
+        """Seconds on a worker."""
+        return None if self.execution_time is None else max(0.0, self.execution_time / 1000)
+
 
 class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of /health. The documentation shows two kinds of workers, the live service six: open maps."""

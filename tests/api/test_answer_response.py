@@ -56,7 +56,7 @@ async def test_a_client_that_stops_reading_counts_as_gone() -> None:
 
         with anyio.fail_after(5):
             await subject.gateway.app(call.scope, call.receive, stuck)  # type: ignore[arg-type]
-            await subject.gateway.exchanges._means.cancels.flush()
+            await subject.gateway.exchanges._means.jobs.flush()
         assert subject.held() == {}
         assert runpod.running == {}
 
@@ -71,7 +71,7 @@ async def test_a_client_that_never_reads_a_sign_of_life_counts_as_gone() -> None
 
         with anyio.fail_after(5):
             await subject.gateway.app(call.scope, call.receive, stuck)  # type: ignore[arg-type]
-            await subject.gateway.exchanges._means.cancels.flush()
+            await subject.gateway.exchanges._means.jobs.flush()
         assert runpod.running == {}
 
 
@@ -115,7 +115,7 @@ async def test_a_bug_is_told_to_the_log_and_not_to_the_client() -> None:
         assert b"ZeroDivision" not in call.body
         assert b"gateway_bugs_total 1.0" in subject.gateway._metrics.render()
         with anyio.fail_after(2):
-            await subject.gateway.exchanges._means.cancels.flush()
+            await subject.gateway.exchanges._means.jobs.flush()
         assert subject.held() == {}
 
 

@@ -5,30 +5,37 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from gateway.exchange import cancel_queue
+from gateway.exchange.cancel_queue import CancelQueue
 from gateway.exchange.events import CallOutcome, Event, JobCancelled
-from tests.factories import tenant
+from tests.factories import left_job, tenant
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import Subject, running
 
 
-async def outcomes(subject: Subject, *job_ids: str, seconds: float = 5) -> list[CallOutcome]:
+def queue_of(subject: Subject) -> CancelQueue:
+    return subject.gateway._jobs._cancels
+
+
+async def cancelled(subject: Subject, *jobs: Any, seconds: float = 5) -> list[JobCancelled]:
     """Cancel these jobs and wait until that is over."""
-    queue = subject.gateway.exchanges._means.cancels
-    seen: list[Event] = []
+    queue, seen = queue_of(subject), list[Event]()
     queue._observe = seen.append
-    for job_id in job_ids:
-        queue.add(subject.gateway._upstreams["chat"], job_id, tenant=tenant())
+    for job in jobs:
+        queue.add(subject.gateway._upstreams["chat"], job)
     with anyio.fail_after(seconds):
         await queue.flush()
-    return [event.outcome for event in seen if isinstance(event, JobCancelled)]
+    return [event for event in seen if isinstance(event, JobCancelled)]
+
+
+async def outcomes(subject: Subject, *job_ids: str) -> list[CallOutcome]:
+    return [event.outcome for event in await cancelled(subject, *map(left_job, job_ids))]
 
 
 async def test_a_job_is_cancelled_once_however_often_it_is_added() -> None:
     runpod = FakeRunpod()
     async with running(runpod) as subject:
         assert await outcomes(subject, "a", "a", "b") == [CallOutcome.OK, CallOutcome.OK]
-    assert sorted(job_id for _, job_id in runpod.calls) == ["a", "b"]
+    assert sorted(job_id for operation, job_id in runpod.calls if operation == "cancel") == ["a", "b"]
 
 
 async def test_a_job_that_is_gone_needs_no_cancel() -> None:
@@ -38,8 +45,18 @@ async def test_a_job_that_is_gone_needs_no_cancel() -> None:
         assert await outcomes(subject, "a") == [CallOutcome.GONE]
 
 
-@pytest.mark.parametrize("failure", [(429, b""), (500, b"<html>"), httpx.ReadError("broken"), httpx.ConnectError("no")])
-async def test_a_cancel_that_failed_is_made_again(failure: Any) -> None:
+@pytest.mark.parametrize(
+    "failure",
+    [
+        (429, b""),
+        (500, b"<html>"),
+        httpx.ReadError("broken"),
+        httpx.ConnectError("no"),
+        # Taken, and not yet done: it has to be asked about again.
+        (200, b'{"status":"IN_PROGRESS"}'),
+    ],
+)
+async def test_a_cancel_that_came_to_nothing_is_made_again(failure: Any) -> None:
     runpod = FakeRunpod()
     runpod.answers = {"cancel": [failure]}
     async with running(runpod) as subject:
@@ -47,20 +64,63 @@ async def test_a_cancel_that_failed_is_made_again(failure: Any) -> None:
     assert runpod.count("cancel") == 2
 
 
-async def test_patience_with_a_failing_cancel_ends() -> None:
+async def test_patience_with_a_failing_cancel_ends_with_the_ttl_of_its_job() -> None:
     runpod = FakeRunpod()
-    runpod.answers = {"cancel": [(500, b"")] * cancel_queue.TRIES_MAX}
+    runpod.answers = {"cancel": [(500, b"")] * 10}
     async with running(runpod) as subject:
-        assert await outcomes(subject, "a", seconds=40) == [CallOutcome.FAILED]
+        job = left_job("a", expires_at_s=subject.gateway._clock.monotonic_s() + 2.0)
+        (event,) = await cancelled(subject, job)
+    assert event.outcome is CallOutcome.FAILED
+    assert event.saved_s == 0
+    assert runpod.count("cancel") == 3
+
+
+async def test_the_job_with_the_most_work_ahead_goes_first() -> None:
+    runpod = FakeRunpod()
+    async with running(runpod, endpoint={"limits": {"cancel": {"per_10s": 100, "concurrent": 1}}}) as subject:
+        now_s, queue = subject.gateway._clock.monotonic_s(), queue_of(subject)
+        queue._executions.note(tenant(name="long"), "chat", 100.0)
+        queue._executions.note(tenant(name="short"), "chat", 10.0)
+        jobs = [
+            left_job("first", tenant=tenant(name="short")),
+            left_job("nearly-done", tenant=tenant(name="long"), started_at_s=now_s - 99),
+            left_job("begun", tenant=tenant(name="short"), started_at_s=now_s - 5),
+            left_job("waiting", tenant=tenant(name="long")),
+        ]
+        await cancelled(subject, *jobs)
+    order = [job_id for operation, job_id in runpod.calls if operation == "cancel"]
+    assert order == ["waiting", "first", "begun", "nearly-done"]
+
+
+async def test_what_a_cancelled_job_cost_and_saved_is_told() -> None:
+    runpod = FakeRunpod()
+    runpod.status = {"status": "CANCELLED", "executionTime": 4000}
+    async with running(runpod) as subject:
+        queue_of(subject)._executions.note(tenant(), "chat", 10.0)
+        settled: list[float | None] = []
+        (event,) = await cancelled(subject, left_job("a", started_at_s=0.0, settle=settled.append))
+    assert (event.gpu_s, event.is_gpu_estimate, event.saved_s) == (4.0, False, 6.0)
+    assert settled == [4.0]
+
+
+async def test_a_cost_that_runpod_does_not_tell_is_estimated() -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"status": [(404, b""), (404, b"")]}
+    async with running(runpod) as subject:
+        now_s = subject.gateway._clock.monotonic_s()
+        never, begun = await cancelled(subject, left_job("a"), left_job("b", started_at_s=now_s - 3))
+    assert (never.gpu_s, never.is_gpu_estimate) == (0.0, True)
+    assert begun.is_gpu_estimate
+    assert 3 <= begun.gpu_s < 4
 
 
 async def test_a_burst_keeps_to_the_budget() -> None:
     runpod = FakeRunpod()
     async with running(runpod, endpoint={"limits": {"cancel": {"per_10s": 200, "concurrent": 2}}}) as subject:
-        gate = subject.gateway._upstreams["chat"].gates.calls["cancel"]
-        queue = subject.gateway.exchanges._means.cancels
+        gate, queue = subject.gateway._upstreams["chat"].gates.calls["cancel"], queue_of(subject)
         for number in range(20):
-            queue.add(subject.gateway._upstreams["chat"], f"job-{number}", tenant=tenant())
+            queue.add(subject.gateway._upstreams["chat"], left_job(f"job-{number}"))
+        assert queue.pending() == {"chat": 20}
         held = []
         with anyio.fail_after(10):
             while runpod.count("cancel") < 20:
@@ -68,3 +128,4 @@ async def test_a_burst_keeps_to_the_budget() -> None:
                 await anyio.lowlevel.checkpoint()
             await queue.flush()
     assert max(held) <= 2
+    assert queue.pending() == {"chat": 0}

@@ -65,7 +65,7 @@ async def left_at(subject: Subject, call: AsgiCall, at_step: int, *, by: str) ->
 
 async def assert_clean(subject: Subject, tasks_before: set[Any]) -> None:
     with anyio.fail_after(5):
-        await subject.gateway.exchanges._means.cancels.flush()
+        await subject.gateway.exchanges._means.jobs.flush()
         for _ in range(10):
             await anyio.lowlevel.checkpoint()
     assert subject.held() == {}

@@ -12,7 +12,7 @@ import pytest
 from gateway.api.answer_response import Rhythm
 from gateway.config.keys import key_line
 from gateway.exchange.events import Event, Settled
-from tests.factories import tenant
+from tests.factories import left_job, tenant
 from tests.fakes.runpod import FakeRunpod
 from tests.stacks import KEY
 from tests.subject import CHAT, EVENTS, PAGES, answering, event, running
@@ -153,7 +153,7 @@ async def test_patience_with_failing_polls_ends() -> None:
         call = await subject.post(stream=True)
         assert call.status in {503, 504}
         with anyio.fail_after(2):
-            await subject.gateway.exchanges._means.cancels.flush()
+            await subject.gateway.exchanges._means.jobs.flush()
     assert runpod.running == {}
 
 
@@ -165,7 +165,7 @@ async def test_a_job_that_nobody_takes_is_given_up_and_cancelled() -> None:
         assert "No Runpod worker" in call.json["error"]["message"]
         assert 1 <= int(call.headers["retry-after"]) <= 60
         with anyio.fail_after(2):
-            await subject.gateway.exchanges._means.cancels.flush()
+            await subject.gateway.exchanges._means.jobs.flush()
         assert runpod.running == {}
         assert subject.held() == {}
 
@@ -176,7 +176,7 @@ async def test_a_job_that_never_ends_is_given_up_and_cancelled() -> None:
         call = await subject.post(stream=True)
         assert call.events[-1]["error"]["code"] == "server_error"
         with anyio.fail_after(2):
-            await subject.gateway.exchanges._means.cancels.flush()
+            await subject.gateway.exchanges._means.jobs.flush()
         assert runpod.running == {}
 
 
@@ -296,12 +296,12 @@ async def test_everything_is_given_back_with_the_last_byte() -> None:
             assert subject.held().keys() <= {"exchanges", "status held", "responses"}
             assert (await subject.post(stream=True)).status == 200
         with anyio.fail_after(5):
-            await subject.gateway.exchanges._means.cancels.flush()
+            await subject.gateway.exchanges._means.jobs.flush()
     # A job that does not end after its answer is not left running.
     assert runpod.running == {}
 
 
-async def test_an_accepted_job_is_not_started_again_elsewhere() -> None:
+async def test_an_accepted_job_is_cancelled_when_its_request_goes_elsewhere() -> None:
     runpod = FakeRunpod(pages=list(PAGES))
     runpod.answers = {"stream": [(429, b"")] * 10}
     endpoints = [
@@ -312,7 +312,34 @@ async def test_an_accepted_job_is_not_started_again_elsewhere() -> None:
     models = [{"id": "m", "endpoint": ["first", "second"]}]
     async with running(runpod, endpoints=endpoints, models=models) as subject:
         assert (await subject.post(stream=True)).status in {503, 504}
-    assert runpod.count("run") == 1
+        await subject.gateway.exchanges._means.jobs.flush()
+    assert runpod.count("run") == 2
+    assert {job_id for operation, job_id in runpod.calls if operation == "cancel"} == {"job-1", "job-2"}
+    assert runpod.running == {}
+
+
+async def test_a_failed_job_is_followed_by_the_next_endpoint_and_a_faulty_request_is_not() -> None:
+    endpoints = [
+        {"name": name, "id": "ep1", "base_url": "http://127.0.0.1:1/v2", "api_key": "k", "route": "job"}
+        for name in ("first", "second")
+    ]
+    models = [{"id": "m", "endpoint": ["first", "second"]}]
+    for error, status, jobs in (("job timed out after 1 retries", 200, 2), ("vLLM returned HTTP 400: {}", 400, 1)):
+        runpod = FakeRunpod(pages=list(PAGES))
+        runpod.answers = {"stream": [(200, b'{"status":"FAILED","stream":[]}')]}
+        runpod.status = {"status": "FAILED", "error": error}
+        async with running(runpod, endpoints=endpoints, models=models) as subject:
+            call = await subject.post(stream=True)
+        assert call.status == status
+        assert runpod.count("run") == jobs
+
+
+async def test_a_connection_that_is_not_taken_is_tried_again() -> None:
+    runpod = answering()
+    runpod.answers = {"run": [httpx.ConnectError("refused"), httpx.ConnectError("refused")]}
+    async with running(runpod) as subject:
+        assert content(await subject.post(stream=True)) == "Hello there"
+    assert runpod.count("run") == 3
 
 
 async def test_a_sign_of_life_does_not_keep_a_request_from_the_next_endpoint() -> None:
@@ -336,7 +363,7 @@ async def test_one_line_is_waited_in_once() -> None:
         await subject.post(stream=True)
         await anyio.sleep(0.02)
         upstream = subject.gateway._upstreams["chat"]
-        assert subject.gateway.exchanges._means.health.is_warm(upstream)
+        assert upstream.warmth.is_warm(subject.gateway._clock.monotonic_s())
         async with upstream.gates.work.permit(tenant(name="other"), wait_s_max=1):
             with anyio.fail_after(0.5):
                 assert (await subject.post(stream=True)).status == 503
@@ -367,17 +394,18 @@ async def test_usage_without_a_count_is_settled_as_it_was_told() -> None:
 
 
 async def test_a_bug_in_the_background_is_reported_and_survived() -> None:
-    runpod = FakeRunpod(pages=list(PAGES), health={"idle": 1})
+    runpod = answering()
     runpod.answers = {"health": [RuntimeError("odd")], "cancel": [RuntimeError("odd")]}
     async with running(runpod, endpoint={"route": "auto"}) as subject:
-        queue = subject.gateway.exchanges._means.cancels
-        queue.add(subject.gateway._upstreams["chat"], "job-x", tenant=tenant())
+        queue, upstream = subject.gateway._jobs._cancels, subject.gateway._upstreams["chat"]
+        queue.add(upstream, left_job("job-x"))
+        subject.gateway.exchanges._means.health.ask(upstream)
         for _ in range(3):
             assert (await subject.post(stream=True)).status == 200
         with anyio.fail_after(2):
             await queue.flush()
         assert b"gateway_bugs_total 2.0" in subject.gateway._metrics.render()
-        queue.add(subject.gateway._upstreams["chat"], "job-y", tenant=tenant())
+        queue.add(upstream, left_job("job-y"))
         with anyio.fail_after(2):
             await queue.flush()
         assert ("cancel", "job-y") in runpod.calls
@@ -386,7 +414,7 @@ async def test_a_bug_in_the_background_is_reported_and_survived() -> None:
 async def test_the_log_says_how_the_upstream_failed_and_quotes_nobody() -> None:
     runpod = FakeRunpod(pages=[("FAILED", [])])
     runpod.status = {"status": "FAILED", "error": "handler: the prompt was secret"}
-    runpod.answers = {"run": [httpx.ConnectError("refused")]}
+    runpod.answers = {"run": [httpx.ConnectError("refused")] * 3}
     async with running(runpod) as subject:
         seen: list[str | None] = []
 

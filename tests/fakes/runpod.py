@@ -40,7 +40,7 @@ class FakeRunpod(httpx.AsyncBaseTransport):
     ) -> None:
         self.pages = pages or []
         self.events = events or []
-        self.health = health or {}
+        self.health = {"idle": 1} if health is None else health
         self.answers: dict[str, list[tuple[int, bytes] | Exception]] = {}
         """Answers by operation that come before the scripted ones."""
         self.status: dict[str, Any] = {"status": "COMPLETED", "executionTime": 1000, "delayTime": 500}

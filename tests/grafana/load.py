@@ -33,6 +33,9 @@ def put_load(running: Stack, seconds: float) -> None:
             http.post("/chat/completions", json=_body(text, stream=True), headers=_as("fp-acme")).raise_for_status()
         failed = http.post("/chat/completions", json=_body("count to 2", model="shaky"), headers=_as("fp-acme"))
         assert failed.status_code == 502
+        body = _body("slowly count to 100", stream=True)
+        with http.stream("POST", "/chat/completions", json=body, headers=_as("fp-acme")) as left:
+            next(left.iter_bytes())
     asyncio.run(_crowd(running, time.monotonic() + seconds))
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import structlog
 
-from gateway.exchange.events import Broke, CallOutcome, Event, FirstChunk, JobCancelled, Outcome
+from gateway.exchange.events import Broke, CallOutcome, EndpointChanged, Event, FirstChunk, Outcome
 from gateway.observability.logs import EventLog, configure_logs
-from tests.observability.test_metrics import settled
+from tests.observability.test_metrics import cancelled, settled
 
 FIELDS = {
     "request_id", "tenant", "model", "endpoint", "route", "job_id", "outcome", "status", "queue_s", "upstream_delay_s",
@@ -46,8 +46,14 @@ def test_levels_say_who_has_to_act(lines: io.StringIO) -> None:
 
 def test_a_failed_cancel_is_a_warning(lines: io.StringIO) -> None:
     outcomes = (CallOutcome.OK, CallOutcome.FAILED)
-    found = logged(lines, *(JobCancelled(endpoint="e", job_id="j", outcome=outcome) for outcome in outcomes))
+    found = logged(lines, *map(cancelled, outcomes))
     assert [line["level"] for line in found] == ["info", "warning"]
+
+
+def test_an_endpoint_that_is_down_is_an_error_and_its_return_is_told(lines: io.StringIO) -> None:
+    changes = (EndpointChanged(endpoint="e", is_down=is_down, reason="x") for is_down in (True, False))
+    found = logged(lines, *changes)
+    assert [(line["event"], line["level"]) for line in found] == [("endpoint.down", "error"), ("endpoint.up", "info")]
 
 
 def test_a_bug_has_its_frames_and_not_their_locals(lines: io.StringIO) -> None:

@@ -21,7 +21,22 @@ READING = Reading(
     fair_seats={"a": 2.5},
     share_ratios={"a": 1.5},
     budget_used={"run": 0.5},
+    cancels_pending=4,
+    is_down=True,
 )
+
+
+def cancelled(outcome: CallOutcome = CallOutcome.OK) -> JobCancelled:
+    return JobCancelled(
+        endpoint="chat",
+        tenant="acme",
+        job_id="j",
+        outcome=outcome,
+        is_orphan=True,
+        gpu_s=3.0,
+        is_gpu_estimate=False,
+        saved_s=7.0,
+    )
 
 
 def settled(**changes: object) -> Settled:
@@ -86,7 +101,7 @@ def test_calls_cancels_waits_and_bugs_are_counted() -> None:
         Admitted(tenant="acme", endpoint="chat", wait_s=0.2),
         FirstChunk(model="m", route="job", after_s=0.3),
         UpstreamCalled(endpoint="chat", operation=Operation.PURGE_QUEUE, outcome=CallOutcome.LOST),
-        JobCancelled(endpoint="chat", job_id="j", outcome=CallOutcome.OK),
+        cancelled(),
         Broke(request_id="r", error=ValueError("x")),
     )
     assert value(found, "gateway_admission_wait_seconds_sum", tenant="acme", endpoint="chat") == 0.2
@@ -95,6 +110,9 @@ def test_calls_cancels_waits_and_bugs_are_counted() -> None:
         value(found, "gateway_upstream_requests_total", endpoint="chat", operation="purge_queue", outcome="lost") == 1
     )
     assert value(found, "gateway_cancels_total", endpoint="chat", outcome="ok") == 1
+    assert value(found, "gateway_orphans_total", endpoint="chat") == 1
+    assert value(found, "gateway_gpu_seconds_total", tenant="acme", endpoint="chat") == 3
+    assert value(found, "gateway_gpu_seconds_saved_total", tenant="acme", endpoint="chat") == 7
     assert value(found, "gateway_bugs_total") == 1
     assert value(found, "gateway_build_info", version="1.2.3") == 1
     assert value(found, "gateway_state_store_up") == 1
@@ -107,6 +125,8 @@ def test_gauges_are_read_when_they_are_scraped() -> None:
     assert value(found, "gateway_share_ratio", tenant="a", endpoint="chat") == 1.5
     assert value(found, "gateway_fair_seats", tenant="a", endpoint="chat") == 2.5
     assert value(found, "gateway_upstream_budget_used_ratio", endpoint="chat", operation="run") == 0.5
+    assert value(found, "gateway_cancels_pending", endpoint="chat") == 4
+    assert value(found, "gateway_endpoint_down", endpoint="chat") == 1
     assert "process_resident_memory_bytes[]" in found
 
 

@@ -24,7 +24,16 @@ EXAMPLES: list[tuple[errors.GatewayError, int, str | None, bool]] = [
     (errors.UnreachableError("x", was_sent=True), 502, "server_error", False),
     (errors.UpstreamBusyError(retry_after_s=None), 503, "server_is_overloaded", True),
     (errors.UpstreamConfigError(status=401), 502, "server_error", False),
-    (errors.NoWorkerError(waited_s=600), 503, "server_is_overloaded", True),
+    (
+        errors.NoWorkerError(waited_s=600, lack=errors.Lack.THROTTLED, retry_after_s=None),
+        503,
+        "server_is_overloaded",
+        True,
+    ),
+    (errors.EndpointDownError(retry_after_s=5), 503, "server_is_overloaded", True),
+    (errors.ClientDeadlineError(waited_s=20), 504, "server_error", False),
+    (errors.EndpointDownError(retry_after_s=5), 503, "server_is_overloaded", True),
+    (errors.ClientDeadlineError(waited_s=20), 504, "server_error", False),
     (errors.UpstreamTimeoutError(), 504, "server_error", False),
     (errors.JobExpiredError(), 502, "server_error", False),
     (errors.JobFailedError("why"), 502, "server_error", False),
@@ -45,6 +54,13 @@ def test_every_error_has_its_answer(
     assert (answer.status, detail["code"]) == (status, code)
     assert detail["message"]
     assert ("retry-after" in answer.headers()) is has_retry_after
+
+
+def test_an_endpoint_without_workers_is_named_and_the_wait_is_what_starts_took() -> None:
+    for lack, word in (("throttled", "throttled"), ("unhealthy", "unhealthy"), ("absent", "maximum")):
+        answer = error_answer(errors.NoWorkerError(waited_s=600, lack=errors.Lack(lack), retry_after_s=44.2))
+        assert word in answer.body.decode()
+        assert answer.headers()["retry-after"] == "45"
 
 
 def test_the_table_is_total() -> None:

@@ -1,0 +1,76 @@
+"""Whether an endpoint may be asked at all. Pure: it is told what happened, and when."""
+
+from enum import Enum, auto
+
+FAILURES_MAX = 5
+"""Submissions that failed one after the other, whoever made them."""
+PAUSE_S_FIRST = 5.0
+PAUSE_S_MAX = 60.0
+TRIAL_S_MAX = 30.0
+"""When another request may try, should the one that tried first never tell: its client may have left."""
+TRIAL_RETRY_S = 1.0
+
+
+class _State(Enum):
+    CLOSED = auto()
+    OPEN = auto()
+    TRIAL_DUE = auto()
+    """The endpoint's health was read; one request may find out whether it takes work too."""
+    TRIAL = auto()
+
+
+class Breaker:
+    """Open after a row of failures.
+
+    It closes over two steps: /health is read, which wakes no worker; then one request is let through, and the others
+    when that one was taken.
+    """
+
+    def __init__(self) -> None:
+        self._state = _State.CLOSED
+        self._failures = 0
+        self._pause_s = PAUSE_S_FIRST
+        self._until_s = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests are turned away, but for those that try."""
+        return self._state is not _State.CLOSED
+
+    def wants_look(self, now_s: float) -> bool:
+        """Whether it is time to read the endpoint's health."""
+        return self._state is _State.OPEN and now_s >= self._until_s
+
+    def rest_s(self, now_s: float) -> float | None:
+        """For how long nobody at all is let through; None where somebody may be."""
+        return max(TRIAL_RETRY_S, self._until_s - now_s) if self._state is _State.OPEN else None
+
+    def enter_s(self, now_s: float) -> float | None:
+        """None for a request that may go now, which may make it the one that tries; else when another may."""
+        is_trial_over = self._state is _State.TRIAL and now_s >= self._until_s
+        if self._state is _State.TRIAL_DUE or is_trial_over:
+            self._state, self._until_s = _State.TRIAL, now_s + TRIAL_S_MAX
+            return None
+        return TRIAL_RETRY_S if self._state is _State.TRIAL else self.rest_s(now_s)
+
+    def looked(self, *, is_well: bool, now_s: float) -> None:
+        """The endpoint's health was read, or could not be."""
+        if self._state is _State.OPEN and now_s >= self._until_s:
+            if is_well:
+                self._state = _State.TRIAL_DUE
+            else:
+                self._open(now_s)
+
+    def succeeded(self) -> None:
+        """Work was taken."""
+        self._state, self._failures, self._pause_s = _State.CLOSED, 0, PAUSE_S_FIRST
+
+    def failed(self, now_s: float) -> None:
+        """Work could not be handed over."""
+        self._failures += 1
+        if self._state is _State.TRIAL or (self._state is _State.CLOSED and self._failures >= FAILURES_MAX):
+            self._open(now_s)
+
+    def _open(self, now_s: float) -> None:
+        self._state, self._until_s = _State.OPEN, now_s + self._pause_s
+        self._pause_s = min(PAUSE_S_MAX, 2 * self._pause_s)

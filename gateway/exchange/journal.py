@@ -1,0 +1,173 @@
+"""The journal of open jobs, kept where all replicas read: what one process leaves behind, another one cancels.
+
+Written behind the requests, never before them: a job is noted within a few hundredths of a second after Runpod took it.
+What a process could not note any more, the job's own ttl ends.
+"""
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Protocol
+
+import anyio
+import msgspec
+
+from gateway.admission.lease_store import StoreError
+from gateway.clock import Clock
+
+BEAT_S = 1.0
+"""How often a process is heard of that has nothing to note."""
+GAP_S = 0.05
+"""The pause between two entries: the jobs of a burst share one."""
+SILENT_S = 8.0
+"""After so long a silence a process is dead, for those who were never cut off from the store meanwhile themselves."""
+KEEP_S = 8 * 86400
+"""How long it is kept while nobody writes: no ttl is longer than a week."""
+ENTRY_JOBS_MAX = 1000
+CLOSED_MAX = 10_000
+"""A job whose end was forgotten is cancelled once more, which does no harm."""
+LEAVE_S_MAX = 1.0
+
+
+class OpenJob(msgspec.Struct, frozen=True, array_like=True):
+    """A job that runs, or waits, at Runpod."""
+
+    endpoint: str
+    """Runpod's own address of it, so that replicas which name it differently mean the same."""
+    job_id: str
+    tenant: str
+    expires_at_s: float
+    """When its ttl ends it, in seconds since 1970."""
+
+    @property
+    def key(self) -> str:
+        """What it is known by."""
+        return f"{self.endpoint} {self.job_id}"
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process tells the journal."""
+
+    opened: list[OpenJob]
+    closed: list[str]
+    is_recall: bool
+    """Whether it asks for all that is noted under its name: it may have missed an answer."""
+    is_leaving: bool
+    silent_s: float | None
+    """Whose jobs it inherits: of those silent for so long. None: of nobody."""
+
+
+class EntryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the journal tells a process."""
+
+    was_known: bool
+    """Whether it had been heard of: if not, the store lost its memory, or gave its jobs to another."""
+    jobs: list[OpenJob]
+
+
+class JournalStore(Protocol):
+    """Where entries go."""
+
+    async def write(self, entry: Entry) -> EntryAnswer:
+        """Write one.
+
+        Raises:
+            StoreError: It was not answered, and may have been written.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        ...
+
+
+class Journal:
+    """The open jobs of this process. Noting one never waits; without a store it is all there is to do."""
+
+    def __init__(self, clock: Clock, store: JournalStore | None) -> None:
+        self._clock = clock
+        self._store = store
+        self._open: dict[str, OpenJob] = {}
+        self._opened: dict[str, OpenJob] = {}
+        self._closed: dict[str, None] = {}
+        self._changed = anyio.Event()
+        self._is_recall = True
+        self._heard_since_s: float | None = None
+
+    def opened(self, job: OpenJob) -> None:
+        """Runpod took a job."""
+        if self._store is not None:
+            self._open[job.key] = self._opened[job.key] = job
+            self._changed.set()
+
+    def closed(self, job: OpenJob) -> None:
+        """A job is over, or cancelled."""
+        if self._store is None or self._open.pop(job.key, None) is None:
+            return
+        self._opened.pop(job.key, None)
+        self._closed[job.key] = None
+        if len(self._closed) > CLOSED_MAX:
+            del self._closed[next(iter(self._closed))]
+
+    async def run(self, inherit: Callable[[OpenJob], None]) -> None:
+        """Keep the journal until cancelled; `inherit` is given each job that a dead process left."""
+        if self._store is None:
+            return
+        while True:
+            await self._write(self._store, inherit)
+            sent_at_s = self._clock.monotonic_s()
+            with anyio.move_on_after(BEAT_S):
+                await self._changed.wait()
+                await anyio.sleep(max(0.0, sent_at_s + GAP_S - self._clock.monotonic_s()))
+
+    async def leave(self) -> None:
+        """Say goodbye: what is still open is somebody else's. Best effort; silence says it too, later."""
+        if self._store is None:
+            return
+        with anyio.move_on_after(LEAVE_S_MAX, shield=True):
+            try:
+                await self._store.write(self._entry(is_leaving=True))
+            except StoreError:
+                pass
+            finally:
+                await self._store.aclose()
+
+    async def _write(self, store: JournalStore, inherit: Callable[[OpenJob], None]) -> None:
+        self._changed = anyio.Event()
+        entry = self._entry(is_leaving=False)
+        try:
+            answer = await store.write(entry)
+        except StoreError:
+            self._is_recall, self._heard_since_s = True, None
+            return
+        self._note_written(entry, was_known=answer.was_known)
+        for job in answer.jobs:
+            if job.key not in self._open and job.key not in self._closed:
+                self._open[job.key] = job
+                inherit(job)
+
+    def _entry(self, *, is_leaving: bool) -> Entry:
+        now_s = self._clock.monotonic_s()
+        is_sure = self._heard_since_s is not None and now_s - self._heard_since_s >= SILENT_S
+        if self._is_recall:
+            self._opened = dict(self._open)
+        return Entry(
+            opened=list(islice(self._opened.values(), ENTRY_JOBS_MAX)),
+            closed=list(islice(self._closed, ENTRY_JOBS_MAX)),
+            is_recall=self._is_recall,
+            is_leaving=is_leaving,
+            silent_s=SILENT_S if is_sure and not is_leaving else None,
+        )
+
+    def _note_written(self, entry: Entry, *, was_known: bool) -> None:
+        if self._heard_since_s is None:
+            self._heard_since_s = self._clock.monotonic_s()
+        elif not was_known:
+            self._is_recall = True
+            return
+        self._is_recall = False
+        for job in entry.opened:
+            self._opened.pop(job.key, None)
+        for key in entry.closed:
+            self._closed.pop(key, None)
+        if self._opened or self._closed:
+            self._changed.set()

@@ -1,0 +1,119 @@
+"""Every job of this process, from the moment Runpod took it until it is over or confirmed to be cancelled."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import anyio
+
+from gateway.clock import Clock
+from gateway.domain import Tenant
+from gateway.exchange.cancel_queue import CancelQueue, LeftJob
+from gateway.exchange.events import Observer
+from gateway.exchange.executions import Executions
+from gateway.exchange.journal import Journal, JournalStore, OpenJob
+from gateway.exchange.meter import Meter
+from gateway.exchange.queue_job import QueueJob
+from gateway.exchange.upstream import Upstream
+
+
+class OpenJobs:
+    """Owns the journal of open jobs and the queue of their cancels. `run` keeps both."""
+
+    def __init__(
+        self, upstreams: Mapping[str, Upstream], *, clock: Clock, observe: Observer, store: JournalStore | None = None
+    ) -> None:
+        """`store` is where replicas keep their journals; without one, what a killed process leaves ends by its ttl."""
+        self._upstreams = {upstream.endpoint.address: upstream for upstream in upstreams.values()}
+        self._clock = clock
+        self._executions = Executions()
+        self._cancels = CancelQueue(clock, observe, self._executions)
+        self._journal = Journal(clock, store)
+
+    @asynccontextmanager
+    async def job(
+        self, upstream: Upstream, *, tenant: Tenant, is_stream: bool, meter: Meter
+    ) -> AsyncIterator[QueueJob]:
+        """A job for the body of the `async with`: left in whatever way, it is answered, over, or will be cancelled."""
+        job = QueueJob(upstream, tenant=tenant, is_stream=is_stream, meter=meter, clock=self._clock)
+        try:
+            yield job
+        finally:
+            job.end()
+            if not job.is_answered:
+                self.leave(job)
+
+    def accepted(self, job: QueueJob) -> None:
+        """Runpod took it: from now on it is somebody's to end, whatever becomes of this process."""
+        self._journal.opened(self._entry(job))
+
+    def leave(self, job: QueueJob) -> None:
+        """Nobody waits for it any more: what still runs is to be cancelled. Never waits."""
+        if job.id is None:
+            return
+        entry = self._entry(job)
+        if job.stream.is_terminal:
+            self._journal.closed(entry)
+            if job.is_answered and job.stream.execution_s is not None:
+                self._executions.note(job.tenant, job.upstream.endpoint.name, job.stream.execution_s)
+            return
+        left = LeftJob(
+            job_id=job.id,
+            tenant=job.tenant,
+            started_at_s=job.started_at_s,
+            expires_at_s=job.expires_at_s,
+            settle=self._closing(entry, job.meter.settle_execution),
+        )
+        self._cancels.add(job.upstream, left)
+
+    def cancels_pending(self) -> dict[str, int]:
+        """How many cancels are not yet confirmed, by endpoint."""
+        return self._cancels.pending()
+
+    async def run(self) -> None:
+        """Make the cancels, and keep the journal."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._cancels.run)
+            tasks.start_soon(self._journal.run, self._inherit)
+
+    async def flush(self) -> None:
+        """Wait until every cancel is confirmed."""
+        await self._cancels.flush()
+
+    async def aclose(self) -> None:
+        """Leave the journal, and in it whatever is still open."""
+        await self._journal.leave()
+
+    def _inherit(self, entry: OpenJob) -> None:
+        """A process that is dead left a job: nobody waits for it."""
+        upstream = self._upstreams.get(entry.endpoint)
+        if upstream is None:
+            # An endpoint of an older configuration; its ttl ends it.
+            self._journal.closed(entry)
+            return
+        left = LeftJob(
+            job_id=entry.job_id,
+            tenant=Tenant(name=entry.tenant),
+            started_at_s=None,
+            expires_at_s=self._clock.monotonic_s() + entry.expires_at_s - self._clock.unix_s(),
+            is_orphan=True,
+            settle=self._closing(entry),
+        )
+        self._cancels.add(upstream, left)
+
+    def _closing(
+        self, entry: OpenJob, settle: Callable[[float | None], None] | None = None
+    ) -> Callable[[float | None], None]:
+        def close(execution_s: float | None) -> None:
+            self._journal.closed(entry)
+            if settle is not None:
+                settle(execution_s)
+
+        return close
+
+    def _entry(self, job: QueueJob) -> OpenJob:
+        return OpenJob(
+            endpoint=job.upstream.endpoint.address,
+            job_id=job.id or "",
+            tenant=job.tenant.name,
+            expires_at_s=self._clock.unix_s() + job.expires_at_s - self._clock.monotonic_s(),
+        )

@@ -1,0 +1,36 @@
+"""What is asked, and what every exchange of a process has to serve it with."""
+
+import msgspec
+
+from gateway.clock import Clock
+from gateway.domain import Model, Tenant
+from gateway.exchange.events import Observer
+from gateway.exchange.health_watch import HealthWatch
+from gateway.exchange.open_jobs import OpenJobs
+from gateway.exchange.upstream import Upstream
+from gateway.fairshare.quota import TenantQuota
+from gateway.translate.request import ClientRequest
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked, by whom, and of which model."""
+
+    request: ClientRequest
+    tenant: Tenant
+    member: str
+    """Who of the tenant: within it they take turns."""
+    quota: TenantQuota
+    model: Model
+    deadline_s: float | None = None
+    """How long the client waits for a whole answer, from its request on; None where it did not say, and for a stream,
+    whose clients count the time between two pieces."""
+
+
+class Means(msgspec.Struct, frozen=True, kw_only=True):
+    """What every exchange of a process uses."""
+
+    upstreams: dict[str, Upstream]
+    jobs: OpenJobs
+    health: HealthWatch
+    clock: Clock
+    observe: Observer

@@ -1,0 +1,244 @@
+"""The ways in which one request can be served, tried in order: endpoints, their routes, and a call once more."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from gateway.domain import JOB_BODY_BYTES_MAX, Api, Endpoint, Route
+from gateway.errors import (
+    BodyTooLargeError,
+    ClientDeadlineError,
+    DrainingError,
+    GatewayError,
+    NoTurnError,
+    RequestError,
+    UnreachableError,
+    UpstreamBusyError,
+    UpstreamTimeoutError,
+    WorkerError,
+)
+from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer
+from gateway.exchange.events import Admitted, FirstChunk
+from gateway.exchange.job_answer import read_answer
+from gateway.exchange.meter import Meter
+from gateway.exchange.order import Means, Order
+from gateway.exchange.queue_job import QueueJob
+from gateway.exchange.record import Record
+from gateway.exchange.relay import relay
+from gateway.exchange.sink import Sink
+from gateway.exchange.upstream import Upstream
+from gateway.translate.chunks import ChunkWriter
+from gateway.translate.dialects.contract import Dialect
+from gateway.translate.dialects.table import DIALECTS
+from gateway.translate.usage import estimate_usage
+
+SETTLE_S_MAX = 3.0
+TRIES_MAX = 3
+"""How often a request is sent while Runpod answers 429 or takes no connection, and nobody else can be asked."""
+UNREACHABLE_PAUSE_S = 0.25
+"""Before the second try; after 429 the gate does the waiting."""
+_FINAL = (UpstreamTimeoutError, ClientDeadlineError, DrainingError)
+"""The time for the request is over, wherever it would go."""
+_ID_PREFIXES = {Api.CHAT_COMPLETIONS: "chatcmpl", Api.COMPLETIONS: "cmpl", Api.EMBEDDINGS: "embd"}
+
+
+class Serving:
+    """One request on its way to an answer."""
+
+    def __init__(self, means: Means, order: Order, record: Record) -> None:
+        self._means = means
+        self._order = order
+        self._record = record
+        self._request = order.request
+        self._tenant = order.tenant
+        self._answered: QueueJob | None = None
+        self._answer_id = f"{_ID_PREFIXES[order.request.api]}-{record.request_id}"
+        self._created_s = int(means.clock.unix_s())
+        self.writer = (
+            ChunkWriter(order.request, answer_id=self._answer_id, created_s=self._created_s)
+            if order.request.stream
+            else None
+        )
+        """Writes the chunks of a stream; None for a whole answer."""
+
+    async def serve(self, sink: Sink) -> None:
+        """Try the model's endpoints in order."""
+        endpoints = self._order.model.endpoints
+        for endpoint in endpoints:
+            is_last = endpoint is endpoints[-1]
+            try:
+                await self._serve_at(self._means.upstreams[endpoint.name], sink, is_last=is_last)
+            except GatewayError as error:
+                if is_last or not self._may_go_on(error):
+                    raise
+            else:
+                return
+
+    def _may_go_on(self, error: GatewayError) -> bool:
+        """Whether another way may be tried.
+
+        Only while no output reached the client, and if nothing was started upstream, or a job that is over or is being
+        cancelled.
+        """
+        if self._record.first_chunk_s is not None:
+            return False
+        if error.is_elsewhere_safe:
+            return True
+        return self._record.job_id is not None and not isinstance(error, _FINAL) and not _is_at_fault(error)
+
+    async def _serve_at(self, upstream: Upstream, sink: Sink, *, is_last: bool) -> None:
+        """Wait for a turn at one endpoint, then try its routes in order."""
+        endpoint, record = upstream.endpoint, self._record
+        routes = self._routes(upstream)
+        record.endpoint, record.route = endpoint.name, routes[0].value
+        if routes[0] is Route.JOB:
+            # Made once before the turn: it refuses what these workers cannot serve, and nobody should wait for that.
+            self._dialect(endpoint)
+        async with self._turn(upstream) as meter:
+            for route in routes:
+                record.route = route.value
+                is_last_route = route is routes[-1]
+                tries_max = TRIES_MAX if is_last and is_last_route else 1
+                try:
+                    await self._serve_by(route, upstream, sink, meter, tries_max=tries_max)
+                except GatewayError as error:
+                    if is_last_route or not self._may_go_on(error):
+                        raise
+                else:
+                    return
+
+    @asynccontextmanager
+    async def _turn(self, upstream: Upstream) -> AsyncIterator[Meter]:
+        """A seat at the endpoint, and what is charged for it.
+
+        Raises:
+            EndpointDownError: It is given a rest.
+            NoWorkerError: No worker came up in time.
+            RefusedError: Workers are up, and no turn came.
+        """
+        endpoint, record, gate = upstream.endpoint, self._record, upstream.gates.work
+        upstream.check()
+        if upstream.arrive():
+            self._means.health.ask(upstream)
+        arrived_at_s, has_turn = record.elapsed_s(), False
+        try:
+            async with gate.permit(
+                self._tenant,
+                wait_s_max=endpoint.queue_timeout_s,
+                member=self._order.member,
+                size=self._request.prompt_bytes,
+            ) as permit:
+                record.queue_s, has_turn = permit.wait_s, True
+                self._means.observe(Admitted(tenant=self._tenant.name, endpoint=endpoint.name, wait_s=permit.wait_s))
+                yield Meter(gate, permit, endpoint.share_by)
+        except NoTurnError:
+            if gate.is_narrowed and not has_turn:
+                raise upstream.no_worker(record.elapsed_s() - arrived_at_s) from None
+            raise
+
+    def _routes(self, upstream: Upstream) -> tuple[Route, ...]:
+        """The routes worth trying: a request may move to the job route, which can wait, and never back."""
+        endpoint = upstream.endpoint
+        if endpoint.route is not Route.AUTO:
+            return (endpoint.route,)
+        if endpoint.dialect == "openai" and upstream.warmth.is_warm(self._means.clock.monotonic_s()):
+            return (Route.OPENAI, Route.JOB)
+        return (Route.JOB,)
+
+    async def _serve_by(self, route: Route, upstream: Upstream, sink: Sink, meter: Meter, *, tries_max: int) -> None:
+        """Send the request by one route; again where it was surely not taken, and then before its tenant's others."""
+        for tries in range(1, tries_max + 1):
+            try:
+                await self._send_by(route, upstream, self._answer(sink, meter), meter, is_urgent=tries > 1)
+            except (UpstreamBusyError, UnreachableError) as error:
+                is_busy = isinstance(error, UpstreamBusyError)
+                if is_busy:
+                    meter.refused()
+                if tries == tries_max or not error.is_elsewhere_safe or self._record.job_id is not None:
+                    raise
+                if not is_busy:
+                    await anyio.sleep(UNREACHABLE_PAUSE_S * tries)
+            else:
+                return
+
+    async def _send_by(
+        self, route: Route, upstream: Upstream, answer: Answer, meter: Meter, *, is_urgent: bool
+    ) -> None:
+        upstream.enter()
+        self._record.job_id = None
+        meter.read(self.prompt_tokens_guess())
+        try:
+            if route is Route.JOB:
+                await self._serve_job(upstream, answer, meter, is_urgent=is_urgent)
+            else:
+                model = self._order.model
+                await relay(upstream, self._request, answer, model=model, tenant=self._tenant, is_urgent=is_urgent)
+                await answer.finish()
+        finally:
+            self._record.usage, self._record.chunks = answer.usage(), answer.chunks
+            meter.settle_usage(self._record.usage)
+
+    def _dialect(self, endpoint: Endpoint) -> Dialect:
+        if sum(len(bytes(value)) for value in self._request.fields.values()) > JOB_BODY_BYTES_MAX:
+            raise BodyTooLargeError(JOB_BODY_BYTES_MAX)
+        return DIALECTS[endpoint.dialect](self._request, self._order.model.upstream)
+
+    def prompt_tokens_guess(self) -> int:
+        """What reading the prompt costs, before the worker has counted."""
+        return estimate_usage(prompt_bytes=self._request.prompt_bytes, completion_bytes=0).prompt_tokens
+
+    def _answer(self, sink: Sink, meter: Meter) -> Answer:
+        if self.writer is not None:
+            return StreamedAnswer(self.writer, sink, note_first=self._note_first, note_chunks=meter.wrote)
+        return WholeAnswer(
+            self._request, sink, answer_id=self._answer_id, created_s=self._created_s, note_first=self._note_first
+        )
+
+    def _note_first(self) -> None:
+        record = self._record
+        record.first_chunk_s = record.elapsed_s()
+        self._means.observe(FirstChunk(model=record.model, route=record.route, after_s=record.first_chunk_s))
+
+    async def _serve_job(self, upstream: Upstream, answer: Answer, meter: Meter, *, is_urgent: bool) -> None:
+        dialect = self._dialect(upstream.endpoint)
+        jobs, record = self._means.jobs, self._record
+        async with jobs.job(upstream, tenant=self._tenant, is_stream=self._request.stream, meter=meter) as job:
+            try:
+                await job.submit(
+                    dialect.job_input(),
+                    client_s=self._client_s(),
+                    turn_s_max=upstream.endpoint.queue_timeout_s,
+                    is_urgent=is_urgent,
+                )
+                jobs.accepted(job)
+                record.job_id = job.id
+                await read_answer(job, dialect, answer, record)
+                await answer.finish()
+                job.is_answered, self._answered = True, job
+            finally:
+                record.upstream_delay_s, record.gpu_s = job.stream.delay_s, job.stream.execution_s
+
+    def _client_s(self) -> float | None:
+        """How much longer the client waits; None where nobody knows."""
+        deadline_s = self._order.deadline_s
+        return None if deadline_s is None else max(0.0, deadline_s - self._record.elapsed_s())
+
+    async def settle_job(self) -> None:
+        """Learn what the answered job cost. The client has its answer and everything is given back; it may leave."""
+        job = self._answered
+        if job is None:
+            return
+        try:
+            if job.stream.execution_s is None:
+                with anyio.move_on_after(SETTLE_S_MAX, shield=True):
+                    await job.learn_costs()
+        finally:
+            self._means.jobs.leave(job)
+            self._record.upstream_delay_s, self._record.gpu_s = job.stream.delay_s, job.stream.execution_s
+            job.meter.settle_execution(self._record.gpu_s)
+
+
+def _is_at_fault(error: GatewayError) -> bool:
+    """Whether the request itself is wrong, by our word or a worker's: it would be so elsewhere."""
+    return isinstance(error, RequestError) or (isinstance(error, WorkerError) and error.status < 500)

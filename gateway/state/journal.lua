@@ -1,0 +1,45 @@
+-- One entry of one process in the journal of open jobs, and the jobs of processes that are dead. Redis runs it as a
+-- whole, so a job that is left has one heir.
+--
+-- KEYS: the processes and when each was heard of (a sorted set), their open jobs (a hash for each: this name, a colon and
+-- the process). ARGV: the process, what it wants (MessagePack), then id and record of each job that it opened.
+-- Returns whether the process was known; then id and record of each job that it inherits, or of all that it has where it
+-- recalls them.
+
+local processes_key, jobs_key = KEYS[1], KEYS[2]
+local process = ARGV[1]
+local is_recall, is_leaving, silent_s, keep_s, closed = unpack(cmsgpack.unpack(ARGV[2]))
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+
+local own = jobs_key .. ':' .. process
+local answer = {redis.call('ZSCORE', processes_key, process) and 1 or 0}
+for i = 3, #ARGV, 2 do redis.call('HSET', own, ARGV[i], ARGV[i + 1]) end
+if #closed > 0 then redis.call('HDEL', own, unpack(closed)) end
+
+-- A process that was cut off does not know who else is silent: it inherits from nobody (a silence below zero).
+local dead = silent_s >= 0 and redis.call('ZRANGEBYSCORE', processes_key, '-inf', now - silent_s) or {}
+for _, other in ipairs(dead) do
+  if other ~= process then
+    local left = jobs_key .. ':' .. other
+    local jobs = redis.call('HGETALL', left)
+    for i = 1, #jobs, 2 do
+      redis.call('HSET', own, jobs[i], jobs[i + 1])
+      if not is_recall then
+        answer[#answer + 1] = jobs[i]
+        answer[#answer + 1] = jobs[i + 1]
+      end
+    end
+    redis.call('DEL', left)
+    redis.call('ZREM', processes_key, other)
+  end
+end
+if is_recall then
+  for _, part in ipairs(redis.call('HGETALL', own)) do answer[#answer + 1] = part end
+end
+
+-- What a process leaves open when it goes is the next one's to cancel, at once.
+redis.call('ZADD', processes_key, is_leaving and 0 or now, process)
+redis.call('EXPIRE', own, keep_s)
+redis.call('EXPIRE', processes_key, keep_s)
+return answer

@@ -1,0 +1,82 @@
+import anyio
+import pytest
+
+from gateway.admission.capacity import StaticCapacities
+from gateway.admission.gate import Gate
+from gateway.admission.narrowing import Narrowing
+from gateway.clock import SystemClock
+from gateway.errors import NoTurnError, RefusedError
+from gateway.fairshare.tariff import of_seats
+from tests.factories import tenant
+
+
+def test_the_time_under_a_ceiling_adds_up() -> None:
+    narrowing = Narrowing()
+    assert narrowing.total_s(5.0) == 0
+    narrowing.begin(1, 10.0)
+    narrowing.begin(2, 12.0)
+    assert (narrowing.seats, narrowing.total_s(15.0)) == (2, 5.0)
+    narrowing.end(20.0)
+    narrowing.end(25.0)
+    assert (narrowing.seats, narrowing.total_s(30.0)) == (None, 10.0)
+
+
+def gate(seats: int, *, narrow_wait_s_max: float = 10.0) -> Gate:
+    capacity = StaticCapacities().seats("work", seats)
+    return Gate(capacity, of_seats(seats), clock=SystemClock(), narrow_wait_s_max=narrow_wait_s_max)
+
+
+async def test_a_narrowed_gate_lets_few_through_and_a_wide_one_all() -> None:
+    subject = gate(8)
+    subject.narrow(1)
+    let_in = 0
+
+    async def ask() -> None:
+        nonlocal let_in
+        async with subject.permit(tenant(), wait_s_max=5):
+            let_in += 1
+            await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(6):
+            tasks.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        assert let_in == 1
+        subject.widen()
+        await anyio.wait_all_tasks_blocked()
+        assert let_in == 6
+        tasks.cancel_scope.cancel()
+    assert subject.held == {}
+
+
+async def test_the_time_that_it_is_narrowed_is_no_wait_for_a_turn() -> None:
+    subject = gate(8)
+    subject.narrow(1)
+    async with subject.permit(tenant(), wait_s_max=1), anyio.create_task_group() as tasks:
+
+        async def widen() -> None:
+            await anyio.sleep(0.3)
+            subject.widen()
+
+        tasks.start_soon(widen)
+        async with subject.permit(tenant(), wait_s_max=0.1) as permit:
+            assert permit.wait_s >= 0.3
+
+
+async def test_nobody_waits_at_a_narrowed_gate_for_ever() -> None:
+    subject = gate(8, narrow_wait_s_max=0.2)
+    subject.narrow(1)
+    async with subject.permit(tenant(), wait_s_max=1):
+        with anyio.fail_after(2), pytest.raises(NoTurnError):
+            async with subject.permit(tenant(), wait_s_max=5):
+                pass
+
+
+async def test_when_it_is_wide_again_the_ordinary_limit_holds() -> None:
+    subject = gate(1)
+    subject.narrow(1)
+    subject.widen()
+    async with subject.permit(tenant(), wait_s_max=1):
+        with anyio.fail_after(2), pytest.raises(RefusedError):
+            async with subject.permit(tenant(), wait_s_max=0.1):
+                pass

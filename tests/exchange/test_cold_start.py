@@ -1,0 +1,165 @@
+"""An endpoint that sleeps, is short of workers, or is down: who is sent there, who waits, and what clients are told."""
+
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from gateway.exchange.breaker import FAILURES_MAX
+from tests.exchange.test_exchange import content
+from tests.fakes.asgi import AsgiCall
+from tests.fakes.runpod import FakeRunpod
+from tests.subject import PAGES, Subject, answering, running
+
+
+def asleep(**options: Any) -> FakeRunpod:
+    """Nobody takes its jobs until a test lets the pages move on."""
+    return FakeRunpod(pages=[*[("IN_QUEUE", [])] * 10_000, *PAGES], health={}, **options)
+
+
+class Crowd:
+    """Requests under way together."""
+
+    def __init__(self, subject: Subject, count: int) -> None:
+        self._subject = subject
+        self.calls: list[AsgiCall] = [subject.call(stream=True) for _ in range(count)]
+
+    async def run(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            for call in self.calls:
+                tasks.start_soon(call.run, self._subject.gateway.app)
+
+
+async def test_one_request_wakes_an_endpoint_and_the_others_follow() -> None:
+    runpod = asleep()
+    async with running(runpod, endpoint={"queue_timeout_s": 0.2}) as subject:
+        crowd = Crowd(subject, 5)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(crowd.run)
+            # Longer than a turn may take while workers are up.
+            await anyio.sleep(0.6)
+            assert runpod.count("run") == 1
+            assert runpod.count("health") >= 1
+            runpod.pages = list(PAGES)
+            runpod.running = dict.fromkeys(runpod.running, 0)
+        assert [content(call) for call in crowd.calls] == ["Hello there"] * 5
+        assert subject.held() == {}
+
+
+async def test_more_may_be_sent_to_wake_more() -> None:
+    runpod = asleep()
+    async with running(runpod, endpoint={"max_in_flight_cold": 3}) as subject:
+        crowd = Crowd(subject, 5)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(crowd.run)
+            await anyio.sleep(0.1)
+            assert runpod.count("run") == 3
+            tasks.cancel_scope.cancel()
+
+
+async def test_a_crowd_before_a_warm_endpoint_is_let_through_at_once() -> None:
+    runpod = FakeRunpod(pages=[*[("IN_PROGRESS", [])] * 10_000], health={"idle": 1})
+    async with running(runpod) as subject:
+        crowd = Crowd(subject, 20)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(crowd.run)
+            await anyio.sleep(0.1)
+            assert runpod.count("run") == 20
+            assert runpod.count("health") <= 1
+            tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("workers", "word"), [({"throttled": 2}, "throttled"), ({}, "no workers")])
+async def test_what_keeps_workers_away_is_named_to_everybody_who_waited(workers: dict[str, int], word: str) -> None:
+    runpod = asleep()
+    runpod.health = workers
+    async with running(runpod, endpoint={"cold_start_timeout_s": 1.5}) as subject:
+        crowd = Crowd(subject, 3)
+        with anyio.fail_after(10):
+            await crowd.run()
+        for call in crowd.calls:
+            assert call.status == 503
+            assert word in call.json["error"]["message"]
+            assert int(call.headers["retry-after"]) >= 1
+        await subject.gateway.exchanges._means.jobs.flush()
+        assert subject.held() == {}
+    assert runpod.running == {}
+
+
+async def test_the_wait_that_is_told_is_what_starts_took() -> None:
+    runpod = asleep()
+    async with running(runpod, endpoint={"cold_start_timeout_s": 0.3}) as subject:
+        subject.gateway._upstreams["chat"].warmth._starts_s.append(41.0)
+        assert (await subject.post()).headers["retry-after"] == "41"
+
+
+async def test_an_endpoint_that_fails_is_given_a_rest_and_the_next_one_serves() -> None:
+    entry = {"base_url": "http://127.0.0.1:1/v2", "api_key": "k", "route": "job"}
+    endpoints = [{"name": "first", "id": "ep1", **entry}, {"name": "second", "id": "ep1", **entry}]
+    models = [{"id": "m", "endpoint": ["first", "second"]}, {"id": "alone", "endpoint": "first"}]
+    runpod = answering()
+    async with running(runpod, endpoints=endpoints, models=models) as subject:
+        for number in range(FAILURES_MAX):
+            runpod.answers = {"run": [httpx.ConnectError("refused")]}
+            assert content(await subject.post(stream=True)) == "Hello there"
+            assert runpod.count("run") == 2 * (number + 1)
+        assert subject.gateway._upstreams["first"].is_down
+        # Not asked any more.
+        assert (await subject.post(stream=True)).headers["x-fairpod-endpoint"] == "second"
+        assert runpod.count("run") == 2 * FAILURES_MAX + 1
+        refused = await subject.post(model="alone")
+        assert refused.status == 503
+        assert "rest" in refused.json["error"]["message"]
+        assert 1 <= int(refused.headers["retry-after"]) <= 5
+        assert not subject.gateway._upstreams["second"].is_down
+
+
+async def test_a_rested_endpoint_is_tried_by_one_request_after_a_look_that_wakes_nobody() -> None:
+    runpod = answering()
+    async with running(runpod) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        for _ in range(FAILURES_MAX):
+            upstream._breaker.failed(subject.gateway._clock.monotonic_s() - 10)
+        assert runpod.count("health") == 0
+        with anyio.fail_after(5):
+            while not runpod.count("health"):
+                await anyio.sleep(0.05)
+        await anyio.sleep(0.05)
+        assert runpod.count("run") == 0
+        assert content(await subject.post(stream=True)) == "Hello there"
+        assert not upstream.is_down
+
+
+async def test_what_a_worker_says_of_a_request_is_no_failure_of_its_endpoint() -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"openai": [(400, b'{"error":{"message":"no","code":400}}')] * 20}
+    async with running(runpod, endpoint={"route": "openai"}) as subject:
+        for _ in range(2 * FAILURES_MAX):
+            assert (await subject.post()).status == 400
+        assert not subject.gateway._upstreams["chat"].is_down
+
+
+async def test_a_whole_answer_is_given_up_when_its_client_has_said_it_would() -> None:
+    runpod = FakeRunpod(pages=[("IN_PROGRESS", [])] * 10_000)
+    async with running(runpod) as subject:
+        call = subject.call()
+        call.scope["headers"].append((b"x-stainless-read-timeout", b"0.4"))
+        with anyio.fail_after(5):
+            await call.run(subject.gateway.app)
+        assert call.status == 504
+        assert 15_000 < runpod.bodies[0]["policy"]["ttl"] <= 15_400
+        await subject.gateway.exchanges._means.jobs.flush()
+    assert runpod.running == {}
+
+
+async def test_a_stream_shows_life_in_time_for_an_impatient_client() -> None:
+    runpod = FakeRunpod(pages=[*[("IN_PROGRESS", [])] * 5, *PAGES])
+    async with running(runpod) as subject:
+        call = subject.call(stream=True)
+        call.scope["headers"].append((b"x-stainless-read-timeout", b"0.4"))
+        with anyio.fail_after(5):
+            await call.run(subject.gateway.app)
+        assert call.body.startswith(b": keep-alive")
+        assert content(call) == "Hello there"
+        assert runpod.bodies[0]["policy"]["ttl"] > 60_000

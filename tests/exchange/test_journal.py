@@ -1,0 +1,189 @@
+from collections.abc import Callable
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from gateway.admission.lease_store import StoreError
+from gateway.exchange import journal as module
+from gateway.exchange.journal import CLOSED_MAX, ENTRY_JOBS_MAX, Entry, EntryAnswer, Journal, OpenJob
+from tests.fakes.clock import FakeClock
+
+
+def job(name: str) -> OpenJob:
+    return OpenJob("http://x ep1", name, "acme", 1e9)
+
+
+class Store:
+    """A store that does as it is told, and can be out of reach before or after it has written."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, OpenJob] = {}
+        self.left: list[OpenJob] = []
+        self.is_known = False
+        self.entries: list[Entry] = []
+        self.loses_answers = self.refuses = False
+
+    async def write(self, entry: Entry) -> EntryAnswer:
+        self.entries.append(entry)
+        if self.refuses:
+            raise StoreError("refused", is_refused=True)
+        was_known, self.is_known = self.is_known, True
+        self.jobs |= {each.key: each for each in entry.opened}
+        for key in entry.closed:
+            self.jobs.pop(key, None)
+        inherited = self.left if entry.silent_s is not None else []
+        self.jobs |= {each.key: each for each in inherited}
+        if inherited:
+            self.left = []
+        if self.loses_answers:
+            raise StoreError("lost", is_refused=False)
+        return EntryAnswer(was_known=was_known, jobs=list(self.jobs.values()) if entry.is_recall else inherited)
+
+    async def aclose(self) -> None:
+        self.is_known = False
+
+
+class Kept:
+    """A journal, its store, and whom it inherited."""
+
+    def __init__(self) -> None:
+        self.clock, self.store = FakeClock(), Store()
+        self.journal = Journal(self.clock, self.store)
+        self.inherited: list[str] = []
+
+    async def beat(self, after_s: float = 1.0) -> None:
+        self.clock.now_s += after_s
+        await self.journal._write(self.store, self._inherit)
+
+    def _inherit(self, left: OpenJob) -> None:
+        self.inherited.append(left.job_id)
+
+    async def settle(self) -> None:
+        """Until it is sure of its contact."""
+        await self.beat()
+        await self.beat(module.SILENT_S)
+
+
+def names(store: Store) -> set[str]:
+    return {each.job_id for each in store.jobs.values()}
+
+
+async def test_what_opens_is_noted_and_what_closes_is_struck() -> None:
+    kept = Kept()
+    for name in "abc":
+        kept.journal.opened(job(name))
+    await kept.beat()
+    assert names(kept.store) == {"a", "b", "c"}
+    kept.journal.closed(job("b"))
+    kept.journal.opened(job("d"))
+    kept.journal.opened(job("e"))
+    kept.journal.closed(job("e"))
+    await kept.beat()
+    assert names(kept.store) == {"a", "c", "d"}
+    assert not kept.inherited
+
+
+async def test_only_who_was_long_in_contact_inherits() -> None:
+    kept = Kept()
+    kept.store.left = [job("orphan")]
+    await kept.beat()
+    await kept.beat(module.SILENT_S / 2)
+    assert not kept.inherited
+    kept.store.refuses = True
+    await kept.beat()
+    kept.store.refuses = False
+    await kept.beat()
+    await kept.beat(module.SILENT_S / 2)
+    assert not kept.inherited
+    await kept.beat(module.SILENT_S / 2)
+    assert kept.inherited == ["orphan"]
+    assert names(kept.store) == {"orphan"}
+    kept.journal.closed(job("orphan"))
+    await kept.beat()
+    assert not kept.store.jobs
+
+
+async def test_orphans_that_came_with_a_lost_answer_are_recalled_and_own_jobs_are_not_taken_for_them() -> None:
+    kept = Kept()
+    await kept.settle()
+    kept.journal.opened(job("own"))
+    kept.journal.opened(job("over"))
+    await kept.beat()
+    kept.journal.closed(job("over"))
+    kept.store.left, kept.store.loses_answers = [job("orphan")], True
+    await kept.beat()
+    kept.store.loses_answers = False
+    await kept.beat()
+    assert kept.inherited == ["orphan"]
+    await kept.beat()
+    assert kept.inherited == ["orphan"]
+    assert names(kept.store) == {"own", "orphan"}
+
+
+@pytest.mark.parametrize("is_wiped", [True, False])
+async def test_a_store_that_forgot_is_told_everything_anew(is_wiped: bool) -> None:
+    kept = Kept()
+    kept.journal.opened(job("a"))
+    await kept.settle()
+    kept.store.is_known = False
+    if is_wiped:
+        kept.store.jobs = {}
+    await kept.beat()
+    await kept.beat()
+    assert names(kept.store) == {"a"}
+    assert not kept.inherited
+
+
+async def test_entries_are_bounded_and_nothing_is_left_out() -> None:
+    kept = Kept()
+    many = [f"job-{number}" for number in range(2 * ENTRY_JOBS_MAX + 1)]
+    for name in many:
+        kept.journal.opened(job(name))
+    for _ in range(4):
+        await kept.beat()
+    assert names(kept.store) == set(many)
+    for name in many:
+        kept.journal.closed(job(name))
+    for _ in range(4):
+        await kept.beat()
+    assert not kept.store.jobs
+    assert max(len(entry.opened) + len(entry.closed) for entry in kept.store.entries) <= ENTRY_JOBS_MAX
+
+
+async def test_a_long_outage_does_not_fill_the_memory() -> None:
+    kept = Kept()
+    kept.store.refuses = True
+    for number in range(3 * CLOSED_MAX):
+        kept.journal.opened(job(str(number)))
+        kept.journal.closed(job(str(number)))
+    await kept.beat()
+    assert len(kept.journal._closed) == CLOSED_MAX
+    assert not kept.journal._opened
+    assert not kept.journal._open
+
+
+async def test_without_a_store_nothing_is_kept() -> None:
+    journal = Journal(FakeClock(), None)
+    journal.opened(job("a"))
+    assert not journal._open
+    await journal.run(lambda _: None)
+    await journal.leave()
+
+
+async def test_it_beats_by_itself_and_at_once_when_something_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEAT_S", 0.05)
+    monkeypatch.setattr(module, "GAP_S", 0.0)
+    kept = Kept()
+    inherit: Callable[[OpenJob], None] = kept._inherit
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(kept.journal.run, inherit)
+        with anyio.fail_after(5):
+            while len(kept.store.entries) < 3:
+                await anyio.sleep(0.01)
+            kept.journal.opened(job("a"))
+            while not kept.store.jobs:
+                await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+    await kept.journal.leave()
+    assert kept.store.entries[-1].is_leaving
