@@ -108,7 +108,7 @@ _CARE = (
     ),
     Chart(
         title="Endpoints at rest",
-        text="Endpoints that failed five times in a row, so that a gateway turns requests away: the number of gateways.",
+        text="Endpoints that failed five times in a row; for each, how many gateways turn requests away.",
         unit=units.Short,
         width=8,
         lines=(Line(total(series("endpoint_down", ENDPOINT), by="endpoint"), "{{endpoint}}"),),

@@ -31,12 +31,6 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
     stall_s: float = 60.0
     """How long a client may take to read what was sent, before it counts as gone: it holds a seat and a job."""
 
-    def within(self, wait_s: float | None) -> "Rhythm":
-        """The rhythm of a stream whose client waits so long for the next piece of it."""
-        if wait_s is None or wait_s / 2 >= self.comment_s:
-            return self
-        return msgspec.structs.replace(self, comment_s=wait_s / 2)
-
 
 Headers = tuple[tuple[bytes, bytes], ...]
 

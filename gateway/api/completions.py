@@ -59,17 +59,16 @@ class Completions:
         asked = read_request(api, body)
         model = self._catalogue.find_for(api, asked.model, tenant)
         record.model = model.label
-        wait_s = patience_s(request.scope)
         order = Order(
             request=asked,
             tenant=tenant,
             member=caller.member,
             quota=caller.quota,
             model=model,
-            deadline_s=None if asked.stream else wait_s,
+            deadline_s=None if asked.stream else patience_s(request.scope),
         )
         exchange = self._exchanges.open(order, record)
-        return AnswerResponse(self._exchanges, exchange, self._rhythm.within(wait_s))
+        return AnswerResponse(self._exchanges, exchange, self._rhythm)
 
 
 def paths_of(api: Api) -> list[str]:

@@ -1,0 +1,142 @@
+"""A gateway that is killed, or told to stop, with a hundred streams open: nothing runs on that nobody waits for."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import httpx
+import pytest
+
+from gateway.emulator.app import build_emulator
+from gateway.emulator.settings import EmulatorSettings
+from tests.processes import Served, served
+from tests.redis_server import RedisServer
+from tests.serving import serving
+from tests.stacks import KEY, RUNPOD_KEY, config_of
+
+STREAMS = 100
+ORPHANS_S_MAX = 20.0
+"""14.2 s on a quiet machine: 4 until the silence counts as death, and 10 at the rate at which Runpod takes cancels."""
+ENDPOINT = {"max_in_flight": STREAMS, "limits": {"stream": {"per_10s": 20_000, "concurrent": 400}}}
+
+
+@pytest.fixture
+def emulator_url() -> Iterator[str]:
+    settings = EmulatorSettings(
+        api_key=RUNPOD_KEY, worker_concurrency=2 * STREAMS, slow_token_interval_s=0.5, limits={}, limits_enforced=True
+    )
+    with serving(build_emulator(settings)) as url:
+        yield url
+
+
+def running_jobs(emulator_url: str) -> list[dict[str, Any]]:
+    jobs: list[dict[str, Any]] = httpx.get(f"{emulator_url}/emulator/jobs").json()
+    return [job for job in jobs if job["state"] in {"IN_QUEUE", "IN_PROGRESS"}]
+
+
+class Clients:
+    """A hundred streams, each to its end or to the end of its gateway."""
+
+    def __init__(self, url: str, words: int) -> None:
+        self.begun = 0
+        self.whole = 0
+        self.failed = 0
+        self._url = f"{url}/v1/chat/completions"
+        self._body = {"model": "m", "stream": True}
+        self._body["messages"] = [{"role": "user", "content": f"slowly count to {words}"}]
+
+    async def run(self) -> None:
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as http, asyncio.TaskGroup() as tasks:
+            for _ in range(STREAMS):
+                tasks.create_task(self._stream(http))
+
+    async def _stream(self, http: aiohttp.ClientSession) -> None:
+        try:
+            async with http.post(self._url, json=self._body, headers={"authorization": f"Bearer {KEY}"}) as answer:
+                received = b""
+                async for piece in answer.content.iter_any():
+                    self.begun += b'"content":"1' in piece
+                    received += piece
+                self.whole += received.endswith(b"data: [DONE]\n\n")
+        except aiohttp.ClientError:
+            self.failed += 1
+
+    async def until_begun(self) -> None:
+        while self.begun < STREAMS:
+            await asyncio.sleep(0.05)
+
+
+async def break_off(gateway: Served, clients: Clients, emulator_url: str) -> int:
+    """Kill the gateway in mid-stream; return how many jobs it leaves."""
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(clients.run())
+        async with asyncio.timeout(30):
+            await clients.until_begun()
+            # One beat of the journal, for the last of them.
+            await asyncio.sleep(0.3)
+        gateway.kill()
+        left = len(running_jobs(emulator_url))
+        await running
+    return left
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("heir", ["restarted", "survivor"])
+def test_with_redis_the_jobs_of_a_killed_gateway_are_cancelled(
+    tmp_path: Path, emulator_url: str, redis: RedisServer, heir: str
+) -> None:
+    state = {"kind": "redis", "url": redis.url, "prefix": heir}
+    config = config_of(emulator_url, endpoint=ENDPOINT, state=state)
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    with contextlib.ExitStack() as stack:
+        killed = stack.enter_context(served(tmp_path / "first", config))
+        survivor = stack.enter_context(served(tmp_path / "second", config)) if heir == "survivor" else None
+        clients = Clients(killed.url, 200)
+        assert asyncio.run(break_off(killed, clients, emulator_url)) == STREAMS
+        assert clients.whole == 0
+        if survivor is None:
+            killed.start()
+        begin_s = time.monotonic()
+        while left := running_jobs(emulator_url):
+            assert time.monotonic() < begin_s + ORPHANS_S_MAX, len(left)
+            time.sleep(0.1)
+        print(f"{heir}: {time.monotonic() - begin_s:.1f} s")
+        metrics = httpx.get(f"{(survivor or killed).url}/metrics").text
+        assert f'gateway_orphans_total{{endpoint="chat"}} {STREAMS}.0' in metrics
+
+
+@pytest.mark.timeout(120)
+def test_without_redis_no_job_of_a_killed_gateway_outlives_its_ttl(tmp_path: Path, emulator_url: str) -> None:
+    # The time to live is what may be waited for a worker and for an answer, and a minute.
+    endpoint = {**ENDPOINT, "cold_start_timeout_s": 5, "execution_timeout_s": 5}
+    with served(tmp_path, config_of(emulator_url, endpoint=endpoint)) as gateway:
+        assert asyncio.run(break_off(gateway, Clients(gateway.url, 200), emulator_url)) == STREAMS
+    submitted = {job["id"]: job["submitted_s"] for job in running_jobs(emulator_url)}
+    end = time.monotonic() + 15
+    while running_jobs(emulator_url) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert not running_jobs(emulator_url)
+    assert len(submitted) == STREAMS
+
+
+@pytest.mark.timeout(120)
+def test_a_hundred_streams_end_inside_the_drain(tmp_path: Path, emulator_url: str) -> None:
+    with served(tmp_path, config_of(emulator_url, endpoint=ENDPOINT, drain_s=30)) as gateway:
+        clients = Clients(gateway.url, 12)
+
+        async def drain() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(clients.run())
+                await clients.until_begun()
+                gateway.process.terminate()
+
+        asyncio.run(drain())
+        assert gateway.process.wait(20) == 0
+    assert (clients.whole, clients.failed) == (STREAMS, 0)
+    assert not running_jobs(emulator_url)
