@@ -52,7 +52,7 @@ class Gateway:
     ) -> None:
         """`replica` names this process among those that share a store: the same after a restart."""
         self._config = config
-        self._rhythm = rhythm or Rhythm()
+        self._rhythm = rhythm or Rhythm(stall_s=config.clients.write_timeout_s)
         self._clock = clock or SystemClock()
         self._transport = transport or make_transport()
         names = [section.name for section in config.endpoints]

@@ -7,12 +7,16 @@ GatewayError
 │   ├── UnknownModelError         404
 │   ├── UnknownUrlError           404
 │   ├── MethodError               405
+│   ├── SlowRequestError          408
 │   ├── BodyTooLargeError         413
+│   ├── HeadTooLargeError         431
 │   └── InvalidRequestError       400
 ├── RefusedError                  not now
 │   ├── TenantLimitError          429  a cap of the tenant's own
 │   ├── OverShareError            429  the tenant's share is in use, and no more came free in time
 │   ├── NoTurnError               503  not even the tenant's share came free in time
+│   ├── BodiesFullError           503  too much is being sent to this process
+│   ├── TooManyConnectionsError   503
 │   └── DrainingError             503
 └── UpstreamError                 Runpod or a worker
     ├── UnreachableError          502  no connection, or a reply that is not the service's
@@ -87,6 +91,22 @@ class BodyTooLargeError(RequestError):
         self.bytes_max = bytes_max
 
 
+class HeadTooLargeError(RequestError):
+    """More bytes, or more lines, of request line and headers than we take."""
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__()
+        self.bytes_max = bytes_max
+
+
+class SlowRequestError(RequestError):
+    """The client took too long to send its request; `part` is "headers" or "body"."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__()
+        self.part = part
+
+
 class InvalidRequestError(RequestError):
     """A body that cannot be served; `reason` says what to change and holds nothing of the prompt."""
 
@@ -124,6 +144,14 @@ class NoTurnError(RefusedError):
     """The tenant holds less than its share, and no seat came free in time: capacity is missing."""
 
     is_elsewhere_safe = True
+
+
+class BodiesFullError(RefusedError):
+    """Too many bytes of requests are being read: by this tenant, or by all of them."""
+
+
+class TooManyConnectionsError(RefusedError):
+    """This process has as many connections as it takes."""
 
 
 class DrainingError(RefusedError):

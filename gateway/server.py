@@ -12,6 +12,9 @@ from litestar.types import ASGIApp
 
 from gateway import __version__
 from gateway.app import Gateway
+from gateway.clock import SystemClock
+from gateway.connections import ClientLimits, Connections
+from gateway.http_protocol import bounded_by
 
 SHUTDOWN_S_MAX = 3
 """How long uvicorn waits for connections after the drain: by then nothing is left but idle ones."""
@@ -30,7 +33,15 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(gateway: Gateway, *, host: str, port: int, metrics_port: int | None, inherited: int | None = None) -> int:
+def serve(
+    gateway: Gateway,
+    *,
+    limits: ClientLimits,
+    host: str,
+    port: int,
+    metrics_port: int | None,
+    inherited: int | None = None,
+) -> int:
     """Serve until SIGTERM or Ctrl-C, then drain; return the exit code.
 
     `inherited` is the file descriptor of a listening socket that a parent shares among several processes.
@@ -45,7 +56,7 @@ def serve(gateway: Gateway, *, host: str, port: int, metrics_port: int | None, i
             return cannot_listen(host, error)
         addresses = [f"{host}:{each.getsockname()[1]}" for _, each in listeners]
         gateway.log.say("gateway.started", listening=addresses, version=__version__)
-        anyio.run(_serve, gateway, listeners, backend_options={"use_uvloop": sys.platform != "win32"})
+        anyio.run(_serve, gateway, listeners, limits, backend_options={"use_uvloop": sys.platform != "win32"})
     return 0
 
 
@@ -65,10 +76,14 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=BACKLOG)
 
 
-async def _serve(gateway: Gateway, listeners: list[tuple[ASGIApp, socket.socket]]) -> None:
-    servers = [_server(app) for app, _ in listeners]
+async def _serve(gateway: Gateway, listeners: list[tuple[ASGIApp, socket.socket]], limits: ClientLimits) -> None:
+    # Each has connections of its own: clients that take all of theirs leave the operator's.
+    connections = [Connections(limits, SystemClock()) for _ in listeners]
+    servers = [_server(app, own) for (app, _), own in zip(listeners, connections, strict=True)]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_stop_on_signal, gateway, servers)
+        for own in connections:
+            tasks.start_soon(own.sweep)
         async with anyio.create_task_group() as serving:
             for server, (_, listener) in zip(servers, listeners, strict=True):
                 serving.start_soon(_run, server, listener, servers)
@@ -83,10 +98,11 @@ async def _run(server: _Server, listener: socket.socket, servers: list[_Server])
         _stop(servers)
 
 
-def _server(app: ASGIApp) -> _Server:
+def _server(app: ASGIApp, connections: Connections) -> _Server:
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=bounded_by(connections),  # type: ignore[arg-type]  # uvicorn calls it, and asks for no class.
+        ws="none",
         lifespan="on",
         log_level="warning",
         access_log=False,

@@ -19,6 +19,7 @@ README = (ROOT / "README.md").read_text()
     [
         sections.Config,
         sections.Listen,
+        sections.Clients,
         sections.EndpointSection,
         sections.ModelSection,
         sections.TenantSection,

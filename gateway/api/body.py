@@ -1,18 +1,91 @@
 """A request's body, bounded."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from litestar.types import Receive
 
-from gateway.errors import BodyTooLargeError, InvalidRequestError
+from gateway.errors import BodiesFullError, BodyTooLargeError, InvalidRequestError
 
 DISCARD_BYTES_MAX = 64 * 1024 * 1024
 """How much of a body that is too large is read all the same: a client that still sends would not see the answer."""
 
+ROOM_BYTES_MAX = 256 * 1024 * 1024
+"""Of bodies that are being read. Those that are whole are counted where they wait."""
+ROOM_BODIES_MIN = 4
+"""So many of the largest have room in any case."""
+HELD_BYTES_MIN = 64 * 1024
+"""What a body counts for at least: the server reads so much ahead."""
+RETRY_S = 1.0
 
-async def read_body(receive: Receive, *, bytes_max: int) -> bytes:
+
+class BodyRoom:
+    """The bodies that are being read, in bytes by tenant.
+
+    A tenant may have as much as it leaves to others: half of the room alone, a third beside another one that wants as
+    much. So there is always some left for the next tenant, and none has a part that lies idle.
+    """
+
+    def __init__(self, *, body_bytes_max: int) -> None:
+        self._bytes_max = max(ROOM_BYTES_MAX, ROOM_BODIES_MIN * body_bytes_max)
+        self._tenants: dict[str, int] = {}
+        self.held_bytes = 0
+
+    @contextmanager
+    def place(self, tenant: str) -> Iterator["Place"]:
+        """Room for one body; given back at the end of the block."""
+        place = Place(self, tenant)
+        try:
+            place.grow(0)
+            yield place
+        finally:
+            self._change(tenant, -place.held_bytes)
+
+    def take(self, tenant: str, size: int) -> None:
+        """Take more of it.
+
+        Raises:
+            BodiesFullError: The tenant has too much of it.
+        """
+        if self._tenants.get(tenant, 0) + size > self._bytes_max - self.held_bytes - size:
+            raise BodiesFullError(retry_after_s=RETRY_S)
+        self._change(tenant, size)
+
+    def _change(self, tenant: str, size: int) -> None:
+        self.held_bytes += size
+        held = self._tenants.get(tenant, 0) + size
+        if held:
+            self._tenants[tenant] = held
+        else:
+            self._tenants.pop(tenant, None)
+
+
+class Place:
+    """The room of one body."""
+
+    def __init__(self, room: BodyRoom, tenant: str) -> None:
+        self._room = room
+        self._tenant = tenant
+        self.held_bytes = 0
+
+    def grow(self, body_bytes: int) -> None:
+        """Make it large enough for so many bytes.
+
+        Raises:
+            BodiesFullError: There is no room for them.
+        """
+        size = max(body_bytes, HELD_BYTES_MIN) - self.held_bytes
+        if size > 0:
+            self._room.take(self._tenant, size)
+            self.held_bytes += size
+
+
+async def read_body(receive: Receive, place: Place, *, bytes_max: int) -> bytes:
     """Read the whole body.
 
     Raises:
         BodyTooLargeError: It is larger than `bytes_max`.
+        BodiesFullError: There is no room for it.
         InvalidRequestError: The client stopped sending.
     """
     pieces: list[bytes] = []
@@ -25,6 +98,7 @@ async def read_body(receive: Receive, *, bytes_max: int) -> bytes:
         piece: bytes = message["body"]
         read_bytes += len(piece)
         if read_bytes <= bytes_max:
+            place.grow(read_bytes)
             pieces.append(piece)
         elif read_bytes > DISCARD_BYTES_MAX:
             break

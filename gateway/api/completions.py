@@ -8,7 +8,7 @@ from litestar.types import ASGIApp
 
 from gateway.api.answer_response import AnswerResponse, Rhythm
 from gateway.api.auth import KeyRing
-from gateway.api.body import read_body
+from gateway.api.body import BodyRoom, read_body
 from gateway.api.notes import AnyRequest, notes_of
 from gateway.api.patience import patience_s
 from gateway.domain import Api
@@ -32,6 +32,7 @@ class Completions:
         self._catalogue = catalogue
         self._exchanges = exchanges
         self._body_bytes_max = body_bytes_max
+        self._room = BodyRoom(body_bytes_max=body_bytes_max)
         self._rhythm = rhythm
 
     def routes(self) -> list[HTTPRouteHandler]:
@@ -55,8 +56,8 @@ class Completions:
         caller = self._keys.authenticate(request.scope, notes_of(request.scope))
         tenant = caller.tenant
         record.tenant = tenant.name
-        body = await read_body(request.receive, bytes_max=self._body_bytes_max)
-        asked = read_request(api, body)
+        with self._room.place(tenant.name) as place:
+            asked = read_request(api, await read_body(request.receive, place, bytes_max=self._body_bytes_max))
         model = self._catalogue.find_for(api, asked.model, tenant)
         record.model = model.label
         order = Order(

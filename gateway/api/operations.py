@@ -6,6 +6,8 @@ import msgspec
 from litestar import MediaType, Response, get, route
 from litestar.handlers import HTTPRouteHandler
 
+PROBES = frozenset({b"/livez", b"/readyz"})
+"""What an orchestrator asks: unanswered, it would restart a process that is only busy."""
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 

@@ -10,7 +10,8 @@ from gateway.app import Gateway
 from gateway.commands.exit_codes import report
 from gateway.config.quickstart import quickstart
 from gateway.config.reading import ConfigError, Problem, load_config
-from gateway.config.sections import Config
+from gateway.config.sections import Clients, Config
+from gateway.connections import ClientLimits
 from gateway.observability.logs import configure_logs
 from gateway.server import serve
 from gateway.workers import WORKERS_MAX, run_workers
@@ -43,7 +44,24 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.workers > 1:
         return run_workers(arguments.workers, config=arguments.config, host=host, port=port)
     metrics_port = None if config.metrics_port is None else config.metrics_port + arguments.worker
-    return serve(gateway, host=host, port=port, metrics_port=metrics_port, inherited=arguments.listener)
+    return serve(
+        gateway,
+        limits=_limits(config.clients),
+        host=host,
+        port=port,
+        metrics_port=metrics_port,
+        inherited=arguments.listener,
+    )
+
+
+def _limits(section: Clients) -> ClientLimits:
+    return ClientLimits(
+        head_bytes_max=section.head_bytes_max,
+        head_s=section.head_timeout_s,
+        read_s=section.read_timeout_s,
+        write_s=section.write_timeout_s,
+        connections_max=section.connections_max,
+    )
 
 
 def _check_workers(workers: int, config: Config, port: int) -> None:

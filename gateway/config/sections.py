@@ -28,6 +28,16 @@ class Listen(Section, frozen=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
 
 
+class Clients(Section, frozen=True):
+    """What a client may take of a process before it has to make room."""
+
+    head_bytes_max: Annotated[int, Meta(ge=1024, le=1024 * 1024)] = 32 * 1024
+    head_timeout_s: Seconds = 10
+    read_timeout_s: Seconds = 30
+    write_timeout_s: Seconds = 60
+    connections_max: Count = 10_000
+
+
 class EndpointSection(Section, frozen=True):
     """A Runpod Serverless endpoint."""
 
@@ -110,6 +120,7 @@ class Config(Section, frozen=True):
     tenants: Annotated[list[TenantSection], Meta(min_length=1)]
     guest: GuestSection | None = None
     listen: Listen = Listen()
+    clients: Clients = Clients()
     metrics_port: Annotated[int, Meta(ge=1, le=65535)] | None = None
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30
     body_bytes_max: Annotated[int, Meta(ge=1024)] = 20 * 1024 * 1024

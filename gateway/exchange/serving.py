@@ -127,7 +127,7 @@ class Serving:
                 self._tenant,
                 wait_s_max=endpoint.queue_timeout_s,
                 member=self._order.member,
-                size=self._request.prompt_bytes,
+                size=self._request.body_bytes,
             ) as permit:
                 record.queue_s, has_turn = permit.wait_s, True
                 self._means.observe(Admitted(tenant=self._tenant.name, endpoint=endpoint.name, wait_s=permit.wait_s))

@@ -97,6 +97,11 @@ def _request_answer(error: errors.RequestError) -> ErrorAnswer:
             status, code, message = 405, "method_not_allowed", f"{method} is not possible here. Allowed: {allowed}."
         case errors.BodyTooLargeError(bytes_max=bytes_max):
             status, code, message = 413, "request_too_large", f"The body is larger than {bytes_max} bytes."
+        case errors.SlowRequestError(part=part):
+            status, code, message = 408, "request_timeout", f"The {part} of the request took too long to arrive."
+        case errors.HeadTooLargeError(bytes_max=bytes_max):
+            status, code = 431, "request_headers_too_large"
+            message = f"The URL and the headers are too many, or larger than {bytes_max} bytes."
         case errors.InvalidRequestError():
             message, code, param = error.reason, error.code, error.param
         case _:
@@ -138,6 +143,10 @@ def _refused_answer(error: errors.RefusedError) -> ErrorAnswer:
                 code="tenant_over_share",
                 retry_after_s=error.retry_after_s,
             )
+        case errors.BodiesFullError():
+            message = "Too many large requests are being sent at the moment. Try again a little later."
+        case errors.TooManyConnectionsError():
+            message = "This gateway process has no room for another connection. Try again a little later."
         case errors.DrainingError():
             message = "This gateway process is shutting down. Try again: another one will answer."
         case _:

@@ -3,11 +3,12 @@
 import re
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from gateway.domain import Api
 from gateway.errors import InvalidRequestError
 from gateway.wire import openai
+from gateway.wire.json_bounds import DEPTH_MAX, PARTS_MAX, is_within_bounds
 from gateway.wire.openai import Fields, RequestView
 
 N_MAX = 128
@@ -29,6 +30,8 @@ class ClientRequest(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None
     encoding_format: str | None
     fields: Fields
+    body_bytes: int
+    """What the request holds of memory, as long as it is not answered."""
 
     @property
     def prompt_bytes(self) -> int:
@@ -44,6 +47,9 @@ def read_request(api: Api, body: bytes) -> ClientRequest:
     """
     if not body.isascii():
         _refuse_bad_utf8(body)
+    if not is_within_bounds(body):
+        reason = f"The body is nested more than {DEPTH_MAX} levels deep, or has more than {PARTS_MAX} fields and lists."
+        raise InvalidRequestError(reason, code="invalid_json")
     try:
         fields = openai.decode_fields(body)
         view = openai.decode_request(body)
@@ -51,8 +57,6 @@ def read_request(api: Api, body: bytes) -> ClientRequest:
         raise _explain(error) from None
     except msgspec.DecodeError:
         raise InvalidRequestError("The body is not valid JSON. Send a JSON object.", code="invalid_json") from None
-    except RecursionError:
-        raise InvalidRequestError("The body is nested too deeply.", code="invalid_json") from None
     _check(api, view)
     options = view.stream_options
     stream = bool(view.stream) and api is not Api.EMBEDDINGS
@@ -66,6 +70,7 @@ def read_request(api: Api, body: bytes) -> ClientRequest:
         max_tokens=view.max_completion_tokens or view.max_tokens,
         encoding_format=view.encoding_format,
         fields=fields,
+        body_bytes=len(body),
     )
 
 
@@ -91,6 +96,7 @@ def _refuse_bad_utf8(body: bytes) -> None:
         raise InvalidRequestError("The body is not valid UTF-8.", code="invalid_json") from None
 
 
+_LIST = re.compile(rb"\[\s*(\])?")
 _PATH = re.compile(r" - at `\$\.?(.*?)`$")
 
 
@@ -104,6 +110,15 @@ def _explain(error: msgspec.ValidationError) -> InvalidRequestError:
     return InvalidRequestError(f"{_PATH.sub('', text)} for '{path[1]}'.", param=path[1] or None, code="invalid_type")
 
 
+def _check_messages(messages: Raw | UnsetType) -> None:
+    """Look at the list without taking it apart: of small things it can hold half as many as it has bytes."""
+    begin = None if messages is UNSET else _LIST.match(memoryview(messages))
+    if begin is None:
+        raise InvalidRequestError("'messages' has to be a list.", param="messages", code="invalid_type")
+    if begin[1]:
+        raise InvalidRequestError("'messages' has to hold at least one message.", param="messages")
+
+
 def _missing(name: str) -> InvalidRequestError:
     return InvalidRequestError(f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
 
@@ -112,8 +127,8 @@ def _check(api: Api, view: RequestView) -> None:
     needed = {Api.CHAT_COMPLETIONS: "messages", Api.COMPLETIONS: "prompt", Api.EMBEDDINGS: "input"}[api]
     if getattr(view, needed) is UNSET:
         raise _missing(needed)
-    if api is Api.CHAT_COMPLETIONS and not view.messages:
-        raise InvalidRequestError("'messages' has to hold at least one message.", param="messages")
+    if api is Api.CHAT_COMPLETIONS:
+        _check_messages(view.messages)
     if not 0 < len(view.model) <= MODEL_NAME_LENGTH_MAX:
         raise InvalidRequestError("'model' has to be a name.", param="model")
     if view.n is not None and not 1 <= view.n <= N_MAX:

@@ -34,7 +34,7 @@ class RequestView(msgspec.Struct, frozen=True, kw_only=True):
     n: int | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
-    messages: list[Raw] | UnsetType = UNSET
+    messages: Raw | UnsetType = UNSET
     prompt: Raw | UnsetType = UNSET
     input: Raw | UnsetType = UNSET
     encoding_format: str | None = None

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from gateway.api.body import DISCARD_BYTES_MAX, read_body
-from gateway.errors import BodyTooLargeError, InvalidRequestError
+from gateway.api.body import DISCARD_BYTES_MAX, HELD_BYTES_MIN, ROOM_BYTES_MAX, BodyRoom, Place, read_body
+from gateway.errors import BodiesFullError, BodyTooLargeError, InvalidRequestError
 
 
 class Sender:
@@ -21,15 +21,20 @@ class Sender:
         return self.messages.pop(0)
 
 
+def place() -> Place:
+    """Room enough."""
+    return Place(BodyRoom(body_bytes_max=1), "acme")
+
+
 async def test_pieces_are_joined() -> None:
-    assert await read_body(Sender(b"ab", b"", b"c").receive, bytes_max=3) == b"abc"
-    assert await read_body(Sender(b"").receive, bytes_max=3) == b""
+    assert await read_body(Sender(b"ab", b"", b"c").receive, place(), bytes_max=3) == b"abc"
+    assert await read_body(Sender(b"").receive, place(), bytes_max=3) == b""
 
 
 async def test_a_body_over_the_limit_is_read_to_its_end_and_refused() -> None:
     sender = Sender(*[b"abc"] * 10)
     with pytest.raises(BodyTooLargeError) as caught:
-        await read_body(sender.receive, bytes_max=5)
+        await read_body(sender.receive, place(), bytes_max=5)
     assert caught.value.bytes_max == 5
     assert sender.messages == []
 
@@ -38,10 +43,59 @@ async def test_a_body_without_end_is_not_read_for_ever() -> None:
     piece = b"x" * (8 * 1024 * 1024)
     sender = Sender(*[piece] * 20)
     with pytest.raises(BodyTooLargeError):
-        await read_body(sender.receive, bytes_max=5)
+        await read_body(sender.receive, place(), bytes_max=5)
     assert len(sender.messages) >= 20 - DISCARD_BYTES_MAX // len(piece) - 1 > 0
 
 
 async def test_a_client_that_goes_is_noticed() -> None:
     with pytest.raises(InvalidRequestError):
-        await read_body(Sender(b"abc", goes=True).receive, bytes_max=5)
+        await read_body(Sender(b"abc", goes=True).receive, place(), bytes_max=5)
+
+
+def fill(room: BodyRoom, tenant: str) -> int:
+    """Take room for bodies of a MiB until there is none; how many there are."""
+    count = 0
+    try:
+        while True:
+            room.take(tenant, 1024 * 1024)
+            count += 1
+    except BodiesFullError:
+        return count
+
+
+def test_a_tenant_may_have_as_much_as_it_leaves_to_others() -> None:
+    room = BodyRoom(body_bytes_max=1)
+    assert [fill(room, name) for name in ("a", "b", "c")] == [128, 64, 32]
+    assert room.held_bytes < ROOM_BYTES_MAX
+    assert fill(room, "a") == 0
+
+
+def test_the_largest_body_always_has_room() -> None:
+    room = BodyRoom(body_bytes_max=ROOM_BYTES_MAX)
+    with room.place("a") as first, room.place("b") as second:
+        first.grow(ROOM_BYTES_MAX)
+        second.grow(ROOM_BYTES_MAX)
+    assert room.held_bytes == 0
+
+
+async def test_room_is_given_back_however_it_ends() -> None:
+    room = BodyRoom(body_bytes_max=1)
+    with room.place("a") as first:
+        assert await read_body(Sender(b"x" * 100_000, b"y").receive, first, bytes_max=200_000)
+        assert room.held_bytes == 100_001
+    with pytest.raises(InvalidRequestError), room.place("a") as second:
+        await read_body(Sender(b"x", goes=True).receive, second, bytes_max=5)
+    assert room.held_bytes == 0
+
+
+async def test_a_body_without_room_is_refused_and_what_others_hold_stays() -> None:
+    room = BodyRoom(body_bytes_max=1)
+    room.take("a", ROOM_BYTES_MAX // 2 - HELD_BYTES_MIN)
+    held = room.held_bytes
+    with pytest.raises(BodiesFullError), room.place("a") as third:
+        await read_body(Sender(b"x" * HELD_BYTES_MIN, b"x").receive, third, bytes_max=10**6)
+    assert room.held_bytes == held
+    room.take("a", HELD_BYTES_MIN)
+    with pytest.raises(BodiesFullError), room.place("a"):
+        raise AssertionError
+    assert room.held_bytes == held + HELD_BYTES_MIN

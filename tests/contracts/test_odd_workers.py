@@ -1,16 +1,21 @@
 """Whatever a worker writes, a client gets an answer or one of our own errors."""
 
+import contextlib
 import copy
+import itertools
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Raw
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, UpstreamError
 from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer
 from gateway.translate.chunks import ChunkWriter
 from gateway.translate.dialects.table import DIALECTS
+from gateway.translate.request import ClientRequest
 from tests.contracts.test_dialects import RECORDINGS, Recording
 from tests.factories import client_request, raw
 
@@ -46,6 +51,13 @@ class Client:
             msgspec.json.decode(body)
 
 
+def answer_to(request: ClientRequest) -> Answer:
+    if not request.stream:
+        return WholeAnswer(request, Client(), answer_id="x", created_s=1, note_first=lambda: None)
+    writer = ChunkWriter(request, answer_id="x", created_s=1)
+    return StreamedAnswer(writer, Client(), note_first=lambda: None, note_chunks=lambda _: None)
+
+
 @settings(max_examples=600, deadline=None)
 @given(st.data())
 async def test_odd_values_anywhere_end_in_an_answer_or_our_own_error(data: st.DataObject) -> None:
@@ -62,16 +74,7 @@ async def test_odd_values_anywhere_end_in_an_answer_or_our_own_error(data: st.Da
             continue
     stream = data.draw(st.booleans(), label="stream")
     request = client_request(stream=stream, stream_options={"include_usage": True})
-    answer: Answer = (
-        StreamedAnswer(
-            ChunkWriter(request, answer_id="x", created_s=1),
-            Client(),
-            note_first=lambda: None,
-            note_chunks=lambda _: None,
-        )
-        if stream
-        else WholeAnswer(request, Client(), answer_id="x", created_s=1, note_first=lambda: None)
-    )
+    answer = answer_to(request)
     dialect = DIALECTS[recording.dialect_name](request, "org/real")
     try:
         for output in outputs:
@@ -81,3 +84,32 @@ async def test_odd_values_anywhere_end_in_an_answer_or_our_own_error(data: st.Da
     except GatewayError:
         pass
     answer.usage()
+
+
+DEEP = [
+    "DEEP",
+    '{"error":DEEP}',
+    '{"object":"error","message":DEEP}',
+    '{"usage":DEEP,"choices":DEEP}',
+    '{"choices":[{"index":0,"delta":{"content":DEEP,"tool_calls":DEEP},"finish_reason":null}]}',
+    '{"choices":[{"index":0,"message":{"content":DEEP,"tool_calls":[{"function":DEEP}]},"finish_reason":"stop"}]}',
+    '[{"choices":[{"tokens":DEEP}],"usage":DEEP}]',
+    '{"text":DEEP}',
+]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_output_without_bottom_is_lost_output(dialect: str, stream: bool) -> None:
+    for shape, levels, (begin, end) in itertools.product(DEEP, (900, 1100, 100_000), ("[]", ('{"a":', "}"))):
+        output = shape.replace("DEEP", begin * levels + "1" + end * levels)
+        # What the reader of JSON still takes may be passed on.
+        with contextlib.suppress(UpstreamError) if levels < 1000 else pytest.raises(UpstreamError):
+            await tell(dialect, client_request(stream=stream), output)
+
+
+async def tell(dialect: str, request: ClientRequest, output: str) -> None:
+    answer, reader = answer_to(request), DIALECTS[dialect](request, "org/real")
+    await answer.take(reader.read(Raw(output.encode())))
+    await answer.take(reader.end())
+    await answer.finish()

@@ -11,6 +11,8 @@ EXAMPLES: list[tuple[errors.GatewayError, int, str | None, bool]] = [
     (errors.UnknownUrlError("/v1/x"), 404, "unknown_url", False),
     (errors.MethodError(method="GET", allowed="POST"), 405, "method_not_allowed", False),
     (errors.BodyTooLargeError(10), 413, "request_too_large", False),
+    (errors.SlowRequestError("body"), 408, "request_timeout", False),
+    (errors.HeadTooLargeError(10), 431, "request_headers_too_large", False),
     (errors.InvalidRequestError("no", param="n"), 400, "invalid_value", False),
     (
         errors.TenantLimitError(limit="requests_per_minute", maximum=5, retry_after_s=3),
@@ -20,6 +22,8 @@ EXAMPLES: list[tuple[errors.GatewayError, int, str | None, bool]] = [
     ),
     (errors.OverShareError(retry_after_s=3), 429, "tenant_over_share", True),
     (errors.NoTurnError(retry_after_s=3), 503, "server_is_overloaded", True),
+    (errors.BodiesFullError(retry_after_s=1), 503, "server_is_overloaded", True),
+    (errors.TooManyConnectionsError(retry_after_s=1), 503, "server_is_overloaded", True),
     (errors.DrainingError(retry_after_s=1), 503, "server_is_overloaded", True),
     (errors.UnreachableError("x", was_sent=True), 502, "server_error", False),
     (errors.UpstreamBusyError(retry_after_s=None), 503, "server_is_overloaded", True),

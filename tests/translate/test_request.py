@@ -1,3 +1,5 @@
+import tracemalloc
+
 import msgspec
 import pytest
 
@@ -17,7 +19,7 @@ from tests.factories import client_request, plain
         (b'"x"', None, "invalid_type"),
         (b"\xff\xfe", None, "invalid_json"),
         (b'{"model":"m","messages":[{"content":"\xff"}]}', None, "invalid_json"),
-        (b"[" * 200_000, None, "invalid_type"),
+        (b"[" * 200_000, None, "invalid_json"),
         (b'{"model":"m","messages":' + b"[" * 200_000, None, "invalid_json"),
         (b'{"model":"m","messages":[{}],"temperature":NaN}', None, "invalid_json"),
         (b"{}", "model", "missing_required_parameter"),
@@ -25,7 +27,15 @@ from tests.factories import client_request, plain
         (b'{"model":3,"messages":[{}]}', "model", "invalid_type"),
         (b'{"model":"","messages":[{}]}', "model", "invalid_value"),
         (b'{"model":"m","messages":"hi"}', "messages", "invalid_type"),
+        (b'{"model":"m","messages":null}', "messages", "invalid_type"),
         (b'{"model":"m","messages":[]}', "messages", "invalid_value"),
+        (b'{"model":"m","messages":[ \n ]}', "messages", "invalid_value"),
+        (b'\xef\xbb\xbf{"model":"m","messages":[{}]}', None, "invalid_json"),
+        (b'{"model":"m","messages":[{"content":"\\ud800"}]}', None, "invalid_json"),
+        (b'{"model":"m","messages":[{"content":"\x00"}]}', None, "invalid_json"),
+        (b'{"model":"m","messages":[{}],"max_tokens":1' + b"0" * 100_000 + b"}", "max_tokens", "invalid_type"),
+        (b'{"model":"m","messages":[{}],"max_tokens":1e999}', "max_tokens", "invalid_type"),
+        (b'{"model":"m","messages":[{}],"x":' + b"[" * 200 + b"]" * 200 + b"}", None, "invalid_json"),
         (b'{"model":"m","messages":[{}],"n":0}', "n", "invalid_value"),
         (b'{"model":"m","messages":[{}],"n":1000}', "n", "invalid_value"),
         (b'{"model":"m","messages":[{}],"n":"two"}', "n", "invalid_type"),
@@ -92,3 +102,17 @@ def test_the_newer_name_of_the_length_wins() -> None:
 
 def test_embeddings_never_stream() -> None:
     assert not client_request(Api.EMBEDDINGS, stream=True).stream
+
+
+def test_of_a_field_that_comes_twice_only_the_last_reaches_the_worker() -> None:
+    request = read_request(Api.CHAT_COMPLETIONS, b'{"model":"a","n":9,"messages":[{}],"model":"b","n":1}')
+    assert (request.model, request.n) == ("b", 1)
+    assert msgspec.json.encode(worker_fields(request, upstream_model="m")).count(b'"n"') == 1
+
+
+def test_a_list_of_very_many_things_is_not_taken_apart() -> None:
+    tracemalloc.start()
+    read_request(Api.CHAT_COMPLETIONS, b'{"model":"m","messages":[' + b"1," * 1_000_000 + b"1]}")
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 20_000_000

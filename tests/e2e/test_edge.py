@@ -1,0 +1,201 @@
+"""What strangers, and clients that behave badly, may take of a `serve` process."""
+
+import pathlib
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from gateway.emulator.app import build_emulator
+from gateway.emulator.settings import EmulatorSettings
+from tests.edge import error_of, read_all, wait_until
+from tests.processes import Served, free_port, served
+from tests.serving import serving
+from tests.stacks import KEY, RUNPOD_KEY, config_of
+
+CLIENTS = {
+    "head_bytes_max": 4096,
+    "head_timeout_s": 1,
+    "read_timeout_s": 1,
+    "write_timeout_s": 2,
+    "connections_max": 20,
+}
+RESIDENT_BYTES_MAX = 64 * 1024 * 1024
+"""How much a process may grow by what a test does to it."""
+
+
+@pytest.fixture(scope="module")
+def emulator_url() -> Iterator[str]:
+    with serving(build_emulator(EmulatorSettings(api_key=RUNPOD_KEY))) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory, emulator_url: str) -> Iterator[Served]:
+    """A process that waits for nobody, and has few connections; its metrics have a port of their own."""
+    # On this route the answer comes in pieces; a page of a job may be as large as its worker made it.
+    config = config_of(emulator_url, endpoint={"route": "openai"}, clients=CLIENTS, metrics_port=free_port())
+    with served(tmp_path_factory.mktemp("strict"), config) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory, emulator_url: str) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("usual"), config_of(emulator_url)) as made:
+        yield made
+
+
+def connect(to: Served) -> socket.socket:
+    address = urlsplit(to.url)
+    client = socket.create_connection((address.hostname or "", address.port or 0))
+    client.settimeout(15)
+    return client
+
+
+def head(size: int) -> bytes:
+    lines = [
+        "POST /v1/chat/completions HTTP/1.1",
+        "host: x",
+        f"authorization: Bearer {KEY}",
+        f"content-length: {size}",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def post(to: Served, body: bytes) -> httpx.Response:
+    headers = {"authorization": f"Bearer {KEY}"}
+    return httpx.post(f"{to.url}/v1/chat/completions", content=body, headers=headers, timeout=30)
+
+
+def resident_bytes(of: Served) -> int:
+    pages = pathlib.Path(f"/proc/{of.process.pid}/statm").read_text().split()[1]
+    return int(pages) * 4096
+
+
+def is_serving(subject: Served) -> bool:
+    answer = post(subject, b'{"model":"m","messages":[{"role":"user","content":"count to 3"}]}')
+    return bool(answer.json()["choices"][0]["message"]["content"] == "1 2 3")
+
+
+def test_the_file_says_how_much_and_how_long(strict: Served) -> None:
+    for sent, status in (
+        (b"GET /livez HTTP/1.1\r\na: " + b"x" * 5000, 431),
+        (b"GET /livez HTTP/1.1\r\n", 408),
+        (head(100) + b"{", 408),
+        (b"\x16\x03\x01", 400),
+    ):
+        with connect(strict) as client:
+            client.sendall(sent)
+            error_of(read_all(client), status)
+    assert is_serving(strict)
+    assert "Traceback" not in strict.log.read_text()
+
+
+def test_a_body_that_stopped_leaves_a_line_and_nothing_else(strict: Served) -> None:
+    with connect(strict) as client:
+        client.sendall(head(100) + b'{"secret')
+        error_of(read_all(client), 408)
+    wait_until(lambda: '"status":400' in strict.log.read_text().replace(" ", ""))
+    assert "secret" not in strict.log.read_text()
+
+
+def test_connections_beyond_the_most_are_told_and_probes_are_answered(strict: Served) -> None:
+    clients = [connect(strict) for _ in range(CLIENTS["connections_max"])]
+    try:
+        answer = post(strict, b"null")
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "1"
+        assert answer.json()["error"]["code"] == "server_is_overloaded"
+        assert httpx.get(f"{strict.url}/livez").status_code == 200
+    finally:
+        for client in clients:
+            client.close()
+    wait_until(lambda: post(strict, b"null").status_code == 400)
+
+
+def test_a_stream_that_nobody_reads_is_cut(strict: Served) -> None:
+    before = resident_bytes(strict)
+    body = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"count to 100000"}]}'
+    with connect(strict) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(head(len(body)) + body)
+        wait_until(lambda: '"outcome":"client_left"' in strict.log.read_text().replace(" ", ""), 30)
+        assert resident_bytes(strict) - before < RESIDENT_BYTES_MAX
+        assert b"[DONE]" not in read_all(client)
+
+
+DEEP = 100_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * DEEP,
+        b'{"model":"m","messages":' + b"[" * DEEP + b"]" * DEEP + b"}",
+        b'{"model":"m","messages":[{"role":"user","content":' + b'{"a":' * DEEP + b"1" + b"}" * DEEP + b"}]}",
+        b'{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true,"stream_options":{"x":'
+        + b"[" * 950
+        + b"]" * 950
+        + b"}}",
+        b'{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":' + b"9" * 1_000_000 + b"}",
+        b'{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":1e999}',
+        b'{"model":"m","messages":[{"role":"user","content":"\\udfff"}]}',
+        b'{"model":"m","messages":[{"role":"user","content":"\x00"}]}',
+        b'{"model":"m","messages":[{"role":"user","content":"\xff"}]}',
+        b'\xef\xbb\xbf{"model":"m","messages":[{"role":"user","content":"x"}]}',
+        b"\xff\xfe{\x00}\x00",
+        b"null",
+        b"[]",
+        b"",
+        b"\x00" * 1000,
+        b"{" + b'"a":1,' * 3_000_000 + b'"model":"m","messages":[{}]}',
+    ],
+    ids=range(16),
+)
+def test_json_that_is_made_to_harm_is_refused(usual: Served, body: bytes) -> None:
+    before, started = resident_bytes(usual), time.monotonic()
+    answer = post(usual, body)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+    assert time.monotonic() - started < 10
+    assert resident_bytes(usual) - before < RESIDENT_BYTES_MAX
+    assert "Traceback" not in usual.log.read_text()
+
+
+def test_what_is_only_odd_is_served(usual: Served) -> None:
+    assert is_serving(usual)
+    twice = b'{"model":"nobody","model":"m","messages":[{"role":"user","content":"count to 3"}]}'
+    assert post(usual, twice).status_code == 200
+    nul = b'{"model":"m","messages":[{"role":"user","content":"count to 3\\u0000"}],"seed":' + b"9" * 300 + b"}"
+    assert post(usual, nul).status_code == 200
+    assert post(usual, b'{"model":"m\\u0000","messages":[{}]}').status_code == 404
+
+
+def test_one_key_cannot_fill_the_process_with_bodies(usual: Served) -> None:
+    """Bodies that are begun and not ended."""
+    size, before = 20 * 1024 * 1024, resident_bytes(usual)
+    piece = b'{"x":"' + b"x" * (size - 100)
+    clients: list[socket.socket] = []
+    answers: list[Any] = []
+    try:
+        for _ in range(12):
+            client = connect(usual)
+            clients.append(client)
+            client.sendall(head(size) + piece)
+        for client in clients:
+            client.settimeout(0.2)
+            try:
+                answers.append(client.recv(65536).split(b" ")[1])
+            except TimeoutError:
+                answers.append(None)
+        assert set(answers) == {None, b"503"}
+        assert answers.count(None) == 6
+        assert resident_bytes(usual) - before < 200 * 1024 * 1024
+        assert is_serving(usual)
+    finally:
+        for client in clients:
+            client.close()

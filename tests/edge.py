@@ -1,0 +1,173 @@
+"""A small application behind the gateway's HTTP protocol, on a real socket, with what its connections hold in sight."""
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+
+from gateway.clock import SystemClock
+from gateway.connections import ClientLimits, Connections
+from gateway.http_protocol import BoundedProtocol
+from gateway.server import _server
+
+FLOOD_BYTES = 64 * 1024 * 1024
+PIECE = b"x" * 16 * 1024
+START = {"type": "http.response.start", "status": 200, "headers": []}
+
+
+class App:
+    """Answers by path, and notes what happened."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.sent_bytes = 0
+        self.may_read = threading.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            while True:
+                message = await receive()
+                await send({"type": message["type"] + ".complete"})
+                if message["type"] == "lifespan.shutdown":
+                    return
+        self.seen.append(scope["path"])
+        await getattr(self, "answer_" + scope["path"].strip("/"))(receive, send)
+
+    async def answer_length(self, receive: Any, send: Any) -> None:
+        """How long the body is, or that it ended early."""
+        size, is_more = 0, True
+        while is_more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self.seen.append("gone")
+                return
+            size, is_more = size + len(message["body"]), message["more_body"]
+        await self._whole(send, str(size).encode())
+
+    async def answer_unread(self, _receive: Any, send: Any) -> None:
+        """An answer that does not wait for the body."""
+        await self._whole(send, b"early")
+
+    answer_livez = answer_unread
+
+    async def answer_later(self, receive: Any, send: Any) -> None:
+        """One that asks for the body when the test says so."""
+        while not self.may_read.is_set():
+            await anyio.sleep(0.01)
+        await self.answer_length(receive, send)
+
+    async def answer_flood(self, _receive: Any, send: Any) -> None:
+        """A stream of many bytes."""
+        await send(START)
+        for _ in range(FLOOD_BYTES // len(PIECE)):
+            await send({"type": "http.response.body", "body": PIECE, "more_body": True})
+            self.sent_bytes += len(PIECE)
+            await anyio.lowlevel.checkpoint()
+        self.seen.append("sent")
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def answer_large(self, _receive: Any, send: Any) -> None:
+        """Many bytes in one piece."""
+        await self._whole(send, b"x" * FLOOD_BYTES)
+
+    async def answer_cut(self, _receive: Any, send: Any) -> None:
+        """Half an answer."""
+        await send(START)
+        await send({"type": "http.response.body", "body": b"x" * 8 * 1024 * 1024, "more_body": True})
+
+    async def _whole(self, send: Any, body: bytes) -> None:
+        await send({**START, "headers": [(b"content-length", str(len(body)).encode())]})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+class Edge:
+    """The server, as a client and as the test see it."""
+
+    def __init__(self, app: App, connections: Connections, port: int) -> None:
+        self.app = app
+        self._connections = connections
+        self._port = port
+
+    @property
+    def open(self) -> list[BoundedProtocol]:
+        """The connections that the server has."""
+        return [each for each in list(self._connections.open) if isinstance(each, BoundedProtocol)]
+
+    def connect(self, *, receive_buffer: int | None = None) -> socket.socket:
+        """A client."""
+        client = socket.socket()
+        if receive_buffer is not None:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        client.settimeout(15)
+        client.connect(("127.0.0.1", self._port))
+        return client
+
+    def ask(self, sent: bytes) -> bytes:
+        """All that is answered until the server closes."""
+        with self.connect() as client:
+            client.sendall(sent)
+            return read_all(client)
+
+
+def read_all(client: socket.socket) -> bytes:
+    """Read until the other side closes."""
+    pieces = []
+    with contextlib.suppress(ConnectionResetError):
+        while piece := client.recv(65536):
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
+def error_of(answer: bytes, status: int) -> dict[str, Any]:
+    """The error in an answer, which has to be an OpenAI error with an id, and the last on its connection."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0].startswith(f"HTTP/1.1 {status} "), lines
+    headers = dict(line.split(": ", 1) for line in lines[1:])
+    assert headers["content-type"] == "application/json"
+    assert headers["connection"] == "close"
+    assert len(headers["x-request-id"]) == 32
+    assert int(headers["content-length"]) == len(body)
+    error: dict[str, Any] = json.loads(body)["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return error
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 15) -> None:
+    """Until it is true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def edge(**limits: Any) -> Iterator[Edge]:
+    """The server, for the length of a `with` block."""
+    given = {"head_bytes_max": 32 * 1024, "head_s": 10, "read_s": 10, "write_s": 10, "connections_max": 100}
+    connections = Connections(ClientLimits(**(given | limits)), SystemClock())
+    app = App()
+    server = _server(app, connections)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        async def run() -> None:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(connections.sweep)
+                await server.serve(sockets=[listener])
+                tasks.cancel_scope.cancel()
+
+        thread = threading.Thread(target=anyio.run, args=(run,), kwargs={"backend_options": {"use_uvloop": True}})
+        thread.start()
+        try:
+            wait_until(lambda: server.started)
+            yield Edge(app, connections, listener.getsockname()[1])
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive()
