@@ -10,6 +10,7 @@ GatewayError
 │   ├── SlowRequestError          408
 │   ├── BodyTooLargeError         413
 │   ├── HeadTooLargeError         431
+│   ├── IdempotencyError          422
 │   └── InvalidRequestError       400
 ├── RefusedError                  not now
 │   ├── TenantLimitError          429  a cap of the tenant's own
@@ -105,6 +106,14 @@ class SlowRequestError(RequestError):
     def __init__(self, part: str) -> None:
         super().__init__()
         self.part = part
+
+
+class IdempotencyError(RequestError):
+    """The request's Idempotency-Key cannot be honoured; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class InvalidRequestError(RequestError):

@@ -11,8 +11,7 @@ import msgspec
 from litestar.types import Message, Receive, Scope, Send
 
 from gateway.errors import GatewayError
-from gateway.exchange.exchange import Exchange
-from gateway.exchange.exchanges import Exchanges
+from gateway.exchange.exchanges import AnyExchange, Exchanges
 from gateway.translate.error_body import INTERNAL_ERROR, error_answer
 from gateway.wire.sse import KEEP_ALIVE, encode_event
 
@@ -59,7 +58,7 @@ class _EventStream:
         (b"x-accel-buffering", b"no"),
     )
 
-    def __init__(self, exchange: Exchange, rhythm: Rhythm) -> None:
+    def __init__(self, exchange: AnyExchange, rhythm: Rhythm) -> None:
         self.patience_s = rhythm.comment_s
         self._chunk_s = rhythm.chunk_s
         self._exchange = exchange
@@ -113,7 +112,7 @@ class _WholeBody:
 class AnswerResponse:
     """The response of one exchange, and the sink that the exchange writes to."""
 
-    def __init__(self, exchanges: Exchanges, exchange: Exchange, rhythm: Rhythm) -> None:
+    def __init__(self, exchanges: Exchanges, exchange: AnyExchange, rhythm: Rhythm) -> None:
         self._exchanges = exchanges
         self._exchange = exchange
         self._manner: _Manner = _EventStream(exchange, rhythm) if exchange.is_stream else _WholeBody(rhythm)

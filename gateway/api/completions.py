@@ -11,10 +11,12 @@ from gateway.api.auth import KeyRing
 from gateway.api.body import BodyRoom, read_body
 from gateway.api.notes import AnyRequest, notes_of
 from gateway.api.patience import patience_s
+from gateway.api.repeats import repeatable_of
 from gateway.domain import Api
 from gateway.errors import GatewayError
 from gateway.exchange.catalogue import Catalogue
 from gateway.exchange.exchanges import Exchanges
+from gateway.exchange.idempotency import JoinedExchange
 from gateway.exchange.order import Order
 from gateway.exchange.record import Record
 from gateway.translate.request import read_request
@@ -53,22 +55,28 @@ class Completions:
         return handle
 
     async def _open(self, api: Api, request: AnyRequest, record: Record) -> ASGIApp:
-        caller = self._keys.authenticate(request.scope, notes_of(request.scope))
+        notes = notes_of(request.scope)
+        caller = self._keys.authenticate(request.scope, notes)
         tenant = caller.tenant
         record.tenant = tenant.name
         with self._room.place(tenant.name) as place:
-            asked = read_request(api, await read_body(request.receive, place, bytes_max=self._body_bytes_max))
+            body = await read_body(request.receive, place, bytes_max=self._body_bytes_max)
+            asked = read_request(api, body)
         model = self._catalogue.find_for(api, asked.model, tenant)
         record.model = model.label
+        # Who may come again with the same key waits no longer than it likes, and the answer is made all the same.
+        repeatable = repeatable_of(request.scope, tenant=tenant.name, path=api.value, body=body)
         order = Order(
             request=asked,
             tenant=tenant,
             member=caller.member,
             quota=caller.quota,
             model=model,
-            deadline_s=None if asked.stream else patience_s(request.scope),
+            deadline_s=None if asked.stream or repeatable else patience_s(request.scope),
         )
-        exchange = self._exchanges.open(order, record)
+        exchange = self._exchanges.open(order, record, repeatable)
+        if isinstance(exchange, JoinedExchange):
+            notes.record, notes.is_replay = exchange.served_as, exchange.is_replay
         return AnswerResponse(self._exchanges, exchange, self._rhythm)
 
 

@@ -23,6 +23,8 @@ class RequestNotes:
         self.tenant: Tenant | None = None
         self.quota: TenantQuota | None = None
         self.record: Record | None = None
+        self.is_replay = False
+        """Whether the answer was made for another request, with the same Idempotency-Key."""
 
     def headers(self, now_s: float) -> Headers:
         """The headers that every answer carries, true at this moment."""
@@ -36,6 +38,8 @@ class RequestNotes:
                 headers.append((b"x-fairpod-job-id", self.record.job_id.encode()))
             if self.record.queue_s is not None:
                 headers.append((b"x-fairpod-queue-ms", str(round(self.record.queue_s * 1000)).encode()))
+        if self.is_replay:
+            headers.append((b"idempotent-replayed", b"true"))
         return headers
 
 

@@ -5,6 +5,7 @@ import anyio
 from gateway.errors import DrainingError, GatewayError, RequestError
 from gateway.exchange.events import Broke, Outcome
 from gateway.exchange.exchange import DRAIN_RETRY_S, Exchange
+from gateway.exchange.idempotency import Idempotency, JoinedExchange, Repeatable
 from gateway.exchange.order import Means, Order
 from gateway.exchange.record import Record
 from gateway.exchange.sink import Sink
@@ -14,6 +15,8 @@ MEASURE_S = 1.0
 FLUSH_S_MAX = 10.0
 """How long a process that stops goes on cancelling jobs; their ttl ends those that are left."""
 
+AnyExchange = Exchange | JoinedExchange
+
 
 class Exchanges:
     """Opens exchanges, and knows those under way."""
@@ -21,7 +24,8 @@ class Exchanges:
     def __init__(self, means: Means) -> None:
         self.is_draining = False
         self._means = means
-        self._live: set[Exchange] = set()
+        self._idempotency = Idempotency(means.clock, means.observe, self.run)
+        self._live: set[AnyExchange] = set()
         self._settled = anyio.Event()
 
     @property
@@ -33,15 +37,19 @@ class Exchanges:
         """Begin the notes of a request."""
         return Record(request_id=request_id, clock=self._means.clock)
 
-    def open(self, order: Order, record: Record) -> Exchange:
-        """An exchange, not yet run.
+    def open(self, order: Order, record: Record, asked: Repeatable | None = None) -> AnyExchange:
+        """An exchange, not yet run; for a request that says so, the one it repeats.
 
         Raises:
             DrainingError: This process takes no new work.
+            IdempotencyError: The request repeats one that it differs from, or whose answer is not kept.
         """
         if self.is_draining:
             raise DrainingError(retry_after_s=DRAIN_RETRY_S)
-        return Exchange(self._means, order, record)
+        if asked is None:
+            return Exchange(self._means, order, record)
+        joined = self._idempotency.find(asked, record)
+        return joined or self._idempotency.begin(asked, Exchange(self._means, order, record))
 
     def settle_early(self, record: Record, error: GatewayError) -> None:
         """A request failed before it became an exchange."""
@@ -55,7 +63,7 @@ class Exchanges:
         """An exception that nobody foresaw."""
         self._means.observe(Broke(request_id=request_id, error=error))
 
-    async def run(self, exchange: Exchange, sink: Sink) -> None:
+    async def run(self, exchange: AnyExchange, sink: Sink) -> None:
         """Run an exchange to its end."""
         self._live.add(exchange)
         try:
@@ -70,6 +78,7 @@ class Exchanges:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._measure_shares)
             tasks.start_soon(self._means.jobs.run)
+            tasks.start_soon(self._idempotency.run)
             tasks.start_soon(self._means.health.run)
 
     async def _measure_shares(self) -> None:

@@ -102,6 +102,8 @@ def _request_answer(error: errors.RequestError) -> ErrorAnswer:
         case errors.HeadTooLargeError(bytes_max=bytes_max):
             status, code = 431, "request_headers_too_large"
             message = f"The URL and the headers are too many, or larger than {bytes_max} bytes."
+        case errors.IdempotencyError(reason=reason):
+            status, code, message = 422, "idempotency_key_in_use", reason
         case errors.InvalidRequestError():
             message, code, param = error.reason, error.code, error.param
         case _:

@@ -38,6 +38,7 @@ EXAMPLES: list[tuple[errors.GatewayError, int, str | None, bool]] = [
     (errors.ClientDeadlineError(waited_s=20), 504, "server_error", False),
     (errors.EndpointDownError(retry_after_s=5), 503, "server_is_overloaded", True),
     (errors.ClientDeadlineError(waited_s=20), 504, "server_error", False),
+    (errors.IdempotencyError("why"), 422, "idempotency_key_in_use", False),
     (errors.UpstreamTimeoutError(), 504, "server_error", False),
     (errors.JobExpiredError(), 502, "server_error", False),
     (errors.JobFailedError("why"), 502, "server_error", False),

@@ -1,0 +1,203 @@
+"""Requests with an `Idempotency-Key`: the same one twice is served once, and both times told the same answer.
+
+The exchange of such a request is no client's own: it goes on while any of them listens, and a moment longer, since an
+SDK that gave up comes again. Known within one process, for a while.
+
+Source of the rules: the IETF draft "The Idempotency-Key HTTP Header Field": a key with another body is 422.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import anyio
+import msgspec
+from anyio.abc import TaskGroup
+
+from gateway.clock import Clock
+from gateway.errors import DrainingError, GatewayError, IdempotencyError
+from gateway.exchange.events import Observer, Outcome
+from gateway.exchange.exchange import CLIENT_LEFT_STATUS, DRAIN_RETRY_S, Exchange
+from gateway.exchange.record import Record
+from gateway.exchange.recording import Recording
+from gateway.exchange.sink import Sink
+from gateway.translate.error_body import error_answer
+
+LIFETIME_S = 600.0
+"""How long an answer is kept."""
+GRACE_S = 10.0
+"""How long an exchange goes on that nobody listens to: SDKs wait up to 8 s before they come again."""
+KEPT_BYTES_MAX = 64 * 1024 * 1024
+KEPT_MAX = 10_000
+
+
+class Repeatable(msgspec.Struct, frozen=True, kw_only=True):
+    """What makes two requests one."""
+
+    tenant: str
+    path: str
+    key: str
+    fingerprint: bytes
+    """Of the body: the same key with another one is a mistake."""
+
+    @property
+    def name(self) -> tuple[str, str, str]:
+        """What it is looked up by."""
+        return self.tenant, self.path, self.key
+
+
+class _Shared(msgspec.Struct, eq=False):
+    """One exchange and its answer."""
+
+    asked: Repeatable
+    record: Record
+    is_stream: bool
+    exchange: Exchange | None
+    """None when it is over: only its answer is kept, and not what was asked."""
+    recording: Recording
+    scope: anyio.CancelScope
+    ended_at_s: float | None = None
+
+
+class JoinedExchange:
+    """One client's part in an exchange that it may share: to be run in the place of it."""
+
+    def __init__(self, shared: _Shared, record: Record, observe: Observer, leave: Callable[[_Shared], None]) -> None:
+        self.record = record
+        self.is_stream = shared.is_stream
+        self._shared = shared
+        self._observe = observe
+        self._leave = leave
+        self._scope = anyio.CancelScope()
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether another request began it."""
+        return self.record is not self._shared.record
+
+    @property
+    def served_as(self) -> Record:
+        """The notes of the exchange itself: its endpoint and its job."""
+        return self._shared.record
+
+    def idle_chunk(self) -> bytes:
+        """An event that says nothing but that the answer is still coming."""
+        return self._shared.exchange.idle_chunk() if self._shared.exchange else b""
+
+    def cut(self) -> None:
+        """End it now, and tell the client: the process is shutting down."""
+        self._scope.cancel()
+
+    async def run(self, sink: Sink) -> None:
+        """Tell the client the answer.
+
+        Raises:
+            GatewayError: What the exchange failed with.
+        """
+        outcome, status, code = Outcome.BROKEN, 500, None
+        try:
+            with self._scope:
+                await self._shared.recording.tell(sink)
+            if self._scope.cancelled_caught:
+                raise DrainingError(retry_after_s=DRAIN_RETRY_S)
+            outcome, status = Outcome.COMPLETED, 200
+        except GatewayError as error:
+            answer = error_answer(error)
+            outcome, status, code = Outcome.UPSTREAM_FAILED, answer.status, answer.code
+            raise
+        except anyio.get_cancelled_exc_class():
+            outcome, status = Outcome.CLIENT_LEFT, CLIENT_LEFT_STATUS
+            raise
+        finally:
+            self._leave(self._shared)
+            if self.is_replay:
+                self._observe(self.record.settle(outcome, status=status, reason=code))
+
+
+class Idempotency:
+    """The exchanges that may be joined. `run` owns their tasks, and `serve` runs one of them to its end."""
+
+    def __init__(self, clock: Clock, observe: Observer, serve: Callable[[Exchange, Sink], Awaitable[None]]) -> None:
+        self._clock = clock
+        self._observe = observe
+        self._serve = serve
+        self._shared: dict[tuple[str, str, str], _Shared] = {}
+        self._kept: deque[_Shared] = deque()
+        """Those that ended well, the oldest first."""
+        self._kept_bytes = 0
+        self._tasks: TaskGroup | None = None
+
+    def find(self, asked: Repeatable, record: Record) -> JoinedExchange | None:
+        """The exchange of this key, to be joined; None where there is none.
+
+        Raises:
+            IdempotencyError: The key is that of another request, or its answer was too long to be kept.
+        """
+        self._forget_old()
+        shared = self._shared.get(asked.name)
+        if shared is None:
+            return None
+        if shared.asked.fingerprint != asked.fingerprint:
+            raise IdempotencyError("This Idempotency-Key came with another body before. A new request needs a new key.")
+        if not shared.recording.is_repeatable:
+            raise IdempotencyError("The answer to this Idempotency-Key was too long to be kept. Use a new key.")
+        return JoinedExchange(shared, record, self._observe, self._left)
+
+    def begin(self, asked: Repeatable, exchange: Exchange) -> JoinedExchange:
+        """Begin an exchange that may be joined, and join it."""
+        record = exchange.record
+        shared = _Shared(asked, record, exchange.is_stream, exchange, Recording(), anyio.CancelScope())
+        self._shared[asked.name] = shared
+        self._start(self._make, shared, exchange)
+        self._left(shared)
+        return JoinedExchange(shared, record, self._observe, self._left)
+
+    async def run(self) -> None:
+        """Keep the exchanges going, until cancelled."""
+        async with anyio.create_task_group() as self._tasks:
+            await anyio.sleep_forever()
+
+    def _start(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> None:
+        if self._tasks is None:
+            raise RuntimeError("the gateway does not run")
+        self._tasks.start_soon(work, *arguments)
+
+    async def _make(self, shared: _Shared, exchange: Exchange) -> None:
+        try:
+            with shared.scope:
+                await self._serve(exchange, shared.recording)
+        except Exception as error:  # noqa: BLE001 - told to every client that waits; it must not end the others' tasks.
+            shared.recording.fail(error)
+        shared.exchange, shared.ended_at_s = None, self._clock.monotonic_s()
+        if shared.recording.is_finished and shared.recording.is_repeatable:
+            self._kept.append(shared)
+            self._kept_bytes += shared.recording.size
+            self._forget_old()
+        else:
+            # The next one with this key is a new attempt.
+            self._forget(shared)
+
+    def _left(self, shared: _Shared) -> None:
+        if shared.ended_at_s is None and not shared.recording.has_listeners:
+            self._start(self._give_up, shared)
+
+    async def _give_up(self, shared: _Shared) -> None:
+        """End an exchange that nobody came back for."""
+        await anyio.sleep(GRACE_S)
+        if not shared.recording.has_listeners:
+            shared.scope.cancel()
+
+    def _forget_old(self) -> None:
+        until_s = self._clock.monotonic_s() - LIFETIME_S
+        while self._kept and (
+            (self._kept[0].ended_at_s or 0.0) <= until_s
+            or self._kept_bytes > KEPT_BYTES_MAX
+            or len(self._kept) > KEPT_MAX
+        ):
+            oldest = self._kept.popleft()
+            self._kept_bytes -= oldest.recording.size
+            self._forget(oldest)
+
+    def _forget(self, shared: _Shared) -> None:
+        if self._shared.get(shared.asked.name) is shared:
+            del self._shared[shared.asked.name]
