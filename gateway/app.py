@@ -17,6 +17,7 @@ from gateway.api.answer_response import Rhythm
 from gateway.api.auth import Key, KeyRing
 from gateway.api.completions import Completions
 from gateway.api.models import Models
+from gateway.api.openapi import openapi_route
 from gateway.api.operations import Readiness, metrics_route, operation_routes
 from gateway.api.router import build_http
 from gateway.api.unknown import unknown_route
@@ -133,8 +134,9 @@ class Gateway:
         models = Models(keys=keys, catalogue=catalogue, created_s=int(clock.unix_s()))
         render = self._metrics.render if config.metrics_port is None else None
         operations = operation_routes(readiness=self._readiness, render_metrics=render)
+        openapi = openapi_route(has_metrics=render is not None)
         return build_http(
-            [*completions.routes(), *models.routes(), *operations, unknown_route(keys)],
+            [*completions.routes(), *models.routes(), *operations, openapi, unknown_route(keys)],
             lifespan=[self._lifespan],
             report=self.exchanges.report,
             clock=clock,

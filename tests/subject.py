@@ -9,6 +9,7 @@ import anyio
 
 from gateway.api.answer_response import Rhythm
 from gateway.app import Gateway
+from gateway.clock import Clock
 from gateway.config.reading import parse_config
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
@@ -37,10 +38,12 @@ PAGES: list[Any] = [*[("IN_PROGRESS", [each]) for each in EVENTS], ("COMPLETED",
 class Subject:
     """A gateway, the Runpod behind it, and what the gateway still holds."""
 
-    def __init__(self, runpod: FakeRunpod, *, rhythm: Rhythm | None = None, **options: Any) -> None:
+    def __init__(
+        self, runpod: FakeRunpod, *, rhythm: Rhythm | None = None, clock: Clock | None = None, **options: Any
+    ) -> None:
         self.runpod = runpod
         config = parse_config(config_of("http://127.0.0.1:1", **options), {})
-        self.gateway = Gateway(config, transport=runpod, rhythm=rhythm)
+        self.gateway = Gateway(config, transport=runpod, rhythm=rhythm, clock=clock)
 
     async def post(self, path: str = CHAT, **asked: Any) -> AsgiCall:
         """One request to its end."""

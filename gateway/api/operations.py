@@ -8,6 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 
 PROBES = frozenset({b"/livez", b"/readyz"})
 """What an orchestrator asks: unanswered, it would restart a process that is only busy."""
+LIVE_PATHS = ["/", "/health", "/livez"]
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -25,7 +26,7 @@ def operation_routes(
 ) -> list[HTTPRouteHandler]:
     """The routes that need no key. Metrics are left out where they have a port of their own."""
 
-    @route(["/", "/health", "/livez"], http_method=["GET", "HEAD"])
+    @route(LIVE_PATHS, http_method=["GET", "HEAD"])
     async def live() -> Response[bytes]:
         return Response(b'{"status":"ok"}', media_type=MediaType.JSON)
 

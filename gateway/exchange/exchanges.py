@@ -83,8 +83,11 @@ class Exchanges:
 
     async def _measure_shares(self) -> None:
         while True:
-            for upstream in self._means.upstreams.values():
-                upstream.gates.work.measure_shares()
+            try:
+                for upstream in self._means.upstreams.values():
+                    upstream.gates.work.measure_shares()
+            except Exception as error:  # noqa: BLE001 - a wrong figure must not end what goes on beside it.
+                self.report("", error)
             await anyio.sleep(MEASURE_S)
 
     async def drain(self, drain_s: float) -> None:

@@ -26,12 +26,13 @@ class ShareMeter:
 
     def note(self, served: Mapping[str, float], weights: Mapping[str, float], now_s: float) -> None:
         """What each tenant has been served since its beginning, and the weights of those present now."""
-        # A settlement may take back what was charged before.
-        gains = {name: total - self._before.get(name, total) for name, total in served.items()}
-        self._before |= served
+        # First, so that one who returns in the moment it is forgotten begins anew, and with all that is kept of one.
         if self._at_s is not None:
             self._fade(exp((self._at_s - now_s) / MEMORY_S))
         self._at_s = now_s
+        # A settlement may take back what was charged before.
+        gains = {name: total - self._before.get(name, total) for name, total in served.items()}
+        self._before |= served
         all_gains, all_weights = max(0.0, sum(gains.values())), sum(weights.values())
         for name, weight in weights.items():
             self._got[name] = self._got.get(name, 0.0) + gains.get(name, 0.0)

@@ -6,7 +6,7 @@ through byte by byte; one that does not is mended.
 """
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from gateway.domain import Api, Usage
 from gateway.errors import JobFailedError, OutputLostError
@@ -25,6 +25,9 @@ _NO_DELTA = DeltaView()
 _OBJECTS = {Api.CHAT_COMPLETIONS: "chat.completion.chunk", Api.COMPLETIONS: "text_completion"}
 _BROKEN_FINISH = frozenset({"abort", "error"})
 """vLLM's words for an answer that it gave up on."""
+
+
+_decode_text = msgspec.json.Decoder(str | None).decode
 
 
 class _Choice(msgspec.Struct):
@@ -145,11 +148,11 @@ class ChunkWriter:
         if choice.finished or view.index is None or view.finish_reason is UNSET or view.finish_reason == "":
             return False
         if not self._is_chat:
-            return True
+            return view.text is not UNSET and bytes(view.text)[:1] == b'"'
         delta = view.delta
         if delta is None or (delta.tool_calls is not UNSET and bytes(delta.tool_calls) != b"null"):
             return False
-        if delta.content is not UNSET and bytes(delta.content)[:1] == b"[":
+        if not _is_text(delta.content):
             return False
         return delta.role is UNSET if choice.started else delta.role == "assistant"
 
@@ -172,11 +175,13 @@ class ChunkWriter:
         if self._is_chat:
             delta = openai.decode_fields(fields["delta"]) if view.delta is not None else {}
             fields["delta"] = Raw(openai.encode(self._mend_delta(view.delta or _NO_DELTA, delta, self._choice(view))))
+        else:
+            fields["text"] = Raw(openai.encode(_decode_text(fields.get("text", NULL)) or ""))
         return fields
 
     def _mend_delta(self, view: DeltaView, delta: Fields, choice: _Choice) -> Fields:
         delta.pop("role", None)
-        if view.content is not UNSET and bytes(view.content)[:1] == b"[":
+        if view.content is not UNSET and not _is_text(view.content):
             # worker-vllm 0.2 wrote the batch as a list of texts.
             delta["content"] = Raw(openai.encode("".join(msgspec.json.decode(view.content, type=list[str]))))
         if view.tool_calls is not UNSET:
@@ -187,3 +192,8 @@ class ChunkWriter:
         if choice.started:
             return delta
         return {"role": _ROLE, "content": Raw(b'""')} | delta
+
+
+def _is_text(content: Raw | UnsetType) -> bool:
+    """Whether a delta's content is as it should be: a text, null, or left out."""
+    return content is UNSET or bytes(content)[:1] in {b'"', b"n"}

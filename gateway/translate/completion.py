@@ -16,7 +16,10 @@ from gateway.wire.openai import NULL, Fields
 
 JsonObject = dict[str, Any]
 _OBJECTS = {Api.CHAT_COMPLETIONS: "chat.completion", Api.COMPLETIONS: "text_completion"}
-_BROKEN_FINISH = frozenset({b'"abort"', b'"error"'})
+_BROKEN_FINISH = frozenset({"abort", "error"})
+_NO_COMPLETION = "The worker sent something that is not a completion."
+_decode_text = msgspec.json.Decoder(str | None).decode
+_decode_index = msgspec.json.Decoder(int | None).decode
 _NOT_MERGED = frozenset({"role", "index", "type", "finish_reason"})
 
 
@@ -148,7 +151,10 @@ def finish_completion(whole: Fields, request: ClientRequest, *, answer_id: str, 
         OutputLostError: There are fewer choices than were asked for, or something else than an answer.
         JobFailedError: The worker gave up on it.
     """
-    choices = [_finish_choice(choice, request.api) for choice in _choices(whole)]
+    try:
+        choices = [_finish_choice(choice, request.api, index) for index, choice in enumerate(_choices(whole))]
+    except MALFORMED:
+        raise OutputLostError(_NO_COMPLETION) from None
     if len(choices) < request.n:
         raise OutputLostError(f"The worker gave {len(choices)} of {request.n} choices.")
     given = msgspec.json.decode(whole["usage"], type=JsonObject) if openai.is_present(whole, "usage") else {}
@@ -169,23 +175,27 @@ def _choices(whole: Fields) -> list[Fields]:
     except MALFORMED:
         choices = []
     if not choices:
-        raise OutputLostError("The worker sent something that is not a completion.")
+        raise OutputLostError(_NO_COMPLETION)
     return choices
 
 
-def _finish_choice(choice: Fields, api: Api) -> Fields:
-    reason = bytes(choice.get("finish_reason", b"null"))
+def _finish_choice(choice: Fields, api: Api, index: int) -> Fields:
+    reason = _decode_text(choice.get("finish_reason", NULL))
     if reason in _BROKEN_FINISH:
         raise JobFailedError("The worker gave up on this answer.")
     has_tool_calls = False
     if api is Api.CHAT_COMPLETIONS:
         message = openai.decode_fields(choice.get("message", b"{}"))
+        _decode_text(message.get("content", NULL))
         has_tool_calls = openai.is_present(message, "tool_calls") and bytes(message["tool_calls"]) != b"[]"
         if not has_tool_calls:
             message.pop("tool_calls", None)
-        choice["message"] = Raw(
-            openai.encode({"role": Raw(b'"assistant"'), "content": NULL, "refusal": NULL} | message)
-        )
-    if reason in {b"null", b'""'}:
+        own = {"role": Raw(b'"assistant"')}
+        choice["message"] = Raw(openai.encode({**own, "content": NULL, "refusal": NULL} | message | own))
+    else:
+        choice["text"] = Raw(openai.encode(_decode_text(choice.get("text", NULL)) or ""))
+    if not reason:
         choice["finish_reason"] = Raw(b'"tool_calls"' if has_tool_calls else b'"stop"')
+    if _decode_index(choice.get("index", NULL)) is None:
+        choice["index"] = Raw(openai.encode(index))
     return {"logprobs": NULL} | choice

@@ -12,9 +12,12 @@ from gateway.wire.openai import Fields
 BYTES_PER_TOKEN = 4
 """Rough, and right within a factor of two for text in most languages; estimates are marked as such."""
 
+TOKENS_MAX = 1_000_000_000
+"""Of one answer, and far beyond any: what a worker makes up must not keep its tenant's account in debt for ever."""
+
 
 def read_usage(raw: Raw | None) -> Usage | None:
-    """The counts of a `usage` object; None where it is missing, null or empty."""
+    """The counts of a `usage` object; None where it is missing, null, empty, or cannot be true."""
     if raw is None:
         return None
     try:
@@ -23,7 +26,10 @@ def read_usage(raw: Raw | None) -> Usage | None:
         return None
     if view.prompt_tokens is None and view.completion_tokens is None:
         return None
-    return Usage(prompt_tokens=max(0, view.prompt_tokens or 0), completion_tokens=max(0, view.completion_tokens or 0))
+    prompt_tokens, completion_tokens = max(0, view.prompt_tokens or 0), max(0, view.completion_tokens or 0)
+    if prompt_tokens + completion_tokens > TOKENS_MAX:
+        return None
+    return Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
 
 
 def estimate_usage(*, prompt_bytes: int, completion_bytes: int) -> Usage:

@@ -21,6 +21,7 @@ _SHOWN_LENGTH_MAX = 4 * 1024
 _EMBEDDED = re.compile(r"^vLLM returned HTTP (\d{3}):\s*(.*)$", re.DOTALL)
 _TRACEBACK = re.compile(r"(?:traceback:|Traceback \(most recent call last\)).*", re.DOTALL)
 _PATH = re.compile(r"(?<![\w/.:])(?:/[\w.@+-]+){2,}/?|[A-Za-z]:\\[^\s'\"]+")
+_STATUS_TEXT = re.compile(r"[45][0-9]{2}")
 _STATUS_BY_TYPE = {"BadRequestError": 400, "NotFoundError": 404, "invalid_request_error": 400}
 _CONTEXT_TOO_LONG = re.compile(r"maximum context length|context_length_exceeded|prompt is too long", re.IGNORECASE)
 
@@ -59,7 +60,7 @@ def _as_mapping(text: str) -> Detail | None:
     except MALFORMED:
         try:
             value = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             return None
     return value if isinstance(value, dict) else None
 
@@ -84,7 +85,7 @@ def _status(detail: Detail) -> int:
     code = detail.get("code")
     if isinstance(code, int) and 400 <= code < 600:
         return code
-    if isinstance(code, str) and code.isdigit() and 400 <= int(code) < 600:
+    if isinstance(code, str) and _STATUS_TEXT.fullmatch(code):
         return int(code)
     return _STATUS_BY_TYPE.get(str(detail.get("type")), 502)
 

@@ -10,6 +10,9 @@ from enum import StrEnum
 import msgspec
 from msgspec import Raw
 
+JOB_S_MAX = 8 * 86400.0
+"""No job lives longer: Runpod takes a ttl of seven days at most. Tenants are charged by these times."""
+
 
 class JobState(StrEnum):
     """The states of a job. RUNNING is documented but was never seen; it means IN_PROGRESS."""
@@ -104,12 +107,19 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     @property
     def delay_s(self) -> float | None:
         """Seconds in the queue."""
-        return None if self.delay_time is None else max(0.0, self.delay_time / 1000)
+        return _seconds(self.delay_time)
 
     @property
     def execution_s(self) -> float | None:
         """Seconds on a worker."""
-        return None if self.execution_time is None else max(0.0, self.execution_time / 1000)
+        return _seconds(self.execution_time)
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    """None where no time is told, or one that cannot be true."""
+    if milliseconds is None or not milliseconds <= 1000 * JOB_S_MAX:
+        return None
+    return max(0.0, milliseconds / 1000)
 
 
 class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """The laws of every dialect, held against recordings of what workers yield."""
 
+import contextlib
 import pathlib
 from typing import Any
 
@@ -11,7 +12,7 @@ from gateway.errors import InvalidRequestError, OutputLostError, UpstreamError
 from gateway.translate.chunks import ChunkWriter
 from gateway.translate.completion import CompletionFold, split_completion
 from gateway.translate.dialects.contract import Chunk, Delta, Dialect
-from gateway.translate.dialects.openai import OpenAIReader
+from gateway.translate.dialects.openai import OpenAIReader, read_object
 from gateway.translate.dialects.table import DIALECTS
 from tests.factories import client_request, plain, raw
 
@@ -148,6 +149,21 @@ def test_what_no_worker_of_this_kind_writes_is_an_error(name: str, output: bytes
     dialect = DIALECTS[name](client_request(stream=True), "org/real")
     with pytest.raises(UpstreamError):
         dialect.read(Raw(output))
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"choices":[{"delta":{"content":"\xff"}}]}', b'{"error":"\\ud800"}', b'{"error":"\xff"}']
+)
+def test_what_no_client_could_read_is_not_passed_on(body: bytes) -> None:
+    for stream in (True, False):
+        with pytest.raises(OutputLostError):
+            read_object(body, stream=stream)
+
+
+def test_lists_in_lists_end_in_an_answer_or_an_error_however_deep() -> None:
+    for depth in range(400, 600):
+        with contextlib.suppress(OutputLostError):
+            DIALECTS["openai"](client_request(), "org/real").read(Raw(b"[" * depth + b"{}" + b"]" * depth))
 
 
 @pytest.mark.parametrize("name", DIALECTS)

@@ -57,6 +57,15 @@ def test_a_drain_lets_streams_finish(tmp_path: pathlib.Path, emulator_url: str) 
     assert "Traceback" not in (tmp_path / "out.log").read_text()
 
 
+@pytest.mark.parametrize("upgrade", ["websocket", "h2c"])
+def test_an_offer_to_upgrade_is_not_taken_up(tmp_path: pathlib.Path, emulator_url: str, upgrade: str) -> None:
+    offer = {"connection": "upgrade", "upgrade": upgrade, "sec-websocket-version": "13", "sec-websocket-key": "eA=="}
+    with serving_process(tmp_path, config_of(emulator_url)) as (_, url):
+        answer = httpx.get(f"{url}/v1/models", headers=HEADERS | offer)
+        assert (answer.status_code, answer.json()["object"]) == (200, "list")
+    assert "Traceback" not in (tmp_path / "out.log").read_text()
+
+
 def test_what_outlives_the_drain_is_cut_and_cancelled(tmp_path: pathlib.Path, emulator_url: str) -> None:
     with (
         serving_process(tmp_path, config_of(emulator_url, drain_s=0.2)) as (process, url),

@@ -42,5 +42,13 @@ def test_who_is_gone_is_forgotten() -> None:
     assert meter.ratios() == {"one": pytest.approx(1, abs=0.05)}
 
 
+def test_who_returns_in_the_moment_it_is_forgotten_begins_anew() -> None:
+    meter = ShareMeter()
+    for now_s in (0.0, 5 * MEMORY_S):
+        meter.note({"one": now_s}, {"one": 1.0}, now_s)
+    meter.note({}, {}, 10 * MEMORY_S)
+    assert meter.ratios() == {}
+
+
 def test_nothing_served_is_no_ratio() -> None:
     assert metered({"one": 0}, {"one": 1.0}, 5).ratios() == {}

@@ -192,6 +192,22 @@ def test_text_completions_have_no_roles() -> None:
     assert written.chunks[0]["object"] == "text_completion"
 
 
+@pytest.mark.parametrize("content", [5, True, {}, [5]])
+def test_content_that_is_no_text_is_a_failure(content: Any) -> None:
+    for parts in ([choice(role="assistant", content=content)], [choice(content="a"), choice(content=content)]):
+        with pytest.raises(OutputLostError):
+            Written(*map(chunk, parts))
+    with pytest.raises(OutputLostError):
+        Written(chunk({"index": 0, "text": content}), api=Api.COMPLETIONS)
+
+
+def test_a_text_completion_always_has_its_text() -> None:
+    written = Written(
+        chunk({"index": 0, "text": "a"}), chunk({"index": 0, "finish_reason": "stop"}), api=Api.COMPLETIONS
+    )
+    assert [each["choices"][0]["text"] for each in written.chunks] == ["a", ""]
+
+
 @pytest.mark.parametrize("reason", ["abort", "error"])
 def test_an_answer_that_the_worker_gave_up_is_a_failure(reason: str) -> None:
     with pytest.raises(JobFailedError):

@@ -101,6 +101,22 @@ def test_text_completions_keep_their_text() -> None:
     assert answer["choices"] == [{"index": 0, "text": "x", "finish_reason": "stop", "logprobs": None}]
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [{"finish_reason": True}, {"finish_reason": 5}, {"index": "x"}, {"message": {"content": 5}}, {"message": "x"}],
+)
+def test_a_choice_of_other_types_is_a_failure(odd: dict[str, Any]) -> None:
+    with pytest.raises(OutputLostError):
+        finish({"choices": [{"index": 0, "message": {"content": "x"}, **odd}]})
+
+
+def test_what_clients_read_of_a_choice_is_always_there() -> None:
+    chat = finish({"choices": [{"message": {"role": "bot"}}, {"message": {}}]})
+    assert [choice["index"] for choice in chat["choices"]] == [0, 1]
+    assert chat["choices"][0]["message"] == {"role": "assistant", "content": None, "refusal": None}
+    assert finish({"choices": [{"index": 0}]}, api=Api.COMPLETIONS)["choices"][0]["text"] == ""
+
+
 def test_chunks_fold_into_a_message() -> None:
     whole = folded(
         chunk(role="assistant", content=""),

@@ -194,3 +194,11 @@ def test_the_table_is_total_and_the_end_is_final(events: list[StreamPage | JobSt
         except GatewayError:
             assert job.next is Next.NOTHING
             return
+
+
+@pytest.mark.parametrize("milliseconds", ["inf", "nan", 1e300])
+def test_a_time_that_cannot_be_true_is_not_taken(milliseconds: object) -> None:
+    job = JobStream()
+    job.note_costs(status("COMPLETED", delayTime=1500, executionTime=250))
+    job.note_costs(status("COMPLETED", delayTime=milliseconds, executionTime=milliseconds))
+    assert (job.delay_s, job.execution_s) == (1.5, 0.25)

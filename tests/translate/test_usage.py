@@ -1,7 +1,8 @@
 import pytest
+from msgspec import Raw
 
 from gateway.domain import Usage
-from gateway.translate.usage import estimate_usage, read_usage, usage_fields
+from gateway.translate.usage import TOKENS_MAX, estimate_usage, read_usage, usage_fields
 from tests.factories import plain, raw
 
 
@@ -17,6 +18,11 @@ def test_a_missing_half_is_nothing() -> None:
 
 def test_no_count_is_negative() -> None:
     assert read_usage(raw({"prompt_tokens": -5, "completion_tokens": -1})) == Usage()
+
+
+def test_a_count_that_cannot_be_true_is_no_count() -> None:
+    for tokens in (TOKENS_MAX + 1, 10**400):
+        assert read_usage(Raw(b'{"prompt_tokens":%d}' % tokens)) is None
 
 
 def test_an_estimate_is_marked() -> None:

@@ -101,3 +101,13 @@ def test_texts_are_bounded() -> None:
     error = job_error("x" * 1_000_000)
     assert isinstance(error, JobFailedError)
     assert len(error.reason) < TEXT_LENGTH_MAX + 100
+
+
+@pytest.mark.parametrize("code", ["²", "٤٠٠", "9" * 5000, "4000", "-400", " 400", 10**30])
+def test_a_code_that_is_no_status_is_none(code: object) -> None:
+    assert worker_error(output_error({"message": "m", "code": code}))[:2] == (502, "worker_error")
+
+
+@pytest.mark.parametrize("text", ["{[]: 1}", "{{}: 1}", "{'a': " + "(" * 300])
+def test_what_no_python_prints_is_text(text: str) -> None:
+    assert isinstance(job_error(text), JobFailedError)

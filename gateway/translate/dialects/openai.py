@@ -91,16 +91,21 @@ def read_object(body: bytes | Raw, *, stream: bool, problem: str = _MALFORMED) -
     """
     try:
         # worker-sglang prints its JSON over many lines; what is passed on as it is must fit on one.
-        line = msgspec.json.format(bytes(body), indent=-1) if b"\n" in bytes(body) else body
+        line = msgspec.json.format(bytes(body), indent=-1) if b"\n" in bytes(body) else bytes(body)
+        if not line.isascii():
+            # What stays raw is looked at by nobody else, and clients take no other bytes.
+            line.decode()
         fields = openai.decode_fields(line)
     except MALFORMED:
         raise OutputLostError(problem) from None
     if "error" in fields:
         # Even a null would be taken for a failure by openai-go.
-        _raise_error(bytes(fields.pop("error")))
+        detail = _decoded(fields.pop("error"))
+        if detail and isinstance(detail, str | dict):
+            raise output_error(detail)
     kind = bytes(fields.get("object", b""))
     if kind == b'"error"':
-        raise output_error(msgspec.json.decode(msgspec.json.encode(fields)))
+        raise output_error(_decoded(line))
     if kind == b'"chat.completion.chunk"' or (stream and not _has_message(fields)):
         return Chunk(fields)
     return Whole(fields)
@@ -115,10 +120,11 @@ def _has_message(fields: Fields) -> bool:
     return any("message" in choice for choice in choices)
 
 
-def _raise_error(error: bytes) -> None:
-    detail = msgspec.json.decode(error)
-    if detail and isinstance(detail, str | dict):
-        raise output_error(detail)
+def _decoded(error: bytes | Raw) -> object:
+    try:
+        return msgspec.json.decode(error)
+    except MALFORMED:
+        raise OutputLostError(_MALFORMED) from None
 
 
 class OpenAIDialect:
@@ -156,11 +162,17 @@ class OpenAIDialect:
                 self._has_whole |= isinstance(delta, Whole)
                 return [delta]
             case b"[":
-                return [delta for item in _items(body) for delta in self.read(item)]
+                return self._read_items(body)
             case b"n":
                 return []
             case _:
                 raise OutputLostError(_MALFORMED)
+
+    def _read_items(self, body: bytes) -> list[Delta]:
+        try:
+            return [delta for item in _items(body) for delta in self.read(item)]
+        except RecursionError:
+            raise OutputLostError(_MALFORMED) from None
 
     def end(self) -> list[Delta]:
         """What the last slice of text completes."""

@@ -1,0 +1,259 @@
+"""GET /openapi.json: what clients may send and what they are promised, as an OpenAPI 3.1 document.
+
+It says what the gateway itself reads and writes; every other field passes through to the worker, and back from it.
+"""
+
+from typing import Any
+
+import msgspec
+from litestar import MediaType, Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from gateway import __version__
+from gateway.api.completions import paths_of
+from gateway.api.models import PATHS as MODEL_PATHS
+from gateway.api.operations import LIVE_PATHS, METRICS_TYPE, Readiness
+from gateway.domain import Api
+from gateway.translate.request import MODEL_NAME_LENGTH_MAX, N_MAX
+from gateway.wire.openai import Embedding, ErrorBody, ModelCard, ModelList, RequestView
+
+PATH = "/openapi.json"
+JsonObject = dict[str, Any]
+
+_JSON = "application/json"
+_SCHEMAS = "#/components/schemas/"
+_INPUTS = {Api.CHAT_COMPLETIONS: "messages", Api.COMPLETIONS: "prompt", Api.EMBEDDINGS: "input"}
+_OUTPUTS = {Api.CHAT_COMPLETIONS: "ChatCompletion", Api.COMPLETIONS: "Completion", Api.EMBEDDINGS: "EmbeddingList"}
+_BOUNDS: dict[str, JsonObject] = {
+    "model": {"minLength": 1, "maxLength": MODEL_NAME_LENGTH_MAX},
+    "messages": {"minItems": 1},
+    "n": {"minimum": 1, "maximum": N_MAX},
+    "max_tokens": {"minimum": 1},
+    "max_completion_tokens": {"minimum": 1},
+    "encoding_format": {"enum": ["float", "base64", None]},
+}
+"""What the reading of a request holds beyond its types."""
+
+_ID_HEADERS = ("x-request-id",)
+_QUOTA_HEADERS = tuple(
+    f"x-ratelimit-{figure}-{unit}" for unit in ("requests", "tokens") for figure in ("limit", "remaining", "reset")
+)
+_ANSWER_HEADERS = ("x-fairpod-endpoint", "x-fairpod-job-id", "x-fairpod-queue-ms", "idempotent-replayed")
+_HEADERS = {
+    "x-request-id": "The id of this request, here and in the gateway's log.",
+    "x-fairpod-endpoint": "The endpoint that served it.",
+    "x-fairpod-job-id": "Runpod's id of the job.",
+    "x-fairpod-queue-ms": "Milliseconds that it waited here for its turn.",
+    "idempotent-replayed": "`true` where the answer was made for another request with the same Idempotency-Key.",
+    "x-should-retry": "`false` where another try cannot help.",
+    "retry-after": "Whole seconds, 1 to 60.",
+    "retry-after-ms": "The same in milliseconds.",
+    "allow": "The methods of this path.",
+    **dict.fromkeys(_QUOTA_HEADERS, "Where the tenant has such a limit: true at this moment; resets as in `6m0s`."),
+}
+_ALWAYS = frozenset({"x-request-id", "retry-after", "retry-after-ms", "allow"})
+"""Never left out where they are named."""
+
+_EVENT: JsonObject = {
+    "description": "One event: a chunk, `[DONE]` after the last one, or an error envelope in its place.",
+    "type": "object",
+    "required": ["data"],
+    "properties": {"data": {"type": "string"}},
+}
+"""OpenAPI 3.1 has no word for streams; the schema is that of each event, as those who read such streams take it."""
+_RETRY_HEADERS = ("retry-after", "retry-after-ms")
+_ERRORS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "400": ("The request has to change.", ()),
+    "401": ("No key, or one that is unknown or expired.", ()),
+    "403": ("The tenant may not use this model.", ()),
+    "404": ("No such model.", ()),
+    "405": ("Not with this method.", ("allow",)),
+    "408": ("The request took too long to arrive.", ()),
+    "413": ("The body is larger than this gateway, or Runpod, takes.", ()),
+    "422": ("The Idempotency-Key came with another body, or its answer was too long to be kept.", ()),
+    "429": ("A cap of the tenant's own, or its share, is used up; or the worker is at a limit.", ()),
+    "431": ("The headers are larger than this gateway takes.", ()),
+    "4XX": ("The worker found the request at fault.", ()),
+    "502": ("Runpod or the worker failed.", ("x-should-retry",)),
+    "503": ("No turn, no worker, or a process that shuts down.", _RETRY_HEADERS),
+    "504": ("The worker ran out of time.", ()),
+}
+_IDEMPOTENCY_KEY: JsonObject = {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"}
+_KEYS: list[JsonObject] = [{"bearer": []}, {"apiKey": []}]
+
+
+def openapi_route(*, has_metrics: bool) -> HTTPRouteHandler:
+    """The route, which needs no key. `has_metrics` tells whether /metrics is served beside it."""
+    body = msgspec.json.encode(describe(has_metrics=has_metrics))
+
+    @get(PATH)
+    async def openapi() -> Response[bytes]:
+        return Response(body, media_type=MediaType.JSON)
+
+    return openapi
+
+
+def describe(*, has_metrics: bool) -> JsonObject:
+    """The document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Fairpod",
+            "version": __version__,
+            "description": "OpenAI's API over Runpod Serverless endpoints. Fields not described here pass through.",
+        },
+        "paths": {**_completion_paths(), **_model_paths(), **_operation_paths(has_metrics=has_metrics)},
+        "components": {
+            "schemas": _schemas(),
+            "responses": {f"Error{status}": _error(*told) for status, told in _ERRORS.items()},
+            "headers": {name: _header(name) for name in _HEADERS},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "apiKey": {"type": "apiKey", "in": "header", "name": "api-key"},
+            },
+        },
+    }
+
+
+def _completion_paths() -> JsonObject:
+    return {_path(path): _path_item(path, "post", _completion(api)) for api in Api for path in paths_of(api)}
+
+
+def _completion(api: Api) -> JsonObject:
+    content = {_JSON: {"schema": _ref(_OUTPUTS[api])}}
+    if api is not Api.EMBEDDINGS:
+        content["text/event-stream"] = {"schema": _EVENT}
+    asked = {"allOf": [_ref("RequestView"), {"required": [_INPUTS[api]]}]}
+    return {
+        "summary": api.value,
+        "security": _KEYS,
+        "parameters": [{"name": "idempotency-key", "in": "header", "schema": _IDEMPOTENCY_KEY}],
+        "requestBody": {"required": True, "content": {_JSON: {"schema": asked}}},
+        "responses": {
+            "200": _response("The answer.", content, headers=(*_ANSWER_HEADERS, *_QUOTA_HEADERS)),
+            **_errors(*_ERRORS),
+        },
+    }
+
+
+def _model_paths() -> JsonObject:
+    paths: JsonObject = {}
+    for path in MODEL_PATHS:
+        listed = _keyed("The models that the key may use.", "ModelList", "401", "405")
+        found = _keyed("One model; ids may hold slashes.", "ModelCard", "401", "403", "404", "405")
+        paths[_path(path)] = _path_item(path, "get", listed)
+        paths[f"{_path(path)}/{{model_id}}"] = _path_item(f"{path}/{{model_id}}", "get", found)
+    return paths
+
+
+def _keyed(summary: str, schema: str, *errors: str) -> JsonObject:
+    answer = _response(summary, {_JSON: {"schema": _ref(schema)}}, headers=_QUOTA_HEADERS)
+    return {"summary": summary, "security": _KEYS, "responses": {"200": answer, **_errors(*errors)}}
+
+
+def _operation_paths(*, has_metrics: bool) -> JsonObject:
+    alive = _open("The process lives.", {"type": "object", "required": ["status"]})
+    ready = _open("It may be sent work.", _ref("Readiness"))
+    ready["responses"]["503"] = _response("It drains, or has no capacity.", {_JSON: {"schema": _ref("Readiness")}})
+    paths: JsonObject = {path: {"get": alive, "head": _headless(alive)} for path in LIVE_PATHS}
+    paths |= {"/readyz": {"get": ready}, PATH: {"get": _open("This document.", {"type": "object"})}}
+    if has_metrics:
+        rendered = _open("What was counted, for Prometheus.", {"type": "string"}, media_type=METRICS_TYPE)
+        paths["/metrics"] = {"get": rendered}
+    return paths
+
+
+def _open(summary: str, schema: JsonObject, *, media_type: str = _JSON) -> JsonObject:
+    responses = {"200": _response(summary, {media_type: {"schema": schema}}), **_errors("405")}
+    return {"summary": summary, "security": [], "responses": responses}
+
+
+def _headless(operation: JsonObject) -> JsonObject:
+    """The same, for HEAD: headers alone."""
+    answer = {name: value for name, value in operation["responses"]["200"].items() if name != "content"}
+    return {**operation, "responses": {"200": answer}}
+
+
+def _path(path: str) -> str:
+    """Litestar's path in OpenAPI's spelling."""
+    return path.replace(":str}", "}")
+
+
+def _path_item(path: str, method: str, operation: JsonObject) -> JsonObject:
+    names = [name for name in ("endpoint_id", "model_id") if f"{{{name}" in path]
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for name in names
+    ]
+    return {method: operation, **({"parameters": parameters} if parameters else {})}
+
+
+def _errors(*statuses: str) -> JsonObject:
+    return {status: {"$ref": f"#/components/responses/Error{status}"} for status in statuses}
+
+
+def _error(description: str, headers: tuple[str, ...]) -> JsonObject:
+    return _response(description, {_JSON: {"schema": _ref("ErrorBody")}}, headers=headers)
+
+
+def _response(description: str, content: JsonObject, *, headers: tuple[str, ...] = ()) -> JsonObject:
+    named = {name: {"$ref": f"#/components/headers/{name}"} for name in (*_ID_HEADERS, *headers)}
+    return {"description": description, "headers": named, "content": content}
+
+
+def _header(name: str) -> JsonObject:
+    return {"description": _HEADERS[name], "required": name in _ALWAYS, "schema": {"type": "string"}}
+
+
+def _ref(name: str) -> JsonObject:
+    return {"$ref": _SCHEMAS + name}
+
+
+def _schemas() -> JsonObject:
+    template = _SCHEMAS + "{name}"
+    _, asked = msgspec.json.schema_components([RequestView], ref_template=template)
+    asked["RequestView"]["additionalProperties"] = True
+    for name, bounds in _BOUNDS.items():
+        asked["RequestView"]["properties"][name] |= bounds
+    answered = [ErrorBody, ModelCard, ModelList, Readiness, Embedding]
+    _, written = msgspec.json.schema_components(answered, ref_template=template)
+    for schema in written.values():
+        # Every field is written, also those that have a default.
+        schema["required"] = list(schema["properties"])
+    return {**asked, **written, **_answers()}
+
+
+def _answers() -> JsonObject:
+    """The answers as far as the gateway makes them; workers add to them."""
+    text: JsonObject = {"type": ["string", "null"]}
+    message = _object(role={"const": "assistant"}, content=text)
+    usage = _object(**dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), _COUNT))
+    embedded = _object(**dict.fromkeys(("prompt_tokens", "total_tokens"), _COUNT))
+    return {
+        "ChatCompletion": _completion_object("chat.completion", usage, message=message),
+        "Completion": _completion_object("text_completion", usage, text={"type": "string"}),
+        "EmbeddingList": _object(
+            object={"const": "list"},
+            model={"type": "string"},
+            data={"type": "array", "items": _ref("Embedding")},
+            usage=embedded,
+        ),
+    }
+
+
+_COUNT: JsonObject = {"type": "integer", "minimum": 0}
+
+
+def _completion_object(kind: str, usage: JsonObject, **said: JsonObject) -> JsonObject:
+    choice = _object(index={"type": "integer"}, finish_reason={"type": "string"}, **said)
+    return _object(
+        id={"type": "string"},
+        object={"const": kind},
+        created={"type": "integer"},
+        model={"type": "string"},
+        choices={"type": "array", "minItems": 1, "items": choice},
+        usage=usage,
+    )
+
+
+def _object(**properties: JsonObject) -> JsonObject:
+    return {"type": "object", "required": list(properties), "properties": properties, "additionalProperties": True}

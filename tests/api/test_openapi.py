@@ -1,0 +1,65 @@
+"""The description is a valid OpenAPI document, and it leaves no route out."""
+
+from typing import Any
+
+import httpx
+import jsonschema_rs
+import pytest
+import schemathesis
+
+from gateway.api.openapi import describe
+from gateway.domain import Api
+from gateway.errors import InvalidRequestError
+from gateway.translate.request import read_request
+from gateway.wire.openai import encode
+from tests.stacks import stack
+from tests.subject import Subject, answering
+
+CATCH_ALL = "/v1/{rest}"
+
+
+def test_it_is_valid_openapi() -> None:
+    document = describe(has_metrics=True)
+    assert document["openapi"].startswith("3.1")
+    schemathesis.openapi.from_dict(document).validate()
+
+
+@pytest.mark.parametrize("metrics_port", [None, 9100])
+def test_every_route_is_described(metrics_port: int | None) -> None:
+    subject = Subject(answering(), metrics_port=metrics_port)
+    served: dict[str, set[str]] = {}
+    for route in subject.gateway.app._app.routes:  # type: ignore[attr-defined]
+        if route.path_format != CATCH_ALL:
+            served[route.path_format] = {method.lower() for method in route.methods} - {"options"}
+    document = describe(has_metrics=metrics_port is None)
+    described = {path: set(item) - {"parameters"} for path, item in document["paths"].items()}
+    assert described == served
+
+
+def test_it_is_served_without_a_key() -> None:
+    with stack() as running:
+        answer = httpx.get(f"{running.url}/openapi.json")
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json() == describe(has_metrics=True)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("n", value) for value in (0, 129, "1")),
+        *(("model", value) for value in ("", "x" * 513, None)),
+        *((name, 0) for name in ("max_tokens", "max_completion_tokens")),
+        ("messages", []),
+        ("encoding_format", "hex"),
+        ("stream", "yes"),
+    ],
+)
+def test_its_bounds_are_those_that_are_held(field: str, value: Any) -> None:
+    document = describe(has_metrics=True)
+    schema = {"$ref": "#/components/schemas/RequestView", "components": document["components"]}
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+    assert jsonschema_rs.is_valid(schema, body)
+    assert not jsonschema_rs.is_valid(schema, body | {field: value})
+    read_request(Api.CHAT_COMPLETIONS, encode(body))
+    with pytest.raises(InvalidRequestError):
+        read_request(Api.CHAT_COMPLETIONS, encode(body | {field: value}))
