@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check pytest lock clean
+.PHONY: run test check audit pytest lock clean
 
 run:
 	@$(PYTHON) scripts/setup.py demo
@@ -10,13 +10,16 @@ run:
 
 test:
 	@$(PYTHON) scripts/setup.py test
-	@$(MAKE) --no-print-directory check pytest
+	@$(MAKE) --no-print-directory check audit pytest
 
 check:
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+audit:
+	$(BIN)/python scripts/audit.py requirements/demo.txt
 
 pytest:
 	$(BIN)/pytest -q -n 2 --dist loadfile
