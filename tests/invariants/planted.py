@@ -159,7 +159,7 @@ PLANTED = [
         "account.attained = max(account.attained, floor - owed)",
     ),
     Planted(6, "urgent ones always go first", LINE, "self._urgent_in_a_row < URGENT_IN_A_ROW_MAX", "True"),
-    Planted(6, "nobody's wait ends", GATE, "with anyio.move_on_after(wait_s_max):", "with anyio.move_on_after(None):"),
+    Planted(6, "nobody's wait ends", GATE, "with anyio.move_on_after(left_s):", "with anyio.move_on_after(None):"),
     Planted(
         7,
         "idle time is credit",
