@@ -7,8 +7,7 @@ Source of the rules: the IETF draft "The Idempotency-Key HTTP Header Field": a k
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import anyio
 import msgspec
@@ -144,23 +143,27 @@ class Idempotency:
         return JoinedExchange(shared, record, self._observe, self._left)
 
     def begin(self, asked: Repeatable, exchange: Exchange) -> JoinedExchange:
-        """Begin an exchange that may be joined, and join it."""
+        """Begin an exchange that may be joined, and join it.
+
+        Raises:
+            DrainingError: The process is about to end.
+        """
+        if self._tasks is None:
+            raise DrainingError(retry_after_s=DRAIN_RETRY_S)
         record = exchange.record
         shared = _Shared(asked, record, exchange.is_stream, exchange, Recording(), anyio.CancelScope())
         self._shared[asked.name] = shared
-        self._start(self._make, shared, exchange)
+        self._tasks.start_soon(self._make, shared, exchange)
         self._left(shared)
         return JoinedExchange(shared, record, self._observe, self._left)
 
     async def run(self) -> None:
         """Keep the exchanges going, until cancelled."""
-        async with anyio.create_task_group() as self._tasks:
-            await anyio.sleep_forever()
-
-    def _start(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> None:
-        if self._tasks is None:
-            raise RuntimeError("the gateway does not run")
-        self._tasks.start_soon(work, *arguments)
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                await anyio.sleep_forever()
+        finally:
+            self._tasks = None
 
     async def _make(self, shared: _Shared, exchange: Exchange) -> None:
         try:
@@ -178,8 +181,8 @@ class Idempotency:
             self._forget(shared)
 
     def _left(self, shared: _Shared) -> None:
-        if shared.ended_at_s is None and not shared.recording.has_listeners:
-            self._start(self._give_up, shared)
+        if self._tasks is not None and shared.ended_at_s is None and not shared.recording.has_listeners:
+            self._tasks.start_soon(self._give_up, shared)
 
     async def _give_up(self, shared: _Shared) -> None:
         """End an exchange that nobody came back for."""
