@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import yaml
 
+from tests.suite_secrets import SUITE
+
 START_S_MAX = 20.0
 STOP_S_MAX = 20.0
 
@@ -24,9 +26,9 @@ def free_port() -> int:
 
 
 def fairpod(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command to its end; what it says holds no secret of the tests."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("RUNPOD_", "FAIRPOD_"))}
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "gateway", *arguments],
         capture_output=True,
         text=True,
@@ -34,6 +36,8 @@ def fairpod(*arguments: str, environment: Mapping[str, str] | None = None) -> su
         env=clean | dict(environment or {}),
         check=False,
     )
+    SUITE.check(f"fairpod {arguments[0]}", done.stdout + done.stderr)
+    return done
 
 
 class Served:
@@ -71,9 +75,14 @@ class Served:
             raise
 
     def kill(self) -> None:
-        """End it without a word."""
+        """End it without a word, and search its log.
+
+        Raises:
+            LeakError: The log holds what must not get out.
+        """
         self.process.kill()
         self.process.wait(STOP_S_MAX)
+        SUITE.check(self.log.name, self.log.read_text())
 
     def _wait_until_ready(self) -> None:
         end = time.monotonic() + START_S_MAX

@@ -2,15 +2,18 @@
 
 import contextlib
 import json
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
+import structlog
 
 from gateway.api.answer_response import Rhythm
 from gateway.app import Gateway
 from gateway.clock import Clock
 from gateway.config.reading import parse_config
+from gateway.observability.logs import configure_logs
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
 from tests.stacks import KEY, config_of
@@ -67,13 +70,17 @@ class Subject:
 
 @contextlib.asynccontextmanager
 async def running(runpod: FakeRunpod, **options: Any) -> AsyncIterator[Subject]:
-    """The gateway with its background tasks."""
-    subject = Subject(runpod, **options)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(subject.gateway.exchanges.background)
-        await anyio.wait_all_tasks_blocked()
-        yield subject
-        tasks.cancel_scope.cancel()
+    """The gateway with its background tasks, and with the log that `serve` writes."""
+    configure_logs("json", sys.stderr)
+    try:
+        subject = Subject(runpod, **options)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(subject.gateway.exchanges.background)
+            await anyio.wait_all_tasks_blocked()
+            yield subject
+            tasks.cancel_scope.cancel()
+    finally:
+        structlog.reset_defaults()
 
 
 def answering() -> FakeRunpod:

@@ -24,6 +24,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     dispatches: int
     retries: int
     submitted_s: float
+    expires_s: float
+    """When its ttl deletes it, unless it has ended by then."""
     dispatched_s: float | None
     finished_s: float | None
     cancel_requested_s: float | None
@@ -46,6 +48,7 @@ def admin_router(endpoints: Endpoints, calls: CallLog) -> Router:
                 dispatches=job.dispatches,
                 retries=job.retries,
                 submitted_s=job.submitted_s,
+                expires_s=job.expires_s,
                 dispatched_s=job.dispatched_s,
                 finished_s=job.finished_s,
                 cancel_requested_s=job.cancel_requested_s,

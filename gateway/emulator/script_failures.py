@@ -56,7 +56,8 @@ def bad_output(kind: FailWith, error: ModelError) -> bytes | None:
     """The output by which a COMPLETED job says that it failed; None for the kinds that end FAILED, or say nothing."""
     if kind is FailWith.ERROR_EVENT:
         body = encode({"error": error_object(error)})
-        return encode((event(body) + event(b"[DONE]")).decode())
+        # The outputs before it may end in mid-event, and no server writes its error into the middle of one.
+        return encode((b"\n\n" + event(body) + event(b"[DONE]")).decode())
     if kind is FailWith.FLAT_ERROR:
         return encode({"object": "error", **error_object(error)})
     return None

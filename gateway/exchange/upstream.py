@@ -86,16 +86,17 @@ class Upstream:
         self._breaker.looked(is_well=health is not None, now_s=now_s)
         if health is not None:
             self.warmth.read(health, now_s)
-        if health is None or self.warmth.is_awake(now_s):
+        if not self.is_down and (health is None or self.warmth.is_awake(now_s)):
             # What is not known is no reason to hold anybody back.
             self.gates.work.widen()
 
     def arrive(self) -> bool:
         """A request wants a turn; return whether the endpoint's health should be read at once.
 
-        Where no worker is up, few are let through to wake one. The others wait here, where their order is fair.
+        Where no worker is up, few are let through to wake one, or to try an endpoint that failed. The others wait here,
+        where their order is fair.
         """
-        if self.warmth.is_awake(self._clock.monotonic_s()):
+        if self.warmth.is_awake(self._clock.monotonic_s()) and not self.is_down:
             return False
         work = self.gates.work
         work.narrow(self.endpoint.max_in_flight_cold)
@@ -164,6 +165,8 @@ class Upstream:
         elif not isinstance(error, UpstreamBusyError):
             self._breaker.succeeded()
         if self.is_down is not was_down:
+            if not self.is_down and self.warmth.is_awake(self._clock.monotonic_s()):
+                self.gates.work.widen()
             reason = "" if error is None else type(error).__name__
             self._observe(EndpointChanged(endpoint=self.endpoint.name, is_down=self.is_down, reason=reason))
 

@@ -38,7 +38,8 @@ async def translated() -> AsyncIterator[None]:
         yield
     except (httpx.TransportError, aiohttp.ClientError) as error:
         was_sent = not (isinstance(error, httpx.ConnectError) or isinstance(error.__cause__, _NEVER_SENT))
-        raise UnreachableError(type(error).__name__, was_sent=was_sent) from error
+        # Not chained: aiohttp's errors hold the request's headers, and with them the key.
+        raise UnreachableError(type(error).__name__, was_sent=was_sent) from None
 
 
 def job_call_failure(status: int, *, retry_after: str | None, has_job: bool) -> GatewayError | None:

@@ -1,6 +1,7 @@
 """One stack for each way, shared by all tests of a process; and clients that phone nobody else."""
 
 import contextlib
+import io
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -10,6 +11,7 @@ import structlog
 
 from tests.clients.ways import Way
 from tests.stacks import KEY, Stack
+from tests.suite_secrets import SUITE
 
 os.environ |= {"LANGSMITH_TRACING": "false", "LANGCHAIN_TRACING_V2": "false", "LANGCHAIN_TRACING": "false"}
 for _name in [name for name in os.environ if name.startswith(("OPENAI_", "LANGSMITH_API", "LANGCHAIN_API"))]:
@@ -17,11 +19,19 @@ for _name in [name for name in os.environ if name.startswith(("OPENAI_", "LANGSM
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _quiet_log() -> Iterator[None]:
+def _quiet_log() -> Iterator[io.StringIO]:
     """The gateways of these tests run in threads, and would write between the lines of pytest."""
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    yield
+    stream = io.StringIO()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(stream))
+    yield stream
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_is_logged(_quiet_log: io.StringIO) -> Iterator[None]:
+    begin = len(_quiet_log.getvalue())
+    yield
+    SUITE.check("the log", _quiet_log.getvalue()[begin:])
 
 
 StackOf = Callable[[Way], Stack]

@@ -26,6 +26,7 @@ async def test_jobs_show_what_the_job_api_does_not():
             "dispatches": 1,
             "retries": 0,
             "submitted_s": 1000.0,
+            "expires_s": 1000.0 + 86_400.0,
             "dispatched_s": 1001.0,
             "finished_s": 1002.0,
             "cancel_requested_s": 1002.0,

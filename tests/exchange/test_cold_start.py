@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from gateway.exchange.breaker import FAILURES_MAX
+from gateway.wire.runpod import EndpointHealth
 from tests.exchange.test_exchange import content
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
@@ -128,6 +129,21 @@ async def test_a_rested_endpoint_is_tried_by_one_request_after_a_look_that_wakes
         await anyio.sleep(0.05)
         assert runpod.count("run") == 0
         assert content(await subject.post(stream=True)) == "Hello there"
+        assert not upstream.is_down
+
+
+async def test_a_crowd_waits_for_the_one_that_tries() -> None:
+    runpod = answering()
+    async with running(runpod) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        now_s = subject.gateway._clock.monotonic_s()
+        for _ in range(FAILURES_MAX):
+            upstream._breaker.failed(now_s - 10)
+        upstream.looked(EndpointHealth(workers={"idle": 1}))
+        crowd = Crowd(subject, 5)
+        with anyio.fail_after(5):
+            await crowd.run()
+        assert [content(call) for call in crowd.calls] == ["Hello there"] * 5
         assert not upstream.is_down
 
 
