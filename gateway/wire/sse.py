@@ -10,8 +10,15 @@ EVENT_BYTES_MAX = 16 * 1024 * 1024
 """Runpod hands on at most 1 MB a yield; an answer that is one event may be larger on the OpenAI route."""
 
 
+_FIELDS = (b":", b"data", b"event", b"id", b"retry")
+
+
 class EventTooLargeError(ValueError):
     """An event grew past the bound before it ended."""
+
+
+class DamagedEventError(ValueError):
+    """What stands between two blank lines is no event: a piece of the stream is missing, or was put in twice."""
 
 
 def encode_event(data: bytes) -> bytes:
@@ -37,6 +44,7 @@ class EventReader:
 
         Raises:
             EventTooLargeError: An event exceeds the bound.
+            DamagedEventError: Something is no event.
         """
         if self._ends_in_cr or b"\r" in piece:
             piece = self._normalise(piece)
@@ -55,7 +63,11 @@ class EventReader:
         return events
 
     def end(self) -> list[bytes]:
-        """The data of a last event that was not closed by a blank line: whole, or cut short."""
+        """The data of a last event that was not closed by a blank line: whole, or cut short.
+
+        Raises:
+            DamagedEventError: It is no event.
+        """
         rest, self._buffer, self._searched = bytes(self._buffer), bytearray(), 0
         return self._data(rest.rstrip(b"\n"))
 
@@ -76,6 +88,9 @@ class EventReader:
         if event.startswith(b"data: ") and b"\n" not in event:
             data = event[6:]
             return [] if data.isspace() or not data else [data]
-        lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
-        data = b"\n".join(lines)
+        lines = event.split(b"\n")
+        if event.strip() and not any(line.startswith(_FIELDS) for line in lines):
+            # The format says to ignore it; but nobody sends such a thing whole.
+            raise DamagedEventError
+        data = b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
         return [data] if data.strip() else []

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.sse import DONE, KEEP_ALIVE, EventReader, EventTooLargeError, encode_event
+from gateway.wire.sse import DONE, KEEP_ALIVE, DamagedEventError, EventReader, EventTooLargeError, encode_event
 
 ODD = (
     b"\xef\xbb\xbfdata: first\n\n"
@@ -63,3 +63,14 @@ def test_our_own_frames_carry_data_or_are_comments() -> None:
         assert frame.startswith((b"data: ", b": "))
         assert frame.endswith(b"\n\n")
         assert frame.count(b"\n") == 2
+
+
+def test_what_is_no_event_is_not_passed_over() -> None:
+    for text in (b'ddata: {"error":1}\n\n', b"{\n\n", b'ta: {"a":1}\n\n'):
+        with pytest.raises(DamagedEventError):
+            EventReader().feed(text)
+    assert EventReader().feed(b": a comment\n\nevent: ping\n\nretry: 3\n\nid: 1\nfoo: bar\n\n\n\n") == []
+    cut = EventReader()
+    cut.feed(b"dat")
+    with pytest.raises(DamagedEventError):
+        cut.end()

@@ -14,13 +14,14 @@ from gateway.translate.worker_errors import output_error
 from gateway.wire import openai
 from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import Fields
-from gateway.wire.sse import EventReader, EventTooLargeError
+from gateway.wire.sse import DamagedEventError, EventReader, EventTooLargeError
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 """The largest answer in one piece that is held in memory."""
 
 _MALFORMED = "The worker sent something that is not JSON."
 _CUT_SHORT = "The worker's answer was cut short."
+_DAMAGED = "A part of the worker's answer is damaged."
 
 
 class OpenAIReader:
@@ -59,6 +60,8 @@ class OpenAIReader:
             return self._read(self._events.feed(piece))
         except EventTooLargeError:
             raise OutputLostError("An event of the worker's answer is too large.") from None
+        except DamagedEventError:
+            raise OutputLostError(_DAMAGED) from None
 
     def end(self) -> list[Delta]:
         """What the end of the bytes completes.
@@ -69,7 +72,10 @@ class OpenAIReader:
         if self._object is not None:
             body, self._object = bytes(self._object), None
             return [read_object(body, stream=self._stream, problem=_CUT_SHORT)]
-        return self._read(self._events.end(), problem=_CUT_SHORT)
+        try:
+            return self._read(self._events.end(), problem=_CUT_SHORT)
+        except DamagedEventError:
+            raise OutputLostError(_CUT_SHORT) from None
 
     def _read(self, events: list[bytes], *, problem: str = _MALFORMED) -> list[Delta]:
         deltas: list[Delta] = []
