@@ -35,7 +35,7 @@ def test_every_configuration_key_is_explained(section: type[msgspec.Struct]) -> 
 
 
 def test_every_metric_is_listed() -> None:
-    rendered = Metrics(version="x", read=lambda: ()).render().decode()
+    rendered = Metrics(version="x", read=lambda: ()).render()[0].decode()
     names = set(re.findall(r"^# TYPE gateway_(\w+)", rendered, re.MULTILINE))
     assert len(names) > 15
     for name in names:

@@ -6,10 +6,15 @@ import msgspec
 from litestar import MediaType, Response, get, route
 from litestar.handlers import HTTPRouteHandler
 
+from gateway.api.notes import AnyRequest
+
 PROBES = frozenset({b"/livez", b"/readyz"})
 """What an orchestrator asks: unanswered, it would restart a process that is only busy."""
 LIVE_PATHS = ["/", "/health", "/livez"]
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""Where OpenMetrics is not asked for."""
+RenderMetrics = Callable[[str], tuple[bytes, str]]
+"""Takes the `Accept` header; returns the body and its media type."""
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +27,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def operation_routes(
-    *, readiness: Callable[[], Readiness], render_metrics: Callable[[], bytes] | None
+    *, readiness: Callable[[], Readiness], render_metrics: RenderMetrics | None
 ) -> list[HTTPRouteHandler]:
     """The routes that need no key. Metrics are left out where they have a port of their own."""
 
@@ -38,11 +43,12 @@ def operation_routes(
     return [live, ready, *([metrics_route(render_metrics)] if render_metrics else [])]
 
 
-def metrics_route(render_metrics: Callable[[], bytes]) -> HTTPRouteHandler:
+def metrics_route(render_metrics: RenderMetrics) -> HTTPRouteHandler:
     """GET /metrics."""
 
     @get("/metrics")
-    async def metrics() -> Response[bytes]:
-        return Response(render_metrics(), headers={"content-type": METRICS_TYPE})
+    async def metrics(request: AnyRequest) -> Response[bytes]:
+        body, media_type = render_metrics(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": media_type})
 
     return metrics

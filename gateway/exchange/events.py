@@ -76,6 +76,7 @@ class JobCancelled(msgspec.Struct, frozen=True, kw_only=True):
 class FirstChunk(msgspec.Struct, frozen=True, kw_only=True):
     """The first output reached the client."""
 
+    request_id: str
     model: str
     route: str
     after_s: float

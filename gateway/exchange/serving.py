@@ -198,7 +198,11 @@ class Serving:
     def _note_first(self) -> None:
         record = self._record
         record.first_chunk_s = record.elapsed_s()
-        self._means.observe(FirstChunk(model=record.model, route=record.route, after_s=record.first_chunk_s))
+        self._means.observe(
+            FirstChunk(
+                request_id=record.request_id, model=record.model, route=record.route, after_s=record.first_chunk_s
+            )
+        )
 
     async def _serve_job(self, upstream: Upstream, answer: Answer, meter: Meter, *, is_urgent: bool) -> None:
         dialect = self._dialect(upstream.endpoint)

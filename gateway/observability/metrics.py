@@ -19,6 +19,7 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
 from prometheus_client.registry import Collector
 
 from gateway.domain import Operation
@@ -42,6 +43,9 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 LATENCY_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800)
 """From a warm worker's first token to the longest cold start and the longest answer after it."""
 WAIT_S = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+SLOW_S = 1.0
+EXEMPLAR_TURN = 16
+"""One costs as much as the rest of an observation, and a scrape shows the last of each bucket alone."""
 OPERATIONS_USED = (
     Operation.OPENAI,
     Operation.RUN,
@@ -110,6 +114,7 @@ class Metrics:
         )
         self._orphans = counter("orphans_total", "Jobs that a dead gateway process left, cancelled.", "endpoint")
         self._replacements = counter("replacement_characters_total", "U+FFFD in workers' output.", "endpoint")
+        self._observed = 0
         self._bugs = counter("bugs_total", "Exceptions that nobody foresaw.")
         self._store_up = Gauge("gateway_state_store_up", "Whether the shared state is within reach.", registry=registry)
         # The state store of one process is its memory.
@@ -126,9 +131,14 @@ class Metrics:
             for operation in OPERATIONS_USED:
                 self._calls.labels(endpoint, operation.value, outcome.value)
 
-    def render(self) -> bytes:
-        """The text that Prometheus scrapes."""
-        return generate_latest(self._registry)
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """What Prometheus scrapes, and its media type: OpenMetrics, which shows exemplars, to who accepts it."""
+        try:
+            encode, media_type = choose_encoder(accept)
+            return encode(self._registry), media_type
+        except (ValueError, TypeError):
+            # A version that is no number.
+            return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
 
     def observe(self, event: Event) -> None:
         """Count what happened."""
@@ -140,7 +150,8 @@ class Metrics:
             case JobCancelled():
                 self._cancel(event)
             case FirstChunk():
-                self._first_chunk.labels(event.model, event.route).observe(event.after_s)
+                exemplar = self._exemplar(event.request_id, event.after_s)
+                self._first_chunk.labels(event.model, event.route).observe(event.after_s, exemplar)
             case Settled():
                 self._settle(event)
             case StateStoreChanged():
@@ -152,6 +163,13 @@ class Metrics:
             case _:
                 assert_never(event)
 
+    def _exemplar(self, request_id: str, seconds: float) -> dict[str, str] | None:
+        """A way from a bucket to a line of the log: for every slow request, and now and then for a quick one."""
+        self._observed += 1
+        if seconds >= SLOW_S or self._observed % EXEMPLAR_TURN == 0:
+            return {"request_id": request_id}
+        return None
+
     def _cancel(self, event: JobCancelled) -> None:
         self._cancels.labels(event.endpoint, event.outcome.value).inc()
         self._orphans.labels(event.endpoint).inc(event.is_orphan)
@@ -160,7 +178,8 @@ class Metrics:
 
     def _settle(self, event: Settled) -> None:
         self._requests.labels(event.tenant, event.model, event.route, event.outcome.value).inc()
-        self._duration.labels(event.model, event.route).observe(event.duration_s)
+        exemplar = self._exemplar(event.request_id, event.duration_s)
+        self._duration.labels(event.model, event.route).observe(event.duration_s, exemplar)
         if event.outcome is Outcome.REFUSED:
             self._refusals.labels(event.tenant, event.reason or "").inc()
         if event.chunks:

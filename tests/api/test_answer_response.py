@@ -113,7 +113,7 @@ async def test_a_bug_is_told_to_the_log_and_not_to_the_client() -> None:
         assert call.status == 500
         assert call.json["error"]["code"] == "server_error"
         assert b"ZeroDivision" not in call.body
-        assert b"gateway_bugs_total 1.0" in subject.gateway._metrics.render()
+        assert b"gateway_bugs_total 1.0" in subject.gateway._metrics.render()[0]
         with anyio.fail_after(2):
             await subject.gateway.exchanges._means.jobs.flush()
         assert subject.held() == {}
@@ -131,7 +131,7 @@ async def test_a_bug_in_mid_stream_ends_with_an_error_event() -> None:
         call = await subject.post(stream=True)
         assert call.events[-1]["error"]["code"] == "server_error"
         assert call.is_complete
-        assert b"gateway_bugs_total 1.0" in subject.gateway._metrics.render()
+        assert b"gateway_bugs_total 1.0" in subject.gateway._metrics.render()[0]
 
 
 async def test_a_client_that_leaves_after_its_answer_cancels_nothing() -> None:
@@ -144,4 +144,4 @@ async def test_a_client_that_leaves_after_its_answer_cancels_nothing() -> None:
         await asyncio.sleep(0.01)
         assert runpod.count("cancel") == 0
         assert runpod.count("status") == 1
-        assert b'outcome="completed"' in subject.gateway._metrics.render()
+        assert b'outcome="completed"' in subject.gateway._metrics.render()[0]

@@ -385,7 +385,7 @@ async def test_usage_without_a_count_is_settled_as_it_was_told() -> None:
         assert told > 400
         counted = sum(
             float(line.rsplit(" ", 1)[1])
-            for line in subject.gateway._metrics.render().decode().splitlines()
+            for line in subject.gateway._metrics.render()[0].decode().splitlines()
             if line.startswith("gateway_tokens_total{")
         )
         assert counted == told
@@ -404,7 +404,7 @@ async def test_a_bug_in_the_background_is_reported_and_survived() -> None:
             assert (await subject.post(stream=True)).status == 200
         with anyio.fail_after(2):
             await queue.flush()
-        assert b"gateway_bugs_total 2.0" in subject.gateway._metrics.render()
+        assert b"gateway_bugs_total 2.0" in subject.gateway._metrics.render()[0]
         queue.add(upstream, left_job("job-y"))
         with anyio.fail_after(2):
             await queue.flush()

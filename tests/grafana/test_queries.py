@@ -23,7 +23,7 @@ EVERYTHING = [*panel_expressions(), *rule_expressions()]
 
 def families() -> dict[str, str]:
     """The type of every metric that a gateway serves, by name."""
-    rendered = Metrics(version="x", read=lambda: ()).render().decode()
+    rendered = Metrics(version="x", read=lambda: ()).render()[0].decode()
     return dict(re.findall(r"^# TYPE (\w+) (\w+)$", rendered, re.MULTILINE))
 
 

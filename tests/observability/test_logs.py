@@ -32,7 +32,7 @@ def logged(stream: io.StringIO, *events: Event) -> list[dict[str, Any]]:
 
 
 def test_one_line_for_each_request(lines: io.StringIO) -> None:
-    (line,) = logged(lines, FirstChunk(model="m", route="job", after_s=1), settled())
+    (line,) = logged(lines, FirstChunk(request_id="r", model="m", route="job", after_s=1), settled())
     assert line["event"] == "exchange.settled"
     assert set(line) >= FIELDS
     assert (line["tokens_in"], line["tokens_out"], line["level"]) == (3, 4, "info")

@@ -1,3 +1,4 @@
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.domain import Operation, Usage
@@ -69,7 +70,7 @@ def samples(*events: Event, readings: tuple[Reading, ...] = ()) -> dict[str, flo
     metrics = Metrics(version="1.2.3", read=lambda: readings)
     for event in events:
         metrics.observe(event)
-    families = text_string_to_metric_families(metrics.render().decode())
+    families = text_string_to_metric_families(metrics.render()[0].decode())
     return {
         sample.name + str(sorted(sample.labels.items())): sample.value
         for family in families
@@ -99,7 +100,7 @@ def test_a_settled_exchange_is_counted() -> None:
 def test_calls_cancels_waits_and_bugs_are_counted() -> None:
     found = samples(
         Admitted(tenant="acme", endpoint="chat", wait_s=0.2),
-        FirstChunk(model="m", route="job", after_s=0.3),
+        FirstChunk(request_id="r", model="m", route="job", after_s=0.3),
         UpstreamCalled(endpoint="chat", operation=Operation.PURGE_QUEUE, outcome=CallOutcome.LOST),
         cancelled(),
         Broke(request_id="r", error=ValueError("x")),
@@ -132,3 +133,25 @@ def test_gauges_are_read_when_they_are_scraped() -> None:
 
 def test_no_series_of_creation_times() -> None:
     assert not any("_created" in name for name in samples(settled()))
+
+
+def test_exemplars_lead_to_the_log_where_openmetrics_is_asked_for() -> None:
+    metrics = Metrics(version="x", read=lambda: ())
+    metrics.observe(settled(request_id="slow-one", duration_s=3.0))
+    metrics.observe(settled(request_id="quick-one", duration_s=0.01))
+    body, media_type = metrics.render("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5")
+    assert media_type.startswith("application/openmetrics-text")
+    assert body.endswith(b"# EOF\n")
+    assert b'# {request_id="slow-one"}' in body
+    assert b"quick-one" not in body
+    plain, media_type = metrics.render("text/plain")
+    assert media_type.startswith("text/plain; version=0.0.4")
+    assert b"slow-one" not in plain
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/openmetrics-text;version=x", "application/openmetrics-text;version=9" * 99, ","]
+)
+def test_an_odd_accept_header_is_answered(accept: str) -> None:
+    body, _ = Metrics(version="x", read=lambda: ()).render(accept)
+    assert b"gateway_build_info" in body

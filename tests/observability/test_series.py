@@ -55,7 +55,7 @@ async def test_ten_thousand_hostile_requests_add_no_series_of_their_own() -> Non
     async with running(answering(), tenants=tenants, models=models, endpoint={"route": "auto"}) as subject:
         for number in range(REQUESTS):
             await send(subject, random_, number % TENANTS)
-        rendered = subject.gateway._metrics.render().decode()
+        rendered = subject.gateway._metrics.render()[0].decode()
     samples = [sample for family in text_string_to_metric_families(rendered) for sample in family.samples]
     labels: dict[str, set[str]] = {}
     for sample in samples:
