@@ -76,7 +76,7 @@ class Upstream:
     def wants_look(self) -> bool:
         """Whether its health should be read: somebody waits for a worker, or for the endpoint to recover."""
         now_s = self._clock.monotonic_s()
-        is_waited_for = self.warmth.waiting > 0 or self.gates.work.is_narrowed
+        is_waited_for = self.warmth.waiting > 0 or (self.gates.work.is_narrowed and self.gates.work.has_line)
         is_old = self.warmth.health_age_s(now_s) > HEALTH_AGE_S_MAX
         return self._breaker.wants_look(now_s) or (is_waited_for and is_old)
 
