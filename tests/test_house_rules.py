@@ -26,7 +26,7 @@ WITHOUT_TEST = {
     "gateway/commands/exit_codes.py", "gateway/demo/ready.py",
     # The parts of one story, told as a whole by tests/exchange/test_exchange.py.
     "gateway/exchange/answer.py", "gateway/exchange/queue_job.py", "gateway/exchange/record.py",
-    "gateway/exchange/job_answer.py", "gateway/exchange/serving.py", "gateway/exchange/order.py",
+    "gateway/exchange/serving.py", "gateway/exchange/order.py",
     "gateway/exchange/open_jobs.py",
     # Told by its gate, in tests/admission/test_gate.py.
     "gateway/admission/permit.py",

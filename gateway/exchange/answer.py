@@ -61,7 +61,7 @@ class Answer(Protocol):
 
 
 class StreamedAnswer:
-    """Chunks, each on its way as soon as it is understood; those of one page travel together."""
+    """Chunks, each on its way as soon as it is understood; those of one part of a page travel together."""
 
     def __init__(
         self, writer: ChunkWriter, sink: Sink, *, note_first: Callable[[], None], note_chunks: Callable[[int], None]

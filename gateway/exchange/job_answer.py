@@ -1,5 +1,10 @@
 """What a job's worker yields becomes the answer, to its end."""
 
+from collections.abc import Iterator, Sequence
+
+import anyio.lowlevel
+from msgspec import Raw
+
 from gateway.errors import OutputLostError
 from gateway.exchange.answer import Answer
 from gateway.exchange.queue_job import QueueJob
@@ -7,6 +12,9 @@ from gateway.exchange.record import Record
 from gateway.translate.dialects.contract import Delta, Dialect
 from gateway.translate.job_stream import Next
 
+PART_BYTES = 16 * 1024
+"""Of a page, before others have their turn: about a millisecond's work. A page brings all that was yielded since the
+last one, which is megabytes where a client reads slowly, and would hold everybody up for a second."""
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 
 
@@ -19,14 +27,31 @@ async def read_answer(job: QueueJob, dialect: Dialect, answer: Answer, record: R
     """
     while True:
         while job.stream.next is not Next.NOTHING and not dialect.is_over:
-            deltas: list[Delta] = []
-            for output in await job.read():
-                record.replacement_characters += bytes(output).count(_REPLACEMENT)
-                deltas.extend(dialect.read(output))
-            await answer.take(deltas)
+            for number, part in enumerate(parts(await job.read())):
+                if number:
+                    await anyio.lowlevel.checkpoint()
+                deltas: list[Delta] = []
+                for output in part:
+                    record.replacement_characters += bytes(output).count(_REPLACEMENT)
+                    deltas.extend(dialect.read(output))
+                await answer.take(deltas)
         if dialect.is_over or answer.is_whole or not dialect.marks_end:
             await answer.take(dialect.end())
             return
         if job.stream.is_doubted:
             raise OutputLostError("The worker's answer was cut short.")
         job.stream.doubt()
+
+
+def parts(outputs: Sequence[Raw]) -> Iterator[list[Raw]]:
+    """A page's outputs, in parts that are no larger than it takes to reach PART_BYTES."""
+    part: list[Raw] = []
+    size = 0
+    for output in outputs:
+        part.append(output)
+        size += len(bytes(output))
+        if size >= PART_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part

@@ -1,0 +1,1 @@
+"""Whether a gateway that serves for long keeps anything: memory, descriptors, seats, jobs."""
