@@ -6,34 +6,30 @@ proxies that a gateway must not have, and most of the CPU time of a request.
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import cast
 
-import aiohttp
 import anyio
 import httpx
 import msgspec
-from httpx_aiohttp import AiohttpTransport
 
 from gateway import __version__
 from gateway.domain import Endpoint
 from gateway.errors import UnreachableError
 from gateway.upstream.failures import translated
+from gateway.upstream.http.transport import HttpTransport
 
 CONNECT_TIMEOUT_S = 10.0
 REPLY_BYTES_MAX = 64 * 1024 * 1024
 """A page holds up to 1 MB for each output that waited."""
 CLOSE_S_MAX = 2.0
-_KEEP_ALIVE_S = 30.0
+URLS_KEPT = 2048
+"""The fixed ones, and those of the jobs under way, each of which is polled again and again."""
 
 
 def make_transport() -> httpx.AsyncBaseTransport:
-    """The stock transport: aiohttp under httpx's interface. It keeps no cookies; our gates bound its connections."""
-
-    def session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S)
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
-
-    return AiohttpTransport(client=session)
+    """Our own transport. It sets no bound on the number of connections: our gates do."""
+    return HttpTransport()
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,15 +52,19 @@ class EndpointClient:
     """Calls to one endpoint, with its key. Nothing of a client's request is sent but the body."""
 
     def __init__(self, endpoint: Endpoint, transport: httpx.AsyncBaseTransport) -> None:
-        self._base_url = f"{endpoint.base_url.rstrip('/')}/{endpoint.id}"
+        base_url = f"{endpoint.base_url.rstrip('/')}/{endpoint.id}"
         self._transport = transport
-        self._headers = {
-            "authorization": f"Bearer {endpoint.api_key.reveal()}",
-            "content-type": "application/json",
-            "accept": "application/json",
-            "accept-encoding": "identity",
-            "user-agent": f"fairpod/{__version__}",
-        }
+        # Read once, as most of what httpx does for a request goes into reading these two.
+        self._url = lru_cache(URLS_KEPT)(lambda path: httpx.URL(base_url + path))
+        self._headers = httpx.Headers(
+            {
+                "authorization": f"Bearer {endpoint.api_key.reveal()}",
+                "content-type": "application/json",
+                "accept": "application/json",
+                "accept-encoding": "identity",
+                "user-agent": f"fairpod/{__version__}",
+            }
+        )
 
     async def call(self, method: str, path: str, *, body: bytes = b"", read_timeout_s: float) -> Reply:
         """Make a call and read its whole answer.
@@ -94,7 +94,7 @@ class EndpointClient:
         """
         timeout = {"connect": CONNECT_TIMEOUT_S, "read": read_timeout_s, "write": read_timeout_s}
         request = httpx.Request(
-            method, self._base_url + path, headers=self._headers, content=body, extensions={"timeout": timeout}
+            method, self._url(path), headers=self._headers, content=body, extensions={"timeout": timeout}
         )
         async with translated():
             response = await self._transport.handle_async_request(request)

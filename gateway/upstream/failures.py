@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import aiohttp
 import httpx
 import msgspec
 
@@ -19,7 +18,6 @@ from gateway.errors import (
 from gateway.translate.worker_errors import job_error, output_error
 from gateway.wire.malformed import MALFORMED
 
-_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 RETRY_AFTER_S_MAX = 60.0
 
 
@@ -27,8 +25,7 @@ RETRY_AFTER_S_MAX = 60.0
 async def translated() -> AsyncIterator[None]:
     """Turn httpx's failures into ours.
 
-    The stock transport reports a server that hung up as a connect timeout, and lets an answer that is no HTTP pass as
-    aiohttp's own error; so the cause is asked whether the call was ever sent: what may have been taken must not be
+    Only a connection that was never made is sure not to have carried the call: what may have been taken must not be
     sent again blindly.
 
     Raises:
@@ -36,10 +33,9 @@ async def translated() -> AsyncIterator[None]:
     """
     try:
         yield
-    except (httpx.TransportError, aiohttp.ClientError) as error:
-        was_sent = not (isinstance(error, httpx.ConnectError) or isinstance(error.__cause__, _NEVER_SENT))
-        # Not chained: aiohttp's errors hold the request's headers, and with them the key.
-        raise UnreachableError(type(error).__name__, was_sent=was_sent) from None
+    except httpx.TransportError as error:
+        was_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+        raise UnreachableError(type(error).__name__, was_sent=was_sent) from error
 
 
 def job_call_failure(status: int, *, retry_after: str | None, has_job: bool) -> GatewayError | None:

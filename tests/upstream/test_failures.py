@@ -1,8 +1,9 @@
+import httpx
 import msgspec
 import pytest
 
 from gateway.errors import UnreachableError, UpstreamBusyError, UpstreamConfigError, WorkerError
-from gateway.upstream.failures import read_retry_after, relay_failure
+from gateway.upstream.failures import read_retry_after, relay_failure, translated
 
 
 def worker_body(**detail: object) -> bytes:
@@ -39,3 +40,24 @@ def test_the_platform_s_errors_are_told_from_the_worker_s() -> None:
 )
 def test_retry_after(text: str | None, seconds: float | None) -> None:
     assert read_retry_after(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("kind", "was_sent"),
+    [
+        (httpx.ConnectError, False),
+        (httpx.ConnectTimeout, False),
+        (httpx.ReadTimeout, True),
+        (httpx.WriteTimeout, True),
+        (httpx.ReadError, True),
+        (httpx.WriteError, True),
+        (httpx.RemoteProtocolError, True),
+    ],
+)
+async def test_only_a_connection_that_was_never_made_has_sent_nothing(
+    kind: type[httpx.TransportError], *, was_sent: bool
+) -> None:
+    with pytest.raises(UnreachableError) as caught:
+        async with translated():
+            raise kind("x")
+    assert caught.value.was_sent is was_sent

@@ -1,0 +1,267 @@
+"""One connection: an `asyncio.Protocol` that carries one request at a time.
+
+Plain futures and callbacks, one write for a small request, one task switch for what comes in one read: this is the hot
+path of every call. Only the two `receive` methods wait.
+"""
+
+import asyncio
+import math
+import socket
+import ssl
+from collections.abc import Callable
+from typing import cast
+
+import httpx
+
+from gateway.upstream.http.outgoing import Origin, Outgoing
+from gateway.upstream.http.response import ResponseReader
+from gateway.upstream.http.tls import has_said_goodbye
+
+IDLE_S_MAX = 30.0
+"""Shorter than the servers of this world keep theirs, so that it is rarely they who close."""
+BUFFER_BYTES_MAX = 64 * 1024
+"""Of a body whose reader lags behind; the last read may go over it, by as much as one read brings."""
+SLICE_BYTES = 64 * 1024
+"""What is written at once. Between two slices the loop turns, so that an early answer is seen."""
+
+
+class Connection(asyncio.Protocol):
+    """A connection to an origin: taken by one request at a time, and free again when its response is complete."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        sock: socket.socket,
+        *,
+        on_free: Callable[["Connection"], None],
+        on_lost: Callable[["Connection"], None],
+    ) -> None:
+        self.origin = origin
+        self.is_stale = False
+        """Whether it was lost while it waited, after an earlier response, for the first byte of the next one."""
+        self.ssl_object: ssl.SSLObject | None = None
+        self._sock = sock
+        self._on_free = on_free
+        self._on_lost = on_lost
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._is_reused = False
+        self._reader: ResponseReader | None = None
+        self._request: Outgoing | None = None
+        self._unsent: memoryview | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: httpx.TransportError | None = None
+        self._is_reading_paused = False
+        self._is_writing_paused = False
+        self._deadline_s = math.inf
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at_s = math.inf
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is connected, and not lost again."""
+        return self._transport is not None
+
+    def send(self, request: Outgoing) -> ResponseReader:
+        """Write a request. The connection must be free."""
+        assert self._transport is not None  # noqa: S101 - it is connected before anybody has it.
+        assert self._reader is None  # noqa: S101 - one request at a time.
+        reader = self._reader = ResponseReader(is_reply_to_head=request.method == "HEAD")
+        self._request = request
+        self._deadline_s = math.inf
+        if len(request.body) <= SLICE_BYTES:
+            self._transport.write(request.head + request.body)
+        else:
+            self._transport.write(request.head)
+            self._unsent = memoryview(request.body)
+            self._write_on()
+        return reader
+
+    async def receive_head(self, reader: ResponseReader) -> None:
+        """Wait for the head of the response.
+
+        Raises:
+            httpx.TransportError: It did not come.
+        """
+        self._set_deadline()
+        while not reader.has_head:
+            await self._wait(reader)
+        # From the moment its response is complete, the connection is somebody else's.
+        if self._reader is reader:
+            self._deadline_s = math.inf
+
+    async def receive(self, reader: ResponseReader) -> bytes:
+        """The next piece of the body; empty at its end.
+
+        Raises:
+            httpx.TransportError: It broke off.
+        """
+        if not reader.is_readable:
+            self._set_deadline()
+            while not reader.is_readable:
+                await self._wait(reader)
+        piece = reader.take()
+        if self._reader is reader:
+            self._deadline_s = math.inf
+            if self._is_reading_paused and self._transport is not None:
+                self._is_reading_paused = False
+                self._transport.resume_reading()
+        return piece
+
+    def leave(self, reader: ResponseReader) -> None:
+        """Nobody reads this response any more: unless it is complete, its connection is closed at once."""
+        if self._reader is reader:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close at once. What was not sent is not."""
+        self._unsent = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def is_alive(self) -> bool:
+        """Whether a free connection can be used: nothing came from the other side, not even its goodbye.
+
+        Asks the socket too: the loop may not have come round to telling us.
+        """
+        if self._transport is None or self._transport.is_closing():
+            return False
+        try:
+            self._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by asyncio, once the TLS handshake is done."""
+        self._transport = cast("asyncio.Transport", transport)
+        self.ssl_object = transport.get_extra_info("ssl_object")
+
+    def data_received(self, data: bytes) -> None:
+        """Called by asyncio."""
+        reader = self._reader
+        if reader is None:
+            self.abort()
+            return
+        try:
+            reader.feed(data)
+        except httpx.RemoteProtocolError as error:
+            self._fail(error)
+            return
+        if reader.is_complete:
+            self._finish(reader)
+        elif reader.buffered_bytes > BUFFER_BYTES_MAX and not self._is_reading_paused and self._transport is not None:
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> None:
+        """Called by asyncio when nothing more can come from the other side."""
+        reader = self._reader
+        if reader is None or (self.ssl_object is not None and not has_said_goodbye(self.ssl_object)):
+            return
+        reader.end()
+        if reader.is_complete:
+            self._finish(reader)
+            self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by asyncio, once, however it ended."""
+        self._transport = None
+        if self._alarm is not None:
+            self._alarm.cancel()
+        reader = self._reader
+        if reader is not None and self._error is None:
+            self.is_stale = self._is_reused and reader.is_untouched
+            if self._unsent is not None:
+                self._error = httpx.WriteError("the connection was lost while the request was sent")
+            elif exc is not None:
+                self._error = httpx.ReadError("the connection was lost")
+            else:
+                self._error = httpx.RemoteProtocolError("the connection was closed before the response was complete")
+            self._error.__cause__ = exc
+        self._unsent = None
+        self._wake()
+        self._on_lost(self)
+
+    def pause_writing(self) -> None:
+        """Called by asyncio."""
+        self._is_writing_paused = True
+
+    def resume_writing(self) -> None:
+        """Called by asyncio."""
+        self._is_writing_paused = False
+        self._write_on()
+
+    async def _wait(self, reader: ResponseReader) -> None:
+        if self._error is not None:
+            raise self._error
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        except BaseException:
+            self.leave(reader)
+            raise
+
+    def _wake(self) -> None:
+        if self._waiter is not None:
+            if not self._waiter.done():
+                self._waiter.set_result(None)
+            self._waiter = None
+
+    def _write_on(self) -> None:
+        unsent = self._unsent
+        if unsent is None or self._is_writing_paused or self._transport is None:
+            return
+        self._unsent = unsent[SLICE_BYTES:] if len(unsent) > SLICE_BYTES else None
+        self._transport.write(unsent[:SLICE_BYTES])
+        if self._deadline_s != math.inf:
+            self._set_deadline()
+        if self._unsent is not None and not self._is_writing_paused:
+            self._loop.call_soon(self._write_on)
+
+    def _finish(self, reader: ResponseReader) -> None:
+        """The response is complete: free the connection, or close it where it cannot carry another request."""
+        self._reader = self._request = None
+        if not reader.is_reusable or self._unsent is not None:
+            self.abort()
+            return
+        self._is_reused = True
+        self._set_deadline()
+        self._on_free(self)
+
+    def _fail(self, error: httpx.TransportError) -> None:
+        self._error = error
+        self.abort()
+        self._wake()
+
+    def _set_deadline(self) -> None:
+        """Expect progress within the time of what goes on. One timer is moved, rather than one made for every wait."""
+        wait_s = IDLE_S_MAX
+        if self._request is not None:
+            wait_s = self._request.read_s_max if self._unsent is None else self._request.write_s_max
+        self._deadline_s = self._loop.time() + wait_s
+        if self._deadline_s < self._alarm_at_s:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        self._alarm_at_s = self._deadline_s
+        self._alarm = self._loop.call_at(self._alarm_at_s, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._alarm_at_s = math.inf
+        if self._deadline_s == math.inf:
+            return
+        if self._loop.time() < self._deadline_s:
+            self._set_alarm()
+        elif self._request is None:
+            self.abort()
+        elif self._unsent is not None:
+            self._fail(httpx.WriteTimeout("the request is not taken"))
+        else:
+            self._fail(httpx.ReadTimeout("no answer, or no more of it"))

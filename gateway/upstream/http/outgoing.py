@@ -1,0 +1,72 @@
+"""One request as the bytes that are sent. Pure."""
+
+import math
+from typing import NamedTuple
+
+import httpx
+
+
+class Origin(NamedTuple):
+    """Where a request goes, and what a connection can be shared by."""
+
+    is_tls: bool
+    host: str
+    port: int
+
+
+class Outgoing(NamedTuple):
+    """A request, ready to be written."""
+
+    method: str
+    head: bytes
+    body: bytes
+    write_s_max: float
+    """How long the other side may take nothing of the body."""
+    read_s_max: float
+    """How long it may send nothing: until the head of the response is there, then from one piece to the next."""
+
+
+def origin_of(url: httpx.URL) -> Origin:
+    """The origin of a URL, with its scheme's port where it names none.
+
+    Raises:
+        httpx.UnsupportedProtocol: It is neither http nor https.
+    """
+    scheme = url.scheme
+    if scheme not in {"http", "https"}:
+        raise httpx.UnsupportedProtocol("neither http nor https")
+    is_tls = scheme == "https"
+    return Origin(is_tls, url.raw_host.decode("ascii"), url.port or (443 if is_tls else 80))
+
+
+def outgoing_of(request: httpx.Request) -> Outgoing:
+    """The bytes of a request whose body is in memory, with the framing headers that `httpx.Request` gives it.
+
+    Raises:
+        httpx.RequestNotRead: The body is a stream.
+        httpx.LocalProtocolError: A header or the path would break out of its line (RFC 9112, 2.2 and 11.1).
+    """
+    raw = request.headers.raw
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
+    lines += [b"%b: %b" % line for line in raw]
+    head = b"\r\n".join(lines)
+    breaks = len(raw)
+    if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head:
+        raise httpx.LocalProtocolError("a header with a line break")
+    timeout = request.extensions.get("timeout", {})
+    return Outgoing(
+        method=request.method,
+        head=head + b"\r\n\r\n",
+        body=request.content,
+        write_s_max=_seconds(timeout.get("write")),
+        read_s_max=_seconds(timeout.get("read")),
+    )
+
+
+def connect_s_max(request: httpx.Request) -> float:
+    """How long a new connection may take: name, TCP and TLS together."""
+    return _seconds(request.extensions.get("timeout", {}).get("connect"))
+
+
+def _seconds(timeout: float | None) -> float:
+    return math.inf if timeout is None else timeout
