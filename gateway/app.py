@@ -1,8 +1,9 @@
 """The composition root: the only module that knows every other."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import anyio
 import httpx
@@ -23,8 +24,9 @@ from gateway.api.router import build_http
 from gateway.api.unknown import unknown_route
 from gateway.clock import Clock, SystemClock
 from gateway.config.domain_of import endpoint_of, model_of, tenant_of, unix_s
-from gateway.config.reading import key_digest
+from gateway.config.reading import ConfigError, Problem, key_digest
 from gateway.config.sections import Config, State
+from gateway.config.sections import Traces as TracesSection
 from gateway.domain import Endpoint
 from gateway.exchange.catalogue import Catalogue
 from gateway.exchange.events import Broke, Event, Observer, StateStoreChanged
@@ -37,6 +39,9 @@ from gateway.exchange.upstream import Upstream
 from gateway.observability.logs import EventLog
 from gateway.observability.metrics import Metrics, Reading
 from gateway.upstream.client import EndpointClient, make_transport
+
+if TYPE_CHECKING:
+    from gateway.observability.traces import Traces
 
 
 class Gateway:
@@ -61,7 +66,9 @@ class Gateway:
         self.log = EventLog()
         # Begins with the time, so that a process can be told from the one before it.
         self._incarnation = f"{int(self._clock.unix_s() * 1000):015}-{secrets.token_hex(4)}"
-        self._observe = _fan_out([self._metrics.observe, self.log.observe], self.log)
+        self._traces = self._collector(config.traces)
+        observers = [self._metrics.observe, self.log.observe, *([self._traces.observe] if self._traces else [])]
+        self._observe = _fan_out(observers, self.log)
         self._agent = self._lease_agent(config.state, replica)
         self._capacities: Capacities = self._agent or StaticCapacities()
         self._budgets: dict[str, CallBudgets] = {}
@@ -113,6 +120,29 @@ class Gateway:
             watch=watch,
         )
 
+    def _collector(self, section: TracesSection | None) -> "Traces | None":
+        """Where requests are told of as traces.
+
+        Raises:
+            ConfigError: What that takes is not installed.
+        """
+        if section is None:
+            return None
+        try:
+            # Imported only where it is used, as above: it is an extra, too.
+            from gateway.observability.traces import Traces  # noqa: PLC0415
+        except ImportError:
+            text = "this needs an extra part that is not installed: pip install 'fairpod[otel]'"
+            raise ConfigError([Problem("traces", text)]) from None
+        return Traces(
+            endpoint=section.endpoint,
+            headers=section.headers,
+            sample_ratio=section.sample_ratio,
+            service_name=section.service_name,
+            clock=self._clock,
+            say=self.log.say,
+        )
+
     def _journal_store(self, state: State, replica: str) -> JournalStore | None:
         if state.kind == "memory":
             return None
@@ -130,6 +160,7 @@ class Gateway:
             exchanges=self.exchanges,
             body_bytes_max=config.body_bytes_max,
             rhythm=self._rhythm,
+            begin_trace=self._traces.begin if self._traces else None,
         )
         models = Models(keys=keys, catalogue=catalogue, created_s=int(clock.unix_s()))
         render = self._metrics.render if config.metrics_port is None else None
@@ -157,6 +188,8 @@ class Gateway:
             await self._jobs.aclose()
             if self._agent is not None:
                 await self._agent.leave()
+            if self._traces is not None:
+                await self._traces.aclose()
             await self._transport.aclose()
 
     async def _keep_leases(self, agent: LeaseAgent) -> None:
@@ -220,7 +253,7 @@ class Gateway:
             )
 
 
-def _fan_out(observers: list[Observer], log: EventLog) -> Callable[[Event], None]:
+def _fan_out(observers: Sequence[Observer], log: EventLog) -> Callable[[Event], None]:
     def observe(event: Event) -> None:
         for observer in observers:
             try:

@@ -55,9 +55,11 @@ class Subject:
             await call.run(self.gateway.app)
         return call
 
-    def call(self, path: str = CHAT, *, key: str = KEY, **asked: Any) -> AsgiCall:
+    def call(
+        self, path: str = CHAT, *, key: str = KEY, headers: dict[str, str] | None = None, **asked: Any
+    ) -> AsgiCall:
         body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **asked}
-        return AsgiCall(path, body, headers={"authorization": f"Bearer {key}"})
+        return AsgiCall(path, body, headers={"authorization": f"Bearer {key}", **(headers or {})})
 
     def held(self) -> dict[str, Any]:
         """Everything that should be nothing when nobody is served."""

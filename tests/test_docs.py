@@ -26,6 +26,7 @@ README = (ROOT / "README.md").read_text()
         sections.State,
         sections.GuestSection,
         sections.Logs,
+        sections.Traces,
         sections.KeySection,
     ],
 )

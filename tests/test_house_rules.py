@@ -87,6 +87,7 @@ PLANTED = {
     "translate imports exchange": ("translate/usage.py", "import gateway.exchange.record\n"),
     "exchange reads the configuration": ("exchange/record.py", "import gateway.config.sections\n"),
     "api speaks httpx": ("api/body.py", "import httpx\n"),
+    "exchange makes spans": ("exchange/record.py", "import opentelemetry.trace\n"),
     "upstream logs": ("upstream/client.py", "import structlog\n"),
     "a module without a layer": ("helpers.py", ""),
     "the emulator knows the gateway": ("emulator/jobs.py", "import gateway.domain\n"),

@@ -15,6 +15,7 @@ from gateway.api.repeats import repeatable_of
 from gateway.domain import Api
 from gateway.errors import GatewayError
 from gateway.exchange.catalogue import Catalogue
+from gateway.exchange.events import BeginTrace
 from gateway.exchange.exchanges import Exchanges
 from gateway.exchange.idempotency import JoinedExchange
 from gateway.exchange.order import Order
@@ -28,14 +29,23 @@ class Completions:
     """Opens an exchange for each request that can be served."""
 
     def __init__(
-        self, *, keys: KeyRing, catalogue: Catalogue, exchanges: Exchanges, body_bytes_max: int, rhythm: Rhythm
+        self,
+        *,
+        keys: KeyRing,
+        catalogue: Catalogue,
+        exchanges: Exchanges,
+        body_bytes_max: int,
+        rhythm: Rhythm,
+        begin_trace: BeginTrace | None = None,
     ) -> None:
+        """With `begin_trace`, every request that comes with a key of ours is traced."""
         self._keys = keys
         self._catalogue = catalogue
         self._exchanges = exchanges
         self._body_bytes_max = body_bytes_max
         self._room = BodyRoom(body_bytes_max=body_bytes_max)
         self._rhythm = rhythm
+        self._begin_trace = begin_trace
 
     def routes(self) -> list[HTTPRouteHandler]:
         """One route for each API."""
@@ -59,11 +69,14 @@ class Completions:
         caller = self._keys.authenticate(request.scope, notes)
         tenant = caller.tenant
         record.tenant = tenant.name
+        if self._begin_trace is not None:
+            # Only now: a stranger without a key leaves no spans, and chooses no trace to be recorded.
+            record.trace_context = self._begin_trace(api, request.scope["headers"], record.elapsed_s())
         with self._room.place(tenant.name) as place:
             body = await read_body(request.receive, place, bytes_max=self._body_bytes_max)
             asked = read_request(api, body)
         model = self._catalogue.find_for(api, asked.model, tenant)
-        record.model = model.label
+        record.model, record.is_stream = model.label, asked.stream
         # Who may come again with the same key waits no longer than it likes, and the answer is made all the same.
         repeatable = repeatable_of(request.scope, tenant=tenant.name, path=api.value, body=body)
         order = Order(

@@ -137,8 +137,14 @@ def _check_section(value: dict[Any, Any], section: type[msgspec.Struct], path: s
 
 
 def _check_mapping(value: dict[Any, Any], key_type: Any, value_type: Any, *, path: str) -> list[Problem]:
-    """A mapping whose keys can be counted, such as the operations."""
+    """A mapping: of the operations, whose keys can be counted, or of names that are anybody's."""
     accepted = _choices_of(key_type)
+    if not accepted:
+        return [
+            problem
+            for key, item in value.items()
+            for problem in [*_check(key, key_type, path), *_check(item, value_type, _join(path, key))]
+        ]
     return [
         problem
         for key, item in value.items()

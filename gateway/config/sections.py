@@ -14,6 +14,8 @@ Count = Annotated[int, Meta(ge=1)]
 Weight = Annotated[float, Meta(ge=0.001, le=1_000_000)]
 Digest = Annotated[str, Meta(pattern=r"^(sha256:)?[0-9a-fA-F]{64}$")]
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s]+$")]
+HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]+$")]
+HeaderValue = Annotated[str, Meta(pattern=r"^[!-~]([ -~]*[!-~])?$")]
 DialectName = Literal["openai", "tokens", "legacy", "text"]
 
 
@@ -112,6 +114,15 @@ class Logs(Section, frozen=True):
     format: Literal["auto", "json", "console"] = "auto"
 
 
+class Traces(Section, frozen=True):
+    """The OpenTelemetry collector that is told of every request."""
+
+    endpoint: Url
+    headers: dict[HeaderName, HeaderValue] = {}
+    sample_ratio: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    service_name: Annotated[str, Meta(min_length=1, max_length=128)] = "fairpod"
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -126,3 +137,4 @@ class Config(Section, frozen=True):
     body_bytes_max: Annotated[int, Meta(ge=1024)] = 20 * 1024 * 1024
     state: State = State()
     logs: Logs = Logs()
+    traces: Traces | None = None

@@ -3,12 +3,13 @@
 The labels (tenant, model, endpoint) come from the configuration; nothing here holds a prompt, a completion or a key.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 import msgspec
 
-from gateway.domain import Operation, Usage
+from gateway.domain import Api, Operation, Usage
+from gateway.wire.traceparent import TraceParent
 
 
 class Outcome(StrEnum):
@@ -73,6 +74,15 @@ class JobCancelled(msgspec.Struct, frozen=True, kw_only=True):
     """How much longer one would have run, going by the tenant's other jobs."""
 
 
+class JobEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """Nobody reads a job any more, answered or not: what it cost, as far as Runpod has said."""
+
+    endpoint: str
+    tenant: str
+    gpu_s: float | None
+    delay_s: float | None
+
+
 class FirstChunk(msgspec.Struct, frozen=True, kw_only=True):
     """The first output reached the client."""
 
@@ -80,6 +90,37 @@ class FirstChunk(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     route: str
     after_s: float
+
+
+class TraceContext(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an exchange stands in a trace that may span several services."""
+
+    api: Api
+    own: TraceParent
+    parent: TraceParent | None
+    """The caller's span, where it named one."""
+    received_at_s: float
+    """Seconds since 1970."""
+
+
+BeginTrace = Callable[[Api, Iterable[tuple[bytes, bytes]], float], TraceContext]
+"""Takes the headers of a request, and how many seconds ago it was received."""
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """What only a trace shows of an exchange. Times are seconds since it was received, None for what did not happen.
+
+    Where several ways were tried they are those of the last one.
+    """
+
+    context: TraceContext
+    is_stream: bool
+    queued_at_s: float | None
+    """It began to wait for a turn."""
+    turn_at_s: float | None
+    sent_at_s: float | None
+    accepted_at_s: float | None
+    """Runpod took the job."""
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +139,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     route: str
     job_id: str | None
     duration_s: float
+    """To the last byte of the answer, or to the failure."""
     queue_s: float | None
     upstream_delay_s: float | None
     first_chunk_s: float | None
@@ -105,6 +147,8 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage | None
     chunks: int
     replacement_characters: int
+    trace: Trace | None = None
+    """None where it is not traced."""
 
 
 class StateStoreChanged(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,5 +177,15 @@ class Broke(msgspec.Struct, frozen=True, kw_only=True):
     error: Exception
 
 
-Event = Admitted | Broke | EndpointChanged | StateStoreChanged | UpstreamCalled | JobCancelled | FirstChunk | Settled
+Event = (
+    Admitted
+    | Broke
+    | EndpointChanged
+    | StateStoreChanged
+    | UpstreamCalled
+    | JobCancelled
+    | JobEnded
+    | FirstChunk
+    | Settled
+)
 Observer = Callable[[Event], None]

@@ -54,7 +54,13 @@ class QueueJob:
         self._failed_calls = 0
 
     async def submit(
-        self, job_input: bytes, *, client_s: float | None, turn_s_max: float, is_urgent: bool = False
+        self,
+        job_input: bytes,
+        *,
+        client_s: float | None,
+        turn_s_max: float,
+        is_urgent: bool = False,
+        traceparent: str | None = None,
     ) -> None:
         """Hand the job to Runpod; its client waits for `client_s` seconds more, or without an end.
 
@@ -66,7 +72,7 @@ class QueueJob:
         async with self.upstream.calling(Operation.RUN, tenant=self.tenant, wait_s_max=turn_s_max, is_urgent=is_urgent):
             # Shielded: were the reply lost to a client that leaves, the job would run and nobody could cancel it.
             with anyio.move_on_after(SUBMIT_S_MAX, shield=True):
-                self.id = await self.upstream.jobs.submit(submission)
+                self.id = await self.upstream.jobs.submit(submission, traceparent=traceparent)
             if self.id is None:
                 raise UnreachableError("no reply to a submission", was_sent=True)
         self._accepted_at_s = self._clock.monotonic_s()

@@ -2,7 +2,7 @@
 
 from gateway.clock import Clock
 from gateway.domain import Usage
-from gateway.exchange.events import Outcome, Settled
+from gateway.exchange.events import Outcome, Settled, Trace, TraceContext
 
 
 class Record:
@@ -22,12 +22,24 @@ class Record:
         self.usage: Usage | None = None
         self.chunks = 0
         self.replacement_characters = 0
+        self.is_stream = False
+        self.queued_at_s: float | None = None
+        self.turn_at_s: float | None = None
+        self.sent_at_s: float | None = None
+        self.accepted_at_s: float | None = None
+        self.answered_s: float | None = None
+        self.trace_context: TraceContext | None = None
         self._clock = clock
         self._received_at_s = clock.monotonic_s()
 
     def elapsed_s(self) -> float:
         """Seconds since the request was received."""
         return self._clock.monotonic_s() - self._received_at_s
+
+    @property
+    def traceparent(self) -> str | None:
+        """What tells Runpod's side of the trace; None where there is none."""
+        return None if self.trace_context is None else self.trace_context.own.encode()
 
     def settle(self, outcome: Outcome, *, status: int, reason: str | None = None, error: str | None = None) -> Settled:
         """Close the notes."""
@@ -42,7 +54,7 @@ class Record:
             endpoint=self.endpoint,
             route=self.route,
             job_id=self.job_id,
-            duration_s=self.elapsed_s(),
+            duration_s=self.elapsed_s() if self.answered_s is None else self.answered_s,
             queue_s=self.queue_s,
             upstream_delay_s=self.upstream_delay_s,
             first_chunk_s=self.first_chunk_s,
@@ -50,4 +62,15 @@ class Record:
             usage=self.usage,
             chunks=self.chunks,
             replacement_characters=self.replacement_characters,
+            trace=None if self.trace_context is None else self._trace(self.trace_context),
+        )
+
+    def _trace(self, context: TraceContext) -> Trace:
+        return Trace(
+            context=context,
+            is_stream=self.is_stream,
+            queued_at_s=self.queued_at_s,
+            turn_at_s=self.turn_at_s,
+            sent_at_s=self.sent_at_s,
+            accepted_at_s=self.accepted_at_s,
         )

@@ -2,40 +2,40 @@
 
 import anyio
 
-from gateway.domain import Model, Operation, Tenant
+from gateway.domain import Operation
 from gateway.errors import OutputLostError, UnreachableError, UpstreamTimeoutError
 from gateway.exchange.answer import Answer
+from gateway.exchange.order import Order
 from gateway.exchange.upstream import Upstream
 from gateway.translate.dialects.openai import OpenAIReader
-from gateway.translate.request import ClientRequest, worker_fields
+from gateway.translate.request import worker_fields
 from gateway.wire.openai import encode
 
 
 async def relay(
     upstream: Upstream,
-    request: ClientRequest,
+    order: Order,
     answer: Answer,
     *,
-    model: Model,
-    tenant: Tenant,
     is_urgent: bool = False,
+    traceparent: str | None = None,
 ) -> None:
     """Send the request, and pass on the answer until its end; closing the answer is the caller's.
 
     Raises:
         GatewayError: The route or the worker failed, or the answer was cut short.
     """
-    endpoint = upstream.endpoint
-    body = encode(worker_fields(request, upstream_model=model.upstream))
+    endpoint, request = upstream.endpoint, order.request
+    body = encode(worker_fields(request, upstream_model=order.model.upstream))
     reader = OpenAIReader(stream=request.stream)
     is_taken = False
     async with upstream.calling(
-        Operation.OPENAI, tenant=tenant, wait_s_max=endpoint.queue_timeout_s, is_urgent=is_urgent
+        Operation.OPENAI, tenant=order.tenant, wait_s_max=endpoint.queue_timeout_s, is_urgent=is_urgent
     ):
         with anyio.move_on_after(endpoint.cold_start_timeout_s + endpoint.execution_timeout_s) as budget:
             try:
                 async with upstream.openai.answer(
-                    request.api, body, read_timeout_s=endpoint.cold_start_timeout_s
+                    request.api, body, read_timeout_s=endpoint.cold_start_timeout_s, traceparent=traceparent
                 ) as pieces:
                     async for piece in pieces:
                         if not is_taken:

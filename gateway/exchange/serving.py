@@ -19,7 +19,7 @@ from gateway.errors import (
     WorkerError,
 )
 from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer
-from gateway.exchange.events import Admitted, FirstChunk
+from gateway.exchange.events import Admitted, FirstChunk, JobEnded
 from gateway.exchange.job_answer import read_answer
 from gateway.exchange.meter import Meter
 from gateway.exchange.order import Means, Order
@@ -122,6 +122,7 @@ class Serving:
         if upstream.arrive():
             self._means.health.ask(upstream)
         arrived_at_s, has_turn = record.elapsed_s(), False
+        record.queued_at_s, record.turn_at_s, record.sent_at_s = arrived_at_s, None, None
         try:
             async with gate.permit(
                 self._tenant,
@@ -130,6 +131,7 @@ class Serving:
                 size=self._request.body_bytes,
             ) as permit:
                 record.queue_s, has_turn = permit.wait_s, True
+                record.turn_at_s = arrived_at_s + permit.wait_s
                 self._means.observe(Admitted(tenant=self._tenant.name, endpoint=endpoint.name, wait_s=permit.wait_s))
                 yield Meter(gate, permit, endpoint.share_by)
         except NoTurnError:
@@ -166,18 +168,19 @@ class Serving:
         self, route: Route, upstream: Upstream, answer: Answer, meter: Meter, *, is_urgent: bool
     ) -> None:
         upstream.enter()
-        self._record.job_id = None
+        record = self._record
+        record.job_id, record.sent_at_s, record.accepted_at_s = None, record.elapsed_s(), None
+        record.upstream_delay_s = record.gpu_s = None
         meter.read(self.prompt_tokens_guess())
         try:
             if route is Route.JOB:
                 await self._serve_job(upstream, answer, meter, is_urgent=is_urgent)
             else:
-                model = self._order.model
-                await relay(upstream, self._request, answer, model=model, tenant=self._tenant, is_urgent=is_urgent)
+                await relay(upstream, self._order, answer, is_urgent=is_urgent, traceparent=record.traceparent)
                 await answer.finish()
         finally:
-            self._record.usage, self._record.chunks = answer.usage(), answer.chunks
-            meter.settle_usage(self._record.usage)
+            record.usage, record.chunks = answer.usage(), answer.chunks
+            meter.settle_usage(record.usage)
 
     def _dialect(self, endpoint: Endpoint) -> Dialect:
         if sum(len(bytes(value)) for value in self._request.fields.values()) > JOB_BODY_BYTES_MAX:
@@ -214,14 +217,16 @@ class Serving:
                     client_s=self._client_s(),
                     turn_s_max=upstream.endpoint.queue_timeout_s,
                     is_urgent=is_urgent,
+                    traceparent=record.traceparent,
                 )
                 jobs.accepted(job)
-                record.job_id = job.id
+                record.job_id, record.accepted_at_s = job.id, record.elapsed_s()
                 await read_answer(job, dialect, answer, record)
                 await answer.finish()
                 job.is_answered, self._answered = True, job
             finally:
-                record.upstream_delay_s, record.gpu_s = job.stream.delay_s, job.stream.execution_s
+                if not job.is_answered:
+                    self._note_costs(job)
 
     def _client_s(self) -> float | None:
         """How much longer the client waits; None where nobody knows."""
@@ -239,8 +244,21 @@ class Serving:
                     await job.learn_costs()
         finally:
             self._means.jobs.leave(job)
-            self._record.upstream_delay_s, self._record.gpu_s = job.stream.delay_s, job.stream.execution_s
+            self._note_costs(job)
             job.meter.settle_execution(self._record.gpu_s)
+
+    def _note_costs(self, job: QueueJob) -> None:
+        """For the endpoint that ran it: the request may yet be served by another one."""
+        record, stream = self._record, job.stream
+        record.upstream_delay_s, record.gpu_s = stream.delay_s, stream.execution_s
+        self._means.observe(
+            JobEnded(
+                endpoint=job.upstream.endpoint.name,
+                tenant=self._tenant.name,
+                gpu_s=stream.execution_s,
+                delay_s=stream.delay_s,
+            )
+        )
 
 
 def _is_at_fault(error: GatewayError) -> bool:

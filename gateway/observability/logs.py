@@ -15,6 +15,7 @@ from gateway.exchange.events import (
     Event,
     FirstChunk,
     JobCancelled,
+    JobEnded,
     Outcome,
     Settled,
     StateStoreChanged,
@@ -99,7 +100,7 @@ class EventLog:
                 self._log.error("state_store.lost", error=event.reason, on_outage=event.policy)
             case Broke():
                 self._log.error("exchange.broke", request_id=event.request_id, exc_info=event.error)
-            case Admitted() | UpstreamCalled() | FirstChunk():
+            case Admitted() | UpstreamCalled() | JobEnded() | FirstChunk():
                 pass
             case _:
                 assert_never(event)
@@ -126,6 +127,8 @@ class EventLog:
             "tokens_estimated": usage.is_estimate if usage else None,
             "gpu_s": _rounded(event.gpu_s),
         }
+        if event.trace is not None:
+            fields["trace_id"] = f"{event.trace.context.own.trace_id:032x}"
         getattr(self._log, _LEVELS.get(event.outcome, "info"))("exchange.settled", **fields)
 
     def say(self, event: str, **fields: Any) -> None:

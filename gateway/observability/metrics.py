@@ -31,6 +31,7 @@ from gateway.exchange.events import (
     Event,
     FirstChunk,
     JobCancelled,
+    JobEnded,
     Outcome,
     Settled,
     StateStoreChanged,
@@ -149,6 +150,8 @@ class Metrics:
                 self._calls.labels(event.endpoint, event.operation.value, event.outcome.value).inc()
             case JobCancelled():
                 self._cancel(event)
+            case JobEnded():
+                self._end_job(event)
             case FirstChunk():
                 exemplar = self._exemplar(event.request_id, event.after_s)
                 self._first_chunk.labels(event.model, event.route).observe(event.after_s, exemplar)
@@ -176,6 +179,12 @@ class Metrics:
         self._gpu.labels(event.tenant, event.endpoint).inc(event.gpu_s)
         self._saved.labels(event.tenant, event.endpoint).inc(event.saved_s)
 
+    def _end_job(self, event: JobEnded) -> None:
+        if event.gpu_s is not None:
+            self._gpu.labels(event.tenant, event.endpoint).inc(event.gpu_s)
+        if event.delay_s is not None:
+            self._delay.labels(event.endpoint).observe(event.delay_s)
+
     def _settle(self, event: Settled) -> None:
         self._requests.labels(event.tenant, event.model, event.route, event.outcome.value).inc()
         exemplar = self._exemplar(event.request_id, event.duration_s)
@@ -187,10 +196,6 @@ class Metrics:
         if event.usage is not None:
             self._tokens.labels(event.tenant, event.model, "in").inc(event.usage.prompt_tokens)
             self._tokens.labels(event.tenant, event.model, "out").inc(event.usage.completion_tokens)
-        if event.gpu_s is not None:
-            self._gpu.labels(event.tenant, event.endpoint).inc(event.gpu_s)
-        if event.upstream_delay_s is not None:
-            self._delay.labels(event.endpoint).observe(event.upstream_delay_s)
         if event.replacement_characters:
             self._replacements.labels(event.endpoint).inc(event.replacement_characters)
 

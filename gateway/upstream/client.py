@@ -49,7 +49,7 @@ class OpenAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointClient:
-    """Calls to one endpoint, with its key. Nothing of a client's request is sent but the body."""
+    """Calls to one endpoint, with its key. Of a client's request only the body is sent, and its place in a trace."""
 
     def __init__(self, endpoint: Endpoint, transport: httpx.AsyncBaseTransport) -> None:
         base_url = f"{endpoint.base_url.rstrip('/')}/{endpoint.id}"
@@ -66,13 +66,17 @@ class EndpointClient:
             }
         )
 
-    async def call(self, method: str, path: str, *, body: bytes = b"", read_timeout_s: float) -> Reply:
+    async def call(
+        self, method: str, path: str, *, body: bytes = b"", read_timeout_s: float, traceparent: str | None = None
+    ) -> Reply:
         """Make a call and read its whole answer.
 
         Raises:
             UnreachableError: There was no answer, or it broke off.
         """
-        async with self.opened(method, path, body=body, read_timeout_s=read_timeout_s) as answer:
+        async with self.opened(
+            method, path, body=body, read_timeout_s=read_timeout_s, traceparent=traceparent
+        ) as answer:
             received = bytearray()
             async for piece in answer.pieces:
                 received += piece
@@ -82,7 +86,7 @@ class EndpointClient:
 
     @asynccontextmanager
     async def opened(
-        self, method: str, path: str, *, body: bytes = b"", read_timeout_s: float
+        self, method: str, path: str, *, body: bytes = b"", read_timeout_s: float, traceparent: str | None = None
     ) -> AsyncIterator[OpenAnswer]:
         """Make a call and hold its answer open; leaving closes it, also when cancelled.
 
@@ -93,9 +97,8 @@ class EndpointClient:
             UnreachableError: There was no answer, or, also out of the body of the `async with`, it broke off.
         """
         timeout = {"connect": CONNECT_TIMEOUT_S, "read": read_timeout_s, "write": read_timeout_s}
-        request = httpx.Request(
-            method, self._url(path), headers=self._headers, content=body, extensions={"timeout": timeout}
-        )
+        headers = self._headers if traceparent is None else {**self._headers, "traceparent": traceparent}
+        request = httpx.Request(method, self._url(path), headers=headers, content=body, extensions={"timeout": timeout})
         async with translated():
             response = await self._transport.handle_async_request(request)
             stream = cast("httpx.AsyncByteStream", response.stream)

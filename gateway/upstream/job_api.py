@@ -33,7 +33,7 @@ class JobApi:
     def __init__(self, client: EndpointClient) -> None:
         self._client = client
 
-    async def submit(self, submission: runpod.JobSubmission) -> str:
+    async def submit(self, submission: runpod.JobSubmission, *, traceparent: str | None = None) -> str:
         """POST /run; return the job's id.
 
         Raises:
@@ -43,7 +43,9 @@ class JobApi:
         body = encode(submission)
         if len(body) > JOB_BODY_BYTES_MAX:
             raise BodyTooLargeError(JOB_BODY_BYTES_MAX)
-        reply = await self._client.call("POST", "/run", body=body, read_timeout_s=CALL_TIMEOUT_S)
+        reply = await self._client.call(
+            "POST", "/run", body=body, read_timeout_s=CALL_TIMEOUT_S, traceparent=traceparent
+        )
         accepted = _decoded(reply, runpod.decode_accepted, has_job=False)
         if not _JOB_ID.fullmatch(accepted.id):
             raise UnreachableError("no job id", was_sent=True, status=reply.status)

@@ -17,14 +17,18 @@ class OpenAIRoute:
         self._client = client
 
     @asynccontextmanager
-    async def answer(self, api: Api, body: bytes, *, read_timeout_s: float) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def answer(
+        self, api: Api, body: bytes, *, read_timeout_s: float, traceparent: str | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         """POST the body; give the bytes of the answer as they come. Leaving closes the call.
 
         Raises:
             GatewayError: The route answered with an error, or not at all.
         """
         path = f"/openai{api.value}"
-        async with self._client.opened("POST", path, body=body, read_timeout_s=read_timeout_s) as answer:
+        async with self._client.opened(
+            "POST", path, body=body, read_timeout_s=read_timeout_s, traceparent=traceparent
+        ) as answer:
             if answer.status != 200:
                 head = await _head(answer.pieces)
                 raise relay_failure(answer.status, body=head, retry_after=answer.retry_after)

@@ -73,6 +73,7 @@ tenants:
     tokens_per_minute: 1000
 state: {kind: memory}
 logs: {format: json}
+traces: {endpoint: "http://collector:4318", headers: {authorization: Bearer x, X-Scope-OrgID: "7"}, sample_ratio: 0.1}
 """
     digests = {"digest": "a" * 64, "other": "b" * 64}
     import yaml
@@ -82,6 +83,8 @@ logs: {format: json}
     assert config.endpoints[0].api_key == "fallback"
     assert config.endpoints[0].limits == {Operation.RUN: Limit(per_10s=1000, concurrent=200)}
     assert config.tenants[0].tokens_per_minute == 1000
+    assert config.traces is not None
+    assert config.traces.headers == {"authorization": "Bearer x", "X-Scope-OrgID": "7"}
 
 
 @pytest.mark.parametrize(
@@ -98,6 +101,13 @@ logs: {format: json}
         ("endpoints.0.worker", "vllm", "endpoints[0].worker", "accepted: openai, tokens, legacy, text"),
         ("endpoints.0.base_url", "api.runpod.ai", "endpoints[0].base_url", "https?"),
         ("endpoints.0.id", "a/../b", "endpoints[0].id", "regex"),
+        ("traces", {}, "traces.endpoint", "missing"),
+        ("traces", {"endpoint": "collector:4318"}, "traces.endpoint", "https?"),
+        ("traces", {"endpoint": "http://c", "sample_ratio": 1.1}, "traces.sample_ratio", "<= 1"),
+        ("traces", {"endpoint": "http://c", "headers": ["a: b"]}, "traces.headers", "Expected `object`"),
+        ("traces", {"endpoint": "http://c", "headers": {"a b": "c"}}, "traces.headers", "regex"),
+        ("traces", {"endpoint": "http://c", "headers": {"a": "b\nc: d"}}, "traces.headers.a", "regex"),
+        ("traces", {"endpoint": "http://c", "headers": {"a": "${NOT_SET}"}}, "traces.headers.a", "NOT_SET is not set"),
         ("endpoints.0.limits", {"walk": {}}, "endpoints[0].limits.walk", "accepted here: openai, run"),
         ("endpoints.0.limits", {"run": {"per_10s": 0, "concurrent": 1}}, "endpoints[0].limits.run.per_10s", ">= 1"),
         ("endpoints.0.limits", {"run": {"per_10s": 1}}, "endpoints[0].limits.run.concurrent", "missing"),

@@ -334,6 +334,20 @@ async def test_a_failed_job_is_followed_by_the_next_endpoint_and_a_faulty_reques
         assert runpod.count("run") == jobs
 
 
+async def test_what_a_job_cost_is_charged_to_the_endpoint_that_ran_it() -> None:
+    entry = {"id": "ep1", "base_url": "http://127.0.0.1:1/v2", "api_key": "k"}
+    endpoints = [{"name": "first", "route": "job", **entry}, {"name": "second", "route": "openai", **entry}]
+    runpod = answering()
+    runpod.answers = {"stream": [(200, b'{"status":"FAILED","stream":[]}')]}
+    runpod.status = {"status": "FAILED", "error": "boom", "executionTime": 60_000, "delayTime": 5_000}
+    async with running(runpod, endpoints=endpoints, models=[{"id": "m", "endpoint": ["first", "second"]}]) as subject:
+        assert (await subject.post(stream=True)).status == 200
+        rendered = subject.gateway._metrics.render()[0].decode()
+    assert 'gateway_gpu_seconds_total{endpoint="first",tenant="acme"} 60.0' in rendered
+    assert 'gateway_gpu_seconds_total{endpoint="second"' not in rendered
+    assert 'gateway_upstream_delay_seconds_sum{endpoint="first"} 5.0' in rendered
+
+
 async def test_a_connection_that_is_not_taken_is_tried_again() -> None:
     runpod = answering()
     runpod.answers = {"run": [httpx.ConnectError("refused"), httpx.ConnectError("refused")]}
@@ -463,3 +477,18 @@ async def test_a_whole_answer_that_begins_anew_is_the_second_telling() -> None:
     async with running(FakeRunpod(pages=[("COMPLETED", outputs)])) as subject:
         call = await subject.post()
     assert call.json["choices"][0]["message"]["content"] == "Hello"
+
+
+async def test_an_answer_took_as_long_as_its_client_waited_and_not_as_its_costs(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    runpod = answering()
+    # Runpod takes its time to account for it: three looks, 0.75 s apart in all.
+    runpod.status = {"status": "IN_PROGRESS"}
+    async with running(runpod) as subject:
+        begun_s = anyio.current_time()
+        await subject.post(stream=True)
+        run_s = anyio.current_time() - begun_s
+    (line,) = [json.loads(line) for line in capfd.readouterr().err.splitlines() if "exchange.settled" in line]
+    assert runpod.count("status") == 3
+    assert line["duration_s"] < run_s - 0.74

@@ -49,6 +49,8 @@ class FakeRunpod(httpx.AsyncBaseTransport):
         self.open_responses = 0
         self.calls: list[tuple[str, str]] = []
         self.bodies: list[Any] = []
+        self.headers: list[dict[str, str]] = []
+        """Those of each call."""
         self._submitted = 0
 
     def count(self, operation: str) -> int:
@@ -58,6 +60,7 @@ class FakeRunpod(httpx.AsyncBaseTransport):
         await anyio.lowlevel.checkpoint()
         operation, _, job_id = request.url.path.removeprefix("/v2/ep1/").partition("/")
         self.calls.append((operation, job_id))
+        self.headers.append(dict(request.headers))
         if request.content:
             self.bodies.append(json.loads(request.content))
         status, pieces = self._answer(operation, job_id)

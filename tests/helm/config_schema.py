@@ -61,8 +61,10 @@ def _field(node: dict[str, Any], enums: dict[str, Any], *, is_plain: bool) -> di
     if node.get("type") == "array":
         return node | {"items": _field(node["items"], enums, is_plain=is_plain)}
     if isinstance(values := node.get("additionalProperties"), dict):
-        # The one mapping is keyed by operations, and those can be counted.
         each = _field(values, enums, is_plain=is_plain)
+        if names := node.pop("propertyNames", None):
+            return node | {"patternProperties": {names["pattern"]: each}, "additionalProperties": False}
+        # The other mapping is keyed by operations, and those can be counted.
         return node | {"properties": {each_of.value: each for each_of in Operation}, "additionalProperties": False}
     return _scalar(node, is_plain)
 

@@ -109,6 +109,6 @@ def test_the_values_in_the_readme_render() -> None:
     whole, *parts = (helm_python.values_from_yaml(each) for each in examples("yaml"))
     assert render(whole).manifests
     values = [part for part in parts if "rules" not in part]
-    assert len(values) == 2
+    assert len(values) == 3
     for part in values:
         assert render(merge(whole, part)).manifests

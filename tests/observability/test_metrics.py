@@ -9,6 +9,7 @@ from gateway.exchange.events import (
     Event,
     FirstChunk,
     JobCancelled,
+    JobEnded,
     Outcome,
     Settled,
     UpstreamCalled,
@@ -83,7 +84,9 @@ def value(found: dict[str, float], name: str, **labels: str) -> float:
 
 
 def test_a_settled_exchange_is_counted() -> None:
-    found = samples(settled(), settled(outcome=Outcome.REFUSED, reason="rate_limit_exceeded", gpu_s=None))
+    ended = JobEnded(endpoint="chat", tenant="acme", gpu_s=1.5, delay_s=0.5)
+    unknown = JobEnded(endpoint="chat", tenant="acme", gpu_s=None, delay_s=0.5)
+    found = samples(settled(), settled(outcome=Outcome.REFUSED, reason="rate_limit_exceeded"), ended, unknown)
     who = {"tenant": "acme", "model": "m"}
     assert value(found, "gateway_requests_total", **who, route="job", outcome="completed") == 1
     assert value(found, "gateway_requests_total", **who, route="job", outcome="refused") == 1

@@ -71,6 +71,14 @@ not answer, or is not safe. Every problem is a line of its own, all of them at o
 {{- printf "config.endpoints[%d].api_key is a literal, and a ConfigMap is no place for a key: write ${RUNPOD_API_KEY} and set runpodApiKey.existingSecret, or another ${NAME} and secretEnv.\n" $index -}}
 {{- end -}}
 {{- end -}}
+{{- range $name, $value := dig "traces" "headers" dict .Values.config -}}
+{{- if and (regexMatch "(?i)auth|cookie|key|secret|token" $name) (not (regexMatch "^[A-Za-z]* ?\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}$" (toString $value))) -}}
+{{- printf "config.traces.headers.%s is a literal, and a ConfigMap is no place for a key: write ${NAME}, and name its Secret in secretEnv.\n" $name -}}
+{{- end -}}
+{{- end -}}
+{{- if regexMatch "^[a-z]+://[^/]*@" (dig "traces" "endpoint" "" .Values.config) -}}
+{{- printf "config.traces.endpoint holds a name or a password, and a ConfigMap is no place for one: write it into config.traces.headers as ${NAME}, and name its Secret in secretEnv.\n" -}}
+{{- end -}}
 {{- $written := dict "config.state.url" (dig "state" "url" "" .Values.config) "state.redis.url" .Values.state.redis.url -}}
 {{- range $name, $url := $written -}}
 {{- if regexMatch "^[a-z]+://[^/]*@|[?&](username|password)=" (default "" $url) -}}
@@ -139,5 +147,9 @@ not answer, or is not safe. Every problem is a line of its own, all of them at o
 {{- end -}}
 {{- if and $policy.enabled (include "fairpod.sharesState" .) (not $policy.redis.to) -}}
 {{- printf "The gateway may not reach its store: name it in networkPolicy.redis.to.\n" -}}
+{{- end -}}
+{{- $collector := dig "traces" "endpoint" "" .Values.config -}}
+{{- if and $policy.enabled (regexMatch "^https?://" $collector) (not (regexMatch "^https://[^/:]+(:443)?(/|$)" $collector)) (not $policy.extraEgress) -}}
+{{- printf "The gateway may not reach the collector of config.traces.endpoint: let it out in networkPolicy.extraEgress.\n" -}}
 {{- end -}}
 {{- end -}}

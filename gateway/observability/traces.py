@@ -1,0 +1,230 @@
+"""Traces: one span for each request and for each of its parts, made when it is over and sent to a collector.
+
+The only home of OpenTelemetry, imported where traces are configured. Names and attributes are those of its semantic
+conventions for HTTP servers and for generative AI (https://github.com/open-telemetry/semantic-conventions-genai); what
+these do not know begins with `fairpod.`. No prompt, completion or key has an attribute here.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import anyio.to_thread
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from gateway import __version__
+from gateway.clock import Clock
+from gateway.domain import Api
+from gateway.exchange.events import Event, Outcome, Settled, Trace, TraceContext
+from gateway.wire.traceparent import TraceParent, read_traceparent, root_flags
+
+SPANS_MAX = 4096
+"""That wait for the collector; beyond them the oldest are dropped."""
+BATCH_SPANS = 512
+SEND_PAUSE_S = 1.0
+EXPORT_S_MAX = 5.0
+"""For one batch, with the SDK's own further tries."""
+CLOSE_S_MAX = 2.0
+_OPERATIONS = {Api.CHAT_COMPLETIONS: "chat", Api.COMPLETIONS: "text_completion", Api.EMBEDDINGS: "embeddings"}
+_UNSET, _FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
+_SCOPE = InstrumentationScope("fairpod", __version__)
+
+Attribute = str | int | float | bool
+Say = Callable[..., None]
+
+
+class Traces:
+    """`begin` gives a request its place in a trace, `observe` tells the collector of it; it belongs to one process."""
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        headers: Mapping[str, str],
+        sample_ratio: float,
+        service_name: str,
+        clock: Clock,
+        say: Say,
+    ) -> None:
+        """`sample_ratio` of the traces that begin here are recorded; of others their caller decides."""
+        self._clock = clock
+        self._ids = RandomIdGenerator()
+        self._sampler = TraceIdRatioBased(sample_ratio)
+        self._resource = Resource.create({"service.name": service_name, "service.version": __version__})
+        url = f"{endpoint.rstrip('/')}/v1/traces"
+        exporter = OTLPSpanExporter(endpoint=url, headers=dict(headers), timeout=EXPORT_S_MAX)
+        self._processor = BatchSpanProcessor(
+            _Reporting(exporter, say),
+            max_queue_size=SPANS_MAX,
+            schedule_delay_millis=SEND_PAUSE_S * 1000,
+            max_export_batch_size=BATCH_SPANS,
+        )
+
+    def begin(self, api: Api, headers: Iterable[tuple[bytes, bytes]], elapsed_s: float) -> TraceContext:
+        """A place in the caller's trace, or in one that begins here."""
+        values = [value for name, value in headers if name == b"traceparent"]
+        # Two of them are as good as none: nobody can say which is meant.
+        parent = read_traceparent(values[0]) if len(values) == 1 else None
+        if parent is None:
+            trace_id = self._ids.generate_trace_id()
+            decision = self._sampler.should_sample(None, trace_id, "").decision
+            flags = root_flags(is_sampled=decision is Decision.RECORD_AND_SAMPLE)
+        else:
+            trace_id, flags = parent.trace_id, parent.flags
+        own = TraceParent(trace_id=trace_id, span_id=self._ids.generate_span_id(), flags=flags)
+        return TraceContext(api=api, own=own, parent=parent, received_at_s=self._clock.unix_s() - elapsed_s)
+
+    def observe(self, event: Event) -> None:
+        """Make the spans of an exchange that is over. They wait for the thread that sends them."""
+        if not isinstance(event, Settled) or event.trace is None or not event.trace.context.own.is_sampled:
+            return
+        trace, context = event.trace, event.trace.context
+        operation = _OPERATIONS[context.api]
+        own = _span_context(context.own, is_remote=False)
+        # Made whole and not by a Tracer, which would choose the id: Runpod was told it long ago.
+        whole = ReadableSpan(
+            name=f"{operation} {event.model}".rstrip(),
+            context=own,
+            parent=None if context.parent is None else _span_context(context.parent, is_remote=True),
+            resource=self._resource,
+            attributes=dict(_attributes(event, operation)),
+            kind=SpanKind.SERVER,
+            status=_FAILED if event.status >= 500 else _UNSET,
+            start_time=_ns(context, 0.0),
+            end_time=_ns(context, event.duration_s),
+            instrumentation_scope=_SCOPE,
+        )
+        for name, start_s, end_s in _parts(event, trace):
+            self._processor.on_end(self._part(name, own, _ns(context, start_s), _ns(context, end_s)))
+        self._processor.on_end(whole)
+
+    def _part(self, name: str, parent: SpanContext, start_ns: int, end_ns: int) -> ReadableSpan:
+        return ReadableSpan(
+            name=name,
+            context=SpanContext(parent.trace_id, self._ids.generate_span_id(), False, parent.trace_flags),  # noqa: FBT003 - its order.
+            parent=parent,
+            resource=self._resource,
+            start_time=start_ns,
+            end_time=end_ns,
+            instrumentation_scope=_SCOPE,
+        )
+
+    async def aclose(self) -> None:
+        """Send what waits, for 2 s at most; what is left then is lost."""
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._close)
+
+    def _close(self) -> None:
+        # A thread that nobody waits for longer: the SDK's own wait is 30 s, and cannot be set.
+        ending = threading.Thread(target=self._processor.shutdown, daemon=True, name="traces-closing")
+        ending.start()
+        ending.join(CLOSE_S_MAX)
+
+
+class _Reporting(SpanExporter):
+    """Passes spans to the exporter, and says once when they get lost and once when they arrive again."""
+
+    def __init__(self, exporter: SpanExporter, say: Say) -> None:
+        self._exporter = exporter
+        self._say = say
+        self._is_losing = False
+        self._status = _LastStatus()
+        # The SDK's own lines come with every batch, and quote addresses and exceptions.
+        theirs = logging.getLogger("opentelemetry")
+        theirs.handlers, theirs.propagate = [self._status], False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send a batch."""
+        self._status.value = None
+        result = self._exporter.export(spans)
+        is_losing = result is not SpanExportResult.SUCCESS
+        if is_losing and not self._is_losing:
+            self._say("traces.lost", status=self._status.value)
+        elif self._is_losing and not is_losing:
+            self._say("traces.found")
+        self._is_losing = is_losing
+        return result
+
+    def shutdown(self) -> None:
+        """Close the connection."""
+        self._exporter.shutdown()
+
+
+class _LastStatus(logging.Handler):
+    """Takes the SDK's log lines, and keeps of them the HTTP status that the collector answered with."""
+
+    value: int | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look for a number among what was to be logged."""
+        found = record.args if isinstance(record.args, tuple) else ()
+        self.value = next((each for each in found if isinstance(each, int)), self.value)
+
+
+def _attributes(event: Settled, operation: str) -> Iterator[tuple[str, Attribute]]:
+    """What is known of the whole exchange; a stream that failed in its middle has the status it should have had."""
+    trace, usage = event.trace, event.usage
+    assert trace is not None  # noqa: S101 - only what is traced has a span.
+    known: dict[str, Attribute | None] = {
+        "gen_ai.operation.name": operation,
+        "gen_ai.provider.name": "runpod",
+        "gen_ai.request.model": event.model,
+        "gen_ai.request.stream": trace.is_stream,
+        "gen_ai.usage.input_tokens": usage.prompt_tokens if usage else None,
+        "gen_ai.usage.output_tokens": usage.completion_tokens if usage else None,
+        "http.request.method": "POST",
+        "http.route": trace.context.api.value,
+        "http.response.status_code": event.status,
+        "error.type": None if event.outcome is Outcome.COMPLETED else _error_type(event),
+        "fairpod.request_id": event.request_id,
+        "fairpod.tenant": event.tenant,
+        "fairpod.endpoint": event.endpoint,
+        "fairpod.route": event.route,
+        "fairpod.job_id": event.job_id,
+        "fairpod.outcome": event.outcome.value,
+        "fairpod.reason": event.reason,
+        "fairpod.gpu_s": event.gpu_s,
+        "fairpod.tokens_estimated": usage.is_estimate if usage else None,
+    }
+    yield from ((name, value) for name, value in known.items() if value is not None and value != "")
+
+
+def _error_type(event: Settled) -> str:
+    """The error's own name, without what follows it: few different ones."""
+    return event.error.partition(":")[0] if event.error else event.outcome.value
+
+
+def _parts(event: Settled, trace: Trace) -> Iterator[tuple[str, float, float]]:
+    """Where the time went: names, beginnings and ends in seconds since the request was received."""
+    end_s = event.duration_s
+    if trace.queued_at_s is not None:
+        yield "admission wait", trace.queued_at_s, end_s if trace.turn_at_s is None else trace.turn_at_s
+    if trace.sent_at_s is None or trace.turn_at_s is None:
+        return
+    output_at_s = end_s if event.first_chunk_s is None else event.first_chunk_s
+    worker_at_s = trace.sent_at_s
+    if trace.accepted_at_s is not None and event.upstream_delay_s is not None:
+        # By Runpod's own clock, which must not be ahead of what we saw.
+        worker_at_s = min(trace.accepted_at_s + event.upstream_delay_s, output_at_s)
+        yield "runpod queue", trace.accepted_at_s, worker_at_s
+    if not trace.is_stream:
+        yield "generate", worker_at_s, end_s
+        return
+    yield "first chunk", worker_at_s, output_at_s
+    if event.first_chunk_s is not None:
+        yield "generate", output_at_s, end_s
+
+
+def _span_context(place: TraceParent, *, is_remote: bool) -> SpanContext:
+    return SpanContext(place.trace_id, place.span_id, is_remote, TraceFlags(place.flags))
+
+
+def _ns(context: TraceContext, after_s: float) -> int:
+    return int((context.received_at_s + after_s) * 1e9)

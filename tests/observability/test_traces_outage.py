@@ -1,0 +1,152 @@
+"""A collector that is away, slow or unwilling costs a bounded queue and one line, and holds nobody up."""
+
+import json
+import logging
+import pathlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from gateway.domain import Api
+from gateway.exchange.events import Settled, Trace
+from gateway.observability.traces import CLOSE_S_MAX, SPANS_MAX, Traces
+from tests.fakes.clock import FakeClock
+from tests.fakes.collector import Collector, collecting
+from tests.observability.test_metrics import settled
+from tests.processes import free_port, served
+from tests.stacks import KEY, config_of, stack
+
+NOWHERE = "http://user:a-password@127.0.0.1:1"
+
+
+class Said:
+    """What would be logged."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+
+    def __call__(self, event: str, **fields: Any) -> None:
+        self.lines.append((event, fields))
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with collecting() as made:
+        yield made
+
+
+def traces_to(url: str, said: Said) -> Traces:
+    return Traces(
+        endpoint=url, headers={"x-key": "a-key"}, sample_ratio=1, service_name="x", clock=FakeClock(), say=said
+    )
+
+
+def ended(traces: Traces) -> Settled:
+    """A traced exchange that is over."""
+    context = traces.begin(Api.CHAT_COMPLETIONS, [], 2.0)
+    times = {"queued_at_s": 0.0, "turn_at_s": 0.1, "sent_at_s": 0.1, "accepted_at_s": 0.2}
+    return settled(trace=Trace(context=context, is_stream=True, **times))
+
+
+async def until(is_so: Any, *, within_s: float = 15.0) -> None:
+    with anyio.fail_after(within_s):
+        while not is_so():
+            await anyio.sleep(0.02)
+
+
+async def test_an_outage_is_said_once_and_its_end_once(collector: Collector) -> None:
+    said = Said()
+    traces = traces_to(collector.url, said)
+    collector.status = 401
+    for number in range(1, 4):
+        traces.observe(ended(traces))
+        await until(lambda n=number: len(collector.requests) == n)
+    await until(lambda: said.lines)
+    assert said.lines == [("traces.lost", {"status": 401})]
+    collector.status = 200
+    traces.observe(ended(traces))
+    await until(lambda: len(said.lines) == 2)
+    await traces.aclose()
+    assert said.lines[1:] == [("traces.found", {})]
+
+
+async def test_nothing_else_is_written_of_it(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    said = Said()
+    traces = traces_to(NOWHERE, said)
+    traces.observe(ended(traces))
+    await until(lambda: said.lines)
+    for _ in range(SPANS_MAX + 1):
+        traces.observe(ended(traces))
+    await traces.aclose()
+    assert said.lines == [("traces.lost", {"status": None})]
+    assert capfd.readouterr() == ("", "")
+    assert caplog.text == ""
+    logging.getLogger("opentelemetry").warning("quiet")
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_what_waits_for_the_collector_is_bounded(collector: Collector) -> None:
+    collector.pause_s = 1.0
+    traces = traces_to(collector.url, Said())
+    for _ in range(2 * SPANS_MAX):
+        traces.observe(ended(traces))
+    assert len(traces._processor._batch_processor._queue) <= SPANS_MAX
+    await traces.aclose()
+
+
+async def test_a_collector_that_takes_its_time_does_not_hold_up_the_end(collector: Collector) -> None:
+    collector.pause_s = 20.0
+    traces = traces_to(collector.url, Said())
+    for _ in range(SPANS_MAX):
+        traces.observe(ended(traces))
+    begun_s, turns = time.monotonic(), 0
+    is_closed = anyio.Event()
+
+    async def close() -> None:
+        await traces.aclose()
+        is_closed.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(close)
+        while not is_closed.is_set():
+            turns += 1
+            await anyio.sleep(0.05)
+    assert time.monotonic() - begun_s < CLOSE_S_MAX + 1.5
+    # The event loop went on meanwhile.
+    assert turns > 5
+
+
+def ask(url: str) -> httpx.Response:
+    body = {"model": "m", "messages": [{"role": "user", "content": "count to 3"}], "stream": True}
+    headers = {"authorization": f"Bearer {KEY}"}
+    return httpx.post(f"{url}/v1/chat/completions", json=body, headers=headers, timeout=20)
+
+
+def test_a_server_that_stops_sends_what_waits(collector: Collector) -> None:
+    with stack(traces={"endpoint": collector.url}) as running:
+        answer = ask(running.url)
+        assert answer.status_code == 200
+    spans = collector.spans()
+    assert spans[0].attributes["fairpod.job_id"] == answer.headers["x-fairpod-job-id"]
+    assert [span.name for span in spans[1:]] == ["admission wait", "runpod queue", "first chunk", "generate"]
+    assert 0 < spans[0].end_s - spans[0].start_s < 10
+
+
+def test_a_process_whose_collector_is_away_serves_and_stops(tmp_path: pathlib.Path) -> None:
+    with stack() as running:
+        config = config_of(running.emulator_url, traces={"endpoint": f"http://127.0.0.1:{free_port()}"})
+        with served(tmp_path, config) as gateway:
+            for _ in range(3):
+                assert ask(gateway.url).status_code == 200
+            gateway.process.terminate()
+            assert gateway.process.wait(20) == 0
+    lines = [json.loads(line) for line in gateway.log.read_text().splitlines()]
+    events = [line["event"] for line in lines]
+    assert events.count("exchange.settled") == 3
+    assert set(events) <= {"gateway.started", "exchange.settled", "gateway.draining", "gateway.drained", "traces.lost"}
