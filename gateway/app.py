@@ -1,9 +1,8 @@
 """The composition root: the only module that knows every other."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import anyio
 import httpx
@@ -23,25 +22,22 @@ from gateway.api.operations import Readiness, metrics_route, operation_routes
 from gateway.api.router import build_http
 from gateway.api.unknown import unknown_route
 from gateway.clock import Clock, SystemClock
+from gateway.config.changes import changes
 from gateway.config.domain_of import endpoint_of, model_of, tenant_of, unix_s
-from gateway.config.reading import ConfigError, Problem, key_digest
+from gateway.config.reading import Problem, key_digest
 from gateway.config.sections import Config, State
-from gateway.config.sections import Traces as TracesSection
-from gateway.domain import Endpoint
+from gateway.domain import Endpoint, Model, Tenant
 from gateway.exchange.catalogue import Catalogue
-from gateway.exchange.events import Broke, Event, Observer, StateStoreChanged
+from gateway.exchange.events import Broke, ConfigRead, Event, Observer, Reload, StateStoreChanged
 from gateway.exchange.exchanges import Exchanges
 from gateway.exchange.health_watch import HealthWatch
-from gateway.exchange.journal import JournalStore
 from gateway.exchange.open_jobs import OpenJobs
 from gateway.exchange.order import Means
 from gateway.exchange.upstream import Upstream
 from gateway.observability.logs import EventLog
 from gateway.observability.metrics import Metrics, Reading
+from gateway.on_demand import journal_store, lease_store, traces
 from gateway.upstream.client import EndpointClient, make_transport
-
-if TYPE_CHECKING:
-    from gateway.observability.traces import Traces
 
 
 class Gateway:
@@ -62,26 +58,27 @@ class Gateway:
         self._clock = clock or SystemClock()
         self._transport = transport or make_transport()
         names = [section.name for section in config.endpoints]
-        self._metrics = Metrics(version=__version__, read=self._read, endpoints=names)
+        self._metrics = Metrics(
+            version=__version__, read=self._read, endpoints=names, started_at_s=self._clock.unix_s()
+        )
         self.log = EventLog()
         # Begins with the time, so that a process can be told from the one before it.
         self._incarnation = f"{int(self._clock.unix_s() * 1000):015}-{secrets.token_hex(4)}"
-        self._traces = self._collector(config.traces)
+        self._traces = traces(config.traces, clock=self._clock, say=self.log.say)
         observers = [self._metrics.observe, self.log.observe, *([self._traces.observe] if self._traces else [])]
         self._observe = _fan_out(observers, self.log)
         self._agent = self._lease_agent(config.state, replica)
         self._capacities: Capacities = self._agent or StaticCapacities()
         self._budgets: dict[str, CallBudgets] = {}
-        self._tenants = {section.name: tenant_of(section) for section in config.tenants}
-        guest = None if config.guest is None else tenant_of(config.guest)
-        self._keys = KeyRing(self._configured_keys(), self._clock, guest=guest)
+        self._keys = KeyRing(_keys_of(config), self._clock, guest=_guest_of(config))
         if self._agent is not None:
             # Not within reach until it was reached.
             self._metrics.observe(StateStoreChanged(is_up=False, reason="", policy=""))
             self._agent.watch_quotas(self._keys.quotas)
         self._upstreams = {section.name: self._upstream(endpoint_of(section)) for section in config.endpoints}
+        process = f"{replica} {self._incarnation}"
         self._jobs = OpenJobs(
-            self._upstreams, clock=self._clock, observe=self._observe, store=self._journal_store(config.state, replica)
+            self._upstreams, clock=self._clock, observe=self._observe, store=journal_store(config.state, process)
         )
         means = Means(
             upstreams=self._upstreams,
@@ -91,10 +88,59 @@ class Gateway:
             observe=self._observe,
         )
         self.exchanges = Exchanges(means)
+        self._reweigh(config)
+        endpoints = {name: upstream.endpoint for name, upstream in self._upstreams.items()}
+        self._catalogue = Catalogue(_models_of(config, endpoints))
+        self._completions = Completions(
+            keys=self._keys,
+            catalogue=self._catalogue,
+            exchanges=self.exchanges,
+            body_bytes_max=config.body_bytes_max,
+            rhythm=self._rhythm,
+            begin_trace=self._traces.begin if self._traces else None,
+        )
         self.app = self._build_app()
         self.metrics_app: ASGIApp = build_http(
             [metrics_route(self._metrics.render)], lifespan=[], report=self.exchanges.report, clock=self._clock
         )
+
+    def take(self, config: Config) -> None:
+        """Serve by another configuration from now on, the whole of it or nothing.
+
+        It takes effect between two steps of the event loop: no request sees a part of it. Those under way keep the
+        tenant, the model and the answer that they have; the next calls for them are made with the new settings.
+
+        Raises:
+            ConfigError: Some of it needs a restart.
+        """
+        found = changes(self._config, config)
+        endpoints = {section.name: endpoint_of(section) for section in config.endpoints}
+        models, keys = _models_of(config, endpoints), list(_keys_of(config))
+        # From here on nothing fails and nothing waits.
+        self._config = config
+        # First, so that seats that come with it are granted by the new weights.
+        self._reweigh(config)
+        for name, endpoint in endpoints.items():
+            self._upstreams[name].take(endpoint)
+        self._catalogue.replace(models)
+        self._keys.replace(keys, guest=_guest_of(config))
+        if self._agent is not None:
+            self._agent.watch_quotas(self._keys.quotas)
+        self._completions.limit_bodies(config.body_bytes_max)
+        outcome = Reload.TAKEN if found else Reload.UNCHANGED
+        self._observe(ConfigRead(outcome=outcome, at_s=self._clock.unix_s(), changes=[str(each) for each in found]))
+
+    def refuse(self, problems: list[Problem]) -> None:
+        """Note that another configuration was not taken, and why."""
+        texts = [str(problem) for problem in problems]
+        self._observe(ConfigRead(outcome=Reload.REFUSED, at_s=self._clock.unix_s(), problems=texts))
+
+    def _reweigh(self, config: Config) -> None:
+        weights = {section.name: section.weight for section in config.tenants}
+        if config.guest is not None:
+            weights[config.guest.name] = config.guest.weight
+        for upstream in self._upstreams.values():
+            upstream.gates.reweigh(weights)
 
     async def drain(self) -> None:
         """Stop taking work, let what runs finish, cut the rest and cancel its jobs."""
@@ -103,16 +149,15 @@ class Gateway:
         self.log.say("gateway.drained", exchanges=self.exchanges.count)
 
     def _lease_agent(self, state: State, replica: str) -> LeaseAgent | None:
-        if state.kind == "memory":
+        store = lease_store(state)
+        if store is None:
             return None
-        # Imported only where it is used: a gateway without a store starts sooner and smaller without it.
-        from gateway.state.redis_leases import RedisLeases  # noqa: PLC0415
 
         def watch(*, is_up: bool, reason: str) -> None:
             self._observe(StateStoreChanged(is_up=is_up, reason=reason, policy=state.on_outage.value))
 
         return LeaseAgent(
-            RedisLeases(state.url or "", prefix=state.prefix),
+            store,
             replica=replica,
             incarnation=self._incarnation,
             policy=state.on_outage,
@@ -120,54 +165,14 @@ class Gateway:
             watch=watch,
         )
 
-    def _collector(self, section: TracesSection | None) -> "Traces | None":
-        """Where requests are told of as traces.
-
-        Raises:
-            ConfigError: What that takes is not installed.
-        """
-        if section is None:
-            return None
-        try:
-            # Imported only where it is used, as above: it is an extra, too.
-            from gateway.observability.traces import Traces  # noqa: PLC0415
-        except ImportError:
-            text = "this needs an extra part that is not installed: pip install 'fairpod[otel]'"
-            raise ConfigError([Problem("traces", text)]) from None
-        return Traces(
-            endpoint=section.endpoint,
-            headers=section.headers,
-            sample_ratio=section.sample_ratio,
-            service_name=section.service_name,
-            clock=self._clock,
-            say=self.log.say,
-        )
-
-    def _journal_store(self, state: State, replica: str) -> JournalStore | None:
-        if state.kind == "memory":
-            return None
-        from gateway.state.redis_journal import RedisJournal  # noqa: PLC0415 - as above.
-
-        return RedisJournal(state.url or "", prefix=state.prefix, process=f"{replica} {self._incarnation}")
-
     def _build_app(self) -> ASGIApp:
-        config, clock, keys = self._config, self._clock, self._keys
-        endpoints = {name: upstream.endpoint for name, upstream in self._upstreams.items()}
-        catalogue = Catalogue(model_of(section, endpoints) for section in config.models)
-        completions = Completions(
-            keys=keys,
-            catalogue=catalogue,
-            exchanges=self.exchanges,
-            body_bytes_max=config.body_bytes_max,
-            rhythm=self._rhythm,
-            begin_trace=self._traces.begin if self._traces else None,
-        )
-        models = Models(keys=keys, catalogue=catalogue, created_s=int(clock.unix_s()))
-        render = self._metrics.render if config.metrics_port is None else None
+        clock, keys = self._clock, self._keys
+        models = Models(keys=keys, catalogue=self._catalogue, created_s=int(clock.unix_s()))
+        render = self._metrics.render if self._config.metrics_port is None else None
         operations = operation_routes(readiness=self._readiness, render_metrics=render)
         openapi = openapi_route(has_metrics=render is not None)
         return build_http(
-            [*completions.routes(), *models.routes(), *operations, openapi, unknown_route(keys)],
+            [*self._completions.routes(), *models.routes(), *operations, openapi, unknown_route(keys)],
             lifespan=[self._lifespan],
             report=self.exchanges.report,
             clock=clock,
@@ -218,16 +223,6 @@ class Gateway:
             return "redis"
         return f"redis is out of reach; on_outage: {self._config.state.on_outage.value}"
 
-    def _configured_keys(self) -> Iterator[Key]:
-        for section in self._config.tenants:
-            for key in section.keys:
-                expires_at = None if isinstance(key, str) else key.expires_at
-                yield Key(
-                    sha256=key_digest(key),
-                    tenant=self._tenants[section.name],
-                    expires_at_s=unix_s(expires_at) if expires_at else None,
-                )
-
     def _upstream(self, endpoint: Endpoint) -> Upstream:
         client = EndpointClient(endpoint, self._transport)
         budgets = self._budgets.get(endpoint.address)
@@ -251,6 +246,22 @@ class Gateway:
                 cancels_pending=pending.get(name, 0),
                 is_down=upstream.is_down,
             )
+
+
+def _keys_of(config: Config) -> Iterator[Key]:
+    for section in config.tenants:
+        tenant = tenant_of(section)
+        for key in section.keys:
+            expires_at = None if isinstance(key, str) else key.expires_at
+            yield Key(sha256=key_digest(key), tenant=tenant, expires_at_s=unix_s(expires_at) if expires_at else None)
+
+
+def _guest_of(config: Config) -> Tenant | None:
+    return None if config.guest is None else tenant_of(config.guest)
+
+
+def _models_of(config: Config, endpoints: Mapping[str, Endpoint]) -> list[Model]:
+    return [model_of(section, endpoints) for section in config.models]
 
 
 def _fan_out(observers: Sequence[Observer], log: EventLog) -> Callable[[Event], None]:

@@ -3,10 +3,12 @@
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import anyio
+import msgspec
 import uvicorn
 from litestar.types import ASGIApp
 
@@ -21,6 +23,7 @@ SHUTDOWN_S_MAX = 3
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
 """Longer than the 60 s of usual proxies: whoever closes first loses a request that is just being sent."""
+Background = Callable[[], Coroutine[Any, Any, None]]
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -33,22 +36,22 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(
-    gateway: Gateway,
-    *,
-    limits: ClientLimits,
-    host: str,
-    port: int,
-    metrics_port: int | None,
-    inherited: int | None = None,
-) -> int:
-    """Serve until SIGTERM or Ctrl-C, then drain; return the exit code.
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a gateway answers."""
 
-    `inherited` is the file descriptor of a listening socket that a parent shares among several processes.
-    """
+    host: str
+    port: int
+    metrics_port: int | None
+    inherited: int | None
+    """The file descriptor of a listening socket that a parent shares among several processes."""
+
+
+def serve(gateway: Gateway, address: Address, *, limits: ClientLimits, beside: Background | None) -> int:
+    """Serve until SIGTERM or Ctrl-C, then drain; return the exit code. `beside` goes on while it serves."""
+    host, metrics_port = address.host, address.metrics_port
     with ExitStack() as stack:
         try:
-            main = listen(host, port) if inherited is None else socket.socket(fileno=inherited)
+            main = listen(host, address.port) if address.inherited is None else socket.socket(fileno=address.inherited)
             listeners = [(gateway.app, stack.enter_context(main))]
             if metrics_port is not None:
                 listeners.append((gateway.metrics_app, stack.enter_context(listen(host, metrics_port))))
@@ -56,7 +59,7 @@ def serve(
             return cannot_listen(host, error)
         addresses = [f"{host}:{each.getsockname()[1]}" for _, each in listeners]
         gateway.log.say("gateway.started", listening=addresses, version=__version__)
-        anyio.run(_serve, gateway, listeners, limits, backend_options={"use_uvloop": sys.platform != "win32"})
+        anyio.run(_serve, gateway, listeners, limits, beside, backend_options={"use_uvloop": sys.platform != "win32"})
     return 0
 
 
@@ -76,12 +79,19 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=BACKLOG)
 
 
-async def _serve(gateway: Gateway, listeners: list[tuple[ASGIApp, socket.socket]], limits: ClientLimits) -> None:
+async def _serve(
+    gateway: Gateway,
+    listeners: list[tuple[ASGIApp, socket.socket]],
+    limits: ClientLimits,
+    beside: Background | None,
+) -> None:
     # Each has connections of its own: clients that take all of theirs leave the operator's.
     connections = [Connections(limits, SystemClock()) for _ in listeners]
     servers = [_server(app, own) for (app, _), own in zip(listeners, connections, strict=True)]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_stop_on_signal, gateway, servers)
+        if beside is not None:
+            tasks.start_soon(beside)
         for own in connections:
             tasks.start_soon(own.sweep)
         async with anyio.create_task_group() as serving:

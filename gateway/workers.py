@@ -32,25 +32,32 @@ class _Workers:
 
     async def keep(self, number: int) -> None:
         """Run one process, and another one in its place should it end by itself."""
+        is_first = True
         while not self._is_stopping:
             code = await self._run(number)
             if self._is_stopping:
                 return
-            if code == _MISUSED:
-                # The next one would read the same configuration.
+            if code == _MISUSED and is_first:
+                # The next one would read the same configuration. Later the others serve by the one before it.
                 self.exit_code = code
                 self.stop()
                 return
+            is_first = False
             print(f"Worker {number} ended with code {code}; starting another one.", file=sys.stderr, flush=True)
             await anyio.sleep(RESTART_S)
 
     async def _run(self, number: int) -> int:
         fd = self._listener.fileno()
         command = [*self._command, "--worker", str(number), "--listener", str(fd)]
-        # A session of its own: a Ctrl-C is passed on from here, once, and not by the terminal as well.
-        process = await anyio.open_process(
-            command, stdin=None, stdout=None, stderr=None, pass_fds=[fd], start_new_session=True
-        )
+        # Held back until the process listens for it: before, it would end it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            # In a group of its own: a Ctrl-C is passed on from here, once, and not by the terminal as well.
+            process = await anyio.open_process(
+                command, stdin=None, stdout=None, stderr=None, pass_fds=[fd], start_new_session=True
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         self._processes.add(process)
         if self._is_stopping:
             # The signal came while it was being started.
@@ -59,6 +66,11 @@ class _Workers:
             return await process.wait()
         finally:
             self._processes.discard(process)
+
+    def reload(self) -> None:
+        """Let each process read the configuration anew."""
+        for process in self._processes:
+            process.send_signal(signal.SIGHUP)
 
     def stop(self) -> None:
         """Let each process drain; said a second time, each hurries."""
@@ -85,14 +97,17 @@ def run_workers(count: int, *, config: str | None, host: str, port: int) -> int:
 
 async def _keep_all(workers: _Workers, count: int) -> None:
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_stop_on_signal, workers)
+        tasks.start_soon(_pass_signals_on, workers)
         async with anyio.create_task_group() as keeping:
             for number in range(count):
                 keeping.start_soon(workers.keep, number)
         tasks.cancel_scope.cancel()
 
 
-async def _stop_on_signal(workers: _Workers) -> None:
-    with anyio.open_signal_receiver(*_SIGNALS) as signals:
-        async for _ in signals:
-            workers.stop()
+async def _pass_signals_on(workers: _Workers) -> None:
+    with anyio.open_signal_receiver(*_SIGNALS, signal.SIGHUP) as signals:
+        async for received in signals:
+            if received is signal.SIGHUP:
+                workers.reload()
+            else:
+                workers.stop()

@@ -4,7 +4,7 @@ from grafana_foundation_sdk.models import units
 
 from grafana.boards import Board, Row
 from grafana.charts import Chart, Line
-from grafana.queries import ENDPOINT, quantile, rate, series, total
+from grafana.queries import ENDPOINT, growth, quantile, rate, series, total
 
 _DELAYS = total(rate("upstream_delay_seconds_count", ENDPOINT), by="endpoint")
 _WARM = total(rate("upstream_delay_seconds_bucket", ENDPOINT, 'le=~"10(.0)?"'), by="endpoint")
@@ -120,6 +120,29 @@ _CARE = (
         width=8,
         maximum=1,
         lines=(Line(series("state_store_up"), "{{instance}}"),),
+    ),
+    Chart(
+        title="File in force",
+        text="Whether each gateway serves by the configuration file as it read it last: 1 is yes.",
+        unit=units.Short,
+        width=8,
+        maximum=1,
+        lines=(Line(series("config_last_reload_successful"), "{{instance}}"),),
+    ),
+    Chart(
+        title="Files read",
+        text="Configuration files that gateways read while they served, in the time shown, by what became of them.",
+        unit=units.Short,
+        width=8,
+        kind="bars",
+        lines=(Line(total(growth("config_reloads_total"), by="outcome"), "{{outcome}}"),),
+    ),
+    Chart(
+        title="Age of the configuration",
+        text="How long ago each gateway last read a configuration that it could serve by, or began.",
+        unit=units.Seconds,
+        width=8,
+        lines=(Line(f"time() - {series('config_last_reload_success_timestamp_seconds')}", "{{instance}}"),),
     ),
     Chart(
         title="Bugs",

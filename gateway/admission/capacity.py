@@ -39,6 +39,10 @@ class Capacity(Protocol):
         """The gate that this is for."""
         ...
 
+    def resize(self, seats: int, tariff: Tariff) -> None:
+        """So many permits at a time from now on, of all replicas together."""
+        ...
+
     def starve(self) -> None:
         """Somebody has to wait for it, and more may be had elsewhere."""
         ...
@@ -91,6 +95,10 @@ class StaticCapacity:
 
     def bind(self, demand: Demand, tariff: Tariff) -> None:
         """It asks nobody."""
+
+    def resize(self, seats: int, _tariff: Tariff) -> None:
+        """All of them."""
+        self.seats_max = seats
 
     def starve(self) -> None:
         """There is no more."""

@@ -52,6 +52,11 @@ class LeasedCapacity:
         self._demand = demand
         self._elsewhere = GateElsewhere(tariff.capacity_per_s)
 
+    def resize(self, seats: int, tariff: Tariff) -> None:
+        """Asked for with the next heartbeat."""
+        self.seats_max = self.lease.seats_max = seats
+        self.elsewhere.capacity_per_s = tariff.capacity_per_s
+
     @property
     def demand(self) -> Demand:
         """The gate."""

@@ -1,7 +1,7 @@
 """A gate: capacity, and a bounded line before it in which tenants share by weight."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -50,6 +50,7 @@ class Gate:
         self._narrowing = Narrowing()
         self._narrow_wait_s_max = narrow_wait_s_max
         self._shares = ShareMeter()
+        self._weights: Mapping[str, float] = {}
         capacity.bind(self, tariff)
 
     @property
@@ -86,6 +87,20 @@ class Gate:
         if self.is_narrowed:
             self._narrowing.end(self._clock.monotonic_s())
             self.pump()
+
+    def reweigh(self, weights: Mapping[str, float]) -> None:
+        """Weigh these tenants so from now on, whatever requests that came before and other replicas say."""
+        self._weights, now_s = weights, self._clock.monotonic_s()
+        for tenant, weight in weights.items():
+            self._order.reweigh(tenant, weight, now_s)
+            self.backlog.reweigh(tenant, weight)
+
+    def resize(self, seats: int, tariff: Tariff, *, narrow_wait_s_max: float) -> None:
+        """Grant so many seats from now on; whoever holds one beyond them keeps it to its end."""
+        self._capacity.resize(seats, tariff)
+        self._order.retune(tariff)
+        self._tariff, self._narrow_wait_s_max = tariff, narrow_wait_s_max
+        self.pump()
 
     def served(self) -> dict[str, float]:
         """All service of the tenants present, in the unit of the tariff."""
@@ -139,7 +154,8 @@ class Gate:
 
     def note_elsewhere(self, news: Iterable[News]) -> None:
         """What other replicas do for the tenants: it counts as if it were done here."""
-        self._order.note_elsewhere(news, self._clock.monotonic_s())
+        own = ((name, self._weights.get(name, weight), held, served) for name, weight, held, served in news)
+        self._order.note_elsewhere(own, self._clock.monotonic_s())
 
     @asynccontextmanager
     async def permit(
@@ -158,10 +174,9 @@ class Gate:
         permit.narrowed_s = self._narrowing.total_s(now_s)
         if self.has_line or self.backlog.held >= self._capacity.seats(now_s) or self._is_at_narrow_end():
             self._make_room(permit, wait_s_max, now_s)
-        self.backlog.arrive(tenant.name, tenant.weight, size)
-        self._order.enqueue(
-            permit, tenant=tenant.name, weight=tenant.weight, member=member, is_urgent=is_urgent, now_s=now_s
-        )
+        weight = self._weight(tenant)
+        self.backlog.arrive(tenant.name, weight, size)
+        self._order.enqueue(permit, tenant=tenant.name, weight=weight, member=member, is_urgent=is_urgent, now_s=now_s)
         try:
             self.pump()
             if permit.is_waiting:
@@ -172,6 +187,10 @@ class Gate:
             yield permit
         finally:
             self._give_back(permit)
+
+    def _weight(self, tenant: Tenant) -> float:
+        """A request carries the weight of when it came."""
+        return self._weights.get(tenant.name, tenant.weight)
 
     async def _wait(self, permit: Permit, wait_s_max: float) -> None:
         """Wait for the turn. The time that the gate is narrowed does not count, but the whole has a limit too."""
@@ -197,8 +216,9 @@ class Gate:
         """
         # What is leased may grow with the next heartbeat: a wait is without hope only by all that there is.
         tenant, seats = permit.tenant, self._capacity.seats_max if self._capacity.seats(now_s) else 0
+        weight = self._weight(tenant)
         while True:
-            entry = self.backlog.entry(tenant.name, tenant.weight, permit.size, seats=seats, wait_s_max=wait_s_max)
+            entry = self.backlog.entry(tenant.name, weight, permit.size, seats=seats, wait_s_max=wait_s_max)
             if entry is Entry.WAIT:
                 return
             fattest = self.backlog.fattest()

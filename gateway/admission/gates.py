@@ -1,5 +1,6 @@
 """All gates of one endpoint: one for its work, one for each Runpod operation."""
 
+from collections.abc import Mapping
 from typing import assert_never
 
 from gateway.admission.capacity import Capacities
@@ -38,6 +39,16 @@ class EndpointGates:
         seats = capacities.seats(f"{endpoint.name} work", endpoint.max_in_flight)
         self.work = Gate(seats, _work_tariff(endpoint), clock=clock, narrow_wait_s_max=endpoint.cold_start_timeout_s)
         self.calls = budgets.gates
+
+    def take(self, endpoint: Endpoint) -> None:
+        """The endpoint as it is configured from now on; its call budgets stay what they are."""
+        cold_s = endpoint.cold_start_timeout_s
+        self.work.resize(endpoint.max_in_flight, _work_tariff(endpoint), narrow_wait_s_max=cold_s)
+
+    def reweigh(self, weights: Mapping[str, float]) -> None:
+        """The tenants' weights from now on."""
+        for gate in (self.work, *self.calls.values()):
+            gate.reweigh(weights)
 
     def call(self, operation: Operation) -> Gate:
         """The gate before this operation."""

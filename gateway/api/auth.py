@@ -41,13 +41,29 @@ class KeyRing:
     """
 
     def __init__(self, keys: Iterable[Key], clock: Clock, *, guest: Tenant | None = None) -> None:
-        self._keys = {key.sha256: key for key in keys}
         self._clock = clock
+        self.quotas: dict[str, TenantQuota] = {}
+        self.replace(keys, guest=guest)
+
+    def replace(self, keys: Iterable[Key], *, guest: Tenant | None) -> None:
+        """Other keys and tenants from now on, all at once.
+
+        Who stays keeps what it used of its caps. So does who goes, until that is paid off: one that is taken out by
+        mistake and put back does not begin anew, and its requests under way count.
+        """
+        self._keys = {key.sha256: key for key in keys}
         self._guest = guest
         tenants = {key.tenant.name: key.tenant for key in self._keys.values()}
         if guest is not None:
             tenants[guest.name] = guest
-        self.quotas = {name: TenantQuota(tenant) for name, tenant in tenants.items()}
+        now_s = self._clock.monotonic_s()
+        quotas = {name: quota for name, quota in self.quotas.items() if name in tenants or quota.is_in_use(now_s)}
+        for name, tenant in tenants.items():
+            if name in quotas:
+                quotas[name].refit(tenant, now_s)
+            else:
+                quotas[name] = TenantQuota(tenant)
+        self.quotas = quotas
 
     def authenticate(self, scope: Scope, notes: RequestNotes) -> Caller:
         """The tenant of the key in the headers, and its caps; both are noted for the answer.

@@ -27,9 +27,13 @@ class BodyRoom:
     """
 
     def __init__(self, *, body_bytes_max: int) -> None:
-        self._bytes_max = max(ROOM_BYTES_MAX, ROOM_BODIES_MIN * body_bytes_max)
+        self.resize(body_bytes_max=body_bytes_max)
         self._tenants: dict[str, int] = {}
         self.held_bytes = 0
+
+    def resize(self, *, body_bytes_max: int) -> None:
+        """Bodies may be so large from now on."""
+        self._bytes_max = max(ROOM_BYTES_MAX, ROOM_BODIES_MIN * body_bytes_max)
 
     @contextmanager
     def place(self, tenant: str) -> Iterator["Place"]:

@@ -47,6 +47,11 @@ class Completions:
         self._rhythm = rhythm
         self._begin_trace = begin_trace
 
+    def limit_bodies(self, bytes_max: int) -> None:
+        """Bodies may be so large from now on."""
+        self._body_bytes_max = bytes_max
+        self._room.resize(body_bytes_max=bytes_max)
+
     def routes(self) -> list[HTTPRouteHandler]:
         """One route for each API."""
         return [post(paths_of(api), status_code=200)(self._handler(api)) for api in Api]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from gateway.app import Gateway
 from gateway.commands.exit_codes import OK, report
-from gateway.config.reading import ConfigError, load_config
+from gateway.config.config_file import ConfigFile
+from gateway.config.reading import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check the file as `serve` would read it."""
     try:
-        Gateway(load_config(arguments.config, os.environ))
+        Gateway(ConfigFile(arguments.config, os.environ).read())
     except ConfigError as error:
         return report(error)
     print(f"{arguments.config} is good.")

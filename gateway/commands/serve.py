@@ -2,18 +2,21 @@
 
 import argparse
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
 
 from gateway.app import Gateway
 from gateway.commands.exit_codes import report
+from gateway.commands.reloading import Reloading
+from gateway.config.config_file import ConfigFile
 from gateway.config.quickstart import quickstart
-from gateway.config.reading import ConfigError, Problem, load_config
+from gateway.config.reading import ConfigError, Problem
 from gateway.config.sections import Clients, Config
 from gateway.connections import ClientLimits
 from gateway.observability.logs import configure_logs
-from gateway.server import serve
+from gateway.server import Address, serve
 from gateway.workers import WORKERS_MAX, run_workers
 
 PORT_MAX = 65535
@@ -32,8 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop."""
+    file = None if arguments.config is None else ConfigFile(Path(arguments.config), os.environ)
+    if file is not None:
+        # One that comes before it is listened for would end the process.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     try:
-        config = _from_environment() if arguments.config is None else load_config(Path(arguments.config), os.environ)
+        config = _from_environment() if file is None else file.read()
         host = arguments.host or config.listen.host
         port = config.listen.port if arguments.port is None else arguments.port
         _check_workers(arguments.workers, config, port)
@@ -46,11 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
     metrics_port = None if config.metrics_port is None else config.metrics_port + arguments.worker
     return serve(
         gateway,
+        Address(host=host, port=port, metrics_port=metrics_port, inherited=arguments.listener),
         limits=_limits(config.clients),
-        host=host,
-        port=port,
-        metrics_port=metrics_port,
-        inherited=arguments.listener,
+        beside=None if file is None else Reloading(gateway, file).run,
     )
 
 

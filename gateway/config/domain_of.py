@@ -2,9 +2,8 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from pathlib import Path
 
-from gateway.config.reading import ConfigError, Problem, endpoint_names
+from gateway.config.reading import endpoint_names
 from gateway.config.sections import EndpointSection, GuestSection, ModelSection, TenantSection
 from gateway.domain import ANY, Endpoint, Model, Secret, Tenant
 
@@ -25,16 +24,12 @@ def tenant_of(section: TenantSection | GuestSection) -> Tenant:
 
 
 def endpoint_of(section: EndpointSection) -> Endpoint:
-    """Where requests go.
-
-    Raises:
-        ConfigError: The file with its key cannot be read.
-    """
+    """Where requests go; the key of a file has to have been read."""
     return Endpoint(
         name=section.name,
         id=section.id,
         base_url=section.base_url.rstrip("/"),
-        api_key=_api_key(section),
+        api_key=Secret((section.api_key or "").strip()),
         route=section.route,
         dialect=section.worker,
         max_in_flight=section.max_in_flight,
@@ -45,20 +40,6 @@ def endpoint_of(section: EndpointSection) -> Endpoint:
         share_by=section.share_by,
         limits=section.limits,
     )
-
-
-def _api_key(section: EndpointSection) -> Secret:
-    """The key itself, or the content of its file.
-
-    Raises:
-        ConfigError: The file cannot be read.
-    """
-    if section.api_key is not None:
-        return Secret(section.api_key.strip())
-    try:
-        return Secret(Path(section.api_key_file or "").read_text(encoding="utf-8").strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(f"endpoints.{section.name}.api_key_file", str(error))]) from None
 
 
 def model_of(section: ModelSection, endpoints: Mapping[str, Endpoint]) -> Model:

@@ -48,6 +48,8 @@ def load_config(path: Path, environment: Mapping[str, str]) -> Config:
         raise ConfigError([Problem("", f"cannot read {path}: {error}")]) from None
     except yaml.YAMLError as error:
         raise ConfigError([Problem("", f"{path} is not valid YAML: {_yaml_problem(error)}")]) from None
+    except RecursionError:
+        raise ConfigError([Problem("", f"{path} is nested too deeply")]) from None
     return parse_config(raw, environment)
 
 
@@ -196,12 +198,12 @@ def _cross_check(config: Config) -> Iterator[Problem]:
     yield from _repeated("models", [model.id for model in config.models])
     guests = [config.guest.name] if config.guest else []
     yield from _repeated("tenants", [*(tenant.name for tenant in config.tenants), *guests])
-    yield from _repeated("tenants[].keys", [digest for _, digest in all_keys(config)])
+    yield from _repeated_keys(config)
     for index, endpoint in enumerate(config.endpoints):
         if (endpoint.api_key is None) is (endpoint.api_key_file is None):
             yield Problem(f"endpoints[{index}].api_key", "give either api_key or api_key_file")
-        elif endpoint.api_key is not None and not _KEY.fullmatch(endpoint.api_key.strip()):
-            yield Problem(f"endpoints[{index}].api_key", "is empty, or holds what no key holds")
+        elif endpoint.api_key is not None and (problem := key_problem(endpoint.api_key)):
+            yield Problem(f"endpoints[{index}].api_key", problem)
     if (config.state.kind == "redis") is (config.state.url is None):
         yield Problem("state.url", "give the URL of the store, redis://HOST:PORT/0, with kind redis and only with it")
     elif config.state.url is not None and (problem := _store_url_problem(config.state.url)):
@@ -264,9 +266,24 @@ def all_keys(config: Config) -> Iterator[tuple[str, str]]:
             yield tenant.name, key_digest(key)
 
 
+def key_problem(api_key: str) -> str | None:
+    """What is wrong with a Runpod key, without a word of it."""
+    return None if _KEY.fullmatch(api_key.strip()) else "is empty, or holds what no key holds"
+
+
 def key_digest(key: KeySection | str) -> str:
     """The hex digest of a key."""
     return (key if isinstance(key, str) else key.sha256).removeprefix("sha256:").lower()
+
+
+def _repeated_keys(config: Config) -> Iterator[Problem]:
+    """Told by their owners: the digest of a weak key is as good as the key."""
+    owners: dict[str, list[str]] = {}
+    for name, digest in all_keys(config):
+        owners.setdefault(digest, []).append(name)
+    for names in owners.values():
+        if len(names) > 1:
+            yield Problem("tenants[].keys", f"one key stands there {len(names)} times: {', '.join(names)}")
 
 
 def _repeated(path: str, names: list[str]) -> Iterator[Problem]:

@@ -18,6 +18,10 @@ class Catalogue:
     """The configured models by name."""
 
     def __init__(self, models: Iterable[Model]) -> None:
+        self.replace(models)
+
+    def replace(self, models: Iterable[Model]) -> None:
+        """Other models from now on, all at once."""
         self._models = {model.id: model for model in models}
 
     def listed(self, tenant: Tenant) -> list[Model]:

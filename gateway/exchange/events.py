@@ -170,6 +170,27 @@ class EndpointChanged(msgspec.Struct, frozen=True, kw_only=True):
     """The last failure, by name."""
 
 
+class Reload(StrEnum):
+    """What became of a configuration that was read anew."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"
+    """The one before goes on."""
+    UNCHANGED = "unchanged"
+
+
+class ConfigRead(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration was read anew while serving."""
+
+    outcome: Reload
+    at_s: float
+    """Seconds since 1970."""
+    changes: list[str] = []
+    """What was taken, by its place in the file."""
+    problems: list[str] = []
+    """Why it was refused."""
+
+
 class Broke(msgspec.Struct, frozen=True, kw_only=True):
     """A bug of ours: an exception that nobody foresaw."""
 
@@ -180,6 +201,7 @@ class Broke(msgspec.Struct, frozen=True, kw_only=True):
 Event = (
     Admitted
     | Broke
+    | ConfigRead
     | EndpointChanged
     | StateStoreChanged
     | UpstreamCalled

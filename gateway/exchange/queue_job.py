@@ -40,6 +40,8 @@ class QueueJob:
     def __init__(self, upstream: Upstream, *, tenant: Tenant, is_stream: bool, meter: Meter, clock: Clock) -> None:
         self.id: str | None = None
         self.upstream = upstream
+        # Its budgets stay those that it was submitted with, whatever the configuration becomes.
+        self._endpoint = upstream.endpoint
         self.tenant = tenant
         self.meter = meter
         self.is_answered = False
@@ -67,7 +69,7 @@ class QueueJob:
         Raises:
             GatewayError: It was not accepted, or nobody knows: then its ttl ends it.
         """
-        policy = job_policy(self.upstream.endpoint, client_s=client_s)
+        policy = job_policy(self._endpoint, client_s=client_s)
         submission = JobSubmission(input=Raw(job_input), policy=policy)
         async with self.upstream.calling(Operation.RUN, tenant=self.tenant, wait_s_max=turn_s_max, is_urgent=is_urgent):
             # Shielded: were the reply lost to a client that leaves, the job would run and nobody could cancel it.
@@ -173,7 +175,7 @@ class QueueJob:
             UpstreamTimeoutError: One did, and is not done in time.
         """
         now_s = self._clock.monotonic_s()
-        endpoint = self.upstream.endpoint
+        endpoint = self._endpoint
         # An answer in one piece shows nothing until it is done: a worker that has it may take its whole time.
         is_at_work = self.stream.has_output or (self.stream.has_started and not self._is_stream)
         if is_at_work and self.started_at_s is not None:

@@ -40,12 +40,19 @@ class Upstream:
     ) -> None:
         self.endpoint = endpoint
         self.gates = gates
+        self._client = client
         self.jobs = JobApi(client)
         self.openai = OpenAIRoute(client)
         self.warmth = Warmth()
         self._breaker = Breaker()
         self._clock = clock
         self._observe = observe
+
+    def take(self, endpoint: Endpoint) -> None:
+        """The same endpoint with other settings, from now on."""
+        self.endpoint = endpoint
+        self._client.use_key(endpoint.api_key)
+        self.gates.take(endpoint)
 
     @property
     def is_down(self) -> bool:

@@ -81,6 +81,11 @@ class Backlog:
         """The weights of the tenants present."""
         return {name: self._tenants[name].weight for name in self._present}
 
+    def reweigh(self, tenant: str, weight: float) -> None:
+        """Another weight from now on, for tickets that wait as well; nothing happens if it never came."""
+        if tenant in self._tenants:
+            self._presence(tenant, weight)
+
     def entry(self, tenant: str, weight: float, size: int, *, seats: int, wait_s_max: float) -> Entry:
         """What to do with a ticket that would have to wait."""
         presence, bounds = self._presence(tenant, weight), self._bounds
@@ -172,6 +177,9 @@ class Backlog:
             if tenant in self._present:
                 self._weights += weight - presence.weight
             presence.weight = weight
+            if presence.waiting:
+                # With a smaller weight it is fatter, which the heap does not notice by itself.
+                self._fattest.push(tenant, 0.0)
         return presence
 
     def _appear(self, tenant: str, presence: _Presence) -> None:

@@ -38,7 +38,7 @@ class GateElsewhere:
     """The other replicas' side of one gate."""
 
     def __init__(self, capacity_per_s: float) -> None:
-        self._capacity_per_s = capacity_per_s
+        self.capacity_per_s = capacity_per_s
         self._served: dict[str, dict[str, float]] = {}
         """By replica and tenant, as last told."""
         self._heard_at_s: dict[str, float] = {}
@@ -75,7 +75,7 @@ class GateElsewhere:
         heard_at_s = self._heard_at_s.get(replica)
         before = self._served.setdefault(replica, {})
         # What a tenant that was left out so far had long ago is not told apart from what it had since: that is bounded.
-        most = 0.0 if heard_at_s is None else self._capacity_per_s * (now_s - heard_at_s)
+        most = 0.0 if heard_at_s is None else self.capacity_per_s * (now_s - heard_at_s)
         gains = {
             tenant: use.served - before[tenant] if tenant in before else min(use.served, most)
             for tenant, use in tenants.items()

@@ -65,7 +65,7 @@ class Lease:
         self.limit = 0
         self.tokens = 0
         self._tokens_until_s = float("-inf")
-        self._seats_max = seats_max
+        self.seats_max = seats_max
         self._policy = policy
         self._contact = contact
 
@@ -82,7 +82,7 @@ class Lease:
             case OutagePolicy.CLOSED:
                 return 0
             case OutagePolicy.OPEN:
-                return self._seats_max
+                return self.seats_max
             case OutagePolicy.SHARE:
                 return self._share(now_s)
             case _:
@@ -98,7 +98,7 @@ class Lease:
             return 0
         if silence_s < HOLD_S:
             return self.limit
-        part = max(1, self._seats_max // self._contact.replicas)
+        part = max(1, self.seats_max // self._contact.replicas)
         return min(self.limit, part) if silence_s < 2 * HOLD_S else part
 
     def has_token(self, now_s: float) -> bool:

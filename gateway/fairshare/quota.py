@@ -32,6 +32,15 @@ class Bucket:
         self._at_s = now_s
         return self._level
 
+    def refit(self, per_minute: int, now_s: float) -> None:
+        """So much a minute from now on. It is as full as before, and so full again at the same time.
+
+        To keep the amount instead would make a debt of what a larger bucket allowed, or lift the cap of whoever is
+        given a smaller bucket and the larger one again.
+        """
+        self._level = self.level(now_s) * per_minute / self.per_minute
+        self.per_minute = per_minute
+
     def take(self, amount: float, now_s: float) -> None:
         """Take, or with a negative amount give back."""
         self._level = min(self.per_minute, self.level(now_s) - amount)
@@ -78,6 +87,12 @@ class TenantQuota:
         self._in_flight_max = tenant.max_in_flight
         self._requests = Bucket(tenant.requests_per_minute) if tenant.requests_per_minute else None
         self._tokens = Bucket(tenant.tokens_per_minute) if tenant.tokens_per_minute else None
+
+    def refit(self, tenant: Tenant, now_s: float) -> None:
+        """Other caps from now on, for requests under way as well; what was used of them stays used."""
+        self._in_flight_max = tenant.max_in_flight
+        self._requests = _refitted(self._requests, tenant.requests_per_minute, now_s)
+        self._tokens = _refitted(self._tokens, tenant.tokens_per_minute, now_s)
 
     def reserve(self, tokens: int, now_s: float) -> int:
         """Let one request in and return the tokens that it reserved, to be given to `settle`.
@@ -149,6 +164,13 @@ class TenantQuota:
     def tokens_reading(self, now_s: float) -> BucketReading | None:
         """The tokens cap, where the tenant has one."""
         return _reading(self._tokens, now_s)
+
+
+def _refitted(bucket: Bucket | None, per_minute: int | None, now_s: float) -> Bucket | None:
+    if bucket is None or per_minute is None:
+        return Bucket(per_minute) if per_minute else None
+    bucket.refit(per_minute, now_s)
+    return bucket
 
 
 def _reading(bucket: Bucket | None, now_s: float) -> BucketReading | None:

@@ -111,6 +111,15 @@ class ShareOrder(Generic[T]):
             self._next.push(tenant, now_s)
             self._floor.push(tenant, now_s)
 
+    def reweigh(self, tenant: str, weight: float, now_s: float) -> None:
+        """Another weight from now on, for tickets that wait as well; nothing happens if it never came."""
+        if tenant in self._accounts:
+            self._account(tenant, weight, now_s)
+
+    def retune(self, tariff: Tariff) -> None:
+        """The capacity has changed, and with it the bounds of debts; prices stay what they were."""
+        self._tariff = tariff
+
     def withdraw(self, ticket: T, *, tenant: str) -> None:
         """A ticket waits no longer; nothing happens if it did not."""
         account = self._accounts[tenant]

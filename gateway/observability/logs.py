@@ -11,12 +11,14 @@ from gateway.exchange.events import (
     Admitted,
     Broke,
     CallOutcome,
+    ConfigRead,
     EndpointChanged,
     Event,
     FirstChunk,
     JobCancelled,
     JobEnded,
     Outcome,
+    Reload,
     Settled,
     StateStoreChanged,
     UpstreamCalled,
@@ -25,6 +27,8 @@ from gateway.exchange.events import (
 _REDACTED = frozenset(
     {"authorization", "api_key", "key", "prompt", "messages", "completion", "content", "body", "input", "output"}
 )
+LISTED_MAX = 100
+"""Collectors of logs cut or drop lines of more than 16 kB or so."""
 _LEVELS = {
     Outcome.REFUSED: "warning",
     Outcome.UPSTREAM_FAILED: "warning",
@@ -98,6 +102,12 @@ class EventLog:
                 self._log.info("state_store.found")
             case StateStoreChanged():
                 self._log.error("state_store.lost", error=event.reason, on_outage=event.policy)
+            case ConfigRead(outcome=Reload.TAKEN):
+                self._log.info("config.reloaded", changes=_shortened(event.changes))
+            case ConfigRead(outcome=Reload.UNCHANGED):
+                self._log.info("config.unchanged")
+            case ConfigRead():
+                self._log.error("config.refused", problems=_shortened(event.problems))
             case Broke():
                 self._log.error("exchange.broke", request_id=event.request_id, exc_info=event.error)
             case Admitted() | UpstreamCalled() | JobEnded() | FirstChunk():
@@ -135,6 +145,11 @@ class EventLog:
         """One line about the process itself. A log that cannot be written is no reason to fail."""
         with contextlib.suppress(OSError, ValueError):
             self._log.info(event, **fields)
+
+
+def _shortened(texts: list[str]) -> list[str]:
+    more = len(texts) - LISTED_MAX
+    return texts if more <= 0 else [*texts[:LISTED_MAX], f"and {more} more"]
 
 
 def _rounded(seconds: float | None) -> float | None:

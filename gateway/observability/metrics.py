@@ -27,12 +27,14 @@ from gateway.exchange.events import (
     Admitted,
     Broke,
     CallOutcome,
+    ConfigRead,
     EndpointChanged,
     Event,
     FirstChunk,
     JobCancelled,
     JobEnded,
     Outcome,
+    Reload,
     Settled,
     StateStoreChanged,
     UpstreamCalled,
@@ -78,8 +80,18 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 class Metrics:
     """The registry and its metrics. `observe` is the subscriber; `render` the scrape."""
 
-    def __init__(self, *, version: str, read: Callable[[], Iterable[Reading]], endpoints: Iterable[str] = ()) -> None:
-        """`endpoints` are those that may be counted: their series begin at zero, so that no first event is missed."""
+    def __init__(
+        self,
+        *,
+        version: str,
+        read: Callable[[], Iterable[Reading]],
+        endpoints: Iterable[str] = (),
+        started_at_s: float = 0.0,
+    ) -> None:
+        """`endpoints` are those that may be counted: their series begin at zero, so that no first event is missed.
+
+        `started_at_s` is when the first configuration was taken, in seconds since 1970.
+        """
         registry = self._registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -120,6 +132,7 @@ class Metrics:
         self._store_up = Gauge("gateway_state_store_up", "Whether the shared state is within reach.", registry=registry)
         # The state store of one process is its memory.
         self._store_up.set(1)
+        self._config = _ConfigMetrics(registry, started_at_s)
         Gauge("gateway_build_info", "What runs here.", ["version"], registry=registry).labels(version).set(1)
         for endpoint in endpoints:
             self._begin(endpoint)
@@ -159,6 +172,8 @@ class Metrics:
                 self._settle(event)
             case StateStoreChanged():
                 self._store_up.set(event.is_up)
+            case ConfigRead():
+                self._config.note(event)
             case Broke():
                 self._bugs.inc()
             case EndpointChanged():
@@ -198,6 +213,41 @@ class Metrics:
             self._tokens.labels(event.tenant, event.model, "out").inc(event.usage.completion_tokens)
         if event.replacement_characters:
             self._replacements.labels(event.endpoint).inc(event.replacement_characters)
+
+
+class _ConfigMetrics:
+    """What became of the configuration, named as Prometheus names the same of its own."""
+
+    def __init__(self, registry: CollectorRegistry, started_at_s: float) -> None:
+        self._reloads = Counter(
+            "gateway_config_reloads_total",
+            "Configurations read anew, by what became of them.",
+            ["outcome"],
+            registry=registry,
+        )
+        for outcome in Reload:
+            self._reloads.labels(outcome.value)
+        self._successful = Gauge(
+            "gateway_config_last_reload_successful", "Whether the file as read last is in force.", registry=registry
+        )
+        self._succeeded_at = Gauge(
+            "gateway_config_last_reload_success_timestamp_seconds",
+            "When the configuration was last read and found good.",
+            registry=registry,
+        )
+        self._succeed(started_at_s)
+
+    def note(self, event: ConfigRead) -> None:
+        """Count one."""
+        self._reloads.labels(event.outcome.value).inc()
+        if event.outcome is Reload.REFUSED:
+            self._successful.set(0)
+        else:
+            self._succeed(event.at_s)
+
+    def _succeed(self, at_s: float) -> None:
+        self._successful.set(1)
+        self._succeeded_at.set(at_s)
 
 
 class _Readings(Collector):

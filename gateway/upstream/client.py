@@ -4,7 +4,7 @@ A transport is called directly with a prepared request: httpx's own client adds 
 proxies that a gateway must not have, and most of the CPU time of a request.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import cast
@@ -14,7 +14,7 @@ import httpx
 import msgspec
 
 from gateway import __version__
-from gateway.domain import Endpoint
+from gateway.domain import Endpoint, Secret
 from gateway.errors import UnreachableError
 from gateway.upstream.failures import translated
 from gateway.upstream.http.transport import HttpTransport
@@ -56,15 +56,11 @@ class EndpointClient:
         self._transport = transport
         # Read once, as most of what httpx does for a request goes into reading these two.
         self._url = lru_cache(URLS_KEPT)(lambda path: httpx.URL(base_url + path))
-        self._headers = httpx.Headers(
-            {
-                "authorization": f"Bearer {endpoint.api_key.reveal()}",
-                "content-type": "application/json",
-                "accept": "application/json",
-                "accept-encoding": "identity",
-                "user-agent": f"fairpod/{__version__}",
-            }
-        )
+        self._headers = _headers(endpoint.api_key)
+
+    def use_key(self, api_key: Secret) -> None:
+        """Another key of the same account, for every call from now on."""
+        self._headers = _headers(api_key)
 
     async def call(
         self, method: str, path: str, *, body: bytes = b"", read_timeout_s: float, traceparent: str | None = None
@@ -97,7 +93,9 @@ class EndpointClient:
             UnreachableError: There was no answer, or, also out of the body of the `async with`, it broke off.
         """
         timeout = {"connect": CONNECT_TIMEOUT_S, "read": read_timeout_s, "write": read_timeout_s}
-        headers = self._headers if traceparent is None else {**self._headers, "traceparent": traceparent}
+        headers: Mapping[str, str] = self._headers
+        if traceparent is not None:
+            headers = {**headers, "traceparent": traceparent}
         request = httpx.Request(method, self._url(path), headers=headers, content=body, extensions={"timeout": timeout})
         async with translated():
             response = await self._transport.handle_async_request(request)
@@ -111,3 +109,15 @@ class EndpointClient:
                     if isinstance(pieces, AsyncGenerator):
                         await pieces.aclose()
                     await stream.aclose()
+
+
+def _headers(api_key: Secret) -> httpx.Headers:
+    return httpx.Headers(
+        {
+            "authorization": f"Bearer {api_key.reveal()}",
+            "content-type": "application/json",
+            "accept": "application/json",
+            "accept-encoding": "identity",
+            "user-agent": f"fairpod/{__version__}",
+        }
+    )

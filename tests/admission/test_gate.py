@@ -1,3 +1,4 @@
+import contextlib
 import time
 
 import anyio
@@ -210,3 +211,60 @@ async def test_a_permit_that_is_noticed_late_counts_as_sent_then() -> None:
         # The loop is busy between the grant and the owner's learning of it.
         time.sleep(0.06)  # noqa: ASYNC251 - that is the point.
     assert len(taken) == before + 2
+
+
+async def test_the_weights_in_force_count_for_those_who_wait_and_not_what_requests_bring_along() -> None:
+    subject, order = gate(seats=2), list[str]()
+    subject.reweigh({"a": 1.0, "b": 1.0})
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks, contextlib.AsyncExitStack() as seats:
+            for name in ("a", "b"):
+                await seats.enter_async_context(subject.permit(tenant(name=name), wait_s_max=0))
+
+            async def wait(name: str) -> None:
+                async with subject.permit(tenant(name=name, weight=1000.0), wait_s_max=60):
+                    order.append(name)
+
+            for name in ("a", "a", "b", "b"):
+                tasks.start_soon(wait, name)
+                await anyio.wait_all_tasks_blocked()
+            assert subject.fair_seats() == {"a": 1.0, "b": 1.0}
+            subject.reweigh({"a": 1.0, "b": 3.0})
+            assert subject.fair_seats() == {"a": 0.5, "b": 1.5}
+            assert subject.backlog.weights() == {"a": 1.0, "b": 3.0}
+            tasks.start_soon(wait, "a")
+            await anyio.wait_all_tasks_blocked()
+            assert subject.fair_seats() == {"a": 0.5, "b": 1.5}
+            assert subject.backlog.weights() == {"a": 1.0, "b": 3.0}
+            await seats.aclose()
+    assert order[0] == "b"
+    assert_empty(subject)
+
+
+async def test_what_other_replicas_say_of_a_weight_does_not_count_where_it_is_known() -> None:
+    subject = gate()
+    subject.reweigh({"a": 2.0})
+    subject.note_elsewhere([("a", 1.0, 1, 0.0), ("b", 2.0, 1, 0.0)])
+    assert subject.fair_seats() == {"a": 0.5, "b": 0.5}
+
+
+async def test_more_seats_are_granted_at_once_and_fewer_as_they_come_back() -> None:
+    subject = gate(seats=1)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            done = anyio.Event()
+
+            async def hold() -> None:
+                async with subject.permit(tenant(name="a"), wait_s_max=60):
+                    await done.wait()
+
+            for _ in range(3):
+                tasks.start_soon(hold)
+            await anyio.wait_all_tasks_blocked()
+            assert (subject.held, subject.waiting) == ({"a": 1}, {"a": 2})
+            subject.resize(2, of_seats(2), narrow_wait_s_max=60)
+            assert (subject.held, subject.waiting) == ({"a": 2}, {"a": 1})
+            subject.resize(1, of_seats(1), narrow_wait_s_max=60)
+            assert (subject.held, subject.waiting, subject.used) == ({"a": 2}, {"a": 1}, 2.0)
+            done.set()
+    assert_empty(subject)

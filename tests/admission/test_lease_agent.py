@@ -185,3 +185,18 @@ async def test_a_goodbye_gives_everything_back_at_once(redis: RedisServer) -> No
         await anyio.sleep(1.5)
         assert held([second]) == {"a": SEATS}
         tasks.cancel_scope.cancel()
+
+
+async def test_other_seats_are_leased_with_the_next_heartbeats(redis: RedisServer) -> None:
+    """One replica has taken the new configuration a moment before the other."""
+    async with replicas(redis, "r1", "r2") as made, anyio.create_task_group() as tasks:
+        for each in made:
+            for _ in range(60):
+                tasks.start_soon(each.client, tenant(name="a"), 0.05)
+        for seats in (SEATS // 2, 2 * SEATS):
+            for each in made:
+                each.work.resize(seats, of_seats(seats), narrow_wait_s_max=1000)
+                await anyio.sleep(0.3)
+            await anyio.sleep(1.5)
+            assert sum(held(made).values()) == seats
+        tasks.cancel_scope.cancel()

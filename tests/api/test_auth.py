@@ -90,3 +90,35 @@ def test_an_expired_key_of_a_tenant_is_no_guest() -> None:
     keys = KeyRing([expired], CLOCK, guest=tenant(name="guest"))
     with pytest.raises(InvalidKeyError):
         authenticate(keys, ("authorization", "Bearer old"))
+
+
+def digest_of(key: str) -> str:
+    return key_line(key).removeprefix("sha256:")
+
+
+def bearer(key: str) -> tuple[str, str]:
+    return "authorization", f"Bearer {key}"
+
+
+def test_a_key_that_is_taken_out_is_refused_from_then_on() -> None:
+    keys = ring()
+    keys.replace([Key(sha256=digest_of("new"), tenant=tenant())], guest=None)
+    assert authenticate(keys, bearer("new")) == "acme"
+    with pytest.raises(InvalidKeyError):
+        authenticate(keys, bearer("secret"))
+    keys.replace([], guest=tenant(name="guest"))
+    assert authenticate(keys, bearer("new")) == "guest"
+
+
+def test_whoever_stays_keeps_its_quota_and_whoever_goes_until_it_is_unused() -> None:
+    clock = FakeClock()
+    keys = KeyRing([Key(sha256=digest_of("secret"), tenant=tenant(requests_per_minute=60))], clock)
+    quota = keys.quotas["acme"]
+    quota.settle(quota.reserve(0, clock.now_s), 0, clock.now_s)
+    keys.replace([Key(sha256=digest_of("new"), tenant=tenant(requests_per_minute=120))], guest=None)
+    assert keys.quotas["acme"] is quota
+    keys.replace([], guest=None)
+    assert keys.quotas == {"acme": quota}
+    clock.now_s += 60
+    keys.replace([], guest=None)
+    assert keys.quotas == {}

@@ -164,6 +164,12 @@ def test_names_stand_once(name: str) -> None:
     assert any("2 times" in line for line in problems(raw))
 
 
+def test_a_key_that_stands_twice_is_told_by_its_owners_and_not_by_its_digest() -> None:
+    raw: Any = copy.deepcopy(GOOD)
+    raw["tenants"].append({**raw["tenants"][0], "name": "beta"})
+    assert problems(raw) == ["tenants[].keys: one key stands there 2 times: acme, beta"]
+
+
 def test_embeddings_need_a_worker_that_speaks_openai() -> None:
     raw = changed("models.0.kind", "embedding")
     raw["endpoints"][0]["worker"] = "tokens"

@@ -50,3 +50,11 @@ def test_a_model_does_what_it_is_for() -> None:
     for api, name in ((Api.CHAT_COMPLETIONS, "e"), (Api.EMBEDDINGS, "c")):
         with pytest.raises(InvalidRequestError):
             FIXED.find_for(api, name, ANYONE)
+
+
+def test_other_models_take_the_place_of_all() -> None:
+    subject = Catalogue([model("a"), model("b")])
+    subject.replace([model("b"), model("c")])
+    assert [each.id for each in subject.listed(ANYONE)] == ["b", "c"]
+    with pytest.raises(UnknownModelError):
+        subject.find("a", ANYONE)

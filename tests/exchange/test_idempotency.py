@@ -158,8 +158,9 @@ async def test_a_process_that_stops_tells_all_who_listen() -> None:
         async with anyio.create_task_group() as tasks:
             for call in calls:
                 tasks.start_soon(call.run, subject.gateway.app)
-            await anyio.sleep(0.05)
             with anyio.fail_after(5):
+                while not all(call.messages for call in calls):
+                    await anyio.sleep(0.01)
                 await subject.gateway.exchanges.drain(0)
         assert ["error" in call.events[-1] for call in calls] == [True] * 3
         assert runpod.running == {}

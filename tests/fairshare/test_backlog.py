@@ -95,3 +95,23 @@ def test_long_holds_make_a_line_fat() -> None:
     fill(subject, "slow", 2)
     fill(subject, "quick", 4)
     assert subject.fattest() == "slow"
+
+
+def test_a_weight_that_becomes_smaller_makes_its_tenant_the_fattest() -> None:
+    subject = backlog()
+    fill(subject, "a", 3)
+    fill(subject, "b", 2)
+    assert subject.fattest() == "a"
+    subject.reweigh("b", 0.5)
+    assert (subject.fattest(), subject.weights()) == ("b", {"a": 1.0, "b": 0.5})
+    subject.reweigh("b", 2.0)
+    subject.reweigh("stranger", 2.0)
+    assert (subject.fattest(), subject.weights()) == ("a", {"a": 1.0, "b": 2.0})
+
+
+def test_the_weight_of_a_ticket_that_finds_no_room_counts_for_those_before_it() -> None:
+    subject = backlog(tickets_max=5)
+    fill(subject, "a", 3)
+    fill(subject, "b", 2)
+    assert entry(subject, "b", weight=0.1) is Entry.REFUSE
+    assert subject.fattest() == "b"

@@ -116,3 +116,54 @@ def test_what_is_told_is_counted_from_the_last_idle_time() -> None:
     assert not subject.is_in_use(60.0)
     subject.reserve(5, 60.0)
     assert subject.use() == QuotaUse(1, 1, 5)
+
+
+def test_other_caps_leave_buckets_as_full_as_they_are() -> None:
+    subject = TenantQuota(tenant(max_in_flight=5, requests_per_minute=10, tokens_per_minute=100))
+    reserved = subject.reserve(60, 0.0)
+    subject.refit(tenant(max_in_flight=1, requests_per_minute=20, tokens_per_minute=1000), 0.0)
+    assert refused(subject, 0, 0.0).limit == "max_in_flight"
+    assert subject.requests_reading(0.0) == BucketReading(limit=20, remaining=18, reset_s=6.0)
+    assert subject.tokens_reading(0.0) == BucketReading(limit=1000, remaining=400, reset_s=36.0)
+    subject.settle(reserved, 10, 0.0)
+    assert subject.tokens_reading(0.0) == BucketReading(limit=1000, remaining=450, reset_s=33.0)
+
+
+@pytest.mark.parametrize("caps", [[60], [60, 1000], [10, 5, 7]])
+def test_an_empty_bucket_stays_empty_and_a_debt_as_long(caps: list[int]) -> None:
+    subject = TenantQuota(tenant(tokens_per_minute=1000))
+    subject.settle(subject.reserve(1, 0.0), 1500, 0.0)
+    for cap in caps:
+        subject.refit(tenant(tokens_per_minute=cap), 0.0)
+    assert refused(subject, 0, 0.0).retry_after_s == pytest.approx(30)
+
+
+def test_caps_come_and_go() -> None:
+    subject = TenantQuota(tenant())
+    reserved = subject.reserve(50, 0.0)
+    subject.refit(tenant(tokens_per_minute=100, requests_per_minute=5), 0.0)
+    subject.settle(reserved, 50, 0.0)
+    assert subject.tokens_reading(0.0) == BucketReading(limit=100, remaining=50, reset_s=30.0)
+    subject.refit(tenant(), 0.0)
+    assert subject.tokens_reading(0.0) is None
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 20), st.integers(0, 300), st.sampled_from([None, 10, 100, 500])), max_size=60),
+)
+def test_whatever_the_caps_become_no_minute_sees_more_than_the_largest_of_them_twice(
+    steps: list[tuple[float, int, int | None]],
+) -> None:
+    """A full bucket, and a minute of filling it: as without any change."""
+    quota, now_s, taken = TenantQuota(tenant(tokens_per_minute=500)), 0.0, [(0.0, 0)]
+    for gap, tokens, cap in steps:
+        now_s += gap
+        if cap is not None:
+            quota.refit(tenant(tokens_per_minute=cap), now_s)
+        try:
+            reserved = quota.reserve(tokens, now_s)
+        except TenantLimitError:
+            continue
+        quota.settle(reserved, reserved, now_s)
+        taken.append((now_s, reserved))
+    assert sum(tokens for at_s, tokens in taken if at_s > now_s - 60) <= 2 * 500 + 1e-6

@@ -67,6 +67,7 @@ CHANGES = [
         ("FairpodRefusals", '{reason="server_is_overloaded"}', ""),
         ("FairpodStateStoreDown", "for: 1m", "for: 0s"),
         ("FairpodBugs", "[15m])) > 0", "[15m])) > 1"),
+        ("FairpodConfigRefused", "successful == 0\n        for: 5m", "successful == 0\n        for: 2m"),
         ("FairpodAbsent", "for: 5m", "for: 15m"),
     ],
     [
@@ -74,7 +75,8 @@ CHANGES = [
         ("FairpodEndpointDown", "> 0.5", "> 0.3"),
         ("FairpodShareBelowFair", "and\n          gateway_tickets > 0", ""),
         ("FairpodCancelsFailing", '{outcome!~"ok|gone"}', '{outcome!="ok"}'),
-        ("FairpodStateStoreDown", "== 0", "== 1"),
+        ("FairpodStateStoreDown", "store_up == 0", "store_up == 1"),
+        ("FairpodConfigRefused", "successful == 0", "successful == 1"),
         ("FairpodErrorBudgetBurnSlow", "[30m]", "[6h]"),
     ],
     [
@@ -121,7 +123,8 @@ def test_the_runbooks_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", text):
         file, _, anchor = target.partition("#")
         assert not file or (RUNBOOK.parent / file).exists()
-        assert not anchor or anchor in anchors(text)
+        page = (RUNBOOK.parent / file).read_text() if file else text
+        assert not anchor or anchor in anchors(page)
 
 
 def test_the_runbook_names_what_exists() -> None:

@@ -284,8 +284,8 @@ PLANTED = [
         11,
         "members are tenants",
         GATE,
-        "permit, tenant=tenant.name, weight=tenant.weight, member=member,",
-        "permit, tenant=tenant.name, weight=tenant.weight * (1 + len(member)), member=member,",
+        "permit, tenant=tenant.name, weight=weight, member=member,",
+        "permit, tenant=tenant.name, weight=weight * (1 + len(member)), member=member,",
     ),
     Planted(
         11,

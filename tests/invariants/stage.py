@@ -104,8 +104,7 @@ class Stage:
 
     def change_seats(self, seats: int) -> None:
         def change() -> None:
-            self.capacity.seats_max = seats
-            self.gate.pump()
+            self.gate.resize(seats, self.gate._tariff, narrow_wait_s_max=float("inf"))
 
         self.loop.call_soon(change)
         self.tick()

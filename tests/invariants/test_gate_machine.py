@@ -110,6 +110,10 @@ class GateMachine(RuleBasedStateMachine):
     def capacity_changes(self, seats: int) -> None:
         self.stage.change_seats(seats)
 
+    @rule(weights=st.dictionaries(st.sampled_from(sorted(TENANTS)), st.sampled_from([0.1, 1.0, 7.0])))
+    def weights_change(self, weights: dict[str, float]) -> None:
+        self.stage.gate.reweigh(weights)
+
     def teardown(self) -> None:
         if not hasattr(self, "stage"):
             return

@@ -102,6 +102,15 @@ class OrderMachine(RuleBasedStateMachine):
         self.weights[tenant] = weight
         self.enqueue(tenant, 1)
 
+    @precondition(lambda self: self.may_change_weights)
+    @rule(tenant=names, weight=st.sampled_from([0.5, 1.0, 3.0, 10.0]))
+    def reweigh(self, tenant: str, weight: float) -> None:
+        """Told by itself, of whoever waits, holds, or has never come."""
+        self.weights[tenant] = weight
+        self.order.reweigh(tenant, weight, self.now_s)
+        if tenant in self.reference.accounts:
+            self.reference.accounts[tenant].weight = weight
+
     @invariant()
     def the_accounts_agree(self) -> None:
         if not hasattr(self, "order"):
@@ -149,4 +158,15 @@ def test_a_weight_that_changes_while_its_tenant_waits_counts_at_once() -> None:
     order.enqueue("a2", tenant="a", weight=0.5, now_s=0)
     order.enqueue("b2", tenant="b", weight=0.5, now_s=0)
     order.enqueue("b3", tenant="b", weight=1.0, now_s=0)
+    assert order.grant(0) == "b2"
+
+
+def test_a_weight_that_is_told_by_itself_counts_for_those_who_wait() -> None:
+    order: ShareOrder[str] = ShareOrder(of_seats(3))
+    for ticket in ("a1", "b1"):
+        order.enqueue(ticket, tenant=ticket[0], weight=1.0, now_s=0)
+        assert order.grant(0) == ticket
+    for ticket in ("a2", "b2"):
+        order.enqueue(ticket, tenant=ticket[0], weight=1.0, now_s=0)
+    order.reweigh("b", 2.0, 0)
     assert order.grant(0) == "b2"

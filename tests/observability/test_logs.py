@@ -6,8 +6,17 @@ from typing import Any
 import pytest
 import structlog
 
-from gateway.exchange.events import Broke, CallOutcome, EndpointChanged, Event, FirstChunk, Outcome
-from gateway.observability.logs import EventLog, configure_logs
+from gateway.exchange.events import (
+    Broke,
+    CallOutcome,
+    ConfigRead,
+    EndpointChanged,
+    Event,
+    FirstChunk,
+    Outcome,
+    Reload,
+)
+from gateway.observability.logs import LISTED_MAX, EventLog, configure_logs
 from tests.observability.test_metrics import cancelled, settled
 
 FIELDS = {
@@ -85,3 +94,16 @@ def test_a_console_is_written_for_people() -> None:
         assert not stream.getvalue().startswith("{")
     finally:
         structlog.reset_defaults()
+
+
+def test_a_configuration_that_is_read_anew_is_told(lines: io.StringIO) -> None:
+    found = logged(
+        lines,
+        ConfigRead(outcome=Reload.TAKEN, at_s=1.0, changes=["drain_s changed"]),
+        ConfigRead(outcome=Reload.UNCHANGED, at_s=1.0),
+        ConfigRead(outcome=Reload.REFUSED, at_s=1.0, problems=[f"place {n}: wrong" for n in range(LISTED_MAX + 5)]),
+    )
+    events = [(line["event"], line["level"]) for line in found]
+    assert events == [("config.reloaded", "info"), ("config.unchanged", "info"), ("config.refused", "error")]
+    assert found[0]["changes"] == ["drain_s changed"]
+    assert found[2]["problems"][-2:] == [f"place {LISTED_MAX - 1}: wrong", "and 5 more"]

@@ -6,11 +6,13 @@ from gateway.exchange.events import (
     Admitted,
     Broke,
     CallOutcome,
+    ConfigRead,
     Event,
     FirstChunk,
     JobCancelled,
     JobEnded,
     Outcome,
+    Reload,
     Settled,
     UpstreamCalled,
 )
@@ -158,3 +160,22 @@ def test_exemplars_lead_to_the_log_where_openmetrics_is_asked_for() -> None:
 def test_an_odd_accept_header_is_answered(accept: str) -> None:
     body, _ = Metrics(version="x", read=lambda: ()).render(accept)
     assert b"gateway_build_info" in body
+
+
+def test_a_configuration_that_is_read_anew_is_counted() -> None:
+    refused = ConfigRead(outcome=Reload.REFUSED, at_s=30.0, problems=["x: y"])
+    found = samples(ConfigRead(outcome=Reload.TAKEN, at_s=20.0), refused)
+    counts = {each: value(found, "gateway_config_reloads_total", outcome=each.value) for each in Reload}
+    assert counts == {"taken": 1, "refused": 1, "unchanged": 0}
+    assert value(found, "gateway_config_last_reload_successful") == 0
+    assert value(found, "gateway_config_last_reload_success_timestamp_seconds") == 20
+    found = samples(refused, ConfigRead(outcome=Reload.UNCHANGED, at_s=40.0))
+    assert value(found, "gateway_config_last_reload_successful") == 1
+    assert value(found, "gateway_config_last_reload_success_timestamp_seconds") == 40
+
+
+def test_the_configuration_that_a_process_began_with_is_a_good_one() -> None:
+    metrics = Metrics(version="x", read=lambda: (), started_at_s=7.0)
+    text = metrics.render("")[0].decode()
+    assert "gateway_config_last_reload_successful 1.0" in text
+    assert "gateway_config_last_reload_success_timestamp_seconds 7.0" in text

@@ -1,5 +1,6 @@
 import pytest
 
+from gateway.domain import Secret
 from gateway.errors import UnreachableError
 from gateway.upstream import client
 from gateway.upstream.client import EndpointClient, make_transport
@@ -39,3 +40,14 @@ def test_the_key_is_in_no_repr() -> None:
     made = endpoint()
     assert "rpa_test" not in repr(made)
     assert "rpa_test" not in repr(EndpointClient(made, make_transport()))
+
+
+async def test_another_key_is_sent_from_then_on() -> None:
+    async with raw_server(reply(b"a"), reply(b"b")) as server:
+        transport = make_transport()
+        subject = EndpointClient(endpoint(base_url=server.url), transport)
+        await subject.call("GET", "/x", read_timeout_s=5)
+        subject.use_key(Secret("rpa_new"))
+        await subject.call("GET", "/x", read_timeout_s=5)
+        await transport.aclose()
+    assert [b"Bearer rpa_new" in request for request in server.requests] == [False, True]

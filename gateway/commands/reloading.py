@@ -1,0 +1,48 @@
+"""Takes a changed configuration while the gateway serves: on SIGHUP, and when the file holds something else."""
+
+import signal
+
+import anyio
+from anyio import to_thread
+
+from gateway.app import Gateway
+from gateway.config.config_file import ConfigFile
+from gateway.config.reading import ConfigError, Problem
+
+LOOK_S = 2.0
+"""How often the files are looked at; a change is taken at the second look that finds it."""
+
+
+class Reloading:
+    """The only one who reads the configuration of a gateway that serves; one reading at a time."""
+
+    def __init__(self, gateway: Gateway, file: ConfigFile) -> None:
+        self._gateway = gateway
+        self._file = file
+        self._reading = anyio.Lock()
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            with anyio.open_signal_receiver(signal.SIGHUP) as signals:
+                tasks.start_soon(self._watch)
+                async for _ in signals:
+                    await self._reload(is_asked_for=True)
+
+    async def _watch(self) -> None:
+        while True:
+            await anyio.sleep(LOOK_S)
+            await self._reload(is_asked_for=False)
+
+    async def _reload(self, *, is_asked_for: bool) -> None:
+        """Read the file and take it; a file that cannot be taken leaves the one that runs in place."""
+        async with self._reading:
+            try:
+                # In a thread: the files of a thousand tenants take longer to parse than a stream may stand still.
+                if is_asked_for or await to_thread.run_sync(self._file.has_changed, abandon_on_cancel=True):
+                    self._gateway.take(await to_thread.run_sync(self._file.read, abandon_on_cancel=True))
+            except ConfigError as error:
+                self._gateway.refuse(error.problems)
+            except Exception as error:  # noqa: BLE001 - a file that nobody foresaw must not end what serves.
+                self._gateway.exchanges.report("", error)
+                self._gateway.refuse([Problem("", f"cannot be read: {type(error).__name__}")])
