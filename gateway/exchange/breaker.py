@@ -23,7 +23,7 @@ class Breaker:
     """Open after a row of failures.
 
     It closes over two steps: /health is read, which wakes no worker; then one request is let through, and the others
-    when that one was taken.
+    when that one was taken. Where /health cannot be read either, the second step is taken after the longest rest.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,8 @@ class Breaker:
     def looked(self, *, is_well: bool, now_s: float) -> None:
         """The endpoint's health was read, or could not be."""
         if self._state is _State.OPEN and now_s >= self._until_s:
-            if is_well:
+            # Health that cannot be read may be all that is wrong: after the longest rest one request finds out.
+            if is_well or self._pause_s >= PAUSE_S_MAX:
                 self._state = _State.TRIAL_DUE
             else:
                 self._open(now_s)
@@ -64,6 +65,11 @@ class Breaker:
     def succeeded(self) -> None:
         """Work was taken."""
         self._state, self._failures, self._pause_s = _State.CLOSED, 0, PAUSE_S_FIRST
+
+    def put_off(self) -> None:
+        """Work was refused by a service that is there: the end of a trial, and no news in a row of failures."""
+        if self._state is _State.TRIAL:
+            self.succeeded()
 
     def failed(self, now_s: float) -> None:
         """Work could not be handed over."""

@@ -18,7 +18,7 @@ from gateway.errors import GatewayError, JobExpiredError
 from gateway.exchange.events import Broke, CallOutcome, JobCancelled, Observer
 from gateway.exchange.executions import Executions
 from gateway.exchange.upstream import Upstream
-from gateway.wire.runpod import JobStatus
+from gateway.wire.runpod import JobState, JobStatus
 
 PAUSE_S_FIRST = 0.5
 PAUSE_S_MAX = 8.0
@@ -153,6 +153,9 @@ class CancelQueue:
 
     async def _try_again(self, line: _Line, entry: _Entry) -> None:
         """The call failed, or the job is not over yet: again after a pause, unless its ttl ends it before."""
+        if entry.tries and (over := await self._look(line, entry.job)) is not None:
+            await self._settle(line, entry.job, *over)
+            return
         pause_s = min(PAUSE_S_MAX, PAUSE_S_FIRST * 2**entry.tries)
         entry.tries += 1
         if self._clock.monotonic_s() + pause_s < entry.job.expires_at_s:
@@ -160,6 +163,19 @@ class CancelQueue:
             self._push(line, entry)
         else:
             await self._settle(line, entry.job, CallOutcome.FAILED, None)
+
+    async def _look(self, line: _Line, job: LeftJob) -> tuple[CallOutcome, JobStatus | None] | None:
+        """Whether it is over without a cancel; None where it is not, or nobody knows.
+
+        What Runpod answers to the cancel of a job that is over is not documented, and its cancels are scarce.
+        """
+        try:
+            status = await self._status(line, job)
+        except JobExpiredError:
+            return CallOutcome.GONE, None
+        except GatewayError:
+            return None
+        return (CallOutcome.OK, status) if status.state.is_terminal else None
 
     async def _settle(self, line: _Line, job: LeftJob, outcome: CallOutcome, status: JobStatus | None) -> None:
         """It is over: say what it cost, and what it would have cost."""
@@ -169,7 +185,7 @@ class CancelQueue:
         self._settled.set()
         job.settle(gpu_s)
         spent_s = ran_s if gpu_s is None else gpu_s
-        is_ended = outcome is CallOutcome.OK
+        is_ended = status is not None and status.state is JobState.CANCELLED
         self._observe(
             JobCancelled(
                 endpoint=line.upstream.endpoint.name,
@@ -187,12 +203,15 @@ class CancelQueue:
         """How long a worker ran for it, by Runpod's account; None where that cannot be had."""
         if status is not None and status.execution_s is None:
             try:
-                status = await line.upstream.call(
-                    Operation.STATUS,
-                    lambda: line.upstream.jobs.read_status(job.job_id),
-                    tenant=NOBODY,
-                    wait_s_max=COST_TURN_S_MAX,
-                )
+                status = await self._status(line, job)
             except GatewayError:
                 return None
         return None if status is None else status.execution_s
+
+    async def _status(self, line: _Line, job: LeftJob) -> JobStatus:
+        return await line.upstream.call(
+            Operation.STATUS,
+            lambda: line.upstream.jobs.read_status(job.job_id),
+            tenant=NOBODY,
+            wait_s_max=COST_TURN_S_MAX,
+        )

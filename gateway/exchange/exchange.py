@@ -67,7 +67,7 @@ class Exchange:
             outcome, status = Outcome.COMPLETED, 200
         except GatewayError as error:
             answer = error_answer(error)
-            outcome, status, code, name = _outcome(error), answer.status, answer.code, _name(error)
+            outcome, status, code, name = outcome_of(error), answer.status, answer.code, _name(error)
             raise
         except anyio.get_cancelled_exc_class():
             outcome, status = Outcome.CLIENT_LEFT, CLIENT_LEFT_STATUS
@@ -81,7 +81,8 @@ class Exchange:
         try:
             with anyio.move_on_after(self._order.deadline_s) as self._scope:
                 await self._serving.serve(sink)
-            if self._is_cut:
+            # A cut that came in the moment of the last byte ended nothing.
+            if self._scope.cancelled_caught and self._is_cut:
                 raise DrainingError(retry_after_s=DRAIN_RETRY_S)
             if self._scope.cancelled_caught:
                 raise ClientDeadlineError(waited_s=self._order.deadline_s or 0.0)
@@ -101,7 +102,8 @@ def _name(error: GatewayError) -> str:
     return f"{name}: {error.reason}" if isinstance(error, UnreachableError) else name
 
 
-def _outcome(error: GatewayError) -> Outcome:
+def outcome_of(error: GatewayError) -> Outcome:
+    """How an exchange ended that failed so."""
     match error:
         case RequestError():
             return Outcome.REJECTED

@@ -2,9 +2,9 @@
 
 import anyio
 
-from gateway.errors import DrainingError, GatewayError, RequestError
-from gateway.exchange.events import Broke, Outcome
-from gateway.exchange.exchange import DRAIN_RETRY_S, Exchange
+from gateway.errors import DrainingError, GatewayError
+from gateway.exchange.events import Broke
+from gateway.exchange.exchange import DRAIN_RETRY_S, Exchange, outcome_of
 from gateway.exchange.idempotency import Idempotency, JoinedExchange, Repeatable
 from gateway.exchange.order import Means, Order
 from gateway.exchange.record import Record
@@ -54,9 +54,8 @@ class Exchanges:
     def settle_early(self, record: Record, error: GatewayError) -> None:
         """A request failed before it became an exchange."""
         answer = error_answer(error)
-        outcome = Outcome.REJECTED if isinstance(error, RequestError) else Outcome.CUT
         self._means.observe(
-            record.settle(outcome, status=answer.status, reason=answer.code, error=type(error).__name__)
+            record.settle(outcome_of(error), status=answer.status, reason=answer.code, error=type(error).__name__)
         )
 
     def report(self, request_id: str, error: Exception) -> None:

@@ -14,9 +14,9 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from gateway.clock import Clock
-from gateway.errors import DrainingError, GatewayError, IdempotencyError
+from gateway.errors import DrainingError, GatewayError, IdempotencyError, OutputLostError
 from gateway.exchange.events import Observer, Outcome
-from gateway.exchange.exchange import CLIENT_LEFT_STATUS, DRAIN_RETRY_S, Exchange
+from gateway.exchange.exchange import CLIENT_LEFT_STATUS, DRAIN_RETRY_S, Exchange, outcome_of
 from gateway.exchange.record import Record
 from gateway.exchange.recording import Recording
 from gateway.exchange.sink import Sink
@@ -56,6 +56,8 @@ class _Shared(msgspec.Struct, eq=False):
     recording: Recording
     scope: anyio.CancelScope
     ended_at_s: float | None = None
+    departures: int = 0
+    """How often a listener left."""
 
 
 class JoinedExchange:
@@ -102,7 +104,7 @@ class JoinedExchange:
             outcome, status = Outcome.COMPLETED, 200
         except GatewayError as error:
             answer = error_answer(error)
-            outcome, status, code = Outcome.UPSTREAM_FAILED, answer.status, answer.code
+            outcome, status, code = outcome_of(error), answer.status, answer.code
             raise
         except anyio.get_cancelled_exc_class():
             outcome, status = Outcome.CLIENT_LEFT, CLIENT_LEFT_STATUS
@@ -171,6 +173,9 @@ class Idempotency:
                 await self._serve(exchange, shared.recording)
         except Exception as error:  # noqa: BLE001 - told to every client that waits; it must not end the others' tasks.
             shared.recording.fail(error)
+        if shared.scope.cancelled_caught:
+            # Somebody may have joined in the last moment, who would wait for ever.
+            shared.recording.fail(OutputLostError("This answer was given up, as nobody waited for it. Ask again."))
         shared.exchange, shared.ended_at_s = None, self._clock.monotonic_s()
         if shared.recording.is_finished and shared.recording.is_repeatable:
             self._kept.append(shared)
@@ -182,12 +187,16 @@ class Idempotency:
 
     def _left(self, shared: _Shared) -> None:
         if self._tasks is not None and shared.ended_at_s is None and not shared.recording.has_listeners:
-            self._tasks.start_soon(self._give_up, shared)
+            shared.departures += 1
+            self._tasks.start_soon(self._give_up, shared, shared.departures)
 
-    async def _give_up(self, shared: _Shared) -> None:
-        """End an exchange that nobody came back for."""
+    async def _give_up(self, shared: _Shared, departure: int) -> None:
+        """End an exchange that nobody came back for since this departure."""
         await anyio.sleep(GRACE_S)
-        if not shared.recording.has_listeners:
+        recording = shared.recording
+        if departure == shared.departures and not recording.has_listeners and not recording.is_finished:
+            # Its end takes a while where a submission is under way: nobody may join any more.
+            self._forget(shared)
             shared.scope.cancel()
 
     def _forget_old(self) -> None:

@@ -21,6 +21,9 @@ GAP_S = 0.05
 SILENT_S = 3.5
 """After so long a silence a process is dead, to those who were in contact all that time themselves. It is short, as the
 cancels of a hundred jobs take another 10 s. A process that lives and is cut off alone loses its jobs to the others."""
+STILL_S_MAX = 2.0
+"""Who was not heard itself for longer has lost contact. Processes that stood still together, as on a machine that was
+suspended, seem dead to the first one that wakes: less than SILENT_S by more than a beat."""
 KEEP_S = 8 * 86400
 """How long it is kept while nobody writes: no ttl is longer than a week."""
 ENTRY_JOBS_MAX = 1000
@@ -93,6 +96,7 @@ class Journal:
         self._changed = anyio.Event()
         self._is_recall = True
         self._heard_since_s: float | None = None
+        self._heard_at_s = 0.0
 
     def opened(self, job: OpenJob) -> None:
         """Runpod took a job."""
@@ -148,6 +152,8 @@ class Journal:
 
     def _entry(self, *, is_leaving: bool) -> Entry:
         now_s = self._clock.monotonic_s()
+        if self._heard_since_s is not None and now_s - self._heard_at_s > STILL_S_MAX:
+            self._heard_since_s = now_s
         is_sure = self._heard_since_s is not None and now_s - self._heard_since_s >= SILENT_S
         if self._is_recall:
             self._opened = dict(self._open)
@@ -160,8 +166,9 @@ class Journal:
         )
 
     def _note_written(self, entry: Entry, *, was_known: bool) -> None:
+        self._heard_at_s = self._clock.monotonic_s()
         if self._heard_since_s is None:
-            self._heard_since_s = self._clock.monotonic_s()
+            self._heard_since_s = self._heard_at_s
         elif not was_known:
             self._is_recall = True
             return

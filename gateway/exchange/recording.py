@@ -3,6 +3,7 @@
 import anyio
 import msgspec
 
+from gateway.errors import IdempotencyError
 from gateway.exchange.sink import Sink
 
 BYTES_MAX = 4 * 1024 * 1024
@@ -64,8 +65,11 @@ class Recording:
         """Pass the answer on to one client, from its beginning to its end.
 
         Raises:
+            IdempotencyError: Its beginning is not kept any more.
             Exception: What the exchange failed with.
         """
+        if self._dropped:
+            raise IdempotencyError("The answer to this Idempotency-Key was too long to be kept. Use a new key.")
         listener = _Listener()
         self._listeners.add(listener)
         try:

@@ -40,7 +40,7 @@ async def relay(
                     async for piece in pieces:
                         if not is_taken:
                             is_taken = True
-                            upstream.took()
+                            upstream.answers()
                         if deltas := reader.feed(piece):
                             await answer.take(deltas)
                         if reader.is_over:

@@ -55,11 +55,7 @@ class Serving:
         self._answered: QueueJob | None = None
         self._answer_id = f"{_ID_PREFIXES[order.request.api]}-{record.request_id}"
         self._created_s = int(means.clock.unix_s())
-        self.writer = (
-            ChunkWriter(order.request, answer_id=self._answer_id, created_s=self._created_s)
-            if order.request.stream
-            else None
-        )
+        self.writer = self._writer() if order.request.stream else None
         """Writes the chunks of a stream; None for a whole answer."""
 
     async def serve(self, sink: Sink) -> None:
@@ -157,7 +153,8 @@ class Serving:
                 is_busy = isinstance(error, UpstreamBusyError)
                 if is_busy:
                     meter.refused()
-                if tries == tries_max or not error.is_elsewhere_safe or self._record.job_id is not None:
+                is_refused = isinstance(error, UnreachableError) and error.status is not None
+                if tries == tries_max or is_refused or not error.is_elsewhere_safe or self._record.job_id is not None:
                     raise
                 if not is_busy:
                     await anyio.sleep(UNREACHABLE_PAUSE_S * tries)
@@ -193,10 +190,15 @@ class Serving:
 
     def _answer(self, sink: Sink, meter: Meter) -> Answer:
         if self.writer is not None:
+            # An attempt that failed before a byte was sent may have begun a choice: nothing of it is in the next one.
+            self.writer = self._writer()
             return StreamedAnswer(self.writer, sink, note_first=self._note_first, note_chunks=meter.wrote)
         return WholeAnswer(
             self._request, sink, answer_id=self._answer_id, created_s=self._created_s, note_first=self._note_first
         )
+
+    def _writer(self) -> ChunkWriter:
+        return ChunkWriter(self._request, answer_id=self._answer_id, created_s=self._created_s)
 
     def _note_first(self) -> None:
         record = self._record

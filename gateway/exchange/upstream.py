@@ -114,6 +114,15 @@ class Upstream:
         self.warmth.took(self._clock.monotonic_s(), waited_s=waited_s)
         self.gates.work.widen()
 
+    def answers(self) -> None:
+        """The first byte of a relayed answer came: the endpoint takes work.
+
+        The call itself is judged when the answer ends, and nobody has to wait for that.
+        """
+        self.took()
+        if self.is_down:
+            self._judge(None)
+
     def ended(self) -> None:
         """A worker is done with a request."""
         self.warmth.ended(self._clock.monotonic_s())
@@ -165,12 +174,18 @@ class Upstream:
         self._observe(UpstreamCalled(endpoint=self.endpoint.name, operation=operation, outcome=outcome))
 
     def _judge(self, error: GatewayError | None) -> None:
-        """Whether the endpoint takes work: a worker's own error says that it does, and 429 that it did."""
+        """Whether the endpoint takes work: a worker's own error says that it does, and 429 that it did.
+
+        Nor may one client shut out the others with a request that Runpod finds at fault.
+        """
         was_down = self.is_down
-        if isinstance(error, UnreachableError | UpstreamConfigError):
-            self._breaker.failed(self._clock.monotonic_s())
-        elif not isinstance(error, UpstreamBusyError):
-            self._breaker.succeeded()
+        match error:
+            case UpstreamBusyError() | UnreachableError(status=400 | 422):
+                self._breaker.put_off()
+            case UnreachableError() | UpstreamConfigError():
+                self._breaker.failed(self._clock.monotonic_s())
+            case _:
+                self._breaker.succeeded()
         if self.is_down is not was_down:
             if not self.is_down and self.warmth.is_awake(self._clock.monotonic_s()):
                 self.gates.work.widen()

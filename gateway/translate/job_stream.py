@@ -24,6 +24,10 @@ TERMINAL_PAGES_MAX = 1000
 """Pages read of a finished job, each with outputs; if there are still more, /status has to have them."""
 
 
+_WORKED = frozenset({JobState.IN_PROGRESS, JobState.RUNNING, JobState.COMPLETED, JobState.FAILED})
+"""States that need a worker. A job may be cancelled, or time out, in the queue."""
+
+
 class Next(Enum):
     """What the driver has to do."""
 
@@ -58,7 +62,7 @@ class JobStream:
         self._outputs_read = 0
         self._ending_pages = 0
         self.is_doubted = False
-        """Whether its outputs were once no whole answer."""
+        """Whether /status was asked for all its outputs, or is to be: asked again, it would tell them again."""
 
     @property
     def has_output(self) -> bool:
@@ -128,7 +132,9 @@ class JobStream:
         has_gap, self._phase = self._phase is _Phase.RECONCILING, _Phase.OVER
         if state is not JobState.COMPLETED:
             raise _failure(state, status)
-        return self._rest(status, has_gap=has_gap)
+        outputs = self._rest(status, has_gap=has_gap)
+        self.is_doubted = True
+        return outputs
 
     def expired(self) -> UpstreamError:
         """Runpod does not know the job any more (404)."""
@@ -139,7 +145,7 @@ class JobStream:
         if state is JobState.IN_QUEUE and self._outputs_read and not has_outputs:
             self._phase = _Phase.OVER
             raise OutputLostError("The worker was lost in the middle of its answer, and the job began anew.")
-        if has_outputs or state in {JobState.IN_PROGRESS, JobState.RUNNING} or state.is_terminal:
+        if has_outputs or state in _WORKED:
             self.has_started = True
         self.is_terminal |= state.is_terminal
 

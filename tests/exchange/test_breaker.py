@@ -47,8 +47,7 @@ def test_each_rest_is_twice_as_long_up_to_a_bound() -> None:
         rests_s.append(rest_s)
         now_s += rest_s
         breaker.looked(is_well=is_well, now_s=now_s)
-        if is_well:
-            assert breaker.enter_s(now_s) is None
+        if breaker.enter_s(now_s) is None:
             breaker.failed(now_s)
     assert rests_s[:4] == [5, 10, 20, 40]
     assert rests_s[4:] == [PAUSE_S_MAX] * 4
@@ -66,3 +65,19 @@ def test_the_failures_of_those_who_were_under_way_do_not_prolong_the_rest() -> N
     for _ in range(50):
         breaker.failed(1.0)
     assert breaker.rest_s(1.0) == PAUSE_S_FIRST - 1.0
+
+
+def test_an_endpoint_whose_health_cannot_be_read_is_tried_all_the_same() -> None:
+    breaker, now_s = opened(), 0.0
+    for _ in range(10):
+        rest_s = breaker.rest_s(now_s)
+        if rest_s is None:
+            break
+        now_s += rest_s
+        breaker.looked(is_well=False, now_s=now_s)
+    assert breaker.enter_s(now_s) is None
+    assert now_s < 2 * PAUSE_S_MAX
+    # Nobody else, and not before the longest rest if it fails.
+    assert breaker.enter_s(now_s) is not None
+    breaker.failed(now_s)
+    assert breaker.rest_s(now_s) == PAUSE_S_MAX

@@ -67,6 +67,7 @@ async def test_a_cancel_that_came_to_nothing_is_made_again(failure: Any) -> None
 async def test_patience_with_a_failing_cancel_ends_with_the_ttl_of_its_job() -> None:
     runpod = FakeRunpod()
     runpod.answers = {"cancel": [(500, b"")] * 10}
+    runpod.status = {"status": "IN_PROGRESS"}
     async with running(runpod) as subject:
         job = left_job("a", expires_at_s=subject.gateway._clock.monotonic_s() + 2.0)
         (event,) = await cancelled(subject, job)
@@ -129,3 +130,24 @@ async def test_a_burst_keeps_to_the_budget() -> None:
             await queue.flush()
     assert max(held) <= 2
     assert queue.pending() == {"chat": 0}
+
+
+async def test_a_job_that_was_over_by_itself_saved_nothing() -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"cancel": [(200, b'{"status":"COMPLETED","executionTime":4000}')]}
+    async with running(runpod) as subject:
+        queue_of(subject)._executions.note(tenant(), "chat", 10.0)
+        (event,) = await cancelled(subject, left_job("a"))
+    assert (event.outcome, event.gpu_s, event.saved_s) == (CallOutcome.OK, 4.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [((200, b'{"status":"COMPLETED"}'), CallOutcome.OK), ((404, b""), CallOutcome.GONE)],
+)
+async def test_a_job_that_is_over_is_not_cancelled_for_ever(status: Any, outcome: CallOutcome) -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"cancel": [(400, b"the job is over")] * 10, "status": [status]}
+    async with running(runpod) as subject:
+        assert await outcomes(subject, "a") == [outcome]
+    assert runpod.count("cancel") == 2

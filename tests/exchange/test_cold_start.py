@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from gateway.exchange.breaker import FAILURES_MAX
+from gateway.exchange.upstream import Upstream
 from gateway.wire.runpod import EndpointHealth
 from tests.exchange.test_exchange import content
 from tests.fakes.asgi import AsgiCall
@@ -177,3 +178,55 @@ async def test_the_time_between_two_pieces_of_a_stream_bounds_no_job() -> None:
         await call.run(subject.gateway.app)
         assert content(call) == "Hello there"
         assert runpod.bodies[0]["policy"]["ttl"] > 60_000
+
+
+def on_trial(subject: Subject) -> Upstream:
+    """Its endpoint failed, rested, and was seen to be well: the next request tries it."""
+    upstream = subject.gateway._upstreams["chat"]
+    for _ in range(FAILURES_MAX):
+        upstream._breaker.failed(subject.gateway._clock.monotonic_s() - 10)
+    upstream.looked(EndpointHealth(workers={"idle": 1}))
+    return upstream
+
+
+async def test_the_first_byte_of_a_relayed_answer_ends_the_trial() -> None:
+    runpod = answering()
+    async with running(runpod, endpoint={"route": "openai"}) as subject:
+        upstream = on_trial(subject)
+        first, may_read = subject.call(stream=True), anyio.Event()
+        send = first.send
+
+        async def slowly(message: Any) -> None:
+            await send(message)
+            await may_read.wait()
+
+        first.send = slowly  # type: ignore[method-assign]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(first.run, subject.gateway.app)
+            with anyio.fail_after(5):
+                while not first.messages:
+                    await anyio.sleep(0.01)
+            # The first one is still being read.
+            assert content(await subject.post(stream=True)) == "Hello there"
+            may_read.set()
+        assert not upstream.is_down
+
+
+async def test_a_trial_that_runpod_puts_off_is_none() -> None:
+    runpod = answering()
+    runpod.answers = {"run": [(429, b"")]}
+    async with running(runpod) as subject:
+        upstream = on_trial(subject)
+        assert content(await subject.post(stream=True)) == "Hello there"
+        assert not upstream.is_down
+
+
+@pytest.mark.parametrize(("route", "operation"), [("job", "run"), ("openai", "openai")])
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_request_that_runpod_finds_at_fault_shuts_out_nobody(route: str, operation: str, status: int) -> None:
+    runpod = answering()
+    runpod.answers = {operation: [(status, b"")] * 3 * FAILURES_MAX}
+    async with running(runpod, endpoint={"route": route}) as subject:
+        for _ in range(FAILURES_MAX):
+            assert (await subject.post(stream=True)).status == 502
+        assert not subject.gateway._upstreams["chat"].is_down

@@ -4,10 +4,14 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import httpx
 import pytest
 
+from gateway.errors import OutputLostError
 from gateway.exchange import idempotency as module
+from gateway.exchange.events import Event, Outcome, Settled
 from gateway.exchange.idempotency import Idempotency
+from gateway.exchange.recording import Recording
 from tests.exchange.test_exchange import COMPLETION, content
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
@@ -164,3 +168,86 @@ async def test_a_process_that_stops_tells_all_who_listen() -> None:
                 await subject.gateway.exchanges.drain(0)
         assert ["error" in call.events[-1] for call in calls] == [True] * 3
         assert runpod.running == {}
+
+
+async def test_who_comes_while_an_abandoned_one_ends_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GRACE_S", 0.1)
+    runpod = answering()
+    submitted, may_answer = anyio.Event(), anyio.Event()
+    answer = runpod.handle_async_request
+
+    async def slowly(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/run") and not submitted.is_set():
+            submitted.set()
+            await may_answer.wait()
+        return await answer(request)
+
+    monkeypatch.setattr(runpod, "handle_async_request", slowly)
+    async with running(runpod) as subject:
+        gone = keyed(subject)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(gone.run, subject.gateway.app)
+            await submitted.wait()
+            gone.leave()
+        # Given up, and not over: its submission is waited for, so that the job can be cancelled.
+        await anyio.sleep(0.2)
+        assert subject.gateway.exchanges.count == 1
+        with anyio.fail_after(5):
+            again = keyed(subject)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(again.run, subject.gateway.app)
+                await anyio.sleep(0.05)
+                may_answer.set()
+        assert content(again) == "Hello there"
+        await subject.gateway.exchanges._idle()
+        await subject.gateway.exchanges._means.jobs.flush()
+    assert runpod.running == {}
+
+
+async def test_who_joined_in_the_moment_it_was_given_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GRACE_S", 0.1)
+    runpod = FakeRunpod(pages=[PAGES[0], *[("IN_PROGRESS", [])] * 10_000])
+    async with running(runpod) as subject:
+        gone = keyed(subject)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(gone.run, subject.gateway.app)
+            await anyio.sleep(0.05)
+            gone.leave()
+        (shared,) = table(subject)._shared.values()
+        late = table(subject).find(shared.asked, subject.gateway.exchanges.record("late"))
+        assert late is not None
+        await anyio.sleep(0.2)
+        with anyio.fail_after(5), pytest.raises(OutputLostError, match="given up"):
+            await late.run(Recording())
+
+
+async def test_the_moment_longer_begins_with_the_last_one_to_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GRACE_S", 0.5)
+    runpod = FakeRunpod(pages=[PAGES[0], *[("IN_PROGRESS", [])] * 10_000])
+    async with running(runpod) as subject:
+        for _ in range(2):
+            call = keyed(subject)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(call.run, subject.gateway.app)
+                await anyio.sleep(0.3)
+                call.leave()
+        # 0.6 s after the request came, and no time after the second client left.
+        await anyio.sleep(0.3)
+        assert table(subject)._shared
+        with anyio.fail_after(5):
+            while table(subject)._shared:
+                await anyio.sleep(0.05)
+
+
+async def test_a_replay_of_a_refusal_is_counted_as_one() -> None:
+    runpod = FakeRunpod(pages=[("FAILED", [])])
+    runpod.status = {"status": "FAILED", "error": "vLLM returned HTTP 400: {}"}
+    async with running(runpod) as subject:
+        seen: list[Event] = []
+        table(subject)._observe = seen.append
+        calls = [keyed(subject) for _ in range(2)]
+        async with anyio.create_task_group() as tasks:
+            for call in calls:
+                tasks.start_soon(call.run, subject.gateway.app)
+        assert [call.status for call in calls] == [400, 400]
+    assert [event.outcome for event in seen if isinstance(event, Settled)] == [Outcome.REJECTED]

@@ -1,12 +1,17 @@
 """A large page does not hold everybody up."""
 
+from typing import Any
+
 import anyio.lowlevel
+import httpx
+import pytest
 from msgspec import Raw
 
 from gateway.exchange.job_answer import PART_BYTES, parts
+from tests.exchange.test_exchange import content
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
-from tests.subject import event, running
+from tests.subject import EVENTS, event, running
 
 LARGE = event(delta={"content": "x" * (PART_BYTES // 8)})
 END = [event(finish_reason="stop"), "data: [DONE]\n\n"]
@@ -48,3 +53,15 @@ async def test_others_have_their_turn_within_a_large_page() -> None:
         assert await turns_of_others(call, subject.gateway.app) >= 10
         assert call.events[-1] == "[DONE]"
         assert len(call.events) >= 82
+
+
+@pytest.mark.parametrize("pages", [[("COMPLETED", [])], [("IN_PROGRESS", EVENTS[:1]), ("COMPLETED", [])]])
+async def test_what_the_status_told_is_not_told_again(pages: list[Any]) -> None:
+    """An answer that is cut short in the status too: a page was lost, or the worker never streamed."""
+    runpod = FakeRunpod(pages=pages)
+    runpod.answers = {"stream": [httpx.ReadError("lost")]}
+    runpod.status = {"status": "COMPLETED", "output": EVENTS[:2], "executionTime": 5}
+    async with running(runpod) as subject:
+        call = await subject.post(stream=True)
+    assert content(call) == "Hello"
+    assert "error" in call.events[-1]

@@ -62,7 +62,8 @@ class Kept:
     async def settle(self) -> None:
         """Until it is sure of its contact."""
         await self.beat()
-        await self.beat(module.SILENT_S)
+        for _ in range(2):
+            await self.beat(module.SILENT_S / 2)
 
 
 def names(store: Store) -> set[str]:
@@ -187,3 +188,16 @@ async def test_it_beats_by_itself_and_at_once_when_something_opens(monkeypatch: 
         tasks.cancel_scope.cancel()
     await kept.journal.leave()
     assert kept.store.entries[-1].is_leaving
+
+
+async def test_who_stood_still_itself_takes_nobody_for_dead() -> None:
+    kept = Kept()
+    await kept.settle()
+    # A machine that was suspended: all its processes fell silent together, and one of them wakes first.
+    kept.store.left = [job("alive")]
+    await kept.beat(10.0)
+    await kept.beat()
+    assert not kept.inherited
+    kept.store.left = [job("orphan")]
+    await kept.settle()
+    assert kept.inherited == ["orphan"]

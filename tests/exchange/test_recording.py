@@ -1,6 +1,7 @@
 import anyio
 import pytest
 
+from gateway.errors import IdempotencyError
 from gateway.exchange import recording as module
 from gateway.exchange.recording import Recording
 
@@ -113,3 +114,14 @@ async def test_a_listener_that_leaves_keeps_nobody_waiting(monkeypatch: pytest.M
         await anyio.wait_all_tasks_blocked()
         leaving.cancel()
     assert not recording.has_listeners
+
+
+async def test_who_comes_too_late_for_the_beginning_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BYTES_MAX", 10)
+    recording = Recording()
+    await recording.send(b"x" * 11)
+    await recording.send(b"the rest")
+    late = Listener(recording)
+    with pytest.raises(IdempotencyError):
+        await late.listen()
+    assert late.heard == b""

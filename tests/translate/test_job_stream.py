@@ -70,6 +70,9 @@ def test_a_job_has_started_when_a_worker_has_it() -> None:
     assert not after(page("IN_QUEUE"))[0].has_started
     assert after(page("IN_PROGRESS"))[0].has_started
     assert after(page("RUNNING"))[0].has_started
+    assert after(page("FAILED"))[0].has_started
+    assert not after(page("CANCELLED"))[0].has_started
+    assert not after(page("TIMED_OUT"))[0].has_started
     assert after(page(None, 1))[0].has_started
 
 
