@@ -35,4 +35,4 @@ lock:
 	$(COMPILE:pyproject.toml=) --group tools -o requirements/tools.txt
 
 clean:
-	rm -rf .venv tests/clients/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .bench tests/clients/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

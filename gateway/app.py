@@ -35,7 +35,8 @@ from gateway.exchange.open_jobs import OpenJobs
 from gateway.exchange.order import Means
 from gateway.exchange.upstream import Upstream
 from gateway.observability.logs import EventLog
-from gateway.observability.metrics import Metrics, Reading
+from gateway.observability.metrics import Metrics
+from gateway.observability.readings import Reading
 from gateway.on_demand import journal_store, lease_store, traces
 from gateway.upstream.client import EndpointClient, make_transport
 
@@ -101,7 +102,7 @@ class Gateway:
         )
         self.app = self._build_app()
         self.metrics_app: ASGIApp = build_http(
-            [metrics_route(self._metrics.render)], lifespan=[], report=self.exchanges.report, clock=self._clock
+            [metrics_route(self._render_metrics)], lifespan=[], report=self.exchanges.report, clock=self._clock
         )
 
     def take(self, config: Config) -> None:
@@ -165,10 +166,14 @@ class Gateway:
             watch=watch,
         )
 
+    async def _render_metrics(self, accept: str) -> tuple[bytes, str]:
+        self._metrics.take_readings()
+        return await anyio.to_thread.run_sync(self._metrics.render, accept)
+
     def _build_app(self) -> ASGIApp:
         clock, keys = self._clock, self._keys
         models = Models(keys=keys, catalogue=self._catalogue, created_s=int(clock.unix_s()))
-        render = self._metrics.render if self._config.metrics_port is None else None
+        render = self._render_metrics if self._config.metrics_port is None else None
         operations = operation_routes(readiness=self._readiness, render_metrics=render)
         openapi = openapi_route(has_metrics=render is not None)
         return build_http(

@@ -1,5 +1,6 @@
 """Runs a gateway on uvicorn, and stops it without cutting anybody off."""
 
+import gc
 import signal
 import socket
 import sys
@@ -59,8 +60,19 @@ def serve(gateway: Gateway, address: Address, *, limits: ClientLimits, beside: B
             return cannot_listen(host, error)
         addresses = [f"{host}:{each.getsockname()[1]}" for _, each in listeners]
         gateway.log.say("gateway.started", listening=addresses, version=__version__)
+        _calm_collector()
         anyio.run(_serve, gateway, listeners, limits, beside, backend_options={"use_uvloop": sys.platform != "win32"})
     return 0
+
+
+def _calm_collector() -> None:
+    """Let Python look for garbage in cycles less often: nearly all of ours is freed by its counts.
+
+    What is loaded by now stays, so it need not be looked at again and again. Measured: 849 to 678 us a relayed request.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def cannot_listen(host: str, error: OSError) -> int:

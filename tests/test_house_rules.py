@@ -22,6 +22,8 @@ WITHOUT_TEST = {
     # Driven as a whole, by tests/e2e and tests/clients.
     "gateway/app.py", "gateway/server.py", "gateway/cli.py", "gateway/api/router.py",
     "gateway/api/unknown.py", "gateway/on_demand.py",
+    # Scraped with the rest, in tests/observability/test_metrics.py.
+    "gateway/observability/readings.py",
     "gateway/commands/serve.py", "gateway/commands/check_config.py", "gateway/commands/key.py",
     "gateway/commands/exit_codes.py", "gateway/demo/ready.py",
     # The parts of one story, told as a whole by tests/exchange/test_exchange.py.

@@ -1,6 +1,6 @@
 """For operators: is the process alive, may it have work, and what has it counted."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from litestar import MediaType, Response, get, route
@@ -13,7 +13,7 @@ PROBES = frozenset({b"/livez", b"/readyz"})
 LIVE_PATHS = ["/", "/health", "/livez"]
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Where OpenMetrics is not asked for."""
-RenderMetrics = Callable[[str], tuple[bytes, str]]
+RenderMetrics = Callable[[str], Awaitable[tuple[bytes, str]]]
 """Takes the `Accept` header; returns the body and its media type."""
 
 
@@ -48,7 +48,7 @@ def metrics_route(render_metrics: RenderMetrics) -> HTTPRouteHandler:
 
     @get("/metrics")
     async def metrics(request: AnyRequest) -> Response[bytes]:
-        body, media_type = render_metrics(request.headers.get("accept", ""))
+        body, media_type = await render_metrics(request.headers.get("accept", ""))
         return Response(body, headers={"content-type": media_type})
 
     return metrics

@@ -3,10 +3,9 @@
 Labels come from the configuration or from an enum, so the number of series is bounded by them.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import assert_never
 
-import msgspec
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -18,9 +17,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
-from prometheus_client.registry import Collector
 
 from gateway.domain import Operation
 from gateway.exchange.events import (
@@ -39,6 +36,7 @@ from gateway.exchange.events import (
     StateStoreChanged,
     UpstreamCalled,
 )
+from gateway.observability.readings import Reading, Readings
 
 # A `_created` series beside each counter would double them and say what the start time of the process says.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -57,24 +55,6 @@ OPERATIONS_USED = (
     Operation.CANCEL,
     Operation.HEALTH,
 )
-
-
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What one endpoint's gates hold at this moment."""
-
-    endpoint: str
-    tickets: dict[str, int]
-    permits: dict[str, int]
-    fair_seats: dict[str, float]
-    """What the tenants present are entitled to."""
-    share_ratios: dict[str, float]
-    """Service attained by fair share, of late."""
-    budget_used: dict[str, float]
-    """Used share of each operation's window."""
-    cancels_pending: int
-    """Jobs that nobody waits for, and that are not yet confirmed to be over."""
-    is_down: bool
-    """Whether requests are turned away because the endpoint failed time and again."""
 
 
 class Metrics:
@@ -96,7 +76,8 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        registry.register(_Readings(read))
+        self._readings = Readings(read)
+        registry.register(self._readings)
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"gateway_{name}", text, labels, registry=registry)
@@ -145,8 +126,15 @@ class Metrics:
             for operation in OPERATIONS_USED:
                 self._calls.labels(endpoint, operation.value, outcome.value)
 
+    def take_readings(self) -> None:
+        """Read the gates for the next scrape, in the thread that they belong to."""
+        self._readings.take()
+
     def render(self, accept: str = "") -> tuple[bytes, str]:
-        """What Prometheus scrapes, and its media type: OpenMetrics, which shows exemplars, to who accepts it."""
+        """What Prometheus scrapes, and its media type: OpenMetrics, which shows exemplars, to who accepts it.
+
+        With a thousand tenants it takes a fifth of a second, so it may be called in a thread of its own.
+        """
         try:
             encode, media_type = choose_encoder(accept)
             return encode(self._registry), media_type
@@ -248,44 +236,3 @@ class _ConfigMetrics:
     def _succeed(self, at_s: float) -> None:
         self._successful.set(1)
         self._succeeded_at.set(at_s)
-
-
-class _Readings(Collector):
-    """Gauges that are read when they are scraped, and cost nothing in between."""
-
-    def __init__(self, read: Callable[[], Iterable[Reading]]) -> None:
-        self._read = read
-
-    def collect(self) -> Iterator[Metric]:
-        by_tenant = ["tenant", "endpoint"]
-        tickets = GaugeMetricFamily("gateway_tickets", "Requests that wait for a turn.", labels=by_tenant)
-        permits = GaugeMetricFamily("gateway_permits", "Requests in flight.", labels=by_tenant)
-        shares = GaugeMetricFamily("gateway_share_ratio", "Service attained by fair share, of late.", labels=by_tenant)
-        fair = GaugeMetricFamily(
-            "gateway_fair_seats", "Seats that a tenant's weight entitles it to among those present.", labels=by_tenant
-        )
-        budgets = GaugeMetricFamily(
-            "gateway_upstream_budget_used_ratio", "Used share of a call budget.", labels=["endpoint", "operation"]
-        )
-        pending = GaugeMetricFamily(
-            "gateway_cancels_pending",
-            "Jobs to be cancelled that are not yet confirmed to be over.",
-            labels=["endpoint"],
-        )
-        down = GaugeMetricFamily(
-            "gateway_endpoint_down", "Whether an endpoint failed so often that it is given a rest.", labels=["endpoint"]
-        )
-        for reading in self._read():
-            pending.add_metric([reading.endpoint], reading.cancels_pending)
-            down.add_metric([reading.endpoint], reading.is_down)
-            for tenant, count in reading.tickets.items():
-                tickets.add_metric([tenant, reading.endpoint], count)
-            for tenant, count in reading.permits.items():
-                permits.add_metric([tenant, reading.endpoint], count)
-            for tenant, seats in reading.fair_seats.items():
-                fair.add_metric([tenant, reading.endpoint], seats)
-            for tenant, ratio in reading.share_ratios.items():
-                shares.add_metric([tenant, reading.endpoint], ratio)
-            for operation, used in reading.budget_used.items():
-                budgets.add_metric([reading.endpoint, operation], used)
-        yield from (tickets, permits, fair, shares, budgets, pending, down)

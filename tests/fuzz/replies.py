@@ -5,7 +5,6 @@ import json
 import random
 from typing import Any
 
-import aiohttp
 import httpx
 import msgspec
 from hypothesis import strategies as st
@@ -79,7 +78,7 @@ STATUSES = [200] * 4 + [
 RETRY_AFTER = ["1", "0", "-1", "nan", "inf", "1e9", "", "soon", "Wed, 21 Oct 2026 07:28:00 GMT", "0.001", "59"]
 FAULTS: list[Exception] = [
     httpx.ConnectError("x"), httpx.ReadError("x"), httpx.ReadTimeout("x"), httpx.RemoteProtocolError("x"),
-    aiohttp.ClientPayloadError("x"), aiohttp.ServerDisconnectedError(),
+    httpx.WriteError("x"), httpx.ConnectTimeout("x"),
 ]  # fmt: skip
 
 

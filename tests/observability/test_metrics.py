@@ -16,7 +16,8 @@ from gateway.exchange.events import (
     Settled,
     UpstreamCalled,
 )
-from gateway.observability.metrics import Metrics, Reading
+from gateway.observability.metrics import Metrics
+from gateway.observability.readings import Reading
 
 READING = Reading(
     endpoint="chat",
@@ -73,6 +74,7 @@ def samples(*events: Event, readings: tuple[Reading, ...] = ()) -> dict[str, flo
     metrics = Metrics(version="1.2.3", read=lambda: readings)
     for event in events:
         metrics.observe(event)
+    metrics.take_readings()
     families = text_string_to_metric_families(metrics.render()[0].decode())
     return {
         sample.name + str(sorted(sample.labels.items())): sample.value

@@ -1,0 +1,1 @@
+"""What the gateway costs beside others, on this machine and in one run."""

@@ -1,0 +1,72 @@
+"""Gauges: what the gates hold at the moment of a scrape."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """What one endpoint's gates hold at this moment."""
+
+    endpoint: str
+    tickets: dict[str, int]
+    permits: dict[str, int]
+    fair_seats: dict[str, float]
+    """What the tenants present are entitled to."""
+    share_ratios: dict[str, float]
+    """Service attained by fair share, of late."""
+    budget_used: dict[str, float]
+    """Used share of each operation's window."""
+    cancels_pending: int
+    """Jobs that nobody waits for, and that are not yet confirmed to be over."""
+    is_down: bool
+    """Whether requests are turned away because the endpoint failed time and again."""
+
+
+class Readings(Collector):
+    """Gauges that are read when they are scraped, and cost nothing in between."""
+
+    def __init__(self, read: Callable[[], Iterable[Reading]]) -> None:
+        self._read = read
+        self._taken: list[Reading] = []
+
+    def take(self) -> None:
+        """Read them."""
+        self._taken = list(self._read())
+
+    def collect(self) -> Iterator[Metric]:
+        """What was taken, as families."""
+        by_tenant = ["tenant", "endpoint"]
+        tickets = GaugeMetricFamily("gateway_tickets", "Requests that wait for a turn.", labels=by_tenant)
+        permits = GaugeMetricFamily("gateway_permits", "Requests in flight.", labels=by_tenant)
+        shares = GaugeMetricFamily("gateway_share_ratio", "Service attained by fair share, of late.", labels=by_tenant)
+        fair = GaugeMetricFamily(
+            "gateway_fair_seats", "Seats that a tenant's weight entitles it to among those present.", labels=by_tenant
+        )
+        budgets = GaugeMetricFamily(
+            "gateway_upstream_budget_used_ratio", "Used share of a call budget.", labels=["endpoint", "operation"]
+        )
+        pending = GaugeMetricFamily(
+            "gateway_cancels_pending",
+            "Jobs to be cancelled that are not yet confirmed to be over.",
+            labels=["endpoint"],
+        )
+        down = GaugeMetricFamily(
+            "gateway_endpoint_down", "Whether an endpoint failed so often that it is given a rest.", labels=["endpoint"]
+        )
+        for reading in self._taken:
+            pending.add_metric([reading.endpoint], reading.cancels_pending)
+            down.add_metric([reading.endpoint], reading.is_down)
+            for tenant, count in reading.tickets.items():
+                tickets.add_metric([tenant, reading.endpoint], count)
+            for tenant, count in reading.permits.items():
+                permits.add_metric([tenant, reading.endpoint], count)
+            for tenant, seats in reading.fair_seats.items():
+                fair.add_metric([tenant, reading.endpoint], seats)
+            for tenant, ratio in reading.share_ratios.items():
+                shares.add_metric([tenant, reading.endpoint], ratio)
+            for operation, used in reading.budget_used.items():
+                budgets.add_metric([reading.endpoint, operation], used)
+        yield from (tickets, permits, fair, shares, budgets, pending, down)

@@ -1,0 +1,195 @@
+"""How much work a request is, counted rather than timed: calls of Python and C functions, from ASGI to the transport.
+
+A clock on a busy machine cannot see a fifth; a count can. Where it grows by more than that, the hot path was made
+dearer: make it cheaper, or say in the commit why it has to be, and write the new number here. Where it falls by more,
+write the lower number, so that what was won is kept. The transport to Runpod is a fake, and next to nothing of it.
+"""
+
+import asyncio
+import gc
+import io
+import json
+import statistics
+import sys
+from collections.abc import AsyncIterator, Iterator
+from types import FrameType
+from typing import Any, Self
+
+import httpx
+import pytest
+import structlog
+
+from gateway.observability.logs import configure_logs
+from tests.fakes.asgi import AsgiCall
+from tests.fakes.runpod import FakeRunpod
+from tests.subject import Subject, event, running
+
+REQUESTS = 7
+WARM_UP = 3
+TOLERANCE = 0.2
+CALLS = {
+    "relay, a whole answer": 1798,
+    "relay, a stream": 3206,
+    "relay, a chunk": 120,
+    "job, a stream": 14420,
+    "job, a page of 8 outputs": 1260,
+    "job, an output": 53,
+}
+"""Calls of functions, as they were last counted; the streams have ten chunks, or ten pages of eight outputs."""
+FEW, MANY = 10, 60
+"""Chunks or pages of two streams: their difference is what each chunk or page costs."""
+WHOLE = (
+    b'{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":'
+    b'{"role":"assistant","content":"Hello there"},"finish_reason":"stop"}],'
+    b'"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}'
+)
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[None]:
+    """Logs as a gateway that serves writes them, whatever other tests have set up."""
+    configure_logs("json", io.StringIO())
+    yield
+    structlog.reset_defaults()
+
+
+class CallCount:
+    """Counts calls in this thread while the body of the `with` runs."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __enter__(self) -> Self:
+        gc.collect()
+        gc.disable()
+        sys.setprofile(self._seen)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        sys.setprofile(None)
+        gc.enable()
+
+    def _seen(self, _frame: FrameType, what: str, _of: Any) -> None:
+        if what in {"call", "c_call"}:
+            self.calls += 1
+
+
+class Pieces(httpx.AsyncByteStream):
+    """A body in pieces, each after a turn of the loop."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            await asyncio.sleep(0)
+            yield piece
+
+
+class Canned(FakeRunpod):
+    """Answers as bytes that were made before: next to nothing of the count is its own."""
+
+    def __init__(self, *, relayed: list[bytes] | None = None, paged: list[bytes] | None = None) -> None:
+        super().__init__()
+        self._relayed = relayed
+        self._paged = paged or []
+        self._next_page = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0)
+        return httpx.Response(200, stream=Pieces(self._pieces(request.url.path)))
+
+    def _pieces(self, path: str) -> list[bytes]:
+        if self._relayed is not None:
+            return self._relayed
+        if "/stream/" in path:
+            self._next_page += 1
+            return [self._paged[self._next_page - 1]]
+        if path.endswith("/run"):
+            self._next_page = 0
+        return [b'{"id":"job-1","status":"COMPLETED","executionTime":1000,"delayTime":500}']
+
+
+class QuickCall(AsgiCall):
+    """A client that takes what it gets."""
+
+    async def send(self, message: dict[str, Any]) -> None:
+        self.messages.append(message)
+
+
+def words(count: int) -> list[str]:
+    """Events of a stream with so many chunks of text."""
+    said = [event(delta={"content": " word"}) for _ in range(count)]
+    return [event(delta={"role": "assistant", "content": ""}), *said, event(finish_reason="stop"), "data: [DONE]\n\n"]
+
+
+def page(state: str, outputs: list[str]) -> bytes:
+    return json.dumps({"status": state, "stream": [{"output": output} for output in outputs]}).encode()
+
+
+def pages(count: int, outputs: int) -> list[bytes]:
+    """The pages of a job whose outputs are an event each, so many to a page."""
+    first, *said, stop, done = words(outputs)
+    at_work = [[first], *[said] * count, [stop, done]]
+    return [*[page("IN_PROGRESS", each) for each in at_work], page("COMPLETED", [])]
+
+
+async def calls_of(runpod: Canned, *, route: str, stream: bool) -> float:
+    """The median of several requests, after a few that warm caches up."""
+    counts = []
+    async with running(runpod, endpoint={"route": route}) as subject:
+        for _ in range(WARM_UP + REQUESTS):
+            counts.append(await _counted(subject, stream=stream))
+            assert not subject.held()
+    return statistics.median(counts[WARM_UP:])
+
+
+async def _counted(subject: Subject, *, stream: bool) -> int:
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
+    call = QuickCall("/v1/chat/completions", body)
+    with CallCount() as count:
+        await call.run(subject.gateway.app)
+    assert call.status == 200
+    assert call.is_complete
+    assert not stream or call.events[-1] == "[DONE]"
+    return count.calls
+
+
+async def relay_stream(chunks: int) -> float:
+    return await calls_of(Canned(relayed=[each.encode() for each in words(chunks)]), route="openai", stream=True)
+
+
+async def job_stream(count: int, outputs: int) -> float:
+    return await calls_of(Canned(paged=pages(count, outputs)), route="job", stream=True)
+
+
+async def count(work: str) -> float:
+    match work:
+        case "relay, a whole answer":
+            return await calls_of(Canned(relayed=[WHOLE]), route="openai", stream=False)
+        case "relay, a stream":
+            return await relay_stream(FEW)
+        case "relay, a chunk":
+            return (await relay_stream(MANY) - await relay_stream(FEW)) / (MANY - FEW)
+        case "job, a stream":
+            return await job_stream(FEW, 8)
+        case "job, a page of 8 outputs":
+            return (await job_stream(MANY, 8) - await job_stream(FEW, 8)) / (MANY - FEW)
+        case _:
+            return (await job_stream(FEW, 16) - await job_stream(FEW, 8)) / (8 * FEW)
+
+
+@pytest.mark.parametrize("work", CALLS)
+async def test_the_work_is_what_it_was(work: str) -> None:
+    counted, known = await count(work), CALLS[work]
+    assert counted <= known * (1 + TOLERANCE), f"{work}: {counted:.1f} calls, {known} when it was last looked at"
+    assert counted >= known * (1 - TOLERANCE), f"{work}: only {counted:.1f} calls: write that instead of {known}"
+
+
+async def test_more_work_is_counted() -> None:
+    with CallCount() as few:
+        sum(map(abs, range(10)))
+    with CallCount() as more:
+        for number in range(100):
+            abs(number)
+    assert more.calls - few.calls >= 90
