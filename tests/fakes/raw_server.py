@@ -21,11 +21,7 @@ class RawServer:
         self.writers.append(writer)
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = next(
-                    (int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line), 0
-                )
-                self.requests.append(head + await reader.readexactly(length))
+                self.requests.append(await read_request(reader))
                 answer = self.answers.pop(0) if self.answers else CLOSE
                 if answer == CLOSE:
                     break
@@ -34,6 +30,13 @@ class RawServer:
                 if b"content-length" not in answer.lower() or b"connection: close" in answer.lower():
                     break
         writer.close()
+
+
+async def read_request(reader: asyncio.StreamReader) -> bytes:
+    """The head and the body of the next request."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next((int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line), 0)
+    return head + await reader.readexactly(length)
 
 
 def reply(body: bytes, status: int = 200, *headers: str) -> bytes:

@@ -5,6 +5,8 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from tests.fakes.raw_server import read_request
+
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -30,13 +32,6 @@ class Server:
         finally:
             self.open -= 1
             writer.close()
-
-
-async def read_request(reader: asyncio.StreamReader) -> bytes:
-    """The head and the body of the next request."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = next((int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line), 0)
-    return head + await reader.readexactly(length)
 
 
 @contextlib.asynccontextmanager

@@ -9,9 +9,9 @@ import pytest
 
 from gateway.upstream.http.connection import IDLE_S_MAX
 from gateway.upstream.http.transport import HttpTransport
-from tests.fakes.raw_server import reply
+from tests.fakes.raw_server import read_request, reply
 from tests.upstream.http.calls import call, request
-from tests.upstream.http.server import read_request, serving
+from tests.upstream.http.server import serving
 
 
 class LoopAhead(asyncio.SelectorEventLoop):

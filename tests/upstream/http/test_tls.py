@@ -8,10 +8,10 @@ import pytest
 
 from gateway.upstream.http.tls import ClientTls
 from gateway.upstream.http.transport import HttpTransport
-from tests.fakes.raw_server import reply
+from tests.fakes.raw_server import read_request, reply
 from tests.upstream.http.calls import call, open_sockets
 from tests.upstream.http.certificates import Certificates
-from tests.upstream.http.server import answering, read_request, serving
+from tests.upstream.http.server import answering, serving
 
 
 def of(server: Any, name: str = "localhost") -> str:

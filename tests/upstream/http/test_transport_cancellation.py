@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from gateway.upstream.http.transport import HttpTransport
-from tests.fakes.raw_server import reply
+from tests.fakes.raw_server import read_request, reply
 from tests.upstream.http.calls import call, open_sockets, request
 from tests.upstream.http.certificates import Certificates
-from tests.upstream.http.server import read_request, serving
+from tests.upstream.http.server import serving
 
 SLICES = (b"HTTP/1.1 200 OK\r\n", b"transfer-encoding: chunked\r\n\r\n", b"3\r\nhel\r\n", b"2\r\nlo\r\n", b"0\r\n\r\n")
 

@@ -10,9 +10,9 @@ import pytest
 
 from gateway.upstream.http.response import HEAD_BYTES_MAX, HEAD_LINES_MAX
 from gateway.upstream.http.transport import HttpTransport
-from tests.fakes.raw_server import reply
+from tests.fakes.raw_server import read_request, reply
 from tests.upstream.http.calls import call, request
-from tests.upstream.http.server import answering, read_request, serving
+from tests.upstream.http.server import answering, serving
 
 Transport = httpx.AsyncBaseTransport
 

@@ -9,8 +9,9 @@ import anyio
 
 from gateway.upstream.http.connection import BUFFER_BYTES_MAX
 from gateway.upstream.http.transport import HttpTransport
+from tests.fakes.raw_server import read_request
 from tests.upstream.http.calls import call, request
-from tests.upstream.http.server import read_request, serving
+from tests.upstream.http.server import serving
 
 PIECE = b"x" * 65536
 PIECES = 1600

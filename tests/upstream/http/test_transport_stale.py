@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from gateway.upstream.http.transport import HttpTransport
-from tests.fakes.raw_server import reply
+from tests.fakes.raw_server import read_request, reply
 from tests.upstream.http.calls import call
-from tests.upstream.http.server import read_request, serving
+from tests.upstream.http.server import serving
 from tests.upstream.http.test_transport_faults import reset
 
 Transport = httpx.AsyncBaseTransport
