@@ -22,7 +22,8 @@ audit:
 	$(BIN)/python scripts/audit.py requirements/demo.txt
 
 pytest:
-	$(BIN)/pytest -q -n 2 --dist loadfile
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not alone"
+	$(BIN)/pytest -q -m alone
 
 # The lock files hold versions and hashes, and no address of an index. The larger ones bind the smaller ones.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \

@@ -19,6 +19,8 @@ from tests.redis_server import RedisServer, redis_server
 from tests.serving import serving
 from tests.stacks import RUNPOD_KEY, config_of
 
+pytestmark = pytest.mark.alone
+
 SEATS = 24
 OUTAGE_S = float(os.environ.get("FAIRPOD_OUTAGE_S", "5"))
 """How long Redis is away; 30 in the long run that CONTRIBUTING.md names."""

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import anyio
 import httpx
 import pytest
 
+from gateway.clock import SystemClock
 from gateway.config.keys import key_line
 from gateway.emulator.app import build_emulator
 from gateway.emulator.limits import Limit as EmulatorLimit
@@ -18,9 +20,13 @@ from tests.processes import served
 from tests.serving import serving
 from tests.stacks import RUNPOD_KEY, Stack, config_of, stack
 
+pytestmark = pytest.mark.alone
+
 SEATS = 64
 TOKEN_S = 0.2
 """Slow tokens: what is measured is the sharing of seats, on a machine that has other work too."""
+FLOOD_S_MAX = 20.0
+"""Until all seats are taken, and everybody has somebody in line."""
 TENANTS = [{"name": name, "keys": [key_line(name)], "weight": weight} for name, weight in (("three", 3), ("one", 1))]
 # Bounds of calls are another test's matter, and so is the length of a line.
 WIDE = {name: {"per_10s": 100_000, "concurrent": 400} for name in ("run", "stream", "status", "openai", "cancel")}
@@ -68,6 +74,22 @@ def served_by(running: Stack) -> dict[str, float]:
     return gate.served()
 
 
+async def flood_served(running: Stack, clients: dict[str, int], *, for_s: float) -> tuple[dict[str, float], float]:
+    """Seat-seconds of each tenant beside a flood, and the seconds that they were counted in: from when it is there.
+
+    How long that takes is a matter of the machine.
+    """
+    gate, clock = running.gateway._upstreams["chat"].gates.work, SystemClock()
+    async with flooding(running, clients):
+        with anyio.fail_after(FLOOD_S_MAX):
+            while sum(gate.held.values()) < SEATS or set(gate.waiting) < set(clients):
+                await asyncio.sleep(0.05)
+        before, began_at_s = served_by(running), clock.monotonic_s()
+        await asyncio.sleep(for_s)
+        after, ended_at_s = served_by(running), clock.monotonic_s()
+    return {name: after[name] - before[name] for name in clients}, ended_at_s - began_at_s
+
+
 @pytest.mark.parametrize("route", ["job", "openai"])
 def test_a_flood_is_shared_three_to_one_within_two_percent(route: str) -> None:
     settings = EmulatorSettings(
@@ -75,16 +97,11 @@ def test_a_flood_is_shared_three_to_one_within_two_percent(route: str) -> None:
     )
     endpoint = {"route": route, "max_in_flight": SEATS, "limits": WIDE, "queue_timeout_s": 60}
 
-    async def measure(running: Stack) -> tuple[dict[str, float], Flood]:
-        async with flooding(running, {"three": 200, "one": 140}) as flood:
-            await asyncio.sleep(14)
-            return served_by(running), flood
-
     with stack(settings, endpoint=endpoint, tenants=TENANTS) as running:
-        served, _flood = asyncio.run(measure(running))
+        served, took_s = asyncio.run(flood_served(running, {"three": 200, "one": 140}, for_s=12))
         assert served["three"] / served["one"] == pytest.approx(3, rel=0.02)
         # Nothing idles while somebody waits.
-        assert sum(served.values()) >= 0.9 * SEATS * 14
+        assert sum(served.values()) >= 0.95 * SEATS * took_s
 
 
 def test_a_lone_tenant_has_the_whole_endpoint() -> None:
@@ -93,18 +110,9 @@ def test_a_lone_tenant_has_the_whole_endpoint() -> None:
     )
     endpoint = {"route": "job", "max_in_flight": SEATS, "limits": WIDE, "queue_timeout_s": 60}
 
-    async def measure(running: Stack) -> tuple[float, int]:
-        gate = running.gateway._upstreams["chat"].gates.work
-        async with flooding(running, {"one": 100}):
-            await asyncio.sleep(3)
-            before = served_by(running)["one"]
-            await asyncio.sleep(4)
-            return served_by(running)["one"] - before, gate.held["one"]
-
     with stack(settings, endpoint=endpoint, tenants=TENANTS) as running:
-        served, held = asyncio.run(measure(running))
-    assert held == SEATS
-    assert served >= 0.98 * SEATS * 4
+        served, took_s = asyncio.run(flood_served(running, {"one": 100}, for_s=4))
+    assert served["one"] >= 0.95 * SEATS * took_s
 
 
 def test_a_polite_tenant_hardly_notices_a_flood() -> None:

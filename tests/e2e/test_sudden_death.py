@@ -18,6 +18,8 @@ from tests.redis_server import RedisServer
 from tests.serving import serving
 from tests.stacks import KEY, RUNPOD_KEY, config_of
 
+pytestmark = pytest.mark.alone
+
 STREAMS = 100
 ORPHANS_S_MAX = 20.0
 """14.2 s on a quiet machine: 4 until the silence counts as death, and 10 at the rate at which Runpod takes cancels."""
