@@ -1,14 +1,13 @@
 """A gate: capacity, and a bounded line before it in which tenants share by weight."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 
 import anyio
 
 from gateway.admission.capacity import Capacity
 from gateway.admission.narrowing import Narrowing
-from gateway.admission.permit import Permit
+from gateway.admission.permit import Permit, Turn
 from gateway.clock import Clock
 from gateway.domain import Tenant
 from gateway.errors import NoTurnError, OverShareError, RefusedError
@@ -157,10 +156,9 @@ class Gate:
         own = ((name, self._weights.get(name, weight), held, served) for name, weight, held, served in news)
         self._order.note_elsewhere(own, self._clock.monotonic_s())
 
-    @asynccontextmanager
-    async def permit(
+    def permit(
         self, tenant: Tenant, *, wait_s_max: float, member: str = "", size: int = 0, is_urgent: bool = False
-    ) -> AsyncIterator[Permit]:
+    ) -> Turn:
         """Wait for a turn, hold the permit for the body of the `async with`, give it back.
 
         `member` is who of the tenant asks, `size` what its waiting keeps in memory, in bytes.
@@ -169,12 +167,23 @@ class Gate:
             OverShareError: The tenant has its share in use or in line, and no turn will come within `wait_s_max`.
             NoTurnError: It has not, and none came: capacity is missing.
         """
+        admitting = self._admit(tenant, wait_s_max=wait_s_max, member=member, size=size, is_urgent=is_urgent)
+        return Turn(admitting, self._give_back)
+
+    async def _admit(self, tenant: Tenant, *, wait_s_max: float, member: str, size: int, is_urgent: bool) -> Permit:
         now_s = self._clock.monotonic_s()
         permit = Permit(tenant, size=size, now_s=now_s)
-        permit.narrowed_s = self._narrowing.total_s(now_s)
-        if self.has_line or self.backlog.held >= self._capacity.seats(now_s) or self._is_at_narrow_end():
-            self._make_room(permit, wait_s_max, now_s)
+        has_seat = self.backlog.held < self._capacity.seats(now_s) and not self._is_at_narrow_end()
         weight = self._weight(tenant)
+        if has_seat and not self.has_line and self._capacity.ready_at_s(now_s) <= now_s:
+            self._order.grant_at_once(tenant=tenant.name, weight=weight, now_s=now_s)
+            self._capacity.take(now_s)
+            self.backlog.hold_at_once(tenant.name, weight)
+            permit.grant(now_s)
+            return permit
+        permit.narrowed_s = self._narrowing.total_s(now_s)
+        if self.has_line or not has_seat:
+            self._make_room(permit, weight, wait_s_max, now_s)
         self.backlog.arrive(tenant.name, weight, size)
         self._order.enqueue(permit, tenant=tenant.name, weight=weight, member=member, is_urgent=is_urgent, now_s=now_s)
         try:
@@ -182,11 +191,14 @@ class Gate:
             if permit.is_waiting:
                 await self._wait(permit, wait_s_max)
                 self._note_late(permit)
-            if permit.granted_at_s is None:
-                raise permit.refusal or self._refusal(permit)
-            yield permit
-        finally:
+        except BaseException:
             self._give_back(permit)
+            raise
+        if permit.granted_at_s is None:
+            refusal = permit.refusal or self._refusal(permit)
+            self._give_back(permit)
+            raise refusal
+        return permit
 
     def _weight(self, tenant: Tenant) -> float:
         """A request carries the weight of when it came."""
@@ -208,7 +220,7 @@ class Gate:
     def _is_at_narrow_end(self) -> bool:
         return self._narrowing.seats is not None and self.backlog.held >= self._narrowing.seats
 
-    def _make_room(self, permit: Permit, wait_s_max: float, now_s: float) -> None:
+    def _make_room(self, permit: Permit, weight: float, wait_s_max: float, now_s: float) -> None:
         """Let a ticket in that has to wait, at another's cost where the line is full.
 
         Raises:
@@ -216,7 +228,6 @@ class Gate:
         """
         # What is leased may grow with the next heartbeat: a wait is without hope only by all that there is.
         tenant, seats = permit.tenant, self._capacity.seats_max if self._capacity.seats(now_s) else 0
-        weight = self._weight(tenant)
         while True:
             entry = self.backlog.entry(tenant.name, weight, permit.size, seats=seats, wait_s_max=wait_s_max)
             if entry is Entry.WAIT:

@@ -1,5 +1,8 @@
 """A ticket, and after its turn the permit."""
 
+from collections.abc import Callable, Coroutine
+from typing import Any
+
 import anyio
 
 from gateway.domain import Tenant
@@ -66,3 +69,22 @@ class Permit:
         """Wait until it is granted or refused."""
         self._turn = anyio.Event()
         await self._turn.wait()
+
+
+class Turn:
+    """The `async with` of a permit. A class, where a generator would do: every request and every call passes one."""
+
+    __slots__ = ("_admitting", "_give_back", "_permit")
+
+    def __init__(self, admitting: Coroutine[Any, Any, Permit], give_back: Callable[[Permit], None]) -> None:
+        self._admitting = admitting
+        self._give_back = give_back
+        self._permit: Permit | None = None
+
+    async def __aenter__(self) -> Permit:
+        self._permit = permit = await self._admitting
+        return permit
+
+    async def __aexit__(self, *_error: object) -> None:
+        if self._permit is not None:
+            self._give_back(self._permit)

@@ -1,10 +1,10 @@
 """One endpoint as an exchange uses it: its calls, each under its own permit and observed."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from gateway.admission.gates import EndpointGates
+from gateway.admission.permit import Permit, Turn
 from gateway.clock import Clock
 from gateway.domain import Endpoint, Operation, Tenant
 from gateway.errors import (
@@ -150,22 +150,19 @@ class Upstream:
         async with self.calling(operation, tenant=tenant, wait_s_max=wait_s_max, is_urgent=is_urgent):
             return await make()
 
-    @asynccontextmanager
-    async def calling(
-        self, operation: Operation, *, tenant: Tenant, wait_s_max: float, is_urgent: bool = False
-    ) -> AsyncIterator[None]:
+    def calling(self, operation: Operation, *, tenant: Tenant, wait_s_max: float, is_urgent: bool = False) -> "Call":
         """The budget for a call that lasts as long as the body of the `async with`."""
+        turn = self.gates.call(operation).permit(tenant, wait_s_max=wait_s_max, is_urgent=is_urgent)
+        return Call(self, operation, turn)
+
+    def called(self, operation: Operation, permit: Permit, error: GatewayError | None) -> None:
+        """A call is over; for `Call`."""
         gate = self.gates.call(operation)
-        async with gate.permit(tenant, wait_s_max=wait_s_max, is_urgent=is_urgent) as permit:
-            try:
-                yield
-            except GatewayError as error:
-                if isinstance(error, UpstreamBusyError):
-                    gate.refused_upstream(permit, retry_after_s=error.retry_after_s)
-                self._called(operation, error)
-                raise
+        if error is None:
             gate.accepted_upstream()
-            self._called(operation, None)
+        elif isinstance(error, UpstreamBusyError):
+            gate.refused_upstream(permit, retry_after_s=error.retry_after_s)
+        self._called(operation, error)
 
     def _called(self, operation: Operation, error: GatewayError | None) -> None:
         if operation in _SUBMISSIONS:
@@ -191,6 +188,28 @@ class Upstream:
                 self.gates.work.widen()
             reason = "" if error is None else type(error).__name__
             self._observe(EndpointChanged(endpoint=self.endpoint.name, is_down=self.is_down, reason=reason))
+
+
+class Call:
+    """The `async with` of one call: its permit is given back, and what became of it is told."""
+
+    __slots__ = ("_operation", "_permit", "_turn", "_upstream")
+
+    def __init__(self, upstream: Upstream, operation: Operation, turn: Turn) -> None:
+        self._upstream = upstream
+        self._operation = operation
+        self._turn = turn
+        self._permit: Permit | None = None
+
+    async def __aenter__(self) -> None:
+        self._permit = await self._turn.__aenter__()
+
+    async def __aexit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        try:
+            if self._permit is not None and (error is None or isinstance(error, GatewayError)):
+                self._upstream.called(self._operation, self._permit, error)
+        finally:
+            await self._turn.__aexit__()
 
 
 def _outcome(error: GatewayError) -> CallOutcome:

@@ -136,6 +136,13 @@ class Backlog:
         self.held += 1
         self.leave(tenant, size)
 
+    def hold_at_once(self, tenant: str, weight: float) -> None:
+        """A permit without a wait."""
+        presence = self._presence(tenant, weight)
+        presence.held += 1
+        self.held += 1
+        self._appear(tenant, presence)
+
     def release(self, tenant: str, held_s: float) -> None:
         """A permit was given back."""
         presence = self._tenants[tenant]

@@ -13,8 +13,8 @@ The first term is the virtual token counter of Sheng et al., "Fairness in Servin
 from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
+from gateway.fairshare.account import Account
 from gateway.fairshare.lazy_heap import LazyHeap
-from gateway.fairshare.line import Line
 from gateway.fairshare.tariff import Tariff
 
 T = TypeVar("T", bound=Hashable)
@@ -32,46 +32,6 @@ MOMENT_S = 0.5
 _COST_MEMORY = 0.98
 
 
-class _Account(Generic[T]):
-    """What one tenant has had, holds and waits for."""
-
-    __slots__ = (
-        "at_s",
-        "attained",
-        "credited",
-        "elsewhere",
-        "held",
-        "left_s",
-        "line",
-        "owed",
-        "served",
-        "served_elsewhere",
-        "waiting",
-        "weight",
-    )
-
-    def __init__(self, weight: float) -> None:
-        self.weight = weight
-        self.attained = 0.0
-        """Per weight, up to `at_s`."""
-        self.at_s = 0.0
-        self.held = 0
-        self.served = 0.0
-        """All service that it ever had here."""
-        self.served_elsewhere = 0.0
-        """As far as it was told."""
-        self.elsewhere = 0
-        """Seats that it holds at other replicas."""
-        self.credited = 0.0
-        """Service assumed for those since they were last told."""
-        self.owed = 0.0
-        """Per weight: how far it stood behind the others when its line ran out, at `left_s`."""
-        self.left_s = 0.0
-        self.line: Line[T] = Line()
-        self.waiting = 0
-        """Tickets in the line; asked for more often than the line is near."""
-
-
 class ShareOrder(Generic[T]):
     """Tickets of many tenants in the order of their turn; within a tenant, by its own line.
 
@@ -80,7 +40,7 @@ class ShareOrder(Generic[T]):
 
     def __init__(self, tariff: Tariff) -> None:
         self._tariff = tariff
-        self._accounts: dict[str, _Account[T]] = {}
+        self._accounts: dict[str, Account[T]] = {}
         self._holders: set[str] = set()
         """Whose keys the mean cost is part of."""
         self._waiting = 0
@@ -138,12 +98,8 @@ class ShareOrder(Generic[T]):
             return None
         account = self._accounts[tenant]
         ticket = account.line.grant()
-        self._bring_up(account, now_s)
-        self._serve(account, self._tariff.per_grant)
-        account.held += 1
-        self._holders.add(tenant)
-        self._attained_before, self._last_attained = self._last_attained, account.attained
-        self._last_tenant = tenant
+        account.bring_up(self._tariff.per_second, now_s)
+        self._hold(tenant, account)
         self._leave_line(tenant, account)
         if account.waiting:
             # Pushed again although its key grew: among equal keys the turn goes round.
@@ -152,10 +108,18 @@ class ShareOrder(Generic[T]):
             self._note_owed(account, now_s)
         return ticket
 
+    def grant_at_once(self, *, tenant: str, weight: float, now_s: float) -> None:
+        """What `enqueue` and `grant` come to while nobody waits: the tenant holds one seat more."""
+        account = self._account(tenant, weight, now_s)
+        self._lift(account, now_s)
+        self._begin_epoch(now_s)
+        self._hold(tenant, account)
+        account.left_s = now_s
+
     def charge(self, tenant: str, cost: float, now_s: float) -> None:
         """Service beyond what accrues by itself; less than nothing gives back."""
         account = self._accounts[tenant]
-        self._serve(account, cost)
+        account.serve(cost)
         if cost < 0:
             self._reread(tenant, account, now_s)
 
@@ -168,7 +132,7 @@ class ShareOrder(Generic[T]):
     def release(self, *, tenant: str, cost: float, now_s: float) -> None:
         """A seat was given back. `cost` is what it came to, charged already: what the next ones are expected to."""
         account = self._accounts[tenant]
-        self._bring_up(account, now_s)
+        account.bring_up(self._tariff.per_second, now_s)
         account.held -= 1
         self._note_holder(tenant, account)
         self._costs_sum = _COST_MEMORY * self._costs_sum + cost
@@ -184,7 +148,7 @@ class ShareOrder(Generic[T]):
     def served(self, tenants: Iterable[str], now_s: float) -> dict[str, float]:
         """All service that these tenants ever had here."""
         for account in (known := {name: self._accounts[name] for name in tenants if name in self._accounts}).values():
-            self._bring_up(account, now_s)
+            account.bring_up(self._tariff.per_second, now_s)
         return {name: account.served for name, account in known.items()}
 
     def present(self, now_s: float) -> dict[str, tuple[float, float]]:
@@ -192,7 +156,7 @@ class ShareOrder(Generic[T]):
         found: dict[str, tuple[float, float]] = {}
         for tenant in self._holders | self._next.members:
             account = self._accounts[tenant]
-            self._bring_up(account, now_s)
+            account.bring_up(self._tariff.per_second, now_s)
             found[tenant] = account.weight, account.served + account.served_elsewhere
         return found
 
@@ -200,7 +164,7 @@ class ShareOrder(Generic[T]):
         """What other replicas did since this was last told: (tenant, weight, seats held there, service given there)."""
         for tenant, weight, held, served in news:
             account = self._account(tenant, weight, now_s)
-            self._bring_up(account, now_s)
+            account.bring_up(self._tariff.per_second, now_s)
             is_less = served < account.credited or held < account.elsewhere
             account.attained += (served - account.credited) / weight
             account.served_elsewhere += served
@@ -210,46 +174,54 @@ class ShareOrder(Generic[T]):
             if is_less:
                 self._reread(tenant, account, now_s)
 
-    def _note_holder(self, tenant: str, account: _Account[T]) -> None:
+    def _hold(self, tenant: str, account: Account[T]) -> None:
+        """One seat more for an account that was brought up."""
+        account.serve(self._tariff.per_grant)
+        account.held += 1
+        self._holders.add(tenant)
+        self._attained_before, self._last_attained = self._last_attained, account.attained
+        self._last_tenant = tenant
+
+    def _note_holder(self, tenant: str, account: Account[T]) -> None:
         if account.held or account.elsewhere:
             self._holders.add(tenant)
         else:
             self._holders.discard(tenant)
 
-    def _account(self, tenant: str, weight: float, now_s: float) -> _Account[T]:
+    def _account(self, tenant: str, weight: float, now_s: float) -> Account[T]:
         account = self._accounts.get(tenant)
         if account is None:
-            account = self._accounts[tenant] = _Account(weight)
+            account = self._accounts[tenant] = Account(weight)
             account.at_s = now_s
         if account.weight != weight:
-            self._bring_up(account, now_s)
+            account.bring_up(self._tariff.per_second, now_s)
             account.weight = weight
             self._reread(tenant, account, now_s)
         return account
 
-    def _leave_line(self, tenant: str, account: _Account[T]) -> None:
+    def _leave_line(self, tenant: str, account: Account[T]) -> None:
         self._waiting -= 1
         account.waiting -= 1
         if not account.waiting:
             self._next.remove(tenant)
             self._floor.remove(tenant)
 
-    def _reread(self, tenant: str, account: _Account[T], now_s: float) -> None:
+    def _reread(self, tenant: str, account: Account[T], now_s: float) -> None:
         """What it had may have become less, which the heaps do not notice by themselves."""
         if account.waiting:
             self._next.push(tenant, now_s)
             self._floor.push(tenant, now_s)
 
-    def _lift(self, account: _Account[T], now_s: float) -> None:
+    def _lift(self, account: Account[T], now_s: float) -> None:
         """Place a tenant that comes back: not behind the others by more than a bound, and not before them."""
-        self._bring_up(account, now_s)
+        account.bring_up(self._tariff.per_second, now_s)
         lowest = self._floor.smallest(now_s)
         floor = self._last_attained if lowest is None else self._attained(lowest, now_s)
         debt_max = DEBT_S_MAX * self._tariff.capacity_per_s / account.weight
         owed = account.owed if now_s - account.left_s <= MOMENT_S else 0.0
         account.attained = min(max(account.attained, floor - owed), floor + debt_max)
 
-    def _note_owed(self, account: _Account[T], now_s: float) -> None:
+    def _note_owed(self, account: Account[T], now_s: float) -> None:
         """Its line ran out: whatever it lags behind now it lags behind because it had to wait."""
         lowest = self._floor.smallest(now_s)
         account.left_s = now_s
@@ -273,27 +245,10 @@ class ShareOrder(Generic[T]):
                 if self._accounts[tenant].waiting:
                     self._next.push(tenant, now_s)
 
-    def _bring_up(self, account: _Account[T], now_s: float) -> None:
-        """Write down what has accrued."""
-        account.attained = self._attained_by(account, now_s)
-        accrued = self._tariff.per_second * (now_s - account.at_s)
-        account.served += accrued * account.held
-        account.credited += accrued * account.elsewhere
-        account.at_s = now_s
-
-    @staticmethod
-    def _serve(account: _Account[T], cost: float) -> None:
-        account.attained += cost / account.weight
-        account.served += cost
-
-    def _attained_by(self, account: _Account[T], now_s: float) -> float:
-        held = account.held + account.elsewhere
-        return account.attained + self._tariff.per_second * held * (now_s - account.at_s) / account.weight
-
     def _attained(self, tenant: str, now_s: float) -> float:
-        return self._attained_by(self._accounts[tenant], now_s)
+        return self._accounts[tenant].attained_at(self._tariff.per_second, now_s)
 
     def _key(self, tenant: str, now_s: float) -> float:
         account = self._accounts[tenant]
         expected = self._mean_cost * (account.held + account.elsewhere) / account.weight
-        return self._attained_by(account, now_s) + expected
+        return account.attained_at(self._tariff.per_second, now_s) + expected

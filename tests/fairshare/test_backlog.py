@@ -27,6 +27,14 @@ def test_everything_is_counted_and_gone_at_the_end() -> None:
     assert (subject.waiting, subject.held, subject._bytes, subject._weights) == (0, 0, 0, 0.0)
 
 
+def test_a_permit_without_a_wait_counts_as_one_with() -> None:
+    subject = backlog()
+    subject.hold_at_once("a", 2.0)
+    assert (subject.tickets(), subject.permits(), subject.weights()) == ({}, {"a": 1}, {"a": 2.0})
+    subject.release("a", 1.0)
+    assert (subject.permits(), subject.held, subject._weights) == ({}, 0, 0.0)
+
+
 def test_a_wait_is_predicted_from_the_tenants_own_holds_and_its_part_of_the_seats() -> None:
     subject = backlog()
     fill(subject, "other", 1)

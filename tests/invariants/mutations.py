@@ -19,11 +19,13 @@ HERE = pathlib.Path("tests/invariants")
 NOT_CAUGHT = "NOT CAUGHT"
 RUN_S_MAX = 120
 FAILED_TEST = re.compile(r"^(?:FAILED|ERROR) \S*?(\w+\.py)(?:::(\S+))?", re.MULTILINE)
-COPIED = ("gateway", "tests/invariants", "tests/fakes", "tests/models")
+COPIED = ("gateway", "tests/chaos", "tests/invariants", "tests/fakes", "tests/models")
 COPIED_FILES = (
     "tests/__init__.py",
     "tests/factories.py",
     "tests/processes.py",
+    "tests/secrets_scan.py",
+    "tests/suite_secrets.py",
     "tests/redis_server.py",
     "pyproject.toml",
     "README.md",

@@ -5,7 +5,7 @@ from typing import NamedTuple
 GATE, GATES, CAPACITY = "admission/gate.py", "admission/gates.py", "admission/capacity.py"
 ORDER, HEAP, LINE = "fairshare/share_order.py", "fairshare/lazy_heap.py", "fairshare/line.py"
 BACKLOG, PACER, THROTTLE = "fairshare/backlog.py", "fairshare/pacer.py", "fairshare/throttle.py"
-ALLOCATOR = "fairshare/allocator.py"
+ALLOCATOR, ACCOUNT = "fairshare/allocator.py", "fairshare/account.py"
 SCRIPT, LEASE = "state/lease.lua", "fairshare/lease.py"
 
 
@@ -55,8 +55,15 @@ PLANTED = [
         1,
         "a grant is not told to the pacer",
         GATE,
-        "            self._capacity.take(now_s)\n            self.backlog.hold",
-        "            self.backlog.hold",
+        "            self._capacity.take(now_s)\n            self.backlog.hold(",
+        "            self.backlog.hold(",
+    ),
+    Planted(
+        1,
+        "a grant at once is not told to the pacer",
+        GATE,
+        "            self._capacity.take(now_s)\n            self.backlog.hold_at_once(",
+        "            self.backlog.hold_at_once(",
     ),
     Planted(1, "late sends are not counted", GATE, "LATE_S = 0.05", "LATE_S = 1e9"),
     Planted(1, "the line has no bound", BACKLOG, "self.waiting < bounds.tickets_max and ", ""),
@@ -127,28 +134,26 @@ PLANTED = [
         "key=lambda item: item[1][0] / item[1][1])",
         "key=lambda item: -item[1][0] / item[1][1])",
     ),
-    Planted(
-        3, "weights do not count", ORDER, "account.attained += cost / account.weight\n", "account.attained += cost\n"
-    ),
+    Planted(3, "weights do not count", ACCOUNT, "self.attained += cost / self.weight\n", "self.attained += cost\n"),
     Planted(
         4,
         "time is charged without weights",
-        ORDER,
-        "self._tariff.per_second * held * (now_s - account.at_s) / account.weight",
-        "self._tariff.per_second * held * (now_s - account.at_s)",
+        ACCOUNT,
+        "per_second * (self.held + self.elsewhere) * (now_s - self.at_s) / self.weight",
+        "per_second * (self.held + self.elsewhere) * (now_s - self.at_s)",
     ),
     Planted(
         5,
         "seats held do not count",
         ORDER,
-        "return self._attained_by(account, now_s) + expected",
-        "return self._attained_by(account, now_s)",
+        "return account.attained_at(self._tariff.per_second, now_s) + expected",
+        "return account.attained_at(self._tariff.per_second, now_s)",
     ),
     Planted(
         5,
         "service does not count",
         ORDER,
-        "return self._attained_by(account, now_s) + expected",
+        "return account.attained_at(self._tariff.per_second, now_s) + expected",
         "return expected",
     ),
     Planted(
@@ -270,7 +275,7 @@ PLANTED = [
         10,
         "a poll waits behind the flood",
         ORDER,
-        "return self._attained_by(account, now_s) + expected",
+        "return account.attained_at(self._tariff.per_second, now_s) + expected",
         "return float(-len(account.line))",
     ),
     Planted(

@@ -68,6 +68,17 @@ class OrderMachine(RuleBasedStateMachine):
             assert self.reference.grant(tenant) == ticket, "order: it was another ticket's turn"
             self.held.append((tenant, self.now_s))
 
+    @precondition(lambda self: not self.tickets)
+    @rule(tenant=names)
+    def grant_at_once(self, tenant: str) -> None:
+        """The same as a ticket that is granted before anybody else comes."""
+        ticket = next(self.numbers)
+        self.order.grant_at_once(tenant=tenant, weight=self.weights[tenant], now_s=self.now_s)
+        self.reference.enqueue(ticket, tenant, self.weights[tenant])
+        self.reference.begin_grant()
+        assert self.reference.grant(tenant) == ticket
+        self.held.append((tenant, self.now_s))
+
     @precondition(lambda self: self.held)
     @rule(number=st.integers(0, 99))
     def release(self, number: int) -> None:
