@@ -9,7 +9,8 @@ from gateway.exchange.order import Order
 from gateway.exchange.upstream import Upstream
 from gateway.translate.dialects.openai import OpenAIReader
 from gateway.translate.request import worker_fields
-from gateway.wire.openai import encode
+from gateway.upstream.openai_route import good_pieces
+from gateway.wire.openai import join_fields
 
 
 async def relay(
@@ -26,7 +27,7 @@ async def relay(
         GatewayError: The route or the worker failed, or the answer was cut short.
     """
     endpoint, request = upstream.endpoint, order.request
-    body = encode(worker_fields(request, upstream_model=order.model.upstream))
+    body = join_fields(worker_fields(request, upstream_model=order.model.upstream))
     reader = OpenAIReader(stream=request.stream)
     is_taken = False
     async with upstream.calling(
@@ -34,10 +35,10 @@ async def relay(
     ):
         with anyio.move_on_after(endpoint.cold_start_timeout_s + endpoint.execution_timeout_s) as budget:
             try:
-                async with upstream.openai.answer(
+                async with upstream.openai.opened(
                     request.api, body, read_timeout_s=endpoint.cold_start_timeout_s, traceparent=traceparent
-                ) as pieces:
-                    async for piece in pieces:
+                ) as opened:
+                    async for piece in await good_pieces(opened):
                         if not is_taken:
                             is_taken = True
                             upstream.answers()

@@ -5,7 +5,6 @@ proxies that a gateway must not have, and most of the CPU time of a request.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import cast
 
@@ -16,8 +15,9 @@ import msgspec
 from gateway import __version__
 from gateway.domain import Endpoint, Secret
 from gateway.errors import UnreachableError
-from gateway.upstream.failures import translated
-from gateway.upstream.http.transport import HttpTransport
+from gateway.upstream.failures import unreachable
+from gateway.upstream.http.outgoing import Parts
+from gateway.upstream.http.transport import Body, HttpTransport
 
 CONNECT_TIMEOUT_S = 10.0
 REPLY_BYTES_MAX = 64 * 1024 * 1024
@@ -71,7 +71,7 @@ class EndpointClient:
             UnreachableError: There was no answer, or it broke off.
         """
         async with self.opened(
-            method, path, body=body, read_timeout_s=read_timeout_s, traceparent=traceparent
+            method, path, body=(body,), read_timeout_s=read_timeout_s, traceparent=traceparent
         ) as answer:
             received = bytearray()
             async for piece in answer.pieces:
@@ -80,14 +80,16 @@ class EndpointClient:
                     raise UnreachableError("reply too large", was_sent=True)
             return Reply(status=answer.status, body=bytes(received), retry_after=answer.retry_after)
 
-    @asynccontextmanager
-    async def opened(
-        self, method: str, path: str, *, body: bytes = b"", read_timeout_s: float, traceparent: str | None = None
-    ) -> AsyncIterator[OpenAnswer]:
-        """Make a call and hold its answer open; leaving closes it, also when cancelled.
-
-        The answer's stream is read and closed by itself: httpx's own reading marks a response as closed before it is,
-        so that a cancellation just then leaves the connection open.
+    def opened(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: tuple[bytes | memoryview, ...] = (b"",),
+        read_timeout_s: float,
+        traceparent: str | None = None,
+    ) -> "Opened":
+        """Make a call, its body in parts, and hold its answer open; leaving closes it, also when cancelled.
 
         Raises:
             UnreachableError: There was no answer, or, also out of the body of the `async with`, it broke off.
@@ -96,19 +98,52 @@ class EndpointClient:
         headers: Mapping[str, str] = self._headers
         if traceparent is not None:
             headers = {**headers, "traceparent": traceparent}
-        request = httpx.Request(method, self._url(path), headers=headers, content=body, extensions={"timeout": timeout})
-        async with translated():
-            response = await self._transport.handle_async_request(request)
-            stream = cast("httpx.AsyncByteStream", response.stream)
-            pieces = aiter(stream)
-            try:
-                retry_after = response.headers.get("retry-after")
-                yield OpenAnswer(status=response.status_code, retry_after=retry_after, pieces=pieces)
-            finally:
-                with anyio.move_on_after(CLOSE_S_MAX, shield=True):
-                    if isinstance(pieces, AsyncGenerator):
-                        await pieces.aclose()
-                    await stream.aclose()
+        url, extensions = self._url(path), {"timeout": timeout}
+        if len(body) == 1:
+            request = httpx.Request(method, url, headers=headers, content=bytes(body[0]), extensions=extensions)
+        else:
+            stream = Parts(body)
+            headers = {**headers, "content-length": str(stream.size)}
+            request = httpx.Request(method, url, headers=headers, stream=stream, extensions=extensions)
+        return Opened(self._transport, request)
+
+
+class Opened:
+    """The `async with` of one call. A class, where a generator would do: every call passes one.
+
+    The answer's stream is read and closed by itself: httpx's own reading marks a response as closed before it is, so
+    that a cancellation just then leaves the connection open.
+    """
+
+    __slots__ = ("_pieces", "_request", "_stream", "_transport")
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, request: httpx.Request) -> None:
+        self._transport = transport
+        self._request = request
+        self._stream: httpx.AsyncByteStream
+        self._pieces: AsyncIterator[bytes]
+
+    async def __aenter__(self) -> OpenAnswer:
+        try:
+            response = await self._transport.handle_async_request(self._request)
+        except httpx.TransportError as error:
+            raise unreachable(error) from error
+        self._stream = cast("httpx.AsyncByteStream", response.stream)
+        self._pieces = aiter(self._stream)
+        retry_after = response.headers.get("retry-after")
+        return OpenAnswer(status=response.status_code, retry_after=retry_after, pieces=self._pieces)
+
+    async def __aexit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        stream = self._stream
+        if isinstance(stream, Body):
+            stream.close()
+        else:
+            with anyio.move_on_after(CLOSE_S_MAX, shield=True):
+                if isinstance(self._pieces, AsyncGenerator):
+                    await self._pieces.aclose()
+                await stream.aclose()
+        if isinstance(error, httpx.TransportError):
+            raise unreachable(error) from error
 
 
 def _headers(api_key: Secret) -> httpx.Headers:

@@ -1,8 +1,5 @@
 """What can go wrong on the way to Runpod, as our errors, and whether a call may be made again."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import httpx
 import msgspec
 
@@ -21,21 +18,14 @@ from gateway.wire.malformed import MALFORMED
 RETRY_AFTER_S_MAX = 60.0
 
 
-@asynccontextmanager
-async def translated() -> AsyncIterator[None]:
-    """Turn httpx's failures into ours.
+def unreachable(error: httpx.TransportError) -> UnreachableError:
+    """A failure of the transport as ours.
 
     Only a connection that was never made is sure not to have carried the call: what may have been taken must not be
     sent again blindly.
-
-    Raises:
-        UnreachableError: The transport failed.
     """
-    try:
-        yield
-    except httpx.TransportError as error:
-        was_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-        raise UnreachableError(type(error).__name__, was_sent=was_sent) from error
+    was_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+    return UnreachableError(type(error).__name__, was_sent=was_sent)
 
 
 def job_call_failure(status: int, *, retry_after: str | None, has_job: bool) -> GatewayError | None:

@@ -1,13 +1,13 @@
 """Runpod's /openai/* route: one call that becomes a job of its own, relayed as it comes."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from gateway.domain import Api
-from gateway.upstream.client import EndpointClient
+from gateway.upstream.client import EndpointClient, OpenAnswer, Opened
 from gateway.upstream.failures import relay_failure
 
 ERROR_BYTES_MAX = 64 * 1024
+_PATHS = {api: f"/openai{api.value}" for api in Api}
 
 
 class OpenAIRoute:
@@ -16,23 +16,33 @@ class OpenAIRoute:
     def __init__(self, client: EndpointClient) -> None:
         self._client = client
 
-    @asynccontextmanager
-    async def answer(
-        self, api: Api, body: bytes, *, read_timeout_s: float, traceparent: str | None = None
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """POST the body; give the bytes of the answer as they come. Leaving closes the call.
+    def opened(
+        self,
+        api: Api,
+        body: tuple[bytes | memoryview, ...],
+        *,
+        read_timeout_s: float,
+        traceparent: str | None = None,
+    ) -> Opened:
+        """POST the body, given in parts, and hold the answer open, whatever it is. Leaving closes the call.
 
         Raises:
-            GatewayError: The route answered with an error, or not at all.
+            UnreachableError: There was no answer, or it broke off.
         """
-        path = f"/openai{api.value}"
-        async with self._client.opened(
-            "POST", path, body=body, read_timeout_s=read_timeout_s, traceparent=traceparent
-        ) as answer:
-            if answer.status != 200:
-                head = await _head(answer.pieces)
-                raise relay_failure(answer.status, body=head, retry_after=answer.retry_after)
-            yield answer.pieces
+        path = _PATHS[api]
+        return self._client.opened("POST", path, body=body, read_timeout_s=read_timeout_s, traceparent=traceparent)
+
+
+async def good_pieces(answer: OpenAnswer) -> AsyncIterator[bytes]:
+    """The bytes of the answer as they come.
+
+    Raises:
+        GatewayError: It is an error.
+    """
+    if answer.status != 200:
+        head = await _head(answer.pieces)
+        raise relay_failure(answer.status, body=head, retry_after=answer.retry_after)
+    return answer.pieces
 
 
 async def _head(pieces: AsyncIterator[bytes]) -> bytes:

@@ -61,8 +61,8 @@ class FakeRunpod(httpx.AsyncBaseTransport):
         operation, _, job_id = request.url.path.removeprefix("/v2/ep1/").partition("/")
         self.calls.append((operation, job_id))
         self.headers.append(dict(request.headers))
-        if request.content:
-            self.bodies.append(json.loads(request.content))
+        if content := await request.aread():
+            self.bodies.append(json.loads(content))
         status, pieces = self._answer(operation, job_id)
         # The reply is on its way: the call has had its effect, and its caller may not live to see it.
         await anyio.lowlevel.checkpoint()

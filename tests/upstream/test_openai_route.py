@@ -3,7 +3,7 @@ import pytest
 from gateway.domain import Api
 from gateway.errors import UnreachableError, WorkerError
 from gateway.upstream.client import EndpointClient, make_transport
-from gateway.upstream.openai_route import OpenAIRoute
+from gateway.upstream.openai_route import OpenAIRoute, good_pieces
 from tests.factories import endpoint
 from tests.fakes.raw_server import raw_server, reply
 
@@ -13,8 +13,8 @@ async def read(answer: bytes) -> bytes:
         transport = make_transport()
         route = OpenAIRoute(EndpointClient(endpoint(base_url=f"{server.url}/v2"), transport))
         try:
-            async with route.answer(Api.CHAT_COMPLETIONS, b"{}", read_timeout_s=5) as pieces:
-                body = b"".join([piece async for piece in pieces])
+            async with route.opened(Api.CHAT_COMPLETIONS, (b"{}",), read_timeout_s=5) as opened:
+                body = b"".join([piece async for piece in await good_pieces(opened)])
         finally:
             await transport.aclose()
         assert server.requests[0].startswith(b"POST /v2/ep1/openai/v1/chat/completions HTTP/1.1")

@@ -8,6 +8,7 @@ import asyncio
 import math
 import socket
 import ssl
+from collections import deque
 from collections.abc import Callable
 from typing import cast
 
@@ -48,7 +49,7 @@ class Connection(asyncio.Protocol):
         self._is_reused = False
         self._reader: ResponseReader | None = None
         self._request: Outgoing | None = None
-        self._unsent: memoryview | None = None
+        self._unsent: deque[memoryview] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._error: httpx.TransportError | None = None
         self._is_reading_paused = False
@@ -69,11 +70,11 @@ class Connection(asyncio.Protocol):
         reader = self._reader = ResponseReader(is_reply_to_head=request.method == "HEAD")
         self._request = request
         self._deadline_s = math.inf
-        if len(request.body) <= SLICE_BYTES:
-            self._transport.write(request.head + request.body)
+        if sum(map(len, request.parts)) <= SLICE_BYTES:
+            self._transport.write(b"".join((request.head, *request.parts)))
         else:
             self._transport.write(request.head)
-            self._unsent = memoryview(request.body)
+            self._unsent = deque(memoryview(part) for part in request.parts if part)
             self._write_on()
         return reader
 
@@ -215,8 +216,12 @@ class Connection(asyncio.Protocol):
         unsent = self._unsent
         if unsent is None or self._is_writing_paused or self._transport is None:
             return
-        self._unsent = unsent[SLICE_BYTES:] if len(unsent) > SLICE_BYTES else None
-        self._transport.write(unsent[:SLICE_BYTES])
+        part = unsent.popleft()
+        if len(part) > SLICE_BYTES:
+            unsent.appendleft(part[SLICE_BYTES:])
+        if not unsent:
+            self._unsent = None
+        self._transport.write(part[:SLICE_BYTES])
         if self._deadline_s != math.inf:
             self._set_deadline()
         if self._unsent is not None and not self._is_writing_paused:

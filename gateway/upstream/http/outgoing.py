@@ -1,6 +1,7 @@
 """One request as the bytes that are sent. Pure."""
 
 import math
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 import httpx
@@ -14,12 +15,26 @@ class Origin(NamedTuple):
     port: int
 
 
+class Parts(httpx.AsyncByteStream):
+    """A body in memory that is sent part by part: to be put together, a large one would need the same room again."""
+
+    def __init__(self, parts: Sequence[bytes | memoryview]) -> None:
+        self.parts = tuple(parts)
+        self.size = sum(map(len, self.parts))
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Httpx's way to read it."""
+        for part in self.parts:
+            yield bytes(part)
+
+
 class Outgoing(NamedTuple):
     """A request, ready to be written."""
 
     method: str
     head: bytes
-    body: bytes
+    parts: tuple[bytes | memoryview, ...]
+    """The body."""
     write_s_max: float
     """How long the other side may take nothing of the body."""
     read_s_max: float
@@ -40,7 +55,7 @@ def origin_of(url: httpx.URL) -> Origin:
 
 
 def outgoing_of(request: httpx.Request) -> Outgoing:
-    """The bytes of a request whose body is in memory, with the framing headers that `httpx.Request` gives it.
+    """The bytes of a request whose body is in memory, with the framing headers that it has.
 
     Raises:
         httpx.RequestNotRead: The body is a stream.
@@ -57,7 +72,7 @@ def outgoing_of(request: httpx.Request) -> Outgoing:
     return Outgoing(
         method=request.method,
         head=head + b"\r\n\r\n",
-        body=request.content,
+        parts=request.stream.parts if isinstance(request.stream, Parts) else (request.content,),
         write_s_max=_seconds(timeout.get("write")),
         read_s_max=_seconds(timeout.get("read")),
     )

@@ -61,7 +61,7 @@ class HttpTransport(httpx.AsyncBaseTransport):
     async def _exchange(self, connection: Connection, outgoing: Outgoing) -> httpx.Response:
         reader = connection.send(outgoing)
         await connection.receive_head(reader)
-        return httpx.Response(reader.status, headers=reader.headers, stream=_Body(connection, reader))
+        return httpx.Response(reader.status, headers=reader.headers, stream=Body(connection, reader))
 
     async def _exchange_anew(self, origin: Origin, outgoing: Outgoing, wait_s_max: float) -> httpx.Response:
         connection = await self._connect(origin, wait_s_max)
@@ -92,14 +92,14 @@ class HttpTransport(httpx.AsyncBaseTransport):
         return self._tls
 
 
-class _Body(httpx.AsyncByteStream):
+class Body(httpx.AsyncByteStream):
     """The body of a response, in the pieces that it came in."""
 
     def __init__(self, connection: Connection, reader: ResponseReader) -> None:
         self._connection = connection
         self._reader = reader
 
-    def __aiter__(self) -> "_Body":
+    def __aiter__(self) -> "Body":
         return self
 
     async def __anext__(self) -> bytes:
@@ -108,5 +108,10 @@ class _Body(httpx.AsyncByteStream):
             raise StopAsyncIteration
         return piece
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
+        """Nobody reads on. Never waits."""
         self._connection.leave(self._reader)
+
+    async def aclose(self) -> None:
+        """Httpx's name for it."""
+        self.close()

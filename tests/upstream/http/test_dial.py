@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from gateway.upstream.http.connection import Connection
-from gateway.upstream.http.dial import Address, dial, interleaved, race
+from gateway.upstream.http.dial import ATTEMPT_DELAY_S, Address, dial, interleaved, race
 from gateway.upstream.http.outgoing import Origin
 from tests.upstream.http.calls import open_sockets
 
@@ -46,7 +46,7 @@ async def winner(*addresses: Address) -> Address:
     won = sock.getpeername()
     sock.close()
     await asyncio.sleep(0)
-    assert open_sockets() == sockets
+    assert not open_sockets() - sockets
     return V4, won
 
 
@@ -60,7 +60,7 @@ async def test_one_that_refuses_costs_no_time() -> None:
     with listening() as live:
         began_s = loop.time()
         assert await winner(REFUSING, REFUSING, REFUSING, REFUSING, live) == live
-        assert loop.time() - began_s < 0.2
+        assert loop.time() - began_s < 3 * ATTEMPT_DELAY_S
 
 
 async def test_one_that_is_silent_costs_its_head_start() -> None:
@@ -79,7 +79,7 @@ async def test_leaving_a_race_leaves_no_socket() -> None:
         with anyio.move_on_after(0.3):
             await race([first, second])
         await asyncio.sleep(0)
-        assert open_sockets() == sockets
+        assert not open_sockets() - sockets
 
 
 async def test_one_that_is_lost_before_anybody_has_it() -> None:

@@ -4,14 +4,24 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.upstream.http.outgoing import Origin, connect_s_max, origin_of, outgoing_of
+from gateway.upstream.http.outgoing import Origin, Parts, connect_s_max, origin_of, outgoing_of
 
 
 def test_the_bytes_of_a_request() -> None:
     made = outgoing_of(httpx.Request("POST", "http://h:81/p?q=a b", headers={"x-a": "1"}, content=b"body"))
     assert made.head == b"POST /p?q=a%20b HTTP/1.1\r\nHost: h:81\r\nx-a: 1\r\nContent-Length: 4\r\n\r\n"
-    assert made.body == b"body"
+    assert made.parts == (b"body",)
     assert made.method == "POST"
+
+
+async def test_a_body_in_parts_is_not_put_together() -> None:
+    parts = Parts([b"ab", memoryview(b"cd"), b""])
+    request = httpx.Request("POST", "http://h/", headers={"content-length": str(parts.size)}, stream=parts)
+    made = outgoing_of(request)
+    assert made.head.lower().count(b"content-length: 4\r\n") == 1
+    assert b"chunked" not in made.head
+    assert made.parts[1] is parts.parts[1]
+    assert await request.aread() == b"abcd"
 
 
 def test_an_empty_post_says_that_it_is_empty() -> None:

@@ -22,10 +22,10 @@ async def test_closing_leaves_no_socket(own: HttpTransport) -> None:
     async with serving(answering(*[reply(b"a")] * 10)) as server:
         sockets = open_sockets()
         await asyncio.gather(*[call(own, server.url) for _ in range(5)])
-        assert open_sockets() == sockets + 10
+        assert len(open_sockets() - sockets) == 10
         await own.aclose()
         await asyncio.sleep(0.05)
-        assert open_sockets() == sockets
+        assert not open_sockets() - sockets
 
 
 async def test_a_lost_connection_is_forgotten(own: HttpTransport) -> None:
@@ -45,4 +45,4 @@ async def test_a_connection_that_comes_too_late_is_closed(own: HttpTransport) ->
         with pytest.raises(httpx.ConnectError):
             await calling
         await asyncio.sleep(0.05)
-        assert open_sockets() == sockets
+        assert not open_sockets() - sockets

@@ -56,7 +56,7 @@ async def test_a_call_left_at_any_moment_leaves_nothing(tls: bool, body: bytes, 
             while server.open:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
-        assert open_sockets() == sockets
+        assert not open_sockets() - sockets
         assert len(asyncio.all_tasks()) == 1
 
 
@@ -104,7 +104,7 @@ async def test_closing_ends_what_is_under_way(own: HttpTransport) -> None:
         with pytest.raises(httpx.TransportError):
             await calling
         await asyncio.sleep(0.02)
-        assert open_sockets() == sockets
+        assert not open_sockets() - sockets
 
 
 async def test_leaving_a_body_closes_its_connection_at_once(own: HttpTransport) -> None:
