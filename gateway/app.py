@@ -13,13 +13,13 @@ from gateway import __version__
 from gateway.admission.capacity import Capacities, StaticCapacities
 from gateway.admission.gates import CallBudgets, EndpointGates
 from gateway.admission.lease_agent import LeaseAgent
-from gateway.api.answer_response import Rhythm
 from gateway.api.auth import Key, KeyRing
 from gateway.api.completions import Completions
 from gateway.api.models import Models
 from gateway.api.openapi import openapi_route
 from gateway.api.operations import Readiness, metrics_route, operation_routes
 from gateway.api.router import build_http
+from gateway.api.signs_of_life import Rhythm
 from gateway.api.unknown import unknown_route
 from gateway.clock import Clock, SystemClock
 from gateway.config.changes import changes
@@ -55,7 +55,7 @@ class Gateway:
     ) -> None:
         """`replica` names this process among those that share a store: the same after a restart."""
         self._config = config
-        self._rhythm = rhythm or Rhythm(stall_s=config.clients.write_timeout_s)
+        self._rhythm = rhythm or Rhythm()
         self._clock = clock or SystemClock()
         self._transport = transport or make_transport()
         names = [section.name for section in config.endpoints]
@@ -190,7 +190,7 @@ class Gateway:
             async with anyio.create_task_group() as tasks:
                 if self._agent is not None:
                     tasks.start_soon(self._keep_leases, self._agent)
-                tasks.start_soon(self.exchanges.background)
+                tasks.start_soon(self.background)
                 yield
                 await self.exchanges.drain(0)
                 tasks.cancel_scope.cancel()
@@ -201,6 +201,12 @@ class Gateway:
             if self._traces is not None:
                 await self._traces.aclose()
             await self._transport.aclose()
+
+    async def background(self) -> None:
+        """What goes on beside the requests, until cancelled; one of them needs it to be there."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._completions.signs.run)
+            tasks.start_soon(self.exchanges.background)
 
     async def _keep_leases(self, agent: LeaseAgent) -> None:
         while True:

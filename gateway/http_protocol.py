@@ -15,6 +15,7 @@ from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallab
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from gateway.api.departure import Departure, attach_departure
 from gateway.api.operations import PROBES
 from gateway.connections import SWEEP_S, Connections
 from gateway.errors import (
@@ -66,6 +67,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread_bytes = 0
         self._unread_since_s: float | None = None
         self._gone_by_s: float | None = None
+        self._departure = Departure()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, or turn it away where there are too many."""
@@ -84,6 +86,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._all.open.discard(self)
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
+        self._departure.happen()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; in pieces no longer than a head may be, so that none can be longer than twice that."""
@@ -92,9 +95,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._read_at_s = self._all.now_s
         self._unset_keepalive_if_required()
         size_max = self._limits.head_bytes_max
-        if len(data) <= size_max:
-            self._feed(data)
-            return
         for start in range(0, len(data), size_max):
             if not self._is_deaf:
                 self._feed(data[start : start + size_max])
@@ -106,7 +106,7 @@ class BoundedProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._decline_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:
-            self._refuse(_cause(error))
+            self._refuse(error.__context__ or error)
         except httptools.HttpParserError:
             self._refuse(_malformed())
         else:
@@ -158,6 +158,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._is_in_message = False
         super().on_message_complete()
+        # A client whose connection is not read from cannot be seen to leave, and there is no more to hold back.
+        self.flow.resume_reading()
 
     def on_response_complete(self) -> None:
         """The answer is written: nobody will ask for what is left of the body."""
@@ -184,6 +186,8 @@ class BoundedProtocol(HttpToolsProtocol):
                     # Closed in the usual way, what is unsent would be kept for a client that may never read it.
                     self._drop()
 
+        self._departure = Departure()
+        attach_departure(cycle.scope, self._departure)
         super()._start_asgi_task(cycle, whole_or_cut)
 
     def check(self) -> None:
@@ -217,7 +221,7 @@ class BoundedProtocol(HttpToolsProtocol):
             # Bytes that begin no request ended the time for an idle connection, and nobody counts it any more.
             self.transport.close()
 
-    def _refuse(self, error: Exception) -> None:
+    def _refuse(self, error: BaseException) -> None:
         """Answer a request that does not reach the application, and close."""
         cycle = self._last_cycle()
         if cycle is not None and not cycle.response_complete:
@@ -228,7 +232,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if cycle.response_started:
                 self._drop()
                 return
-            _leave(cycle)
+            self._leave(cycle)
         elif self._is_in_message and not self._is_in_head:
             # It has its answer already.
             self._drop()
@@ -255,12 +259,18 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_deaf = True
         cycle = self._last_cycle()
         if cycle is not None:
-            _leave(cycle)
+            self._leave(cycle)
         if self.transport.get_write_buffer_size():
             # Else the system would go on offering what it holds, for minutes. The socket may be gone already.
             with contextlib.suppress(OSError):
                 self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.transport.abort()
+
+    def _leave(self, cycle: RequestResponseCycle) -> None:
+        """Tell the application that its client is gone."""
+        cycle.disconnected = True
+        cycle.message_event.set()
+        self._departure.happen()
 
     def _last_cycle(self) -> RequestResponseCycle | None:
         """The latest request and its answer; None before the first."""
@@ -271,19 +281,8 @@ class _PipelinedError(Exception):
     """A request came before the last one was answered."""
 
 
-def _cause(error: httptools.HttpParserCallbackError) -> Exception:
-    cause = error.__context__
-    return cause if isinstance(cause, GatewayError) else _malformed()
-
-
 def _malformed() -> InvalidRequestError:
     return InvalidRequestError("The request is not valid HTTP.", code="invalid_http")
-
-
-def _leave(cycle: RequestResponseCycle) -> None:
-    """Tell the application that its client is gone."""
-    cycle.disconnected = True
-    cycle.message_event.set()
 
 
 def _answer(error: GatewayError, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:

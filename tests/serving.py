@@ -8,6 +8,10 @@ from typing import Any
 
 import uvicorn
 
+from gateway.clock import SystemClock
+from gateway.connections import ClientLimits, Connections
+from gateway.http_protocol import bounded_by
+
 START_S_MAX = 10.0
 STOP_S_MAX = 20.0
 
@@ -22,6 +26,12 @@ class _AnnouncingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self.settled.set()
+
+
+def serving_gateway(app: Any) -> contextlib.AbstractContextManager[str]:
+    """Serve a gateway's application with the protocol that `serve` uses, and limits that no test comes near."""
+    limits = ClientLimits(head_bytes_max=32_768, head_s=60, read_s=60, write_s=60, connections_max=10_000)
+    return serving(app, http=bounded_by(Connections(limits, SystemClock())), proxy_headers=False)
 
 
 @contextlib.contextmanager

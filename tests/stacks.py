@@ -12,7 +12,7 @@ from gateway.config.keys import key_line
 from gateway.config.reading import parse_config
 from gateway.emulator.app import build_emulator
 from gateway.emulator.settings import EmulatorSettings
-from tests.serving import serving
+from tests.serving import serving, serving_gateway
 
 KEY = "fp-test-key"
 RUNPOD_KEY = "rpa_test_key"
@@ -76,5 +76,5 @@ def stack(
     settings = settings or EmulatorSettings(api_key=RUNPOD_KEY)
     with serving(build_emulator(settings)) as emulator_url:
         gateway = Gateway(parse_config(config_of(emulator_url, endpoint=endpoint, **sections), {}))
-        with serving(gateway.app) as url:
+        with serving_gateway(gateway.app) as url:
             yield Stack(url=url, emulator_url=emulator_url, gateway=gateway)

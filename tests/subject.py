@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import structlog
 
-from gateway.api.answer_response import Rhythm
+from gateway.api.signs_of_life import Rhythm
 from gateway.app import Gateway
 from gateway.clock import Clock
 from gateway.config.reading import parse_config
@@ -77,7 +77,7 @@ async def running(runpod: FakeRunpod, **options: Any) -> AsyncIterator[Subject]:
     try:
         subject = Subject(runpod, **options)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(subject.gateway.exchanges.background)
+            tasks.start_soon(subject.gateway.background)
             await anyio.wait_all_tasks_blocked()
             yield subject
             tasks.cancel_scope.cancel()

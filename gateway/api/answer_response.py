@@ -4,32 +4,19 @@ Litestar cancels nobody while a request waits, and leaves a stream's generator o
 responses watch for the client themselves. Before the first byte a failure is an HTTP error, after it an event.
 """
 
+import asyncio
 from typing import Protocol
 
 import anyio
-import msgspec
 from litestar.types import Message, Receive, Scope, Send
 
+from gateway.api.departure import departure_of
+from gateway.api.signs_of_life import Rhythm, SignsOfLife
 from gateway.errors import GatewayError
+from gateway.exchange.exchange import Ending
 from gateway.exchange.exchanges import AnyExchange, Exchanges
 from gateway.translate.error_body import INTERNAL_ERROR, error_answer
 from gateway.wire.sse import KEEP_ALIVE, encode_event
-
-
-class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
-    """How long an answer may be silent before it shows life, in seconds."""
-
-    comment_s: float = 10.0
-    """A stream's comment. Also how long its status line is held back, so that an early failure can still be an HTTP
-    error; proxies on the way cut silence of 60 s."""
-    chunk_s: float = 60.0
-    """A stream's empty chunk: LangChain gives up 120 s after the last chunk, and counts no comments."""
-    blank_s: float = 50.0
-    """A blank line before the JSON of an answer that is no stream, as DeepSeek sends it. The price is a 200 that may
-    have to be broken off, so not before proxies would give up."""
-    stall_s: float = 60.0
-    """How long a client may take to read what was sent, before it counts as gone: it holds a seat and a job."""
-
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -110,110 +97,117 @@ class _WholeBody:
 
 
 class AnswerResponse:
-    """The response of one exchange, and the sink that the exchange writes to."""
+    """The response of one exchange, and the sink that the exchange writes to.
 
-    def __init__(self, exchanges: Exchanges, exchange: AnyExchange, rhythm: Rhythm) -> None:
+    A client that does not read is the server's matter: it cuts the connection, and the departure tells.
+    """
+
+    def __init__(self, exchanges: Exchanges, exchange: AnyExchange, rhythm: Rhythm, signs: SignsOfLife) -> None:
         self._exchanges = exchanges
         self._exchange = exchange
+        self._record = exchange.record
         self._manner: _Manner = _EventStream(exchange, rhythm) if exchange.is_stream else _WholeBody(rhythm)
-        self._stall_s = rhythm.stall_s
+        self._signs = signs
         self._send: Send | None = None
         self._has_begun = False
         self._is_finished = False
-        self._output_at_s = exchange.record.elapsed_s()
-        self._sent_at_s = self._output_at_s
-        self._writing_since_s: float | None = None
+        self._is_writing = False
+        self._output_at_s = self._sent_at_s = self._record.elapsed_s()
+        self._alarm: asyncio.TimerHandle | None = None
         self._aside: anyio.Event | None = None
-        """Set while the watcher writes a sign of life: two writes must not overtake each other."""
+        """Set when a sign of life is written: two writes must not overtake each other."""
 
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Run the exchange until it ends or the client leaves."""
         self._send = send
-        failure: Exception | None = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._watch, receive, tasks.cancel_scope)
-            try:
-                await self._exchanges.run(self._exchange, self)
-            except Exception as error:  # noqa: BLE001 - nothing may leave a task group but in a group; raised below
-                failure = error
-            tasks.cancel_scope.cancel()
-        if failure is not None:
-            await self._fail(failure)
+        departure = departure_of(scope)
+        departure.tell(self._client_left)
+        self._set_alarm(self._manner.patience_s)
+        try:
+            await self._exchanges.run(self._exchange, self)
+        except Exception as error:  # noqa: BLE001 - raised again, or the client is told.
+            await self._fail(error)
+        finally:
+            # A sign of life that is due just now is not written any more.
+            self._is_finished = True
+            departure.tell(None)
+            self._stop_alarm()
 
     async def send(self, frames: bytes) -> None:
         """Send a part of the stream."""
         if self._aside is not None:
             await self._aside.wait()
-        self._output_at_s = self._exchange.record.elapsed_s()
         self._manner.output_was_sent()
-        await self._begin()
-        await self._body(frames, more_body=True)
+        if not self._has_begun:
+            await self._begin()
+        await self._write({"type": "http.response.body", "body": frames, "more_body": True})
+        self._output_at_s = self._sent_at_s
 
     async def finish(self, body: bytes) -> None:
         """Send the last part, or all of it."""
         if self._aside is not None:
             await self._aside.wait()
         self._is_finished = True
-        await self._begin(self._manner.length_headers(body))
-        await self._body(body, more_body=False)
+        if not self._has_begun:
+            await self._begin(self._manner.length_headers(body))
+        await self._write({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _begin(self, more_headers: Headers = ()) -> None:
-        if not self._has_begun:
-            self._has_begun = True
-            headers = [*self._manner.headers, *more_headers]
-            await self._write({"type": "http.response.start", "status": 200, "headers": headers})
-
-    async def _body(self, body: bytes, *, more_body: bool) -> None:
-        await self._write({"type": "http.response.body", "body": body, "more_body": more_body})
+        self._has_begun = True
+        headers = [*self._manner.headers, *more_headers]
+        await self._write({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def _write(self, message: Message) -> None:
-        if self._send is None:
-            raise RuntimeError("the response was not called")
-        self._sent_at_s = self._writing_since_s = self._exchange.record.elapsed_s()
-        try:
-            await self._send(message)
-        finally:
-            self._writing_since_s = None
+        assert self._send is not None  # noqa: S101 - only a response that was called is written to.
+        self._sent_at_s = self._record.elapsed_s()
+        self._is_writing = True
+        await self._send(message)
+        self._is_writing = False
 
-    async def _watch(self, receive: Receive, scope: anyio.CancelScope) -> None:
-        """Notice the client leaving or no longer reading, and show it signs of life while it waits."""
-        while True:
-            with anyio.move_on_after(self._manner.patience_s):
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-                if not self._is_finished:
-                    scope.cancel()
-                return
-            now_s = self._exchange.record.elapsed_s()
-            if self._writing_since_s is not None:
-                # A sign of life would only stand in the same line.
-                is_stalled = now_s - self._writing_since_s >= self._stall_s
-            else:
-                is_due = now_s - self._sent_at_s >= self._manner.patience_s and not self._is_finished
-                is_stalled = is_due and not await self._show_life(now_s - self._output_at_s)
-            if is_stalled:
-                scope.cancel()
-                return
+    def _client_left(self) -> None:
+        if not self._is_finished:
+            self._exchange.end(Ending.CLIENT)
 
-    async def _show_life(self, silent_s: float) -> bool:
-        """Write a sign of life, which the exchange's own writes wait for; False if the client does not read it."""
+    def _set_alarm(self, wait_s: float) -> None:
+        self._alarm = asyncio.get_running_loop().call_later(wait_s, self._ring)
+
+    def _stop_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def _ring(self) -> None:
+        """Show life if nothing was sent for long enough. One timer is moved, rather than one made for every chunk."""
+        patience_s = self._manner.patience_s
+        left_s = self._sent_at_s + patience_s - self._record.elapsed_s()
+        if left_s <= 0:
+            self._signs.show(self._record.request_id, self._show_life)
+        self._set_alarm(left_s if left_s > 0 else patience_s)
+
+    async def _show_life(self) -> None:
+        """Write a sign of life, which the exchange's own writes wait for.
+
+        Behind a write that waits for the client it would only stand in the same line.
+        """
+        if self._is_writing or self._is_finished:
+            return
         aside = self._aside = anyio.Event()
         try:
-            with anyio.move_on_after(self._stall_s):
+            if not self._has_begun:
                 await self._begin()
-                await self._body(self._manner.sign_of_life(silent_s), more_body=True)
-                return True
-            return False
+            sign = self._manner.sign_of_life(self._record.elapsed_s() - self._output_at_s)
+            await self._write({"type": "http.response.body", "body": sign, "more_body": True})
         finally:
             self._aside = None
             aside.set()
 
     async def _fail(self, error: Exception) -> None:
+        if self._aside is not None:
+            await self._aside.wait()
         if not self._has_begun:
             raise error
         if not isinstance(error, GatewayError):
-            self._exchanges.report(self._exchange.record.request_id, error)
+            self._exchanges.report(self._record.request_id, error)
         last = self._manner.failure(error)
         if last is not None and not self._is_finished:
-            with anyio.move_on_after(self._stall_s):
-                await self._body(last, more_body=False)
+            self._is_finished = True
+            await self._write({"type": "http.response.body", "body": last, "more_body": False})

@@ -1,5 +1,7 @@
 """The story of one client request: its caps, its deadline, its answer, its settlement."""
 
+from enum import Enum, auto
+
 import anyio
 
 from gateway.errors import (
@@ -25,6 +27,15 @@ CLIENT_LEFT_STATUS = 499
 """nginx's number for it; no client sees it."""
 
 
+class Ending(Enum):
+    """Who ends an exchange from outside."""
+
+    CLIENT = auto()
+    """It has left."""
+    PROCESS = auto()
+    """It shuts down."""
+
+
 class Exchange:
     """One client request. `run` is its whole life; what it holds, it gives back on every way out."""
 
@@ -33,8 +44,8 @@ class Exchange:
         self._means = means
         self._order = order
         self._serving = Serving(means, order, record)
-        self._scope: anyio.CancelScope | None = None
-        self._is_cut = False
+        self._scope = anyio.CancelScope()
+        self._ended_by: Ending | None = None
 
     @property
     def is_stream(self) -> bool:
@@ -46,25 +57,27 @@ class Exchange:
         writer = self._serving.writer
         return writer.idle() if writer else b""
 
-    def cut(self) -> None:
-        """End it now, and tell the client: the process is shutting down."""
-        if self._scope is not None:
-            self._is_cut = True
+    def end(self, by: Ending) -> None:
+        """End it now. Where the process shuts down, the client is told."""
+        if self._ended_by is None:
+            self._ended_by = by
             self._scope.cancel()
 
     async def run(self, sink: Sink) -> None:
-        """Serve the request to its end.
+        """Serve the request to its end; return as well when its client has left.
 
         Raises:
             GatewayError: It failed; the answer, or the event in its stream, is the caller's to send.
         """
         outcome, status, code, name = Outcome.BROKEN, 500, None, None
         try:
-            await self._run(sink)
-            # What follows is between Runpod and us: the client has its last byte.
-            self.record.answered_s = self.record.elapsed_s()
-            await self._serving.settle_job()
-            outcome, status = Outcome.COMPLETED, 200
+            if await self._answer(sink):
+                # What follows is between Runpod and us: the client has its last byte.
+                self.record.answered_s = self.record.elapsed_s()
+                await self._serving.settle_job()
+                outcome, status = Outcome.COMPLETED, 200
+            else:
+                outcome, status = Outcome.CLIENT_LEFT, CLIENT_LEFT_STATUS
         except GatewayError as error:
             answer = error_answer(error)
             outcome, status, code, name = outcome_of(error), answer.status, answer.code, _name(error)
@@ -75,17 +88,24 @@ class Exchange:
         finally:
             self._means.observe(self.record.settle(outcome, status=status, reason=code, error=name))
 
-    async def _run(self, sink: Sink) -> None:
-        quota, clock = self._order.quota, self._means.clock
+    async def _answer(self, sink: Sink) -> bool:
+        """Answer within the client's own deadline; return whether it stayed for that."""
+        quota, clock, deadline_s = self._order.quota, self._means.clock, self._order.deadline_s
         reserved = quota.reserve(self._tokens_guess(), clock.monotonic_s())
         try:
-            with anyio.move_on_after(self._order.deadline_s) as self._scope:
+            if deadline_s is not None:
+                self._scope.deadline = anyio.current_time() + deadline_s
+            with self._scope:
                 await self._serving.serve(sink)
-            # A cut that came in the moment of the last byte ended nothing.
-            if self._scope.cancelled_caught and self._is_cut:
-                raise DrainingError(retry_after_s=DRAIN_RETRY_S)
-            if self._scope.cancelled_caught:
-                raise ClientDeadlineError(waited_s=self._order.deadline_s or 0.0)
+                # An end that came in the moment of the last byte ended nothing.
+                return True
+            match self._ended_by:
+                case Ending.CLIENT:
+                    return False
+                case Ending.PROCESS:
+                    raise DrainingError(retry_after_s=DRAIN_RETRY_S)
+                case _:
+                    raise ClientDeadlineError(waited_s=deadline_s or 0.0)
         finally:
             usage = self.record.usage
             quota.settle(reserved, usage.total_tokens if usage else 0, clock.monotonic_s())

@@ -4,7 +4,7 @@ import anyio
 
 from gateway.errors import DrainingError, GatewayError
 from gateway.exchange.events import Broke
-from gateway.exchange.exchange import DRAIN_RETRY_S, Exchange, outcome_of
+from gateway.exchange.exchange import DRAIN_RETRY_S, Ending, Exchange, outcome_of
 from gateway.exchange.idempotency import Idempotency, JoinedExchange, Repeatable
 from gateway.exchange.order import Means, Order
 from gateway.exchange.record import Record
@@ -95,7 +95,7 @@ class Exchanges:
         with anyio.move_on_after(drain_s):
             await self._idle()
         for exchange in self._live:
-            exchange.cut()
+            exchange.end(Ending.PROCESS)
         with anyio.move_on_after(FLUSH_S_MAX):
             await self._idle()
             await self._means.jobs.flush()

@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from gateway.clock import Clock
 from gateway.errors import DrainingError, GatewayError, IdempotencyError, OutputLostError
 from gateway.exchange.events import Observer, Outcome
-from gateway.exchange.exchange import CLIENT_LEFT_STATUS, DRAIN_RETRY_S, Exchange, outcome_of
+from gateway.exchange.exchange import CLIENT_LEFT_STATUS, DRAIN_RETRY_S, Ending, Exchange, outcome_of
 from gateway.exchange.record import Record
 from gateway.exchange.recording import Recording
 from gateway.exchange.sink import Sink
@@ -70,6 +70,7 @@ class JoinedExchange:
         self._observe = observe
         self._leave = leave
         self._scope = anyio.CancelScope()
+        self._ended_by: Ending | None = None
 
     @property
     def is_replay(self) -> bool:
@@ -85,12 +86,14 @@ class JoinedExchange:
         """An event that says nothing but that the answer is still coming."""
         return self._shared.exchange.idle_chunk() if self._shared.exchange else b""
 
-    def cut(self) -> None:
-        """End it now, and tell the client: the process is shutting down."""
-        self._scope.cancel()
+    def end(self, by: Ending) -> None:
+        """End it now. Where the process shuts down, the client is told."""
+        if self._ended_by is None:
+            self._ended_by = by
+            self._scope.cancel()
 
     async def run(self, sink: Sink) -> None:
-        """Tell the client the answer.
+        """Tell the client the answer; return as well when it has left.
 
         Raises:
             GatewayError: What the exchange failed with.
@@ -99,9 +102,12 @@ class JoinedExchange:
         try:
             with self._scope:
                 await self._shared.recording.tell(sink)
-            if self._scope.cancelled_caught:
+            if not self._scope.cancelled_caught:
+                outcome, status = Outcome.COMPLETED, 200
+            elif self._ended_by is Ending.CLIENT:
+                outcome, status = Outcome.CLIENT_LEFT, CLIENT_LEFT_STATUS
+            else:
                 raise DrainingError(retry_after_s=DRAIN_RETRY_S)
-            outcome, status = Outcome.COMPLETED, 200
         except GatewayError as error:
             answer = error_answer(error)
             outcome, status, code = outcome_of(error), answer.status, answer.code

@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 
-from gateway.api.answer_response import Rhythm
+from gateway.api.signs_of_life import Rhythm
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import PAGES, running
@@ -42,36 +42,38 @@ async def test_every_silence_is_counted_from_its_own_beginning() -> None:
     assert "".join("i" if idle else "x" for idle in is_idle).strip("i").count("xi") == 2
 
 
-async def test_a_client_that_stops_reading_counts_as_gone() -> None:
-    runpod = FakeRunpod(pages=[PAGES[1]] * 1000)
-    stalls = Rhythm(comment_s=0.03, stall_s=0.1)
-    async with running(runpod, rhythm=stalls) as subject:
+async def test_a_sign_that_is_slow_to_be_read_keeps_its_place() -> None:
+    """What the exchange writes waits behind it; and a client that goes meanwhile takes its job along."""
+    runpod = FakeRunpod(pages=[("IN_QUEUE", []), ("IN_QUEUE", []), *PAGES])
+    async with running(runpod, rhythm=QUICK) as subject:
         call = subject.call(stream=True)
         send = call.send
 
-        async def stuck(message: dict[str, Any]) -> None:
+        async def slow(message: dict[str, Any]) -> None:
+            if b": keep-alive" in message.get("body", b""):
+                await anyio.sleep(0.5)
             await send(message)
-            if len(call.messages) > 3:
-                await anyio.sleep_forever()
 
+        call.send = slow  # type: ignore[method-assign]
         with anyio.fail_after(5):
-            await subject.gateway.app(call.scope, call.receive, stuck)  # type: ignore[arg-type]
-            await subject.gateway.exchanges._means.jobs.flush()
-        assert subject.held() == {}
-        assert runpod.running == {}
+            await call.run(subject.gateway.app)
+        assert call.body.startswith(b": keep-alive")
+        assert call.events[-1] == "[DONE]"
 
 
-async def test_a_client_that_never_reads_a_sign_of_life_counts_as_gone() -> None:
+async def test_a_client_that_goes_while_a_sign_is_written_counts_as_gone() -> None:
     runpod = FakeRunpod(pages=[("IN_QUEUE", [])] * 1000)
-    async with running(runpod, rhythm=Rhythm(comment_s=0.03, stall_s=0.1)) as subject:
+    async with running(runpod, rhythm=QUICK) as subject:
         call = subject.call(stream=True)
 
         async def stuck(_message: dict[str, Any]) -> None:
+            call.leave()
             await anyio.sleep_forever()
 
         with anyio.fail_after(5):
             await subject.gateway.app(call.scope, call.receive, stuck)  # type: ignore[arg-type]
             await subject.gateway.exchanges._means.jobs.flush()
+        assert subject.held() == {}
         assert runpod.running == {}
 
 

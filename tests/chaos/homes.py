@@ -18,7 +18,7 @@ from gateway.config.reading import parse_config
 from gateway.observability.logs import configure_logs
 from tests.chaos.questions import MODELS, RUNPOD_KEY, TENANT_KEYS
 from tests.processes import Served
-from tests.serving import serving
+from tests.serving import serving_gateway
 
 COLD_START_TIMEOUT_S, EXECUTION_TIMEOUT_S = 20.0, 20.0
 _OF_CLIENTS = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
@@ -79,7 +79,7 @@ def in_this_process(upstream_url: str) -> Iterator[Home]:
     with _everything_logged(stream):
         gateway = Gateway(parse_config(chaos_config(upstream_url), {}))
         watched = Watched(gateway.app)
-        with serving(watched) as url:
+        with serving_gateway(watched) as url:
             yield Home(url=url, pid=os.getpid(), read_log=stream.getvalue, gateway=gateway, watched=watched)
 
 

@@ -8,6 +8,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from gateway.exchange.exchange import Ending
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import EVENTS, PAGES, Subject, running
@@ -51,7 +52,7 @@ async def left_at(subject: Subject, call: AsgiCall, at_step: int, *, by: str) ->
         if by == "client":
             call.leave()
         for exchange in list(subject.gateway.exchanges._live) if by == "drain" else ():
-            exchange.cut()
+            exchange.end(Ending.PROCESS)
 
     async def run() -> None:
         await Steps(call.run(subject.gateway.app), at_step, act)

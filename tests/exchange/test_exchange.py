@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 
-from gateway.api.answer_response import Rhythm
+from gateway.api.signs_of_life import Rhythm
 from gateway.config.keys import key_line
 from gateway.exchange.events import Event, Settled
 from tests.factories import left_job, tenant
@@ -466,6 +466,8 @@ async def test_a_stream_that_begins_anew_ends_with_an_error_and_repeats_nothing(
     ]
     async with running(FakeRunpod(pages=[*pages, ("COMPLETED", [])])) as subject:
         call = await subject.post(stream=True)
+        with anyio.fail_after(5):
+            await subject.gateway.exchanges._means.jobs.flush()
     assert subject.held() == {}
     assert "Hello" not in content(call)
     assert call.json["error"] if call.status != 200 else call.events[-1]["error"]

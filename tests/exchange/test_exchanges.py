@@ -7,6 +7,7 @@ import pytest
 
 from gateway.errors import BodiesFullError, DrainingError, GatewayError, InvalidKeyError
 from gateway.exchange.events import Event, Outcome, Settled
+from gateway.exchange.exchange import Ending
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import EVENTS, answering, running
 
@@ -55,7 +56,7 @@ async def test_a_cut_in_the_moment_of_the_last_byte_ends_nothing() -> None:
             call.messages.append(message)
             if message.get("more_body") is False:
                 for exchange in exchanges._live:
-                    exchange.cut()
+                    exchange.end(Ending.PROCESS)
 
         call.send = send  # type: ignore[method-assign]
         with anyio.fail_after(5):

@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
+from gateway.api.departure import Departure, attach_departure
 from tests.stacks import KEY
 
 
@@ -34,10 +35,13 @@ class AsgiCall:
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 2),
         }
+        self.departure = Departure()
+        attach_departure(self.scope, self.departure)
 
     def leave(self) -> None:
         """The client closes its connection."""
         self._has_left.set()
+        self.departure.happen()
 
     async def receive(self) -> dict[str, Any]:
         if not self._body_sent:

@@ -10,7 +10,7 @@ import anyio.lowlevel
 import httpx
 
 from bench.fairness.virtual_loop import VirtualClock, VirtualLoop
-from gateway.api.answer_response import Rhythm
+from gateway.api.signs_of_life import Rhythm
 from gateway.config.keys import key_line
 from gateway.domain import Resource
 from tests.fakes.asgi import AsgiCall
@@ -86,7 +86,7 @@ class World:
         self._runner = asyncio.Runner(loop_factory=VirtualLoop)
         self.runpod = ScriptedRunpod()
         self.subject = self._runner.run(self._build())
-        self._background = self._runner.get_loop().create_task(self.subject.gateway.exchanges.background())
+        self._background = self._runner.get_loop().create_task(self.subject.gateway.background())
 
     async def _build(self) -> Subject:
         endpoints = [

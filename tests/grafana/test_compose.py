@@ -19,7 +19,7 @@ from gateway.emulator.app import build_emulator
 from gateway.emulator.command import read_settings
 from tests.grafana.expressions import GRAFANA, ROOT, dashboards
 from tests.grafana.tools import promtool
-from tests.serving import serving
+from tests.serving import serving, serving_gateway
 
 FILE = GRAFANA / "compose.yaml"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(FILE.read_text())["services"]
@@ -111,7 +111,7 @@ def test_the_demo_keys_open_the_gateway() -> None:
         assert {name: f"sha256:{digest}" for name, digest in all_keys(config)} == {
             name: key_line(key) for name, key in keys.items()
         }
-        with serving(Gateway(config).app) as gateway_url:
+        with serving_gateway(Gateway(config).app) as gateway_url:
             for key in keys.values():
                 assert key in FILE.read_text()
                 answer = httpx.post(
@@ -126,6 +126,6 @@ def test_the_checks_of_health_ask_pages_that_exist() -> None:
     url = re.compile(r"http://127\.0\.0\.1:\d+(/\w+(?:/\w+)*)")
     pages = {name: url.findall(str(SERVICES[name]["healthcheck"])) for name in ("gateway", "emulator")}
     emulator = build_emulator(read_settings(arguments_of("emulator")))
-    with serving(emulator) as emulator_url, serving(Gateway(load_config(CONFIG, {})).app) as gateway_url:
+    with serving(emulator) as emulator_url, serving_gateway(Gateway(load_config(CONFIG, {})).app) as gateway_url:
         for base, (page,) in ((emulator_url, pages["emulator"]), (gateway_url, pages["gateway"])):
             assert httpx.get(base + page).status_code == 200
