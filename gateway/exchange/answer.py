@@ -1,7 +1,6 @@
 """What the dialect understood becomes what the client reads: a stream of chunks, or one body."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from gateway.domain import Api, Usage
@@ -15,21 +14,27 @@ from gateway.translate.request import ClientRequest
 from gateway.translate.retelling import Retelling
 from gateway.translate.usage import estimate_usage, read_usage
 from gateway.wire.malformed import MALFORMED
-from gateway.wire.openai import Fields
+from gateway.wire.openai import Fields, size_of
 from gateway.wire.sse import DONE
 
 
-@contextmanager
-def understanding() -> Iterator[None]:
+class _Understanding:
     """Around the reading of what a worker sent: whatever does not fit is the worker's failure and not ours.
 
     Raises:
         OutputLostError: In place of what Python and msgspec raise over values of other types than OpenAI's.
     """
-    try:
-        yield
-    except (*MALFORMED, ValueError, TypeError, AttributeError, KeyError, OverflowError):
-        raise OutputLostError("The worker sent something that is not an answer in OpenAI's format.") from None
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, _error: BaseException | None, _trace: object) -> None:
+        if kind is not None and issubclass(kind, _MISUNDERSTOOD):
+            raise OutputLostError("The worker sent something that is not an answer in OpenAI's format.") from None
+
+
+_MISUNDERSTOOD = (*MALFORMED, ValueError, TypeError, AttributeError, KeyError, OverflowError)
+understanding = _Understanding()
 
 
 class Answer(Protocol):
@@ -83,21 +88,21 @@ class StreamedAnswer:
 
     async def take(self, deltas: list[Delta]) -> None:
         """Write the chunks of these deltas in one piece."""
-        with understanding():
-            frames = self._frames(deltas)
+        with understanding:
+            frames = [frame for delta in deltas for frame in self._frames(delta) if frame]
         if frames:
             if not self.chunks:
                 self._note_first()
             self.chunks += len(frames)
             self._note_chunks(len(frames))
-            await self._sink.send(b"".join(frames))
+            await self._sink.send(frames[0] if len(frames) == 1 else b"".join(frames))
 
-    def _frames(self, deltas: list[Delta]) -> list[bytes]:
-        frames: list[bytes] = []
-        for delta in deltas:
-            parts = [delta.fields] if isinstance(delta, Chunk) else split_completion(delta.fields)
-            frames.extend(frame for part in parts if (frame := self._writer.write(part)))
-        return frames
+    def _frames(self, delta: Delta) -> Iterable[bytes]:
+        if not isinstance(delta, Chunk):
+            return map(self._writer.write, split_completion(delta.fields))
+        if delta.refrain is None:
+            return (self._writer.write(delta.fields),)
+        return (self._writer.write_again(delta.refrain, delta.text),)
 
     async def finish(self) -> None:
         """Write what is still due, and the end mark: once, whatever the worker wrote of its own."""
@@ -130,7 +135,7 @@ class WholeAnswer:
     def usage(self) -> Usage | None:
         """The worker's count, or an estimate by size; None too for what cannot be understood."""
         try:
-            with understanding():
+            with understanding:
                 whole = self._whole or self._fold.completion()
                 return None if whole is None else self._usage(whole)
         except OutputLostError:
@@ -141,7 +146,7 @@ class WholeAnswer:
         for delta in deltas:
             self.chunks += 1
             if isinstance(delta, Chunk):
-                with understanding():
+                with understanding:
                     if self._retelling.begins_with(delta.fields):
                         # Nobody has seen the first telling: the second one takes its place.
                         self._fold = CompletionFold()
@@ -151,7 +156,7 @@ class WholeAnswer:
 
     async def finish(self) -> None:
         """Send the body."""
-        with understanding():
+        with understanding:
             # Kept, so that what is settled is what the client was told.
             self._whole = self._whole or self._fold.completion()
             body = None if self._whole is None else self._body(self._whole)
@@ -169,6 +174,7 @@ class WholeAnswer:
         )
 
     def _usage(self, whole: Fields) -> Usage:
-        completion_bytes = 0 if self._request.api is Api.EMBEDDINGS else len(bytes(whole.get("choices", b"")))
-        estimate = estimate_usage(prompt_bytes=self._request.prompt_bytes, completion_bytes=completion_bytes)
-        return read_usage(whole.get("usage")) or estimate
+        if (counted := read_usage(whole.get("usage"))) is not None:
+            return counted
+        completion_bytes = 0 if self._request.api is Api.EMBEDDINGS else size_of(whole.get("choices", b""))
+        return estimate_usage(prompt_bytes=self._request.prompt_bytes, completion_bytes=completion_bytes)

@@ -1,8 +1,5 @@
 """The ways in which one request can be served, tried in order: endpoints, their routes, and a call once more."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import anyio
 
 from gateway.domain import JOB_BODY_BYTES_MAX, Api, Endpoint, Route
@@ -32,6 +29,7 @@ from gateway.translate.chunks import ChunkWriter
 from gateway.translate.dialects.contract import Dialect
 from gateway.translate.dialects.table import DIALECTS
 from gateway.translate.usage import estimate_usage
+from gateway.wire.openai import size_of
 
 SETTLE_S_MAX = 3.0
 TRIES_MAX = 3
@@ -84,40 +82,24 @@ class Serving:
         return self._record.job_id is not None and not isinstance(error, _FINAL) and not _is_at_fault(error)
 
     async def _serve_at(self, upstream: Upstream, sink: Sink, *, is_last: bool) -> None:
-        """Wait for a turn at one endpoint, then try its routes in order."""
+        """Wait for a turn at one endpoint, then try its routes in order.
+
+        Raises:
+            EndpointDownError: It is given a rest.
+            NoWorkerError: No worker came up in time.
+            RefusedError: Workers are up, and no turn came.
+            GatewayError: What its routes failed with.
+        """
         endpoint, record = upstream.endpoint, self._record
         routes = self._routes(upstream)
         record.endpoint, record.route = endpoint.name, routes[0].value
         if routes[0] is Route.JOB:
             # Made once before the turn: it refuses what these workers cannot serve, and nobody should wait for that.
             self._dialect(endpoint)
-        async with self._turn(upstream) as meter:
-            for route in routes:
-                record.route = route.value
-                is_last_route = route is routes[-1]
-                tries_max = TRIES_MAX if is_last and is_last_route else 1
-                try:
-                    await self._serve_by(route, upstream, sink, meter, tries_max=tries_max)
-                except GatewayError as error:
-                    if is_last_route or not self._may_go_on(error):
-                        raise
-                else:
-                    return
-
-    @asynccontextmanager
-    async def _turn(self, upstream: Upstream) -> AsyncIterator[Meter]:
-        """A seat at the endpoint, and what is charged for it.
-
-        Raises:
-            EndpointDownError: It is given a rest.
-            NoWorkerError: No worker came up in time.
-            RefusedError: Workers are up, and no turn came.
-        """
-        endpoint, record, gate = upstream.endpoint, self._record, upstream.gates.work
         upstream.check()
         if upstream.arrive():
             self._means.health.ask(upstream)
-        arrived_at_s, has_turn = record.elapsed_s(), False
+        gate, arrived_at_s, has_turn = upstream.gates.work, record.elapsed_s(), False
         record.queued_at_s, record.turn_at_s, record.sent_at_s = arrived_at_s, None, None
         try:
             async with gate.permit(
@@ -126,14 +108,30 @@ class Serving:
                 member=self._order.member,
                 size=self._request.body_bytes,
             ) as permit:
-                record.queue_s, has_turn = permit.wait_s, True
-                record.turn_at_s = arrived_at_s + permit.wait_s
+                has_turn = True
+                record.queue_s, record.turn_at_s = permit.wait_s, arrived_at_s + permit.wait_s
                 self._means.observe(Admitted(tenant=self._tenant.name, endpoint=endpoint.name, wait_s=permit.wait_s))
-                yield Meter(gate, permit, endpoint.share_by)
+                meter = Meter(gate, permit, endpoint.share_by)
+                await self._serve_in_turn(routes, upstream, sink, meter, is_last=is_last)
         except NoTurnError:
             if gate.is_narrowed and not has_turn:
                 raise upstream.no_worker(record.elapsed_s() - arrived_at_s) from None
             raise
+
+    async def _serve_in_turn(
+        self, routes: tuple[Route, ...], upstream: Upstream, sink: Sink, meter: Meter, *, is_last: bool
+    ) -> None:
+        for route in routes:
+            self._record.route = route.value
+            is_last_route = route is routes[-1]
+            tries_max = TRIES_MAX if is_last and is_last_route else 1
+            try:
+                await self._serve_by(route, upstream, sink, meter, tries_max=tries_max)
+            except GatewayError as error:
+                if is_last_route or not self._may_go_on(error):
+                    raise
+            else:
+                return
 
     def _routes(self, upstream: Upstream) -> tuple[Route, ...]:
         """The routes worth trying: a request may move to the job route, which can wait, and never back."""
@@ -180,7 +178,7 @@ class Serving:
             meter.settle_usage(record.usage)
 
     def _dialect(self, endpoint: Endpoint) -> Dialect:
-        if sum(len(bytes(value)) for value in self._request.fields.values()) > JOB_BODY_BYTES_MAX:
+        if sum(map(size_of, self._request.fields.values())) > JOB_BODY_BYTES_MAX:
             raise BodyTooLargeError(JOB_BODY_BYTES_MAX)
         return DIALECTS[endpoint.dialect](self._request, self._order.model.upstream)
 

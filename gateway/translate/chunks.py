@@ -10,6 +10,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from gateway.domain import Api, Usage
 from gateway.errors import JobFailedError, OutputLostError
+from gateway.translate.refrain import Refrain
 from gateway.translate.request import ClientRequest
 from gateway.translate.retelling import Retelling
 from gateway.translate.tool_calls import mend_tool_call
@@ -51,6 +52,11 @@ class ChunkWriter:
         self._is_chat = request.api is Api.CHAT_COMPLETIONS
         self._choices: dict[int, _Choice] = {}
         self._retelling = Retelling()
+        self._refrain: Refrain | None = None
+        self._before = self._after = b""
+        """What is written around the text of a chunk that is the refrain again."""
+        self._is_plain = False
+        """Whether the last chunk was written as it came, and ended no choice."""
         head = {"id": answer_id, "object": _OBJECTS[request.api], "created": created_s, "model": request.model}
         self._head = openai.encode(head)[:-1] + b',"choices":'
 
@@ -73,6 +79,7 @@ class ChunkWriter:
             OutputLostError: The chunk is malformed, or belongs to a second telling of the answer.
             JobFailedError: The worker gave up on the answer.
         """
+        self._refrain, self._is_plain = None, False
         if self._retelling.begins_with(chunk):
             raise OutputLostError("The worker was lost in the middle of its answer, and the job began anew.")
         usage = chunk.get("usage")
@@ -85,8 +92,27 @@ class ChunkWriter:
             raise OutputLostError("The worker sent a chunk that is not OpenAI's.") from None
         if choices is None:
             return b""
+        self._is_plain = choices is chunk.get("choices") and not any(view.finish_reason for view in views)
         shows_usage = self._request.wants_continuous_usage and usage is not None
         return self._event(choices, usage=usage if shows_usage else None, chunk=chunk)
+
+    def write_again(self, refrain: Refrain, text: bytes) -> bytes:
+        """The events for a chunk that is the refrain with this text: what `write` gives for it.
+
+        Raises:
+            GatewayError: What `write` raises.
+        """
+        if refrain is self._refrain:
+            self.text_bytes += len(text)
+            return self._before + text + self._after
+        chunk, text_bytes = refrain.filled(text), self.text_bytes
+        event = self.write(chunk)
+        start = len(encode_event(self._head)) - 2 + refrain.text_at
+        end = start + len(text)
+        # Then nothing else about the next one can differ.
+        if event[start:end] == text and self._is_plain and self.text_bytes - text_bytes == len(text):
+            self._refrain, self._before, self._after = refrain, event[:start], event[end:]
+        return event
 
     def end(self) -> bytes:
         """What the answer still lacks: finish reasons, and usage where it was asked for.

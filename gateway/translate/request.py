@@ -1,9 +1,10 @@
 """A client's body: read for what decides, kept as it came for the worker."""
 
 import re
+from collections.abc import Container
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import Raw
 
 from gateway.domain import Api
 from gateway.errors import InvalidRequestError
@@ -14,6 +15,10 @@ from gateway.wire.openai import Fields, RequestView
 N_MAX = 128
 """OpenAI's own bound for `n`."""
 MODEL_NAME_LENGTH_MAX = 512
+_NEEDED = {Api.CHAT_COMPLETIONS: "messages", Api.COMPLETIONS: "prompt", Api.EMBEDDINGS: "input"}
+_PROMPTS = frozenset(_NEEDED.values())
+LARGE_BYTES = 1024 * 1024
+"""To read or to write such a body takes milliseconds."""
 
 
 class ClientRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,14 +37,11 @@ class ClientRequest(msgspec.Struct, frozen=True, kw_only=True):
     fields: Fields
     body_bytes: int
     """What the request holds of memory, as long as it is not answered."""
-
-    @property
-    def prompt_bytes(self) -> int:
-        """The size of what the worker has to read, for estimates."""
-        return sum(len(bytes(self.fields[name])) for name in ("messages", "prompt", "input") if name in self.fields)
+    prompt_bytes: int
+    """The size of what the worker has to read, for estimates."""
 
 
-def read_request(api: Api, body: bytes) -> ClientRequest:
+def read_request(api: Api, body: bytes | bytearray) -> ClientRequest:
     """Read a client's body.
 
     Raises:
@@ -52,12 +54,14 @@ def read_request(api: Api, body: bytes) -> ClientRequest:
         raise InvalidRequestError(reason, code="invalid_json")
     try:
         fields = openai.decode_fields(body)
-        view = openai.decode_request(body)
+        # A large prompt that was read once need not be read again.
+        rest = body if len(body) <= LARGE_BYTES else openai.encode(_without(fields, _PROMPTS))
+        view = openai.decode_request(rest)
     except msgspec.ValidationError as error:
         raise _explain(error) from None
     except msgspec.DecodeError:
         raise InvalidRequestError("The body is not valid JSON. Send a JSON object.", code="invalid_json") from None
-    _check(api, view)
+    _check(api, view, fields)
     options = view.stream_options
     stream = bool(view.stream) and api is not Api.EMBEDDINGS
     return ClientRequest(
@@ -71,6 +75,7 @@ def read_request(api: Api, body: bytes) -> ClientRequest:
         encoding_format=view.encoding_format,
         fields=fields,
         body_bytes=len(body),
+        prompt_bytes=sum(openai.size_of(fields[name]) for name in _PROMPTS if name in fields),
     )
 
 
@@ -89,7 +94,11 @@ def worker_fields(request: ClientRequest, *, upstream_model: str) -> Fields:
     return fields
 
 
-def _refuse_bad_utf8(body: bytes) -> None:
+def _without(fields: Fields, names: Container[str]) -> Fields:
+    return {name: value for name, value in fields.items() if name not in names}
+
+
+def _refuse_bad_utf8(body: bytes | bytearray) -> None:
     try:
         body.decode()
     except UnicodeDecodeError:
@@ -110,9 +119,9 @@ def _explain(error: msgspec.ValidationError) -> InvalidRequestError:
     return InvalidRequestError(f"{_PATH.sub('', text)} for '{path[1]}'.", param=path[1] or None, code="invalid_type")
 
 
-def _check_messages(messages: Raw | UnsetType) -> None:
+def _check_messages(messages: Raw) -> None:
     """Look at the list without taking it apart: of small things it can hold half as many as it has bytes."""
-    begin = None if messages is UNSET else _LIST.match(memoryview(messages))
+    begin = _LIST.match(memoryview(messages))
     if begin is None:
         raise InvalidRequestError("'messages' has to be a list.", param="messages", code="invalid_type")
     if begin[1]:
@@ -123,12 +132,12 @@ def _missing(name: str) -> InvalidRequestError:
     return InvalidRequestError(f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
 
 
-def _check(api: Api, view: RequestView) -> None:
-    needed = {Api.CHAT_COMPLETIONS: "messages", Api.COMPLETIONS: "prompt", Api.EMBEDDINGS: "input"}[api]
-    if getattr(view, needed) is UNSET:
-        raise _missing(needed)
+def _check(api: Api, view: RequestView, fields: Fields) -> None:
+    prompt = fields.get(_NEEDED[api])
+    if prompt is None:
+        raise _missing(_NEEDED[api])
     if api is Api.CHAT_COMPLETIONS:
-        _check_messages(view.messages)
+        _check_messages(prompt)
     if not 0 < len(view.model) <= MODEL_NAME_LENGTH_MAX:
         raise InvalidRequestError("'model' has to be a name.", param="model")
     if view.n is not None and not 1 <= view.n <= N_MAX:

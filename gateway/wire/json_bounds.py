@@ -19,7 +19,7 @@ _REST = bytes(set(range(256)) - set(_OUTLINE))
 _STEPS = [1 if each in b"[{" else -1 if each in b"]}" else 0 for each in range(256)]
 
 
-def is_within_bounds(body: bytes) -> bool:
+def is_within_bounds(body: bytes | bytearray) -> bool:
     """Whether a body is neither too deep nor too manifold. Bytes that are no JSON may be called either."""
     if _has_few_brackets(body) and _has_few_fields(body):
         return True
@@ -29,7 +29,7 @@ def is_within_bounds(body: bytes) -> bool:
     return max(accumulate(map(_STEPS.__getitem__, outline)), default=0) <= DEPTH_MAX
 
 
-def _has_few_brackets(body: bytes) -> bool:
+def _has_few_brackets(body: bytes | bytearray) -> bool:
     """Whether they could not nest too deeply even if none stood in a text. Finding is much faster than counting."""
     at, left = -1, DEPTH_MAX
     for bracket in _BRACKETS:
@@ -40,11 +40,11 @@ def _has_few_brackets(body: bytes) -> bool:
     return True
 
 
-def _has_few_fields(body: bytes) -> bool:
+def _has_few_fields(body: bytes | bytearray) -> bool:
     return len(body) < _FIELD_BYTES_MIN * PARTS_MAX or body.count(b":") <= PARTS_MAX
 
 
-def _outline(body: bytes) -> bytes:
+def _outline(body: bytes | bytearray) -> bytes | bytearray:
     """The brackets and colons of the JSON, without those in its texts."""
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")

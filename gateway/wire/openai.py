@@ -111,10 +111,33 @@ decode_embeddings = msgspec.json.Decoder(list[Embedding]).decode
 encode = msgspec.json.encode
 
 
+PART_BYTES = 256 * 1024
+"""A larger value is worth a write of its own."""
+
+
+def size_of(raw: Raw | bytes) -> int:
+    """The bytes of a value, without a copy of them."""
+    return memoryview(raw).nbytes
+
+
 def is_present(fields: Fields, name: str) -> bool:
     """Whether the object has this field, with a value other than null."""
     value = fields.get(name)
     return value is not None and bytes(value) != b"null"
+
+
+def join_fields(fields: Fields) -> tuple[bytes | memoryview, ...]:
+    """Encode an object, in parts: each large value is one, as it lies in memory, and what is around it another."""
+    parts: list[bytes | memoryview] = []
+    small: list[bytes | Raw] = []
+    for name, value in fields.items():
+        small += (b"," if small or parts else b"{", encode(name), b":")
+        if size_of(value) <= PART_BYTES:
+            small.append(value)
+        else:
+            parts += (b"".join(small), memoryview(value))
+            small = []
+    return (*parts, b"".join([*(small if small or parts else [b"{"]), b"}"]))
 
 
 def join_objects(objects: Iterable[Fields]) -> Raw:

@@ -49,6 +49,9 @@ class EventReader:
         if self._ends_in_cr or b"\r" in piece:
             piece = self._normalise(piece)
         buffer = self._buffer
+        if not buffer and piece.find(b"\n\n") == len(piece) - 2 >= 0:
+            # Just one event, as most workers send them.
+            return self._data(piece[:-2])
         buffer += piece
         events: list[bytes] = []
         start = 0

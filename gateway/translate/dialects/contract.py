@@ -5,13 +5,27 @@ from typing import Protocol
 import msgspec
 from msgspec import Raw
 
+from gateway.translate.refrain import Refrain
 from gateway.wire.openai import Fields
 
 
-class Chunk(msgspec.Struct, frozen=True):
+class Chunk:
     """A part of an answer, in the shape of an OpenAI chunk; id, model and roles may be anything or missing."""
 
-    fields: Fields
+    __slots__ = ("_fields", "refrain", "text")
+
+    def __init__(self, fields: Fields | None = None, *, refrain: Refrain | None = None, text: bytes = b"") -> None:
+        """Its fields, or of what it is another copy, and the text by which it differs."""
+        self._fields = fields
+        self.refrain = refrain
+        self.text = text
+
+    @property
+    def fields(self) -> Fields:
+        """All of them, put together where they are asked for."""
+        if self._fields is None:
+            self._fields = {} if self.refrain is None else self.refrain.filled(self.text)
+        return self._fields
 
 
 class Whole(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from msgspec import Raw
 
 from gateway.errors import OutputLostError
 from gateway.translate.dialects.contract import Chunk, Delta, Whole
+from gateway.translate.refrain import RefrainReader
 from gateway.translate.request import ClientRequest, worker_fields
 from gateway.translate.worker_errors import output_error
 from gateway.wire import openai
@@ -31,6 +32,7 @@ class OpenAIReader:
         self.is_over = False
         self._stream = stream
         self._events = EventReader()
+        self._refrain = RefrainReader()
         self._object: bytearray | None = None
         self._started = False
 
@@ -84,8 +86,13 @@ class OpenAIReader:
                 break
             if data == b"[DONE]":
                 self.is_over = True
+            elif (text := self._refrain.text_of(data)) is not None:
+                deltas.append(Chunk(refrain=self._refrain.refrain, text=text))
             else:
-                deltas.append(read_object(data, stream=self._stream, problem=problem))
+                delta = read_object(data, stream=self._stream, problem=problem)
+                if self._stream and isinstance(delta, Chunk):
+                    self._refrain.learn(data, delta.fields)
+                deltas.append(delta)
         return deltas
 
 
