@@ -2,16 +2,18 @@
 
 from collections.abc import Awaitable, Callable
 
+import anyio.lowlevel
 from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
-from gateway.api.answer_response import AnswerResponse, Rhythm
+from gateway.api.answer_response import AnswerResponse
 from gateway.api.auth import KeyRing
 from gateway.api.body import BodyRoom, read_body
 from gateway.api.notes import AnyRequest, notes_of
 from gateway.api.patience import patience_s
 from gateway.api.repeats import repeatable_of
+from gateway.api.signs_of_life import Rhythm, SignsOfLife
 from gateway.domain import Api
 from gateway.errors import GatewayError
 from gateway.exchange.catalogue import Catalogue
@@ -20,7 +22,7 @@ from gateway.exchange.exchanges import Exchanges
 from gateway.exchange.idempotency import JoinedExchange
 from gateway.exchange.order import Order
 from gateway.exchange.record import Record
-from gateway.translate.request import read_request
+from gateway.translate.request import LARGE_BYTES, read_request
 
 Handler = Callable[[AnyRequest], Awaitable[ASGIApp]]
 
@@ -46,6 +48,7 @@ class Completions:
         self._room = BodyRoom(body_bytes_max=body_bytes_max)
         self._rhythm = rhythm
         self._begin_trace = begin_trace
+        self.signs = SignsOfLife(exchanges.report)
 
     def limit_bodies(self, bytes_max: int) -> None:
         """Bodies may be so large from now on."""
@@ -80,6 +83,9 @@ class Completions:
         with self._room.place(tenant.name) as place:
             body = await read_body(request.receive, place, bytes_max=self._body_bytes_max)
             asked = read_request(api, body)
+            if len(body) > LARGE_BYTES:
+                # Reading it took a while, and writing it anew will: others have their turn in between.
+                await anyio.lowlevel.checkpoint()
         model = self._catalogue.find_for(api, asked.model, tenant)
         record.model, record.is_stream = model.label, asked.stream
         # Who may come again with the same key waits no longer than it likes, and the answer is made all the same.
@@ -95,7 +101,7 @@ class Completions:
         exchange = self._exchanges.open(order, record, repeatable)
         if isinstance(exchange, JoinedExchange):
             notes.record, notes.is_replay = exchange.served_as, exchange.is_replay
-        return AnswerResponse(self._exchanges, exchange, self._rhythm)
+        return AnswerResponse(self._exchanges, exchange, self._rhythm, self.signs)
 
 
 def paths_of(api: Api) -> list[str]:

@@ -15,7 +15,7 @@ from gateway.exchange.idempotency import Repeatable
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 
 
-def repeatable_of(scope: Scope, *, tenant: str, path: str, body: bytes) -> Repeatable | None:
+def repeatable_of(scope: Scope, *, tenant: str, path: str, body: bytes | bytearray) -> Repeatable | None:
     """By what the request may be known again; None where it does not say that it may be.
 
     Raises:
