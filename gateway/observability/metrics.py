@@ -4,6 +4,7 @@ Labels come from the configuration or from an enum, so the number of series is b
 """
 
 from collections.abc import Callable, Iterable
+from functools import cache, partial
 from typing import assert_never
 
 from prometheus_client import (
@@ -79,12 +80,7 @@ class Metrics:
         self._readings = Readings(read)
         registry.register(self._readings)
 
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"gateway_{name}", text, labels, registry=registry)
-
-        def histogram(name: str, text: str, *labels: str, buckets: tuple[float, ...] = LATENCY_S) -> Histogram:
-            return Histogram(f"gateway_{name}", text, labels, registry=registry, buckets=buckets)
-
+        counter, histogram = partial(_counter, registry), partial(_histogram, registry)
         self._requests = counter(
             "requests_total", "Requests, by how they ended.", "tenant", "model", "route", "outcome"
         )
@@ -109,7 +105,7 @@ class Metrics:
         self._orphans = counter("orphans_total", "Jobs that a dead gateway process left, cancelled.", "endpoint")
         self._replacements = counter("replacement_characters_total", "U+FFFD in workers' output.", "endpoint")
         self._observed = 0
-        self._bugs = counter("bugs_total", "Exceptions that nobody foresaw.")
+        self._bugs = Counter("gateway_bugs_total", "Exceptions that nobody foresaw.", registry=registry)
         self._store_up = Gauge("gateway_state_store_up", "Whether the shared state is within reach.", registry=registry)
         # The state store of one process is its memory.
         self._store_up.set(1)
@@ -119,12 +115,12 @@ class Metrics:
             self._begin(endpoint)
 
     def _begin(self, endpoint: str) -> None:
-        self._replacements.labels(endpoint)
-        self._orphans.labels(endpoint)
+        self._replacements(endpoint)
+        self._orphans(endpoint)
         for outcome in CallOutcome:
-            self._cancels.labels(endpoint, outcome.value)
+            self._cancels(endpoint, outcome.value)
             for operation in OPERATIONS_USED:
-                self._calls.labels(endpoint, operation.value, outcome.value)
+                self._calls(endpoint, operation.value, outcome.value)
 
     def take_readings(self) -> None:
         """Read the gates for the next scrape, in the thread that they belong to."""
@@ -146,16 +142,16 @@ class Metrics:
         """Count what happened."""
         match event:
             case Admitted():
-                self._wait.labels(event.tenant, event.endpoint).observe(event.wait_s)
+                self._wait(event.tenant, event.endpoint).observe(event.wait_s)
             case UpstreamCalled():
-                self._calls.labels(event.endpoint, event.operation.value, event.outcome.value).inc()
+                self._calls(event.endpoint, event.operation, event.outcome).inc()
             case JobCancelled():
                 self._cancel(event)
             case JobEnded():
                 self._end_job(event)
             case FirstChunk():
                 exemplar = self._exemplar(event.request_id, event.after_s)
-                self._first_chunk.labels(event.model, event.route).observe(event.after_s, exemplar)
+                self._first_chunk(event.model, event.route).observe(event.after_s, exemplar)
             case Settled():
                 self._settle(event)
             case StateStoreChanged():
@@ -177,30 +173,44 @@ class Metrics:
         return None
 
     def _cancel(self, event: JobCancelled) -> None:
-        self._cancels.labels(event.endpoint, event.outcome.value).inc()
-        self._orphans.labels(event.endpoint).inc(event.is_orphan)
-        self._gpu.labels(event.tenant, event.endpoint).inc(event.gpu_s)
-        self._saved.labels(event.tenant, event.endpoint).inc(event.saved_s)
+        self._cancels(event.endpoint, event.outcome.value).inc()
+        self._orphans(event.endpoint).inc(event.is_orphan)
+        self._gpu(event.tenant, event.endpoint).inc(event.gpu_s)
+        self._saved(event.tenant, event.endpoint).inc(event.saved_s)
 
     def _end_job(self, event: JobEnded) -> None:
         if event.gpu_s is not None:
-            self._gpu.labels(event.tenant, event.endpoint).inc(event.gpu_s)
+            self._gpu(event.tenant, event.endpoint).inc(event.gpu_s)
         if event.delay_s is not None:
-            self._delay.labels(event.endpoint).observe(event.delay_s)
+            self._delay(event.endpoint).observe(event.delay_s)
 
     def _settle(self, event: Settled) -> None:
-        self._requests.labels(event.tenant, event.model, event.route, event.outcome.value).inc()
+        self._requests(event.tenant, event.model, event.route, event.outcome).inc()
         exemplar = self._exemplar(event.request_id, event.duration_s)
-        self._duration.labels(event.model, event.route).observe(event.duration_s, exemplar)
+        self._duration(event.model, event.route).observe(event.duration_s, exemplar)
         if event.outcome is Outcome.REFUSED:
-            self._refusals.labels(event.tenant, event.reason or "").inc()
+            self._refusals(event.tenant, event.reason or "").inc()
         if event.chunks:
-            self._chunks.labels(event.model).inc(event.chunks)
+            self._chunks(event.model).inc(event.chunks)
         if event.usage is not None:
-            self._tokens.labels(event.tenant, event.model, "in").inc(event.usage.prompt_tokens)
-            self._tokens.labels(event.tenant, event.model, "out").inc(event.usage.completion_tokens)
+            self._tokens(event.tenant, event.model, "in").inc(event.usage.prompt_tokens)
+            self._tokens(event.tenant, event.model, "out").inc(event.usage.completion_tokens)
         if event.replacement_characters:
-            self._replacements.labels(event.endpoint).inc(event.replacement_characters)
+            self._replacements(event.endpoint).inc(event.replacement_characters)
+
+
+# Each gives its child by the values of its labels. The library looks a child up under a lock, after a check of every
+# value; they come from the configuration, so those that were seen are few and can be kept.
+
+
+def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Callable[..., Counter]:
+    return cache(Counter(f"gateway_{name}", text, labels, registry=registry).labels)
+
+
+def _histogram(
+    registry: CollectorRegistry, name: str, text: str, *labels: str, buckets: tuple[float, ...] = LATENCY_S
+) -> Callable[..., Histogram]:
+    return cache(Histogram(f"gateway_{name}", text, labels, registry=registry, buckets=buckets).labels)
 
 
 class _ConfigMetrics:
