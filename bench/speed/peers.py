@@ -11,6 +11,8 @@ from bench.speed.processes import CACHE, Server, free_port, own_python, server
 from gateway.config.keys import key_line
 
 OURS, LITELLM, ENVOY, NGINX, DIRECT = "Fairpod", "LiteLLM", "Envoy", "nginx", "no gateway"
+BARE = "bare parts"
+"""uvicorn and our transport with nothing between them."""
 RELAY, JOBS, EMULATED = "relay", "jobs", "emulated"
 """Our models: over Runpod's /openai route, over its job API, and the latter before the emulator."""
 UNLIMITED = {"per_10s": 100_000_000, "concurrent": 1_000_000}
@@ -88,6 +90,14 @@ def fairpod(
     command = own_python("gateway", "serve", "--config", str(file), "--host", "127.0.0.1", "--port", str(port))
     with server("fairpod", command, port=port, core=core) as made:
         yield Peer(server=made, keys=tenant_keys(tenants), has_metrics=True)
+
+
+@contextlib.contextmanager
+def bare(core: int, upstream_port: int) -> Iterator[Peer]:
+    """The floor of what ours is made of."""
+    port = free_port()
+    with server("bare", own_python("bench.speed.bare", str(port), str(upstream_port)), port=port, core=core) as made:
+        yield Peer(server=made)
 
 
 @contextlib.contextmanager
@@ -208,6 +218,7 @@ def _written(name: str, text: str) -> pathlib.Path:
 
 KINDS: Sequence[PeerKind] = (
     PeerKind(OURS, "this checkout", fairpod),
+    PeerKind(BARE, "this checkout's parts", bare),
     PeerKind(LITELLM, LITELLM_VERSION, litellm),
     PeerKind(ENVOY, ENVOY_VERSION, envoy),
     PeerKind(NGINX, "Debian's", nginx),

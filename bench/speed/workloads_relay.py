@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from bench.speed.load_spec import LoadResult
-from bench.speed.peers import DIRECT, ENVOY, JOBS, LITELLM, NGINX, OURS, RELAY, Peer
+from bench.speed.peers import BARE, DIRECT, ENVOY, JOBS, LITELLM, NGINX, OURS, RELAY, Peer
 from bench.speed.processes import Server
 from bench.speed.readings import Readings, Subject
 from bench.speed.sizes import Asked, request_body
@@ -49,7 +49,7 @@ def stream(stage: Stage) -> None:
 
 def _side_by_side(stage: Stage, workload: str, body: bytes, note: Callable[[Subject, LoadResult], None]) -> None:
     """Every gateway under every number of clients, in turn. A peer that fails once is not asked again."""
-    peers = stage.peers(OURS, LITELLM, ENVOY, NGINX)
+    peers = stage.peers(OURS, BARE, LITELLM, ENVOY, NGINX)
     loads = [(clients, name) for clients in stage.scale.clients for name in peers]
     for _ in range(stage.scale.rounds):
         for clients, name in list(loads):
