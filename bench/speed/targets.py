@@ -44,8 +44,8 @@ ACCEPTED_MISSES: Mapping[tuple[str, str], str] = {
     ("stream", f"of {ENVOY}'s"): _STREAMED,
     ("stream", f"of {LITELLM}'s"): f"{_STREAMED}. LiteLLM has no time for these chunks and passes on several at once",
     ("flat", "tenants"): (
-        "the work is the same call for call with 1 tenant and with 1 000 (tests/test_work_per_request.py); what grows is "
-        "memory that no cache holds when each request is another tenant's, and the lines of a scrape, which are "
+        "the work is the same call for call with 1 tenant and with 1 000 (tests/test_work_per_request.py); what grows "
+        "is memory that no cache holds when each request is another tenant's, and the lines of a scrape, which are "
         "prometheus_client's to write"
     ),
 }

@@ -135,7 +135,7 @@ class AnswerResponse:
 
     async def send(self, frames: bytes) -> None:
         """Send a part of the stream."""
-        if self._aside is not None:
+        while self._aside is not None:
             await self._aside.wait()
         self._manner.output_was_sent()
         if not self._has_begun:
@@ -145,7 +145,7 @@ class AnswerResponse:
 
     async def finish(self, body: bytes) -> None:
         """Send the last part, or all of it."""
-        if self._aside is not None:
+        while self._aside is not None:
             await self._aside.wait()
         self._is_finished = True
         if not self._has_begun:
@@ -201,7 +201,7 @@ class AnswerResponse:
             aside.set()
 
     async def _fail(self, error: Exception) -> None:
-        if self._aside is not None:
+        while self._aside is not None:
             await self._aside.wait()
         if not self._has_begun:
             raise error

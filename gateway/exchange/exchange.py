@@ -90,6 +90,9 @@ class Exchange:
 
     async def _answer(self, sink: Sink) -> bool:
         """Answer within the client's own deadline; return whether it stayed for that."""
+        if self._ended_by is Ending.CLIENT:
+            # Before anything was sent for it.
+            return False
         quota, clock, deadline_s = self._order.quota, self._means.clock, self._order.deadline_s
         reserved = quota.reserve(self._tokens_guess(), clock.monotonic_s())
         try:

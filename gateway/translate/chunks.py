@@ -110,7 +110,7 @@ class ChunkWriter:
         start = len(encode_event(self._head)) - 2 + refrain.text_at
         end = start + len(text)
         # Then nothing else about the next one can differ.
-        if event[start:end] == text and self._is_plain and self.text_bytes - text_bytes == len(text):
+        if text and event[start:end] == text and self._is_plain and self.text_bytes - text_bytes == len(text):
             self._refrain, self._before, self._after = refrain, event[:start], event[end:]
         return event
 

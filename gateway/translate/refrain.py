@@ -13,7 +13,10 @@ from gateway.wire.openai import Fields
 
 TRIES_MAX = 8
 """In a row, of a stream whose chunks differ in more than their text: learning them would only cost time."""
-_INSIDE = rb'(?:[^"\\\x00-\x1f]|\\["\\/bfnrt])*'
+EVENT_BYTES_MAX = 64 * 1024
+"""A chunk that is a whole answer, or a prompt told back, has no other like it."""
+_PLAIN = rb'[^"\\\x00-\x1f]*+'
+_INSIDE = _PLAIN + rb'(?:\\["\\/bfnrt]' + _PLAIN + rb")*+"
 """What stands between a string's quotes, without escapes by number, which not every number makes valid."""
 _STRING = re.compile(rb'"(?:content|text)":[ ]?"(' + _INSIDE + rb')"')
 _is_text = re.compile(_INSIDE).fullmatch
@@ -50,7 +53,11 @@ class RefrainReader:
 
     def text_of(self, event: bytes) -> bytes | None:
         """The text of an event that is the refrain again; None where it is not."""
-        if self.refrain is None or not (event.startswith(self._before) and event.endswith(self._after)):
+        if (
+            self.refrain is None
+            or len(event) > EVENT_BYTES_MAX
+            or not (event.startswith(self._before) and event.endswith(self._after))
+        ):
             return None
         text = event[len(self._before) : len(event) - len(self._after)]
         if len(self._before) + len(self._after) > len(event) or not _is_text(text):
@@ -67,7 +74,7 @@ class RefrainReader:
         """An event that was read as a chunk of these fields: the next one may be like it."""
         self.refrain = None
         self._tries += 1
-        if self._tries > TRIES_MAX:
+        if self._tries > TRIES_MAX or len(event) > EVENT_BYTES_MAX:
             return
         choices = bytes(fields.get("choices", b""))
         found, again = list(_STRING.finditer(event)), list(_STRING.finditer(choices))

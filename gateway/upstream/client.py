@@ -4,7 +4,7 @@ A transport is called directly with a prepared request: httpx's own client adds 
 proxies that a gateway must not have, and most of the CPU time of a request.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from functools import lru_cache
 from typing import cast
 
@@ -56,11 +56,12 @@ class EndpointClient:
         self._transport = transport
         # Read once, as most of what httpx does for a request goes into reading these two.
         self._url = lru_cache(URLS_KEPT)(lambda path: httpx.URL(base_url + path))
-        self._headers = _headers(endpoint.api_key)
+        self._host = httpx.URL(base_url).netloc.decode("ascii")
+        self.use_key(endpoint.api_key)
 
     def use_key(self, api_key: Secret) -> None:
         """Another key of the same account, for every call from now on."""
-        self._headers = _headers(api_key)
+        self._headers = _headers(self._host, api_key)
 
     async def call(
         self, method: str, path: str, *, body: bytes = b"", read_timeout_s: float, traceparent: str | None = None
@@ -95,16 +96,14 @@ class EndpointClient:
             UnreachableError: There was no answer, or, also out of the body of the `async with`, it broke off.
         """
         timeout = {"connect": CONNECT_TIMEOUT_S, "read": read_timeout_s, "write": read_timeout_s}
-        headers: Mapping[str, str] = self._headers
+        stream, headers = Parts(body), self._headers.copy()
+        if stream.size or method != "GET":
+            headers["content-length"] = str(stream.size)
         if traceparent is not None:
-            headers = {**headers, "traceparent": traceparent}
-        url, extensions = self._url(path), {"timeout": timeout}
-        if len(body) == 1:
-            request = httpx.Request(method, url, headers=headers, content=bytes(body[0]), extensions=extensions)
-        else:
-            stream = Parts(body)
-            headers = {**headers, "content-length": str(stream.size)}
-            request = httpx.Request(method, url, headers=headers, stream=stream, extensions=extensions)
+            headers["traceparent"] = traceparent
+        request = httpx.Request(
+            method, self._url(path), headers=headers, stream=stream, extensions={"timeout": timeout}
+        )
         return Opened(self._transport, request)
 
 
@@ -146,9 +145,10 @@ class Opened:
             raise unreachable(error) from error
 
 
-def _headers(api_key: Secret) -> httpx.Headers:
+def _headers(host: str, api_key: Secret) -> httpx.Headers:
     return httpx.Headers(
         {
+            "host": host,
             "authorization": f"Bearer {api_key.reveal()}",
             "content-type": "application/json",
             "accept": "application/json",

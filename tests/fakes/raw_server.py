@@ -13,6 +13,7 @@ class RawServer:
         self.answers = answers
         self.requests: list[bytes] = []
         self.url = ""
+        self.port = 0
         self.tasks: set[asyncio.Task[None] | None] = set()
         self.writers: list[asyncio.StreamWriter] = []
 
@@ -50,7 +51,8 @@ async def raw_server(*answers: bytes) -> AsyncIterator[RawServer]:
     """Serve these answers in order, then hang up."""
     subject = RawServer(list(answers))
     server = await asyncio.start_server(subject.serve, "127.0.0.1", 0)
-    subject.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    subject.port = server.sockets[0].getsockname()[1]
+    subject.url = f"http://127.0.0.1:{subject.port}"
     try:
         yield subject
     finally:

@@ -40,6 +40,11 @@ def logged(stream: io.StringIO, *events: Event) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
+def test_half_a_pair_in_an_exception_is_no_reason_to_lose_it(lines: io.StringIO) -> None:
+    (line,) = logged(lines, Broke(request_id="r", error=ValueError("\ud800")))
+    assert line["exception"][0]["exc_value"] == "\ud800"
+
+
 def test_one_line_for_each_request(lines: io.StringIO) -> None:
     (line,) = logged(lines, FirstChunk(request_id="r", model="m", route="job", after_s=1), settled())
     assert line["event"] == "exchange.settled"

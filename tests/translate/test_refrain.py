@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.domain import Api
@@ -32,6 +32,11 @@ def said(text: str, **more: Any) -> dict[str, Any]:
     return {**chunk(delta={"content": text}), **more}
 
 
+def UNCOUNTED(text: str) -> dict[str, Any]:  # noqa: N802 - a kind, as a value.
+    """A text that is not what counts as the answer's."""
+    return chunk(delta={"reasoning": {"content": text}})
+
+
 KINDS: list[Callable[[str], dict[str, Any]]] = [
     said,
     lambda text: said(text, id="b"),
@@ -39,7 +44,7 @@ KINDS: list[Callable[[str], dict[str, Any]]] = [
     lambda text: {"content": text, **said(text)},
     lambda text: {"content": "word", **said(text)},
     lambda text: chunk(delta={"content": text, "reasoning_content": text}),
-    lambda text: chunk(delta={"reasoning": {"content": text}}),
+    UNCOUNTED,
     lambda text: chunk(delta={"content": text}, logprobs={"content": [{"token": text}]}),
     lambda text: chunk(index=1, delta={"content": text}),
     lambda text: chunk(delta={"role": "assistant", "content": text}),
@@ -89,6 +94,14 @@ def _plain(events: bytes) -> list[Any]:
     n=st.integers(1, 2),
     api=st.sampled_from([Api.CHAT_COMPLETIONS, Api.COMPLETIONS]),
     continuous=st.booleans(),
+)
+@example(
+    runs=[(UNCOUNTED, ["a", "", "long"])],
+    is_ascii=True,
+    spaced=False,
+    n=1,
+    api=Api.CHAT_COMPLETIONS,
+    continuous=False,
 )
 def test_a_refrain_writes_what_its_chunk_would(
     runs: list[Any], is_ascii: bool, spaced: bool, n: int, api: Api, continuous: bool

@@ -25,6 +25,23 @@ async def test_an_answer_is_given_as_it_comes() -> None:
     assert await read(reply(b"data: {}\n\n")) == b"data: {}\n\n"
 
 
+async def test_a_body_in_parts_is_a_whole_request() -> None:
+    large = memoryview(b"x" * 300_000)
+    async with raw_server(reply(b"{}"), reply(b"{}")) as server:
+        transport = make_transport()
+        route = OpenAIRoute(EndpointClient(endpoint(base_url=f"{server.url}/v2"), transport))
+        try:
+            for body in ((b"x" * 300_002,), (b"x", large, b"x")):
+                async with route.opened(Api.CHAT_COMPLETIONS, body, read_timeout_s=5) as opened:
+                    assert b"".join([piece async for piece in opened.pieces]) == b"{}"
+        finally:
+            await transport.aclose()
+        whole, parted = server.requests
+        assert whole == parted
+        assert b"\r\nhost: 127.0.0.1:%d\r\n" % server.port in whole
+        assert b"\r\ncontent-length: 300002\r\n" in whole
+
+
 async def test_an_error_status_is_raised() -> None:
     with pytest.raises(WorkerError) as caught:
         await read(reply(b'{"error":{"message":"bad","code":400}}', 400))
