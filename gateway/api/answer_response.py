@@ -125,7 +125,11 @@ class AnswerResponse:
         self._set_alarm(self._manner.patience_s)
         try:
             await self._exchanges.run(self._exchange, self)
-        except Exception as error:  # noqa: BLE001 - raised again, or the client is told.
+        except Exception as error:
+            while self._aside is not None:
+                await self._aside.wait()
+            if not self._has_begun:
+                raise
             await self._fail(error)
         finally:
             # A sign of life that is due just now is not written any more.
@@ -201,10 +205,7 @@ class AnswerResponse:
             aside.set()
 
     async def _fail(self, error: Exception) -> None:
-        while self._aside is not None:
-            await self._aside.wait()
-        if not self._has_begun:
-            raise error
+        """Tell a client whose answer has begun."""
         if not isinstance(error, GatewayError):
             self._exchanges.report(self._record.request_id, error)
         last = self._manner.failure(error)
