@@ -19,23 +19,14 @@ HERE = pathlib.Path("tests/invariants")
 NOT_CAUGHT = "NOT CAUGHT"
 RUN_S_MAX = 120
 FAILED_TEST = re.compile(r"^(?:FAILED|ERROR) \S*?(\w+\.py)(?:::(\S+))?", re.MULTILINE)
-COPIED = ("gateway", "tests/chaos", "tests/invariants", "tests/fakes", "tests/models")
-COPIED_FILES = (
-    "tests/__init__.py",
-    "tests/factories.py",
-    "tests/processes.py",
-    "tests/secrets_scan.py",
-    "tests/suite_secrets.py",
-    "tests/redis_server.py",
-    "pyproject.toml",
-    "README.md",
-)
+COPIED = ("gateway", "tests")
+COPIED_FILES = ("pyproject.toml", "README.md")
 
 
 def copy_into(folder: pathlib.Path) -> None:
     """Everything that these tests import, so that nothing is found anywhere else."""
     for name in COPIED:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
     for name in COPIED_FILES:
         shutil.copy(ROOT / name, folder / name)
 

@@ -253,7 +253,7 @@ PLANTED = [
         "a new weight is not noticed by the heap",
         ORDER,
         "account.weight = weight\n            self._reread",
-        "account.weight = weight\n            str",
+        "account.weight = weight\n            print",
     ),
     Planted(9, "a forgiven grant was the last one", ORDER, "if tenant == self._last_tenant:", "if False:"),
     Planted(
