@@ -162,9 +162,6 @@ class Upstream:
             gate.accepted_upstream()
         elif isinstance(error, UpstreamBusyError):
             gate.refused_upstream(permit, retry_after_s=error.retry_after_s)
-        self._called(operation, error)
-
-    def _called(self, operation: Operation, error: GatewayError | None) -> None:
         if operation in _SUBMISSIONS:
             self._judge(error)
         outcome = CallOutcome.OK if error is None else _outcome(error)
