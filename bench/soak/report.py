@@ -14,9 +14,8 @@ from bench.soak.watch import by_label, total
 
 LONG_S = 300.0
 """Shorter runs show whether anything breaks; memory, descriptors and load are judged in longer ones only."""
-GROWTH_MB_MAX = 0.25
-"""A minute: under 200 bytes for each request. Two runs that ended at the same size grew by 0.07 and 0.16 after their
-first minutes, by when pages of memory were touched."""
+GROWTH_MB_MAX = 0.15
+"""A minute: about 100 bytes for each request."""
 CPU_MAX = 0.6
 """Of a core: beyond it a line of work would look like a leak."""
 DESCRIPTORS_MORE_MAX = 4
