@@ -55,6 +55,11 @@ class Capacity(Protocol):
         """When the next call may be sent; not later than `now_s` means now, infinity that only news will tell."""
         ...
 
+    @property
+    def paused_until_s(self) -> float:
+        """When the pause that a 429 asked for ends; nothing is sent before."""
+        ...
+
     def take(self, now_s: float) -> None:
         """A call is sent now."""
         ...
@@ -106,6 +111,11 @@ class StaticCapacity:
     def seats(self, _now_s: float) -> int:
         """All, or the part that 429s left."""
         return max(1, int(self.seats_max * self._throttle.concurrency))
+
+    @property
+    def paused_until_s(self) -> float:
+        """By the last 429."""
+        return self._throttle.paused_until_s
 
     def ready_at_s(self, now_s: float) -> float:
         """By the pacer, and not in a pause that a 429 asked for."""

@@ -81,6 +81,11 @@ class LeasedCapacity:
             leased if self.throttle.concurrency >= 1 else min(leased, max(1, int(leased * self.throttle.concurrency)))
         )
 
+    @property
+    def paused_until_s(self) -> float:
+        """By the last 429 that this replica got."""
+        return self.throttle.paused_until_s
+
     def ready_at_s(self, now_s: float) -> float:
         """Now, while there are tokens; by an own pacer where none can come."""
         paused_until_s = self.throttle.paused_until_s

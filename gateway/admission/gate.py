@@ -174,13 +174,16 @@ class Gate:
         now_s = self._clock.monotonic_s()
         permit = Permit(tenant, size=size, now_s=now_s)
         has_seat = self.backlog.held < self._capacity.seats(now_s) and not self._is_at_narrow_end()
-        weight = self._weight(tenant)
+        weight = self._weights.get(tenant.name, tenant.weight)
         if has_seat and not self.has_line and self._capacity.ready_at_s(now_s) <= now_s:
             self._order.grant_at_once(tenant=tenant.name, weight=weight, now_s=now_s)
             self._capacity.take(now_s)
             self.backlog.hold_at_once(tenant.name, weight)
             permit.grant(now_s)
             return permit
+        if self._capacity.paused_until_s - now_s > wait_s_max:
+            # Runpod asked for a longer pause than this request may wait: say so now, and for how long.
+            raise NoTurnError(retry_after_s=self._capacity.paused_until_s - now_s)
         permit.narrowed_s = self._narrowing.total_s(now_s)
         if self.has_line or not has_seat:
             self._make_room(permit, weight, wait_s_max, now_s)
@@ -199,10 +202,6 @@ class Gate:
             self._give_back(permit)
             raise refusal
         return permit
-
-    def _weight(self, tenant: Tenant) -> float:
-        """A request carries the weight of when it came."""
-        return self._weights.get(tenant.name, tenant.weight)
 
     async def _wait(self, permit: Permit, wait_s_max: float) -> None:
         """Wait for the turn. The time that the gate is narrowed does not count, but the whole has a limit too."""
@@ -241,8 +240,9 @@ class Gate:
 
     def _refusal(self, permit: Permit) -> RefusedError:
         """Why no turn came: its tenant has its share already, or there is not enough for everybody's."""
-        seats = self._capacity.seats(self._clock.monotonic_s())
-        retry_after_s = self.backlog.told_wait_s(permit.tenant.name, seats)
+        seats = self._capacity.seats(now_s := self._clock.monotonic_s())
+        pause_s = self._capacity.paused_until_s - now_s
+        retry_after_s = max(pause_s, self.backlog.told_wait_s(permit.tenant.name, seats))
         held = self._order.held(permit.tenant.name)
         is_over_share = held > 0 and held + 1 > self.fair_seats()[permit.tenant.name]
         return (OverShareError if seats and is_over_share else NoTurnError)(retry_after_s=retry_after_s)
