@@ -29,6 +29,7 @@ GatewayError
     ├── ClientDeadlineError       504  not ready in the time that the client waits
     ├── JobExpiredError           502  its ttl or its retention is over
     ├── JobFailedError            502
+    ├── JobNotRunError            502  its worker stopped before it began; another one may run it
     ├── OutputLostError           502  missing, cut short, or not repairable
     └── WorkerError                    an answer that is an error: the status it carries
 """
@@ -177,12 +178,14 @@ class UnreachableError(UpstreamError):
     `was_sent` tells whether the call may have been taken, so that it must not be made a second time blindly.
     """
 
-    def __init__(self, reason: str, *, was_sent: bool, status: int | None = None) -> None:
+    def __init__(self, reason: str, *, was_sent: bool, status: int | None = None, detail: str = "") -> None:
+        """`detail` is what the answer says, fit for a tenant."""
         super().__init__(reason)
         self.reason = reason
         self.was_sent = was_sent
         self.is_elsewhere_safe = not was_sent
         self.status = status
+        self.detail = detail
 
 
 class UpstreamBusyError(UpstreamError):
@@ -258,6 +261,16 @@ class JobExpiredError(UpstreamError):
 
 class JobFailedError(UpstreamError):
     """The job ended FAILED, CANCELLED or TIMED_OUT; `reason` is fit for a tenant."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class JobNotRunError(UpstreamError):
+    """The job ended before its handler ran, so it may be sent again; `reason` is fit for a tenant."""
+
+    is_elsewhere_safe = True
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

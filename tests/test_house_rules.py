@@ -40,6 +40,10 @@ WITHOUT_TEST = {
     "gateway/admission/capacity_leased.py", "gateway/workers.py",
     # Types; what is checked about them is checked where they are read and emitted.
     "gateway/config/sections.py", "gateway/exchange/events.py", "gateway/config/domain_of.py",
+    # Its rules are those of streams and of whole answers, in test_chunks.py and test_completion.py.
+    "gateway/translate/choices.py",
+    # Read by test_tool_calls.py.
+    "gateway/translate/tool_call_fragments.py",
     # Held by one suite for all of them, tests/contracts/test_dialects.py.
     "gateway/translate/dialects/openai.py", "gateway/translate/dialects/tokens.py",
     "gateway/translate/dialects/legacy.py", "gateway/translate/dialects/text.py",

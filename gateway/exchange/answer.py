@@ -8,10 +8,10 @@ from gateway.errors import OutputLostError
 from gateway.exchange.sink import Sink
 from gateway.translate.chunks import ChunkWriter
 from gateway.translate.completion import CompletionFold, finish_completion, split_completion
-from gateway.translate.dialects.contract import Chunk, Delta
+from gateway.translate.dialects.contract import Chunk, Damage, Delta, Whole
 from gateway.translate.embeddings import finish_embeddings
 from gateway.translate.request import ClientRequest
-from gateway.translate.retelling import Retelling
+from gateway.translate.restart_detector import RestartDetector
 from gateway.translate.usage import estimate_usage, read_usage
 from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import Fields, size_of
@@ -76,6 +76,7 @@ class StreamedAnswer:
         self._sink = sink
         self._note_first = note_first
         self._note_chunks = note_chunks
+        self._damage: OutputLostError | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -98,17 +99,32 @@ class StreamedAnswer:
             await self._sink.send(frames[0] if len(frames) == 1 else b"".join(frames))
 
     def _frames(self, delta: Delta) -> Iterable[bytes]:
-        if not isinstance(delta, Chunk):
-            return map(self._writer.write, split_completion(delta.fields))
+        if isinstance(delta, Damage):
+            self._damage = self._damage or delta.error
+            return ()
+        text_bytes = self._writer.text_bytes
+        frames = self._write(delta)
+        if self._damage is not None and self._writer.text_bytes > text_bytes:
+            # The damaged part was not the last one: text between the two is missing.
+            raise self._damage
+        return frames
+
+    def _write(self, delta: Chunk | Whole) -> Iterable[bytes]:
+        if isinstance(delta, Whole):
+            return [self._writer.write(chunk) for chunk in split_completion(delta.fields)]
         if delta.refrain is None:
             return (self._writer.write(delta.fields),)
         return (self._writer.write_again(delta.refrain, delta.text),)
 
     async def finish(self) -> None:
         """Write what is still due, and the end mark: once, whatever the worker wrote of its own."""
+        if self._damage is not None and not self._writer.is_whole:
+            raise self._damage
         if not self.chunks:
             raise OutputLostError("The worker sent no answer.")
-        await self._sink.finish(self._writer.end() + DONE)
+        with understanding:
+            ending = self._writer.end()
+        await self._sink.finish(ending + DONE)
 
 
 class WholeAnswer:
@@ -123,9 +139,13 @@ class WholeAnswer:
         self._note_first = note_first
         self._answer_id = answer_id
         self._created_s = created_s
-        self._fold = CompletionFold()
-        self._retelling = Retelling()
+        self._fold = self._new_fold()
+        self._restarts = RestartDetector()
+        self._damage: OutputLostError | None = None
         self._whole: Fields | None = None
+
+    def _new_fold(self) -> CompletionFold:
+        return CompletionFold(self._request, answer_id=self._answer_id)
 
     @property
     def is_whole(self) -> bool:
@@ -134,31 +154,42 @@ class WholeAnswer:
 
     def usage(self) -> Usage | None:
         """The worker's count, or an estimate by size; None too for what cannot be understood."""
-        try:
-            with understanding:
-                whole = self._whole or self._fold.completion()
-                return None if whole is None else self._usage(whole)
-        except OutputLostError:
+        if self._whole is not None:
+            return self._usage(self._whole)
+        if not self._fold.has_started:
             return None
+        return read_usage(self._fold.usage) or self._estimate(self._fold.text_bytes)
 
     async def take(self, deltas: list[Delta]) -> None:
         """Keep the body, or fold its parts."""
         for delta in deltas:
+            if isinstance(delta, Damage):
+                self._damage = self._damage or delta.error
+                continue
             self.chunks += 1
             if isinstance(delta, Chunk):
-                with understanding:
-                    if self._retelling.begins_with(delta.fields):
-                        # Nobody has seen the first telling: the second one takes its place.
-                        self._fold = CompletionFold()
-                    self._fold.add(delta.fields)
+                self._take_chunk(delta)
             else:
                 self._whole = delta.fields
 
+    def _take_chunk(self, delta: Chunk) -> None:
+        with understanding:
+            if self._restarts.is_restart(delta.fields):
+                # The client has seen nothing of the first run: the second one replaces it.
+                self._fold, self._damage = self._new_fold(), None
+            text_bytes = self._fold.text_bytes
+            self._fold.add(delta.fields)
+            if self._damage is not None and self._fold.text_bytes > text_bytes:
+                raise self._damage
+
     async def finish(self) -> None:
         """Send the body."""
+        if self._damage is not None and not self.is_whole:
+            raise self._damage
         with understanding:
-            # Kept, so that what is settled is what the client was told.
-            self._whole = self._whole or self._fold.completion()
+            if self._whole is None and self._fold.has_started:
+                # Kept, so that what is settled is what the client was told.
+                self._whole = self._fold.completion()
             body = None if self._whole is None else self._body(self._whole)
         if body is None:
             raise OutputLostError("The worker sent no answer.")
@@ -176,5 +207,8 @@ class WholeAnswer:
     def _usage(self, whole: Fields) -> Usage:
         if (counted := read_usage(whole.get("usage"))) is not None:
             return counted
-        completion_bytes = 0 if self._request.api is Api.EMBEDDINGS else size_of(whole.get("choices", b""))
-        return estimate_usage(prompt_bytes=self._request.prompt_bytes, completion_bytes=completion_bytes)
+        is_embedding = self._request.api is Api.EMBEDDINGS
+        return self._estimate(0 if is_embedding else size_of(whole.get("choices", b"")))
+
+    def _estimate(self, completion_bytes: int) -> Usage:
+        return estimate_usage(prompt_tokens=self._request.prompt_tokens, completion_bytes=completion_bytes)

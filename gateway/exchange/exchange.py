@@ -4,6 +4,7 @@ from enum import Enum, auto
 
 import anyio
 
+from gateway.domain import Api
 from gateway.errors import (
     ClientDeadlineError,
     DrainingError,
@@ -116,7 +117,13 @@ class Exchange:
     def _tokens_guess(self) -> int:
         """What the request may cost, before anybody knows."""
         request = self._order.request
-        return self._serving.prompt_tokens_guess() + (request.max_tokens or COMPLETION_TOKENS_GUESS) * request.n
+        if request.api is Api.EMBEDDINGS:
+            return request.prompt_tokens
+        tokens_max = request.max_tokens
+        if tokens_max is None or tokens_max < 0:
+            # Negative means no maximum to the workers that take it.
+            tokens_max = COMPLETION_TOKENS_GUESS
+        return request.prompt_tokens + tokens_max * request.expected_choices
 
 
 def _name(error: GatewayError) -> str:

@@ -28,7 +28,6 @@ from gateway.exchange.upstream import Upstream
 from gateway.translate.chunks import ChunkWriter
 from gateway.translate.dialects.contract import Dialect
 from gateway.translate.dialects.table import DIALECTS
-from gateway.translate.usage import estimate_usage
 from gateway.wire.openai import size_of
 
 SETTLE_S_MAX = 3.0
@@ -184,7 +183,7 @@ class Serving:
 
     def prompt_tokens_guess(self) -> int:
         """What reading the prompt costs, before the worker has counted."""
-        return estimate_usage(prompt_bytes=self._request.prompt_bytes, completion_bytes=0).prompt_tokens
+        return self._request.prompt_tokens
 
     def _answer(self, sink: Sink, meter: Meter) -> Answer:
         if self.writer is not None:

@@ -1,74 +1,87 @@
 """Answers in one piece: folded from chunks, split into chunks, and given the fields that clients require."""
 
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
 from gateway.domain import Api, Usage
-from gateway.errors import JobFailedError, OutputLostError
+from gateway.errors import OutputLostError
+from gateway.translate.choices import ChoiceNormalizer, content_of
+from gateway.translate.finish_reasons import missing_reason, read_finish_reason
 from gateway.translate.request import ClientRequest
-from gateway.translate.tool_calls import mend_tool_call
+from gateway.translate.tool_calls import complete_tool_calls
 from gateway.translate.usage import usage_fields
 from gateway.wire import openai
+from gateway.wire.lenient import integer_of, is_null
 from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import NULL, Fields
 
 JsonObject = dict[str, Any]
 _OBJECTS = {Api.CHAT_COMPLETIONS: "chat.completion", Api.COMPLETIONS: "text_completion"}
-_BROKEN_FINISH = frozenset({"abort", "error"})
 _NO_COMPLETION = "The worker sent something that is not a completion."
-_decode_text = msgspec.json.Decoder(str | None).decode
-_decode_index = msgspec.json.Decoder(int | None).decode
 _NOT_MERGED = frozenset({"role", "index", "type", "finish_reason"})
 
 
 class CompletionFold:
     """Folds the chunks of a stream into one completion.
 
-    Strings and lists grow, objects merge, anything else is replaced: so fields that nobody here knows, such as
-    `reasoning` or `token_ids`, come out whole.
+    Strings and lists grow, objects merge, anything else is replaced: so unknown fields, such as `reasoning` or
+    `token_ids`, come out whole.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, request: ClientRequest, *, answer_id: str) -> None:
+        self._normalizer = ChoiceNormalizer(request, answer_id=answer_id)
         self._fields: Fields = {}
         self._choices: dict[int, JsonObject] = {}
-        self._tool_call_ids: dict[int, dict[int, bytes]] = {}
 
     def add(self, chunk: Fields) -> None:
         """Take the next chunk.
 
         Raises:
             OutputLostError: It is malformed.
+            JobFailedError: The worker gave up on the answer.
         """
-        try:
-            choices = msgspec.json.decode(chunk.get("choices", b"[]"), type=list[JsonObject] | None)
-        except MALFORMED:
-            raise OutputLostError("The worker sent a chunk that is not OpenAI's.") from None
-        for choice in choices or ():
-            index = choice.get("index") or 0
-            _mend_tool_calls(choice.get("delta") or {}, self._tool_call_ids.setdefault(index, {}))
-            _merge(self._choices.setdefault(index, {"index": index}), choice)
+        if (choices := self._normalizer.add(chunk)) is not None:
+            for choice in msgspec.json.decode(choices, type=list[JsonObject]):
+                self._fold(choice)
         self._fields.update({name: value for name, value in chunk.items() if bytes(value) != b"null"})
 
     @property
     def is_whole(self) -> bool:
-        """Whether every choice that was begun has its finish reason."""
-        return bool(self._choices) and all(choice.get("finish_reason") for choice in self._choices.values())
+        """Whether every choice that was asked for has its finish reason."""
+        return self._normalizer.is_whole
 
-    def completion(self) -> Fields | None:
-        """The completion so far; None where no choice was begun."""
-        if not self._choices:
-            return None
+    @property
+    def has_started(self) -> bool:
+        """Report whether a choice has begun."""
+        return self._normalizer.has_started
+
+    @property
+    def text_bytes(self) -> int:
+        """How much text came so far."""
+        return self._normalizer.text_bytes
+
+    @property
+    def usage(self) -> Raw | None:
+        """The last count that the worker gave."""
+        return self._fields.get("usage")
+
+    def completion(self) -> Fields:
+        """Close the choices and return the completion.
+
+        Raises:
+            OutputLostError: A choice is missing, or was cut short.
+        """
+        for closing in self._normalizer.end():
+            self._fold(msgspec.json.decode(openai.encode(closing.choice), type=JsonObject))
         choices = [_as_message(choice) for _, choice in sorted(self._choices.items())]
         return {**self._fields, "choices": Raw(openai.encode(choices))}
 
-
-def _mend_tool_calls(delta: JsonObject, ids: dict[int, bytes]) -> None:
-    """The same rules as in a stream: what belongs to which call is decided in one place."""
-    if calls := delta.get("tool_calls"):
-        parts = [mend_tool_call(call, ids) for call in openai.decode_objects(openai.encode(calls))]
-        delta["tool_calls"] = msgspec.json.decode(openai.encode(parts))
+    def _fold(self, choice: JsonObject) -> None:
+        index = choice["index"]
+        _merge(self._choices.setdefault(index, {"index": index}), choice)
 
 
 def _merge(into: JsonObject, part: JsonObject) -> None:
@@ -116,7 +129,10 @@ def _as_message(choice: JsonObject) -> JsonObject:
         return choice
     message = {"role": "assistant", "content": None, **(choice["delta"] or {})}
     if calls := message.get("tool_calls"):
+        # Those that waited for an id come last.
+        calls.sort(key=itemgetter("index"))
         message["tool_calls"] = [{name: value for name, value in call.items() if name != "index"} for call in calls]
+        message["content"] = message["content"] or None
     return {**{name: value for name, value in choice.items() if name != "delta"}, "message": message}
 
 
@@ -128,8 +144,10 @@ def split_completion(whole: Fields) -> list[Fields]:
     """
     rest = {name: value for name, value in whole.items() if name != "choices"}
     chunks: list[Fields] = []
-    for choice in _choices(whole):
-        if "message" in choice:
+    for position, choice in enumerate(_choices(whole)):
+        if integer_of(choice.get("index")) is None:
+            choice["index"] = Raw(str(position).encode())
+        if not is_null(choice.get("message")):
             choice["delta"] = Raw(openai.encode(_as_delta(choice.pop("message"))))
         chunks.append({**rest, "choices": openai.join_objects([choice])})
     return chunks
@@ -152,11 +170,11 @@ def finish_completion(whole: Fields, request: ClientRequest, *, answer_id: str, 
         JobFailedError: The worker gave up on it.
     """
     try:
-        choices = [_finish_choice(choice, request.api, index) for index, choice in enumerate(_choices(whole))]
+        choices = _finish_choices(_choices(whole), request, answer_id)
     except MALFORMED:
         raise OutputLostError(_NO_COMPLETION) from None
-    if len(choices) < request.n:
-        raise OutputLostError(f"The worker gave {len(choices)} of {request.n} choices.")
+    if len(choices) < request.expected_choices:
+        raise OutputLostError(f"The worker gave {len(choices)} of {request.expected_choices} choices.")
     given = msgspec.json.decode(whole["usage"], type=JsonObject) if openai.is_present(whole, "usage") else {}
     own = {
         "id": answer_id,
@@ -179,23 +197,39 @@ def _choices(whole: Fields) -> list[Fields]:
     return choices
 
 
-def _finish_choice(choice: Fields, api: Api, index: int) -> Fields:
-    reason = _decode_text(choice.get("finish_reason", NULL))
-    if reason in _BROKEN_FINISH:
-        raise JobFailedError("The worker gave up on this answer.")
-    has_tool_calls = False
-    if api is Api.CHAT_COMPLETIONS:
-        message = openai.decode_fields(choice.get("message", b"{}"))
-        _decode_text(message.get("content", NULL))
-        has_tool_calls = openai.is_present(message, "tool_calls") and bytes(message["tool_calls"]) != b"[]"
-        if not has_tool_calls:
-            message.pop("tool_calls", None)
-        own = {"role": Raw(b'"assistant"')}
-        choice["message"] = Raw(openai.encode({**own, "content": NULL, "refusal": NULL} | message | own))
-    else:
-        choice["text"] = Raw(openai.encode(_decode_text(choice.get("text", NULL)) or ""))
-    if not reason:
-        choice["finish_reason"] = Raw(b'"tool_calls"' if has_tool_calls else b'"stop"')
-    if _decode_index(choice.get("index", NULL)) is None:
-        choice["index"] = Raw(openai.encode(index))
-    return {"logprobs": NULL} | choice
+def _finish_choices(choices: list[Fields], request: ClientRequest, answer_id: str) -> list[Fields]:
+    """Give every choice what clients read of it, and an index of its own.
+
+    Raises:
+        OutputLostError: A choice has no finish reason although another one has.
+    """
+    reasons = [read_finish_reason(choice.get("finish_reason")) for choice in choices]
+    if any(reasons) and not all(reasons):
+        raise OutputLostError("The worker's answer was cut short: a choice has no finish reason.")
+    indexes = [integer_of(choice.get("index")) for choice in choices]
+    if None in indexes or len(set(indexes)) < len(indexes):
+        indexes = list(range(len(choices)))
+    finished = []
+    for number, (choice, reason, index) in enumerate(zip(choices, reasons, indexes, strict=True)):
+        has_tool_calls = False
+        if request.api is Api.CHAT_COMPLETIONS:
+            message = _finish_message(choice, id_prefix=f"{answer_id.rpartition('-')[2][:20]}{number:02x}")
+            has_tool_calls = "tool_calls" in message
+            own: Fields = {"message": Raw(openai.encode(message))}
+        else:
+            text = content_of(choice.get("text"))
+            own = {"text": Raw(b'""') if is_null(text) else text}
+        own["index"] = Raw(openai.encode(index))
+        own["finish_reason"] = Raw(openai.encode(reason or missing_reason(has_tool_calls=has_tool_calls)))
+        finished.append({"logprobs": NULL, **choice, **own})
+    return finished
+
+
+def _finish_message(choice: Fields, *, id_prefix: str) -> Fields:
+    message = openai.decode_fields(choice.get("message", b"{}"))
+    message["content"] = content_of(message.get("content"))
+    if not is_null(calls := message.pop("tool_calls", None)) and calls is not None:
+        completed = complete_tool_calls(calls, id_prefix=id_prefix)
+        if completed:
+            message["tool_calls"] = openai.join_objects(completed)
+    return {"refusal": NULL, **message, "role": Raw(b'"assistant"')}

@@ -27,9 +27,20 @@ def finish_embeddings(whole: Fields, request: ClientRequest, *, usage: Usage) ->
     """
     try:
         data = openai.decode_embeddings(whole.get("data", b""))
+        if len(data) < request.expected_choices or not all(item.embedding for item in data):
+            raise OutputLostError(f"The worker gave {len(data)} of {request.expected_choices} embeddings.")
         wants_base64 = request.encoding_format == "base64"
-        if any(isinstance(item.embedding, str) is not wants_base64 for item in data):
-            whole = {**whole, "data": Raw(openai.encode([_encoded(item, wants_base64=wants_base64) for item in data]))}
+        indexes = _indexes(data)
+        is_right = all(
+            isinstance(item.embedding, str) is wants_base64 and item.index == index
+            for item, index in zip(data, indexes, strict=True)
+        )
+        if not is_right:
+            encoded = [
+                Embedding(embedding=_encoded(item.embedding, wants_base64=wants_base64), index=index)
+                for item, index in zip(data, indexes, strict=True)
+            ]
+            whole = {**whole, "data": Raw(openai.encode(encoded))}
     except (*MALFORMED, binascii.Error, struct.error):
         raise OutputLostError("The worker sent something that is not a list of embeddings.") from None
     own = {
@@ -40,14 +51,24 @@ def finish_embeddings(whole: Fields, request: ClientRequest, *, usage: Usage) ->
     return openai.encode({**whole, **own})
 
 
-def _encoded(item: Embedding, *, wants_base64: bool) -> Embedding:
-    embedding: list[float] | str
-    match item.embedding:
+def _indexes(data: list[Embedding]) -> list[int]:
+    """Return the index of each embedding: the worker's, or its position where the worker's are not one for each.
+
+    Gemini's API leaves out an index of 0 (spring-ai#7020), so a missing one is the lowest that no other has.
+    """
+    given = [item.index for item in data if item.index is not None]
+    if len(set(given)) < len(given) or not all(0 <= index < len(data) for index in given):
+        return list(range(len(data)))
+    free = iter(sorted(set(range(len(data))) - set(given)))
+    return [next(free) if item.index is None else item.index for item in data]
+
+
+def _encoded(embedding: list[float] | str, *, wants_base64: bool) -> list[float] | str:
+    match embedding:
         case list() as numbers if wants_base64:
-            embedding = base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
+            return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
         case str() as text if not wants_base64:
             packed = base64.b64decode(text, validate=True)
-            embedding = list(struct.unpack(f"<{len(packed) // 4}f", packed))
+            return list(struct.unpack(f"<{len(packed) // 4}f", packed))
         case as_it_is:
-            embedding = as_it_is
-    return Embedding(embedding=embedding, index=item.index)
+            return as_it_is

@@ -158,8 +158,10 @@ def _refused_answer(error: errors.RefusedError) -> ErrorAnswer:
 
 def _upstream_answer(error: errors.UpstreamError) -> ErrorAnswer:
     match error:
-        case errors.WorkerError():
-            return _answer(error.status, error.message, type_=error.type, code=error.code, param=error.param)
+        case errors.WorkerError(status=status):
+            answer = _answer(status, error.message, type_=error.type, code=error.code, param=error.param)
+            # Only a limit passes by itself; any other 4xx would cost a second job to be told the same.
+            return msgspec.structs.replace(answer, is_retry_useless=400 <= status < 500 and status != 429)
         case errors.UpstreamBusyError(retry_after_s=retry_after_s):
             message = "Runpod is limiting the calls to this endpoint. Try again a little later."
             return _answer(503, message, code="server_is_overloaded", retry_after_s=retry_after_s or 2.0)
@@ -180,10 +182,18 @@ def _upstream_answer(error: errors.UpstreamError) -> ErrorAnswer:
             return msgspec.structs.replace(_answer(502, message), is_retry_useless=True)
         case errors.JobExpiredError():
             message = "Runpod no longer knows this job: its time to live is over."
-        case errors.JobFailedError(reason=reason) | errors.OutputLostError(reason=reason):
+        case (
+            errors.JobFailedError(reason=reason)
+            | errors.JobNotRunError(reason=reason)
+            | errors.OutputLostError(reason=reason)
+        ):
             message = reason
-        case errors.UnreachableError(status=status):
-            message = "Runpod could not be reached." if status is None else f"Runpod answered with HTTP {status}."
+        case errors.UnreachableError(status=None):
+            message = error.detail or "Runpod could not be reached."
+        case errors.UnreachableError(status=status, detail=detail):
+            message = (
+                f"Runpod answered with HTTP {status}: {detail}" if detail else f"Runpod answered with HTTP {status}."
+            )
         case _:
             message = "The upstream failed."
     return _answer(502, message)

@@ -8,8 +8,11 @@ from msgspec import Raw
 
 from gateway.domain import Api
 from gateway.errors import InvalidRequestError
+from gateway.translate.prompt_size import prompt_tokens_estimate
 from gateway.wire import openai
 from gateway.wire.json_bounds import DEPTH_MAX, PARTS_MAX, is_within_bounds
+from gateway.wire.lenient import is_null
+from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import Fields, RequestView
 
 N_MAX = 128
@@ -32,13 +35,16 @@ class ClientRequest(msgspec.Struct, frozen=True, kw_only=True):
     wants_continuous_usage: bool
     """Asked for usage on each chunk, as vLLM offers."""
     n: int
+    expected_choices: int
+    """How many choices, or embeddings, a complete answer has: `n` for each prompt."""
     max_tokens: int | None
+    """As the client sent it: 0 and negative numbers are the worker's to judge."""
     encoding_format: str | None
     fields: Fields
     body_bytes: int
     """What the request holds of memory, as long as it is not answered."""
-    prompt_bytes: int
-    """The size of what the worker has to read, for estimates."""
+    prompt_tokens: int
+    """An estimate of what the worker has to read."""
 
 
 def read_request(api: Api, body: bytes | bytearray) -> ClientRequest:
@@ -62,7 +68,7 @@ def read_request(api: Api, body: bytes | bytearray) -> ClientRequest:
     except msgspec.DecodeError:
         raise InvalidRequestError("The body is not valid JSON. Send a JSON object.", code="invalid_json") from None
     _check(api, view, fields)
-    options = view.stream_options
+    options, n = view.stream_options, view.n or 1
     stream = bool(view.stream) and api is not Api.EMBEDDINGS
     return ClientRequest(
         api=api,
@@ -70,13 +76,23 @@ def read_request(api: Api, body: bytes | bytearray) -> ClientRequest:
         stream=stream,
         wants_usage=stream and options is not None and bool(options.include_usage),
         wants_continuous_usage=stream and options is not None and bool(options.continuous_usage_stats),
-        n=view.n or 1,
-        max_tokens=view.max_completion_tokens or view.max_tokens,
+        n=n,
+        expected_choices=n * _prompt_count(api, fields),
+        max_tokens=view.max_tokens if view.max_completion_tokens is None else view.max_completion_tokens,
         encoding_format=view.encoding_format,
         fields=fields,
         body_bytes=len(body),
-        prompt_bytes=sum(openai.size_of(fields[name]) for name in _PROMPTS if name in fields),
+        prompt_tokens=prompt_tokens_estimate(fields),
     )
+
+
+def tool_names(request: ClientRequest) -> frozenset[str]:
+    """Return the names of the tools that a request declares; empty if they cannot be read."""
+    try:
+        tools = _decode_tools(request.fields.get("tools", b"null")) or ()
+    except MALFORMED:
+        return frozenset()
+    return frozenset(tool.function.name for tool in tools if tool.function is not None and tool.function.name)
 
 
 def worker_fields(request: ClientRequest, *, upstream_model: str) -> Fields:
@@ -105,6 +121,28 @@ def _refuse_bad_utf8(body: bytes | bytearray) -> None:
         raise InvalidRequestError("The body is not valid UTF-8.", code="invalid_json") from None
 
 
+class _ToolFunction(msgspec.Struct):
+    name: str = ""
+
+
+class _Tool(msgspec.Struct):
+    function: _ToolFunction | None = None
+
+
+_decode_tools = msgspec.json.Decoder(list[_Tool] | None).decode
+_decode_list = msgspec.json.Decoder(list[Raw]).decode
+
+
+def _prompt_count(api: Api, fields: Fields) -> int:
+    """Count the prompts, or the inputs, of a request: a list of token ids is one of them."""
+    value = fields[_NEEDED[api]]
+    if api is Api.CHAT_COMPLETIONS or _LIST.match(memoryview(value)) is None:
+        return 1
+    prompts = _decode_list(value)
+    return len(prompts) if any(bytes(prompt)[:1] in _PROMPT_STARTS for prompt in prompts) else 1
+
+
+_PROMPT_STARTS = frozenset({b'"', b"[", b"{"})
 _LIST = re.compile(rb"\[\s*(\])?")
 _PATH = re.compile(r" - at `\$\.?(.*?)`$")
 
@@ -128,6 +166,17 @@ def _check_messages(messages: Raw) -> None:
         raise InvalidRequestError("'messages' has to hold at least one message.", param="messages")
 
 
+def _check_prompt(name: str, prompt: Raw) -> None:
+    """Refuse what no worker can answer: it would cost a job to be told so."""
+    if is_null(prompt):
+        raise _missing(name)
+    begin = _LIST.match(memoryview(prompt))
+    if begin is None and bytes(prompt)[:1] != b'"':
+        raise InvalidRequestError(f"'{name}' has to be a text or a list.", param=name, code="invalid_type")
+    if begin is not None and begin[1]:
+        raise InvalidRequestError(f"'{name}' has to hold at least one entry.", param=name)
+
+
 def _missing(name: str) -> InvalidRequestError:
     return InvalidRequestError(f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
 
@@ -138,13 +187,11 @@ def _check(api: Api, view: RequestView, fields: Fields) -> None:
         raise _missing(_NEEDED[api])
     if api is Api.CHAT_COMPLETIONS:
         _check_messages(prompt)
+    else:
+        _check_prompt(_NEEDED[api], prompt)
     if not 0 < len(view.model) <= MODEL_NAME_LENGTH_MAX:
         raise InvalidRequestError("'model' has to be a name.", param="model")
     if view.n is not None and not 1 <= view.n <= N_MAX:
         raise InvalidRequestError(f"'n' has to lie between 1 and {N_MAX}.", param="n")
-    for name in ("max_tokens", "max_completion_tokens"):
-        value = getattr(view, name)
-        if value is not None and value < 1:
-            raise InvalidRequestError(f"'{name}' has to be at least 1.", param=name)
     if view.encoding_format not in (None, "float", "base64"):
         raise InvalidRequestError("'encoding_format' is 'float' or 'base64'.", param="encoding_format")

@@ -5,12 +5,10 @@ import math
 from msgspec import Raw
 
 from gateway.domain import Usage
+from gateway.translate.prompt_size import BYTES_PER_TOKEN
 from gateway.wire import openai
 from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import Fields
-
-BYTES_PER_TOKEN = 4
-"""Rough, and right within a factor of two for text in most languages; estimates are marked as such."""
 
 TOKENS_MAX = 1_000_000_000
 """Of one answer, and far beyond any: what a worker makes up must not keep its tenant's account in debt for ever."""
@@ -32,10 +30,10 @@ def read_usage(raw: Raw | None) -> Usage | None:
     return Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
 
 
-def estimate_usage(*, prompt_bytes: int, completion_bytes: int) -> Usage:
-    """Counts by size alone."""
+def estimate_usage(*, prompt_tokens: int, completion_bytes: int) -> Usage:
+    """Estimate the counts of an answer by its size."""
     return Usage(
-        prompt_tokens=math.ceil(prompt_bytes / BYTES_PER_TOKEN),
+        prompt_tokens=prompt_tokens,
         completion_tokens=math.ceil(completion_bytes / BYTES_PER_TOKEN),
         is_estimate=True,
     )

@@ -13,9 +13,10 @@ import httpx
 import msgspec
 
 from gateway import __version__
+from gateway.clock import SystemClock
 from gateway.domain import Endpoint, Secret
 from gateway.errors import UnreachableError
-from gateway.upstream.failures import unreachable
+from gateway.upstream.failures import read_date, read_retry_after, unreachable
 from gateway.upstream.http.outgoing import Parts
 from gateway.upstream.http.transport import Body, HttpTransport
 
@@ -37,14 +38,14 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
     status: int
     body: bytes
-    retry_after: str | None
+    retry_after_s: float | None
 
 
 class OpenAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """An answer whose body is still coming."""
 
     status: int
-    retry_after: str | None
+    retry_after_s: float | None
     pieces: AsyncIterator[bytes]
 
 
@@ -79,7 +80,7 @@ class EndpointClient:
                 received += piece
                 if len(received) > REPLY_BYTES_MAX:
                     raise UnreachableError("reply too large", was_sent=True)
-            return Reply(status=answer.status, body=bytes(received), retry_after=answer.retry_after)
+            return Reply(status=answer.status, body=bytes(received), retry_after_s=answer.retry_after_s)
 
     def opened(
         self,
@@ -129,8 +130,16 @@ class Opened:
             raise unreachable(error) from error
         self._stream = cast("httpx.AsyncByteStream", response.stream)
         self._pieces = aiter(self._stream)
-        retry_after = response.headers.get("retry-after")
-        return OpenAnswer(status=response.status_code, retry_after=retry_after, pieces=self._pieces)
+        status = response.status_code
+        # Only a refusal carries one, and reading headers is not free.
+        retry_after_s = None if status == 200 else self._retry_after_s(response.headers)
+        return OpenAnswer(status=status, retry_after_s=retry_after_s, pieces=self._pieces)
+
+    @staticmethod
+    def _retry_after_s(headers: httpx.Headers) -> float | None:
+        """Read the header; a date is compared with the answer's own, as the two clocks may differ."""
+        sent_at_s = read_date(headers.get("date")) or SystemClock().unix_s()
+        return read_retry_after(headers.get("retry-after"), now_unix_s=sent_at_s)
 
     async def __aexit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
         stream = self._stream

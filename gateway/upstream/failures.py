@@ -1,8 +1,11 @@
 """What can go wrong on the way to Runpod, as our errors, and whether a call may be made again."""
 
+from email.utils import parsedate_to_datetime
+
 import httpx
 import msgspec
 
+from gateway.domain import JOB_BODY_BYTES_MAX
 from gateway.errors import (
     BodyTooLargeError,
     GatewayError,
@@ -12,10 +15,14 @@ from gateway.errors import (
     UpstreamConfigError,
     WorkerError,
 )
-from gateway.translate.worker_errors import job_error, output_error
+from gateway.translate.redaction import redact
+from gateway.translate.worker_errors import error_text, job_error, output_error
 from gateway.wire.malformed import MALFORMED
 
 RETRY_AFTER_S_MAX = 60.0
+"""No pause is longer: it would hold every tenant of the endpoint."""
+_PLATFORM_5XX = 501
+"""Runpod's edge and Cloudflare answer with 502 to 504 and 52x; a failed job on the OpenAI route is a 500."""
 
 
 def unreachable(error: httpx.TransportError) -> UnreachableError:
@@ -28,8 +35,8 @@ def unreachable(error: httpx.TransportError) -> UnreachableError:
     return UnreachableError(type(error).__name__, was_sent=was_sent)
 
 
-def job_call_failure(status: int, *, retry_after: str | None, has_job: bool) -> GatewayError | None:
-    """What a status of the job API means; None for success. No failure's body is documented: only the status counts.
+def job_call_failure(status: int, *, retry_after_s: float | None, has_job: bool) -> GatewayError | None:
+    """Return what a status of the job API means; None for success. No failure's body is documented.
 
     `has_job` tells a 404 that means an expired job from one that means an unknown endpoint.
     """
@@ -38,43 +45,81 @@ def job_call_failure(status: int, *, retry_after: str | None, has_job: bool) -> 
             return None
         case 404 if has_job:
             return JobExpiredError()
-        case 401 | 403 | 404:
+        case 401 | 402 | 403 | 404:
             return UpstreamConfigError(status=status)
         case 413:
-            return BodyTooLargeError(bytes_max=10 * 1024 * 1024)
+            return BodyTooLargeError(bytes_max=JOB_BODY_BYTES_MAX)
         case 429:
-            return UpstreamBusyError(retry_after_s=read_retry_after(retry_after))
+            return UpstreamBusyError(retry_after_s=retry_after_s)
         case _:
             return UnreachableError("unexpected status", was_sent=status >= 500, status=status)
 
 
-def relay_failure(status: int, *, body: bytes, retry_after: str | None) -> GatewayError:
-    """What a failing status of the OpenAI route means: the worker's own error where the body holds one."""
-    if status not in {401, 403, 429} and (error := _worker_answer(status, body)) is not None:
+def relay_failure(status: int, *, body: bytes, retry_after_s: float | None) -> GatewayError:
+    """Return what a failing status of the OpenAI route means.
+
+    A 4xx is the worker's word on the request, whatever the format of its body; but 401 to 403 are about our key, 429
+    may be Runpod's, and a 404 without a word from the worker is an unknown endpoint. A 5xx is the worker's where its
+    body is a worker's error.
+    """
+    if status in {401, 402, 403, 429}:
+        failure = job_call_failure(status, retry_after_s=retry_after_s, has_job=False)
+        assert failure is not None  # noqa: S101 - none of them is a success.
+        return failure
+    detail = _detail_of(body)
+    if 400 <= status < 500:
+        if status == 404 and not _is_worker_404(detail):
+            return UpstreamConfigError(status=status)
+        return output_error(detail or f"The worker answered with HTTP {status}.", status=status)
+    error = None if detail is None else _worker_error(status, detail)
+    if error is not None:
         return error
-    failure = job_call_failure(status, retry_after=retry_after, has_job=False)
-    return failure or UnreachableError("unexpected status", was_sent=True, status=status)
+    text = "" if detail is None else redact(error_text(detail))
+    return UnreachableError("unexpected status", was_sent=True, status=status, detail=text)
 
 
-def _worker_answer(status: int, body: bytes) -> GatewayError | None:
-    """The worker's error in the body: as OpenAI's object under the status it came with, or as a failed job's text."""
+def _detail_of(body: bytes) -> object | None:
+    """Return the error in a body: JSON, or a short text; None for HTML and for nothing."""
     try:
         decoded = msgspec.json.decode(body)
     except MALFORMED:
-        return None
-    detail = decoded.get("error", decoded) if isinstance(decoded, dict) else None
-    if isinstance(detail, str):
-        failure = job_error(detail)
-        return failure if isinstance(failure, WorkerError) else None
-    if not isinstance(detail, dict) or "message" not in detail or status >= 500:
-        return None
-    return output_error({**detail, "code": detail["code"] if isinstance(detail.get("code"), int) else status})
+        text = body.decode(errors="replace").strip()
+        return None if not text or text.startswith("<") else text
+    return decoded or None
 
 
-def read_retry_after(text: str | None) -> float | None:
-    """Whole or broken seconds; Runpod is not known to send the header, and a date is not worth reading."""
+def _is_worker_404(detail: object | None) -> bool:
+    """Tell a model or a route that a worker does not know from an endpoint that Runpod does not know."""
+    if detail is None:
+        return False
+    text = error_text(detail)
+    return bool(text) and "endpoint" not in text.lower()
+
+
+def _worker_error(status: int, detail: object) -> GatewayError | None:
+    """Return the worker's error of a 5xx answer; None where the platform may have written it."""
+    inner = detail.get("error", detail) if isinstance(detail, dict) else detail
+    failure = job_error(inner) if isinstance(inner, str) else output_error(inner)
+    if isinstance(failure, WorkerError) and failure.status < 500:
+        return failure
+    is_worker = isinstance(inner, dict) and status < _PLATFORM_5XX and bool(error_text(inner))
+    return failure if is_worker else None
+
+
+def read_retry_after(text: str | None, *, now_unix_s: float) -> float | None:
+    """Read a `Retry-After` (RFC 9110, 10.2.3): seconds, also broken ones, or a date; at most RETRY_AFTER_S_MAX."""
+    if not text:
+        return None
     try:
-        seconds = float(text or "")
+        seconds = float(text)
     except ValueError:
+        seconds = (read_date(text) or 0.0) - now_unix_s
+    return min(seconds, RETRY_AFTER_S_MAX) if seconds > 0 else None
+
+
+def read_date(text: str | None) -> float | None:
+    """Read an HTTP date, in seconds since 1970; None if it is none."""
+    try:
+        return parsedate_to_datetime(text).timestamp() if text else None
+    except (ValueError, OverflowError):
         return None
-    return seconds if 0 < seconds <= RETRY_AFTER_S_MAX else None

@@ -74,7 +74,7 @@ class JobApi:
 
 
 def _decoded(reply: Reply, decode: Callable[[bytes], T], *, has_job: bool) -> T:
-    if failure := job_call_failure(reply.status, retry_after=reply.retry_after, has_job=has_job):
+    if failure := job_call_failure(reply.status, retry_after_s=reply.retry_after_s, has_job=has_job):
         raise failure
     try:
         return decode(reply.body)

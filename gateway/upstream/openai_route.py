@@ -41,7 +41,7 @@ async def good_pieces(answer: OpenAnswer) -> AsyncIterator[bytes]:
     """
     if answer.status != 200:
         head = await _head(answer.pieces)
-        raise relay_failure(answer.status, body=head, retry_after=answer.retry_after)
+        raise relay_failure(answer.status, body=head, retry_after_s=answer.retry_after_s)
     return answer.pieces
 
 

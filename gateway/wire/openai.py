@@ -45,6 +45,9 @@ class DeltaView(msgspec.Struct, frozen=True, kw_only=True):
 
     role: str | UnsetType | None = UNSET
     content: Raw | UnsetType = UNSET
+    reasoning: Raw | UnsetType = UNSET
+    reasoning_content: Raw | UnsetType = UNSET
+    refusal: Raw | UnsetType = UNSET
     tool_calls: Raw | UnsetType = UNSET
 
 
@@ -100,7 +103,7 @@ class Embedding(msgspec.Struct, frozen=True, kw_only=True):
     """One embedding, as numbers or as base64 of little-endian 32-bit floats."""
 
     embedding: list[float] | str
-    index: int = 0
+    index: int | None = None
     object: str = "embedding"
 
 

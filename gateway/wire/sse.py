@@ -4,6 +4,9 @@ The format is WHATWG's (HTML, section 9.2). OpenAI clients fail on frames withou
 mark, so nothing here writes one; workers send pretty-printed JSON over several data lines, so reading joins them.
 """
 
+import re
+from typing import NamedTuple
+
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
 EVENT_BYTES_MAX = 16 * 1024 * 1024
@@ -11,14 +14,24 @@ EVENT_BYTES_MAX = 16 * 1024 * 1024
 
 
 _FIELDS = (b":", b"data", b"event", b"id", b"retry")
+_UNKNOWN_FIELD = re.compile(rb"[A-Za-z][\w.-]{0,31}(?::[^{}\[\]\"]{0,256})?")
 
 
 class EventTooLargeError(ValueError):
     """An event grew past the bound before it ended."""
 
 
-class DamagedEventError(ValueError):
-    """What stands between two blank lines is no event: a piece of the stream is missing, or was put in twice."""
+class OddEvent(NamedTuple):
+    """What stands between two blank lines and is no ordinary event."""
+
+    data: bytes
+    is_error: bool
+    """True for an event named `error`, or llama.cpp's field of that name; False for text that is no event at all: a
+    piece of the stream is missing, or was put in twice."""
+
+
+Events = list[bytes | OddEvent]
+"""The data of ordinary events, and the odd ones between them."""
 
 
 def encode_event(data: bytes) -> bytes:
@@ -27,9 +40,9 @@ def encode_event(data: bytes) -> bytes:
 
 
 class EventReader:
-    """Collects bytes in whatever slices they come and gives the data of each finished event.
+    """Collects bytes in whatever slices they come and returns the data of each finished event.
 
-    Only data is given: comments, names, ids and retry times mean nothing in an OpenAI stream.
+    Comments, ids, retry times, unknown fields and all names but `error` mean nothing in an OpenAI stream.
     """
 
     def __init__(self, *, event_bytes_max: int = EVENT_BYTES_MAX) -> None:
@@ -39,12 +52,11 @@ class EventReader:
         self._ends_in_cr = False
         self._at_start = True
 
-    def feed(self, piece: bytes) -> list[bytes]:
+    def feed(self, piece: bytes) -> Events:
         """Take the next slice; return the data of the events that it finished.
 
         Raises:
             EventTooLargeError: An event exceeds the bound.
-            DamagedEventError: Something is no event.
         """
         if self._ends_in_cr or b"\r" in piece:
             piece = self._normalise(piece)
@@ -53,7 +65,7 @@ class EventReader:
             # Just one event, as most workers send them.
             return self._data(piece[:-2])
         buffer += piece
-        events: list[bytes] = []
+        events: Events = []
         start = 0
         while (end := buffer.find(b"\n\n", max(start, self._searched))) >= 0:
             events.extend(self._data(bytes(buffer[start:end])))
@@ -65,14 +77,10 @@ class EventReader:
             raise EventTooLargeError
         return events
 
-    def end(self) -> list[bytes]:
-        """The data of a last event that was not closed by a blank line: whole, or cut short.
-
-        Raises:
-            DamagedEventError: It is no event.
-        """
+    def end(self) -> Events:
+        """Return the data of a last event that was not closed by a blank line: whole, or cut short."""
         rest, self._buffer, self._searched = bytes(self._buffer), bytearray(), 0
-        return self._data(rest.rstrip(b"\n"))
+        return self._data(rest.rstrip(b"\n"), is_closed=False)
 
     def _normalise(self, piece: bytes) -> bytes:
         """Turn CRLF and lone CR into LF, also where a CRLF lies across two slices."""
@@ -83,8 +91,8 @@ class EventReader:
             self._ends_in_cr = piece.endswith(b"\r")
         return piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-    def _data(self, event: bytes) -> list[bytes]:
-        """The data of one event, in a list that is empty where it has none."""
+    def _data(self, event: bytes, *, is_closed: bool = True) -> Events:
+        """Return the data of one event, in a list that is empty where it has none."""
         if self._at_start:
             self._at_start = False
             event = event.removeprefix(b"\xef\xbb\xbf")
@@ -92,8 +100,16 @@ class EventReader:
             data = event[6:]
             return [] if data.isspace() or not data else [data]
         lines = event.split(b"\n")
-        if event.strip() and not any(line.startswith(_FIELDS) for line in lines):
-            # The format says to ignore it; but nobody sends such a thing whole.
-            raise DamagedEventError
         data = b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
+        errors = [line[6:].strip() for line in lines if line.startswith(b"error:")]
+        if errors or (data.strip() and any(_is_error_name(line) for line in lines)):
+            return [OddEvent(b"\n".join([data, *errors]).strip(), is_error=True)]
+        if event.strip() and not any(line.startswith(_FIELDS) for line in lines):
+            # The format says to ignore unknown fields; but half an event is none.
+            is_ignored = is_closed and all(not line or _UNKNOWN_FIELD.fullmatch(line) for line in lines)
+            return [] if is_ignored else [OddEvent(event, is_error=False)]
         return [data] if data.strip() else []
+
+
+def _is_error_name(line: bytes) -> bool:
+    return line.startswith(b"event:") and line[6:].strip().lower() == b"error"

@@ -70,6 +70,56 @@ async def test_a_stream_cut_short_is_an_error_event() -> None:
     assert "cut short" in call.events[-1]["error"]["message"]
 
 
+DAMAGED = b'data: {"id":"x","choices":[{"index":0,"delta":{"content":"lo\n\n'
+ENGINE_ERROR = b'data: {"error":{"message":"temperature is too high","code":400}}\n\n'
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        # A worker that fails in the middle of an event writes its error behind the part that it has written.
+        DAMAGED + ENGINE_ERROR,
+        DAMAGED.strip() + ENGINE_ERROR,
+        DAMAGED.strip() + ENGINE_ERROR.strip(),
+        b"event: error\n" + ENGINE_ERROR,
+        b'error: {"message": "temperature is too high", "code": 400}\n\n',
+        ENGINE_ERROR + b"data: [DONE]\n\n",
+    ],
+)
+async def test_a_damaged_event_does_not_hide_the_worker_s_own_error(tail: bytes) -> None:
+    first = "".join(EVENTS[:2]).encode()
+    async with running(FakeRunpod(events=[first, tail[:90], tail[90:]]), endpoint=RELAY) as subject:
+        call = await subject.post(stream=True)
+    assert content(call) == "Hello"
+    assert call.events[-1]["error"]["message"] == "temperature is too high"
+
+
+async def test_content_after_a_damaged_event_is_lost_output() -> None:
+    pieces = [*(each.encode() for each in EVENTS[:2]), DAMAGED, *(each.encode() for each in EVENTS[2:])]
+    async with running(FakeRunpod(events=pieces), endpoint=RELAY) as subject:
+        call = await subject.post(stream=True)
+        assert content(call) == "Hello"
+        assert call.events[-1]["error"]["message"] == "The worker sent something that is not JSON."
+        assert (await subject.post()).status == 502
+
+
+@pytest.mark.parametrize("odd", [b"data: ping\n\n", b"data: null\n\n", b"data: 5\n\n", b"ping\n\n", b"data: []\n\n"])
+async def test_a_frame_that_is_no_part_of_an_answer_does_not_end_it(odd: bytes) -> None:
+    pieces = [piece for each in EVENTS for piece in (odd, each.encode())]
+    async with running(FakeRunpod(events=pieces), endpoint=RELAY) as subject:
+        for stream in (True, False):
+            call = await subject.post(stream=stream)
+            assert (content(call) if stream else call.json["choices"][0]["message"]["content"]) == "Hello there"
+
+
+async def test_damage_after_the_end_of_the_answer_is_harmless() -> None:
+    pieces = [*(each.encode() for each in EVENTS[:4]), DAMAGED]
+    async with running(FakeRunpod(events=pieces), endpoint=RELAY) as subject:
+        for stream in (True, False):
+            call = await subject.post(stream=stream)
+            assert (content(call) if stream else call.json["choices"][0]["message"]["content"]) == "Hello there"
+
+
 async def test_a_missing_end_mark_is_forgiven_after_a_finish_reason() -> None:
     runpod = FakeRunpod(events=[each.encode() for each in EVENTS[:4]])
     async with running(runpod, endpoint=RELAY) as subject:

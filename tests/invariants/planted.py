@@ -7,6 +7,7 @@ ORDER, HEAP, LINE = "fairshare/share_order.py", "fairshare/lazy_heap.py", "fairs
 BACKLOG, PACER, THROTTLE = "fairshare/backlog.py", "fairshare/pacer.py", "fairshare/throttle.py"
 ALLOCATOR, ACCOUNT = "fairshare/allocator.py", "fairshare/account.py"
 SCRIPT, LEASE = "state/lease.lua", "fairshare/lease.py"
+TOOLS = "translate/tool_calls.py"
 
 
 class Planted(NamedTuple):
@@ -31,6 +32,7 @@ INVARIANTS = {
     9: ("refund neutrality", ("test_refund.py",)),
     10: ("isolation", ("test_isolation.py",)),
     11: ("hierarchy", ("test_hierarchy.py",)),
+    13: ("tool calls", ("../translate/test_tool_calls.py",)),
     12: ("lease safety", ("test_lease_safety.py", "test_lease_twin.py", "test_lease_stories.py", "test_lease_rate.py")),
 }
 """The name of each, and the tests that hold it."""
@@ -307,4 +309,59 @@ PLANTED = [
     Planted(12, "tokens have no brim", SCRIPT, "math.min(want, burst - height)", "want"),
     Planted(12, "a lease never ends", LEASE, "now_s - self.heard_at_s < 0.9 * LEASE_S", "True"),
     Planted(12, "tokens never end", LEASE, "self.tokens > 0 and now_s < self._tokens_until_s", "self.tokens > 0"),
+    Planted(13, "a blank id is an id", TOOLS, "if call_id and call.sent_id == call_id", "if call.sent_id == call_id"),
+    Planted(
+        13,
+        "an unnamed part with another id begins a call",
+        TOOLS,
+        "if not fragment.name or not (call.name or call.size):",
+        "if not (call.name or call.size):",
+    ),
+    Planted(
+        13,
+        "a name never begins another call",
+        TOOLS,
+        "return has_other_id or fragment.name != call.name or bool(fragment.arguments.strip())",
+        "return has_other_id",
+    ),
+    Planted(13, "a later name is dropped", TOOLS, "if fragment.name and not call.is_written:", "if not call.size:"),
+    Planted(13, "no id is made up", TOOLS, 'call.id or f"call_{self._id_prefix}{call.number:02x}"', "call.id"),
+    Planted(
+        13,
+        "made-up ids are alike",
+        TOOLS,
+        'call.id or f"call_{self._id_prefix}{call.number:02x}"',
+        'call.id or f"call_{self._id_prefix}"',
+    ),
+    Planted(13, "two calls keep one id", TOOLS, 'if self._by_id(fragment.id) is None else ""', ""),
+    Planted(
+        13, "a call is not held back", TOOLS, "        if not (call.id and call.name):\n            return False\n", ""
+    ),
+    Planted(
+        13,
+        "calls without index are one",
+        TOOLS,
+        "is_positional = len(fragments) > 1 and",
+        "is_positional = len(fragments) > 99 and",
+    ),
+    Planted(
+        13,
+        "a changed index begins a call",
+        TOOLS,
+        "            if named is not None:\n                # The index changed",
+        "            if named is call:\n                # The index changed",
+    ),
+    Planted(
+        13,
+        "parts by turns are mixed",
+        TOOLS,
+        "return named if named is not None and named.index == index else call",
+        "return call",
+    ),
+    Planted(
+        13, "arguments are lost while held back", TOOLS, 'arguments="".join(call.arguments), name', 'arguments="", name'
+    ),
+    Planted(
+        13, "pieces of a name are not joined", TOOLS, "candidates = (name + piece, piece, name)", "candidates = (name,)"
+    ),
 ]

@@ -118,18 +118,79 @@ def test_a_stream_without_a_finish_reason_gets_one() -> None:
     assert Written(chunk(choice(tool_calls=[call]))).reasons()[-1] == "tool_calls"
 
 
-def test_nothing_follows_a_finish_reason() -> None:
-    written = Written(
-        chunk(choice(content="a", finish="length")), chunk(choice(content="b")), chunk(choice(finish="stop"))
-    )
-    assert written.reasons() == ["length"]
+def test_a_reason_that_comes_too_early_is_held_back_to_the_end() -> None:
+    """su-kaka/gcli2api#403: on every chunk; open-webui#23921: on the first one."""
+    written = Written(*(chunk(choice(content=text, finish="stop")) for text in ("Hello ", "wor", "ld")))
+    assert [delta.get("content") for delta in written.deltas()] == ["Hello ", "wor", "ld", None]
+    assert written.reasons() == [None, None, None, "stop"]
     assert written.writer.is_whole
+
+
+def test_the_last_reason_counts() -> None:
+    early = Written(chunk(choice(content="a", finish="stop")), chunk(choice(content="b", finish="length")))
+    assert early.reasons() == [None, None, "length"]
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+    twice = Written(chunk(choice(tool_calls=[call])), chunk(choice(finish="tool_calls")), chunk(choice(finish="stop")))
+    assert twice.reasons() == [None, "tool_calls"]
+
+
+def test_what_comes_with_a_finish_reason_stays_with_it() -> None:
+    end = {
+        "index": 0,
+        "delta": {"content": "b"},
+        "logprobs": {"content": [1]},
+        "finish_reason": "stop",
+        "stop_reason": 7,
+    }
+    written = Written(chunk(choice(role="assistant", content="a")), chunk(end, system_fingerprint="fp"))
+    *_, text, last = [each["choices"][0] for each in written.chunks]
+    assert text == {"index": 0, "delta": {"content": "b"}, "logprobs": {"content": [1]}, "finish_reason": None}
+    assert last == {"index": 0, "delta": {}, "finish_reason": "stop", "stop_reason": 7}
+    # LangChain reads it off the chunk with the finish reason alone.
+    assert written.chunks[-1]["system_fingerprint"] == "fp"
+
+
+@pytest.mark.parametrize("empty", [{}, {"content": ""}, {"content": None}])
+def test_chunks_without_content_after_the_end_are_dropped(empty: dict[str, Any]) -> None:
+    assert (
+        Written(*GOOD[:3], chunk({"index": 0, "delta": empty, "finish_reason": None})).chunks
+        == Written(*GOOD[:3]).chunks
+    )
+
+
+def test_a_missing_reason_beside_another_is_a_cut_answer() -> None:
+    """ai-dynamo/dynamo#3953: two prompts, and the stream ends after the first one's end."""
+    texts = [{"index": index, "text": "x", "finish_reason": None} for index in (0, 1)]
+    with pytest.raises(OutputLostError, match="cut short"):
+        Written(chunk(*texts), chunk({**texts[0], "finish_reason": "stop"}), api=Api.COMPLETIONS, prompt=["x", "y"])
+
+
+def test_a_missing_reason_after_something_unknown_is_a_cut_answer() -> None:
+    with pytest.raises(OutputLostError, match="cut short"):
+        Written(chunk(choice(content="a")), {"odd": 1})
+    assert Written(chunk(choice(content="a")), {"usage": None}).reasons() == [None, "stop"]
+
+
+def test_every_prompt_has_its_choices() -> None:
+    done = [{"index": index, "text": "x", "finish_reason": "stop"} for index in range(4)]
+    written = Written(chunk(*done), api=Api.COMPLETIONS, prompt=["x", "y"], n=2)
+    assert written.writer.is_whole
+    with pytest.raises(OutputLostError, match="3 of 4"):
+        Written(chunk(*done[:3]), api=Api.COMPLETIONS, prompt=["x", "y"], n=2)
+
+
+def test_choices_beyond_those_asked_for_are_bounded() -> None:
+    writer = ChunkWriter(client_request(stream=True), answer_id="x", created_s=1)
+    many = [chunk(choice(index, content="a")) for index in range(1000)]
+    with pytest.raises(OutputLostError, match="more than"):
+        writer.write(fields_of(chunk(*(each["choices"][0] for each in many))))
 
 
 def test_choices_are_kept_apart() -> None:
     written = Written(
         chunk(choice(0, content="a"), choice(1, content="b")),
         chunk(choice(1, content="c"), choice(0, finish="stop")),
+        chunk(choice(1, finish="length")),
         n=2,
     )
     assert written.deltas(0) == [{"role": "assistant", "content": "a"}, {}]
@@ -151,15 +212,16 @@ def test_a_tool_call_is_named_once() -> None:
         [{"index": 0, "function": {"arguments": ":1}"}}],
         None,
     ]
+    assert written.writer.text_bytes >= len('{"a":1}')
 
 
 def test_a_tool_call_without_index_or_type_is_completed() -> None:
     parts = [{"id": "call_1", "function": {"name": "f"}}, {"function": {"arguments": "{}"}}]
     written = Written(*(chunk(choice(tool_calls=[part])) for part in parts))
     calls = [call for delta in written.deltas() for call in delta.get("tool_calls", [])]
-    assert [call["index"] for call in calls] == [0, 0]
+    assert {call["index"] for call in calls} == {0}
     assert calls[0]["type"] == "function"
-    assert [call["function"]["arguments"] for call in calls] == ["", "{}"]
+    assert "".join(call["function"]["arguments"] for call in calls) == "{}"
 
 
 def test_two_tool_calls_under_one_index_are_told_apart_by_their_ids() -> None:
@@ -168,8 +230,22 @@ def test_two_tool_calls_under_one_index_are_told_apart_by_their_ids() -> None:
     assert [call["index"] for delta in written.deltas() for call in delta.get("tool_calls", [])] == [0, 1]
 
 
-def test_an_old_batch_of_texts_is_joined() -> None:
-    assert Written(chunk(choice(role="assistant", content=["a", "b"]))).deltas()[0]["content"] == "ab"
+def test_a_call_without_an_id_is_written_at_the_end() -> None:
+    written = Written(chunk(choice(tool_calls=[{"index": 0, "function": {"name": "f", "arguments": "{}"}}])))
+    (call,) = [call for delta in written.deltas() for call in delta.get("tool_calls", [])]
+    assert call["id"].startswith("call_")
+    assert written.reasons()[-1] == "tool_calls"
+
+
+@pytest.mark.parametrize("content", [["a", "b"], [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]])
+def test_a_list_of_texts_is_joined(content: list[Any]) -> None:
+    assert Written(chunk(choice(role="assistant", content=content))).deltas()[0]["content"] == "ab"
+
+
+def test_the_other_object_s_text_is_not_lost() -> None:
+    assert Written(chunk({"index": 0, "text": "a"})).deltas()[0]["content"] == "a"
+    written = Written(chunk({"index": 0, "delta": {"content": "a"}}), api=Api.COMPLETIONS)
+    assert written.chunks[0]["choices"][0]["text"] == "a"
 
 
 def test_unknown_fields_pass() -> None:
@@ -214,14 +290,42 @@ def test_an_answer_that_the_worker_gave_up_is_a_failure(reason: str) -> None:
         Written(chunk(choice(content="a")), chunk(choice(finish=reason)))
 
 
-@pytest.mark.parametrize("choices", ["x", [1], [{"finish_reason": 3}], {"a": 1}, [{"delta": "x"}]])
+@pytest.mark.parametrize("choices", ["x", [1], {"a": 1}, [{"delta": "x"}], [{"delta": {"content": {"a": 1}}}]])
 def test_a_malformed_chunk_is_a_failure(choices: object) -> None:
     with pytest.raises(OutputLostError):
         Written({"choices": choices})
 
 
 def test_chunks_without_choices_are_not_passed() -> None:
-    assert Written(chunk(), *GOOD, chunk()).chunks == Written(*GOOD).chunks
+    nothing = [chunk(), {"choices": None}, {"choices": [None]}, {"usage": None}]
+    assert Written(*nothing, *GOOD, *nothing).chunks == Written(*GOOD).chunks
+
+
+@pytest.mark.parametrize("index", ["0", 0.0, None, -1])
+def test_an_odd_index_is_read(index: Any) -> None:
+    assert Written(chunk({"index": index, "delta": {"content": "a"}})).deltas()[0]["content"] == "a"
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content", "refusal"])
+def test_all_that_is_written_is_counted(name: str) -> None:
+    written = Written(
+        chunk(choice(role="assistant", content="")), chunk(choice(**{name: "x" * 40}), choice(content="y" * 40))
+    )
+    assert written.writer.settled_usage().completion_tokens == 20
+    both = Written(chunk(choice(role="assistant", reasoning="x" * 40, reasoning_content="x" * 40)))
+    assert both.writer.settled_usage().completion_tokens == 10
+
+
+def test_text_after_the_last_count_is_added_to_it() -> None:
+    writer = ChunkWriter(client_request(stream=True), answer_id="x", created_s=1)
+    writer.write(fields_of(chunk(choice(content="a" * 40), usage={"prompt_tokens": 3, "completion_tokens": 7})))
+    assert writer.settled_usage().completion_tokens == 7
+    writer.write(fields_of(chunk(choice(content="a" * 40))))
+    usage = writer.settled_usage()
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.is_estimate) == (3, 17, True)
+    writer.write(fields_of(chunk(choice(finish="stop"))))
+    # A complete answer's count is the worker's word on all of it.
+    assert writer.settled_usage().completion_tokens == 7
 
 
 def test_the_idle_chunk_says_nothing() -> None:

@@ -17,8 +17,8 @@ def finish(whole: Any, api: Api = Api.CHAT_COMPLETIONS, **asked: Any) -> Any:
     return msgspec.json.decode(body)
 
 
-def folded(*chunks: Any) -> Any:
-    fold = CompletionFold()
+def folded(*chunks: Any, api: Api = Api.CHAT_COMPLETIONS, **asked: Any) -> Any:
+    fold = CompletionFold(client_request(api, **asked), answer_id="chatcmpl-x")
     for chunk in chunks:
         fold.add(fields_of(chunk))
     return plain(fold.completion())
@@ -88,6 +88,61 @@ def test_no_choices_are_a_failure(whole: Any) -> None:
 def test_too_few_choices_are_a_failure() -> None:
     with pytest.raises(OutputLostError, match="1 of 2"):
         finish({"choices": [{"index": 0, "message": {"content": "x"}}]}, n=2)
+    with pytest.raises(OutputLostError, match="1 of 2"):
+        finish({"choices": [{"index": 0, "text": "x"}]}, api=Api.COMPLETIONS, prompt=["a", "b"])
+
+
+def test_a_choice_that_was_cut_is_a_failure() -> None:
+    with pytest.raises(OutputLostError, match="cut short"):
+        finish({"choices": [{"message": {}, "finish_reason": "stop"}, {"message": {}, "finish_reason": None}]})
+
+
+@pytest.mark.parametrize("index", [0, None, "x"])
+def test_choices_without_an_index_of_their_own_are_counted(index: Any) -> None:
+    answer = finish({"choices": [{"index": index, "message": {"content": text}} for text in "ab"]})
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1]
+    swapped = finish({"choices": [{"index": 1, "message": {}}, {"index": 0, "message": {}}]})
+    assert [choice["index"] for choice in swapped["choices"]] == [1, 0]
+
+
+def test_the_tool_calls_of_a_whole_answer_are_completed() -> None:
+    calls = [{"function": {"name": "f", "arguments": {"n": 1}}}, {"function": {"name": "f", "arguments": "{}"}}]
+    message = {"role": "assistant", "content": None, "tool_calls": calls}
+    choices = [{"message": message, "finish_reason": "tool_calls"}] * 2
+    answer = finish({"choices": choices}, n=2)
+    done = [call for choice in answer["choices"] for call in choice["message"]["tool_calls"]]
+    assert len({call["id"] for call in done}) == 4
+    assert [call["function"]["arguments"] for call in done] == ['{"n":1}', "{}"] * 2
+    assert all(call["type"] == "function" for call in done)
+
+
+def test_folding_follows_the_rules_of_a_stream() -> None:
+    def part(arguments: str, **more: Any) -> dict[str, Any]:
+        return chunk(tool_calls=[{"function": {"name": "f", "arguments": arguments}, **more}])
+
+    whole = folded(part("{", id="a"), part("}", id="a"), part("{}", id="b"), part("{}"), chunk("stop", content=None))
+    (choice,) = whole["choices"]
+    assert [(call["id"][:5], call["function"]) for call in choice["message"]["tool_calls"]] == [
+        (name, {"name": "f", "arguments": "{}"}) for name in ("a", "b", "call_")
+    ]
+    assert choice["message"]["content"] is None
+
+
+def test_a_fold_with_an_early_reason_keeps_all_of_the_text() -> None:
+    whole = folded(chunk("stop", content="a"), chunk("stop", content="b"))
+    assert whole["choices"][0]["message"]["content"] == "ab"
+    assert whole["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_fold_that_lacks_a_choice_is_a_failure() -> None:
+    texts = [{"index": index, "text": "x", "finish_reason": "stop"} for index in (0, 1)]
+    with pytest.raises(OutputLostError, match="1 of 2"):
+        folded({"choices": texts[:1]}, api=Api.COMPLETIONS, prompt=["a", "b"])
+    fold = CompletionFold(client_request(), answer_id="x")
+    assert (fold.has_started, fold.is_whole, fold.usage) == (False, False, None)
+    fold.add(fields_of({**chunk("stop", content="abcd"), "usage": {"prompt_tokens": 1}}))
+    assert (fold.has_started, fold.is_whole, fold.text_bytes) == (True, True, 4)
+    assert plain(fold.usage) == {"prompt_tokens": 1}
 
 
 def test_an_answer_that_the_worker_gave_up_is_a_failure() -> None:
@@ -103,7 +158,7 @@ def test_text_completions_keep_their_text() -> None:
 
 @pytest.mark.parametrize(
     "odd",
-    [{"finish_reason": True}, {"finish_reason": 5}, {"index": "x"}, {"message": {"content": 5}}, {"message": "x"}],
+    [{"message": {"content": 5}}, {"message": "x"}, {"message": {"tool_calls": "x"}}, {"message": {"tool_calls": [5]}}],
 )
 def test_a_choice_of_other_types_is_a_failure(odd: dict[str, Any]) -> None:
     with pytest.raises(OutputLostError):
@@ -159,9 +214,10 @@ def test_choices_and_lists_fold_apart() -> None:
 
 
 def test_nothing_folds_into_nothing() -> None:
-    assert CompletionFold().completion() is None
+    with pytest.raises(OutputLostError, match="0 of 1"):
+        folded()
     with pytest.raises(OutputLostError):
-        CompletionFold().add(fields_of({"choices": "x"}))
+        folded({"choices": "x"})
 
 
 def test_splitting_is_the_reverse_of_folding() -> None:

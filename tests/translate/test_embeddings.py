@@ -41,3 +41,43 @@ def test_the_answer_carries_the_client_s_model_and_both_counts() -> None:
 def test_anything_else_is_a_failure(given: object) -> None:
     with pytest.raises(OutputLostError):
         finish(given, encoding_format="float")
+
+
+def finished(*data: dict[str, Any], count: int = 2, encoding: str | None = "base64") -> list[Any]:
+    request = client_request(Api.EMBEDDINGS, input=["x"] * count, encoding_format=encoding)
+    body = finish_embeddings(fields_of({"data": list(data)}), request, usage=Usage())
+    return [item["index"] for item in msgspec.json.decode(body)["data"]]
+
+
+def item(index: int | None = None, **more: Any) -> dict[str, Any]:
+    return {"object": "embedding", "embedding": NUMBERS, **({} if index is None else {"index": index}), **more}
+
+
+@pytest.mark.parametrize("encoding", [None, "float", "base64"])
+@pytest.mark.parametrize(
+    ("given", "indexes"),
+    [
+        ((None, None), [0, 1]),
+        ((None, 1), [0, 1]),
+        ((1, None), [1, 0]),
+        ((0, 0), [0, 1]),
+        ((1, 0), [1, 0]),
+        ((1, 2), [0, 1]),
+        ((-1, 0), [0, 1]),
+    ],
+)
+def test_every_vector_has_its_index(given: tuple[Any, ...], indexes: list[int], encoding: str | None) -> None:
+    """spring-ai#7020: an index that is left out is no 0 for all."""
+    assert finished(*map(item, given), encoding=encoding) == indexes
+
+
+@pytest.mark.parametrize("data", [(), (item(0),), (item(0), item(1, embedding=[])), (item(0), item(1, embedding=""))])
+def test_a_missing_vector_is_a_failure(data: tuple[Any, ...]) -> None:
+    with pytest.raises(OutputLostError, match=r"of 2 embeddings|not a list"):
+        finished(*data)
+
+
+def test_one_list_of_token_ids_is_one_input() -> None:
+    request = client_request(Api.EMBEDDINGS, input=[1, 2, 3])
+    assert finish_embeddings(fields_of({"data": [item(0)]}), request, usage=Usage())
+    assert client_request(Api.EMBEDDINGS, input=[[1, 2], [3]]).expected_choices == 2

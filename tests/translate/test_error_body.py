@@ -42,6 +42,7 @@ EXAMPLES: list[tuple[errors.GatewayError, int, str | None, bool]] = [
     (errors.UpstreamTimeoutError(), 504, "server_error", False),
     (errors.JobExpiredError(), 502, "server_error", False),
     (errors.JobFailedError("why"), 502, "server_error", False),
+    (errors.JobNotRunError("why"), 502, "server_error", False),
     (errors.OutputLostError("why"), 502, "server_error", False),
     (errors.WorkerError(status=400, message="why", type_="invalid_request_error", code="c"), 400, "c", False),
 ]
@@ -100,3 +101,15 @@ def test_a_long_name_is_not_echoed_whole() -> None:
 def test_the_responses_api_is_explained() -> None:
     message = msgspec.json.decode(error_answer(errors.UnknownUrlError("/v1/responses")).body)["error"]["message"]
     assert "chat.completions" in message
+
+
+@pytest.mark.parametrize(("status", "is_useless"), [(400, True), (404, True), (413, True), (429, False), (502, False)])
+def test_a_worker_s_4xx_is_not_tried_again_but_a_limit_is(status: int, *, is_useless: bool) -> None:
+    answer = error_answer(errors.WorkerError(status=status, message="why", type_="t"))
+    assert (answer.headers().get("x-should-retry") == "false") is is_useless
+
+
+def test_an_unexpected_status_is_told_with_what_it_says() -> None:
+    told = errors.UnreachableError("unexpected status", was_sent=True, status=500, detail="the engine is gone")
+    assert b"HTTP 500: the engine is gone" in error_answer(told).body
+    assert b"HTTP 500." in error_answer(errors.UnreachableError("x", was_sent=True, status=500)).body

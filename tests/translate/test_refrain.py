@@ -9,10 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.domain import Api
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, OutputLostError
 from gateway.translate.chunks import ChunkWriter
 from gateway.translate.completion import split_completion
-from gateway.translate.dialects.contract import Chunk
+from gateway.translate.dialects.contract import Chunk, Damage, Delta
 from gateway.translate.dialects.openai import OpenAIReader, read_object
 from gateway.translate.refrain import TRIES_MAX, RefrainReader
 from gateway.wire.sse import EventReader
@@ -69,6 +69,8 @@ def written(writer: ChunkWriter, events: bytes, *, plainly: bool) -> tuple[Any, 
     frames: list[bytes] = []
     try:
         for delta in _plain(events) if plainly else OpenAIReader(stream=True).feed(events):
+            if isinstance(delta, Damage):
+                raise delta.error
             if not isinstance(delta, Chunk):
                 frames += map(writer.write, split_completion(delta.fields))
             elif delta.refrain is None:
@@ -77,13 +79,20 @@ def written(writer: ChunkWriter, events: bytes, *, plainly: bool) -> tuple[Any, 
                 frames.append(writer.write_again(delta.refrain, delta.text))
         frames.append(writer.end())
     except GatewayError as error:
-        # A reader gives what came before a fault in the same slice to nobody; what matters is that both meet it.
+        # What matters is that both meet the same fault at the same place.
         return str(error), writer.text_bytes if frames else 0, frames
     return frames, writer.text_bytes, writer.usage, writer.is_whole
 
 
 def _plain(events: bytes) -> list[Any]:
-    return [read_object(data, stream=True) for data in EventReader().feed(events)]
+    return [_plain_delta(data) for data in EventReader().feed(events) if isinstance(data, bytes)]
+
+
+def _plain_delta(data: bytes) -> Delta:
+    try:
+        return read_object(data, stream=True)
+    except OutputLostError as error:
+        return Damage(error)
 
 
 @settings(max_examples=500, deadline=None, derandomize=True)

@@ -1,11 +1,12 @@
 import tracemalloc
+from typing import Any
 
 import msgspec
 import pytest
 
 from gateway.domain import Api
 from gateway.errors import InvalidRequestError
-from gateway.translate.request import read_request, worker_fields
+from gateway.translate.request import read_request, tool_names, worker_fields
 from tests.factories import client_request, plain
 
 
@@ -40,7 +41,6 @@ from tests.factories import client_request, plain
         (b'{"model":"m","messages":[{}],"n":1000}', "n", "invalid_value"),
         (b'{"model":"m","messages":[{}],"n":"two"}', "n", "invalid_type"),
         (b'{"model":"m","messages":[{}],"stream":"yes"}', "stream", "invalid_type"),
-        (b'{"model":"m","messages":[{}],"max_tokens":0}', "max_tokens", "invalid_value"),
         (b'{"model":"m","messages":[{}],"stream_options":[]}', "stream_options", "invalid_type"),
         (b'{"model":"m","messages":[{}],"encoding_format":"hex"}', "encoding_format", "invalid_value"),
     ],
@@ -98,6 +98,50 @@ def test_the_newer_name_of_the_length_wins() -> None:
     assert client_request(max_tokens=5, max_completion_tokens=7).max_tokens == 7
     assert client_request(max_tokens=5).max_tokens == 5
     assert client_request().max_tokens is None
+
+
+@pytest.mark.parametrize("tokens", [0, -1])
+def test_a_length_is_the_worker_s_to_judge(tokens: int) -> None:
+    """0 with `echo` asks for the prompt alone (vllm#9336), -1 for no maximum (llama-cpp-python#111)."""
+    request = client_request(Api.COMPLETIONS, max_tokens=tokens)
+    assert request.max_tokens == tokens
+    assert plain(worker_fields(request, upstream_model="m"))["max_tokens"] == tokens
+
+
+@pytest.mark.parametrize(
+    ("api", "field", "code"),
+    [
+        (Api.COMPLETIONS, {"prompt": None}, "missing_required_parameter"),
+        (Api.COMPLETIONS, {"prompt": []}, "invalid_value"),
+        (Api.COMPLETIONS, {"prompt": {}}, "invalid_type"),
+        (Api.EMBEDDINGS, {"input": None}, "missing_required_parameter"),
+        (Api.EMBEDDINGS, {"input": []}, "invalid_value"),
+        (Api.EMBEDDINGS, {"input": 5}, "invalid_type"),
+    ],
+)
+def test_what_no_worker_can_answer_costs_no_job(api: Api, field: dict[str, Any], code: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        client_request(api, **field)
+    assert (caught.value.param, caught.value.code) == (next(iter(field)), code)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "count"),
+    [("x", 1), ("", 1), (["x", "y"], 2), ([1, 2, 3], 1), ([[1, 2], [3]], 2), (["x"], 1), ([" [", "]"], 2)],
+)
+def test_choices_are_expected_for_each_prompt(prompt: Any, count: int) -> None:
+    assert client_request(Api.COMPLETIONS, prompt=prompt).expected_choices == count
+    assert client_request(Api.COMPLETIONS, prompt=prompt, n=3).expected_choices == 3 * count
+    assert client_request(Api.EMBEDDINGS, input=prompt).expected_choices == count
+    assert client_request(n=2).expected_choices == 2
+
+
+def test_the_names_of_tools_are_read_where_they_can_be() -> None:
+    tools = [{"type": "function", "function": {"name": name}} for name in ("f", "g", "")] + [{"type": "x"}]
+    assert tool_names(client_request(tools=tools)) == {"f", "g"}
+    for odd in (None, 5, [5], [{"function": 5}]):
+        assert tool_names(client_request(tools=odd)) == frozenset()
+    assert tool_names(client_request()) == frozenset()
 
 
 def test_embeddings_never_stream() -> None:

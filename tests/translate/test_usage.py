@@ -26,6 +26,6 @@ def test_a_count_that_cannot_be_true_is_no_count() -> None:
 
 
 def test_an_estimate_is_marked() -> None:
-    usage = estimate_usage(prompt_bytes=9, completion_bytes=4)
+    usage = estimate_usage(prompt_tokens=3, completion_bytes=4)
     assert usage == Usage(prompt_tokens=3, completion_tokens=1, is_estimate=True)
     assert plain(usage_fields(usage)) == {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}

@@ -1,8 +1,12 @@
+from typing import Any
+
 import msgspec
 import pytest
 
-from gateway.errors import JobFailedError, WorkerError
-from gateway.translate.worker_errors import TEXT_LENGTH_MAX, job_error, output_error
+from gateway.errors import JobFailedError, JobNotRunError, WorkerError
+from gateway.translate.redaction import SHOWN_LENGTH_MAX as TEXT_LENGTH_MAX
+from gateway.translate.worker_errors import error_in, error_text, job_error, may_be_error, output_error
+from tests.factories import fields_of
 
 NOT_FOUND = (
     '{\'message\': \'vLLM returned HTTP 404: {"error": {"message":"The model `x` does not exist.",'
@@ -111,3 +115,181 @@ def test_a_code_that_is_no_status_is_none(code: object) -> None:
 @pytest.mark.parametrize("text", ["{[]: 1}", "{{}: 1}", "{'a': " + "(" * 300])
 def test_what_no_python_prints_is_text(text: str) -> None:
     assert isinstance(job_error(text), JobFailedError)
+
+
+def reason(error: Exception) -> str:
+    assert isinstance(error, JobFailedError | JobNotRunError)
+    return error.reason
+
+
+STATED = {
+    # runpod-worker-ollama, worker-llama: the text of an openai-python exception.
+    "Error code: 404 - {'error': {'message': 'model \"x\" not found', 'type': 'api_error', 'code': None}}": 404,
+    "NotFoundError: Error code: 404 - {'error': 'model not found'}": 404,
+    "Error code: 422 - {'detail': [{'loc': ['body', 'top_p'], 'msg': 'too large', 'type': 'value_error'}]}": 400,
+    "Error code: 400 - not json": 400,
+    'vLLM returned HTTP 400: {"error": {"message": "bad", "code": 400}}': 400,
+    "handler: Error code: 400 - {'error': {'message': 'bad'}}": 400,
+    "HTTP 413: too large": 413,
+    "HTTPError: 400 Client Error: Bad Request for url: http://localhost:8000/v1": 400,
+    "Client error '404 Not Found' for url 'http://127.0.0.1:8000/v1'": 404,
+    "HTTP Error 400: Bad Request": 400,
+    "status code: 409, body: x": 409,
+    "Error code: 429 - {'error': {'message': 'busy'}}": 429,
+    "Error code: 500 - {'error': {'message': 'boom'}}": 502,
+    "Server error '503 Service Unavailable' for url 'http://x'": 502,
+    "Error code: 401 - {'error': {'message': 'no key'}}": 502,
+}
+
+
+@pytest.mark.parametrize("text", STATED)
+def test_a_status_in_the_text_is_believed(text: str) -> None:
+    status, _, _, message = worker_error(job_error(text))
+    assert status == STATED[text]
+    assert message
+
+
+@pytest.mark.parametrize(
+    "text", ["it took 400 steps", "404", "layer 400 failed: boom", "the HTTP 400 page", "HTTP 999 x"]
+)
+def test_a_number_elsewhere_is_no_status(text: str) -> None:
+    error = job_error(text)
+    assert isinstance(error, JobFailedError) or worker_error(error)[0] == 502
+
+
+LISTS = {
+    # runpod-python's validator, and FastAPI's.
+    '["Unexpected input. foo is not a valid input option.", "bar is required"]': "Unexpected input. foo is not a valid",
+    "[{'loc': ['body', 'temperature'], 'msg': 'too low', 'type': 'value_error'}]": "temperature: too low",
+    '{"detail": [{"loc": ["body", "n"], "msg": "field required"}]}': "n: field required",
+    '{"errors": ["one", "two"]}': "one; two",
+    '{"error": ["one", "two"]}': "one; two",
+    '{"error_type": "<class \'pydantic_core.ValidationError\'>", "error_message": "1 error for X"}': "1 error",
+    '{"error": "`top_p` must be < 1.0", "error_type": "validation"}': "top_p",
+}
+
+
+@pytest.mark.parametrize("text", LISTS)
+def test_validation_errors_are_readable_400s(text: str) -> None:
+    status, _, _, message = worker_error(job_error(text))
+    assert status == 400
+    assert LISTS[text] in message
+    assert not message.startswith(("[", "{"))
+
+
+def test_a_long_list_is_shortened() -> None:
+    message = worker_error(output_error([f"error {number}" for number in range(50)]))[3]
+    assert message.endswith("and 42 more")
+
+
+def test_the_status_of_an_http_answer_counts() -> None:
+    assert worker_error(output_error("no", status=400))[0] == 400
+    assert worker_error(output_error({"error": {"message": "no", "code": 500}}, status=422))[0] == 400
+    assert worker_error(output_error({"detail": "Not Found"}, status=404))[:2] == (404, "model_not_found")
+    # An engine's own 4xx inside a failed worker's 500.
+    assert worker_error(output_error({"message": "no", "type": "BadRequestError"}, status=500))[0] == 400
+    assert worker_error(output_error({"message": "no"}, status=500))[0] == 502
+
+
+@pytest.mark.parametrize("text", ["The prompt is longer than the model's context length", "prompt is too long: 9 > 8"])
+def test_a_context_overflow_needs_no_status(text: str) -> None:
+    assert worker_error(job_error(text))[:2] == (400, "context_length_exceeded")
+    assert worker_error(job_error(f"Error code: 500 - {text}"))[:2] == (400, "context_length_exceeded")
+    assert worker_error(job_error(f"Error code: 429 - {text}"))[0] == 429
+
+
+ERRORS = [
+    {"error": {"message": "engine died"}},
+    {"error": "engine died"},
+    {"error": ["engine died"]},
+    {"error": {"message": "engine died"}, "choices": []},
+    {"error": {"message": "engine died"}, "choices": [{"finish_reason": "error"}]},
+    {"error": True, "message": "engine died"},
+    {"object": "error", "message": "engine died"},
+    {"type": "error", "error": {"message": "engine died"}},
+    {"message": "engine died", "type": "server_error", "code": 500},
+    {"message": "engine died", "code": "internal"},
+    {"message": "engine died", "error_type": "EngineDeadError"},
+    {"detail": "engine died"},
+    {"detail": [{"loc": ["body"], "msg": "engine died"}]},
+    {"errors": ["engine died"]},
+    {"status": "error", "message": "engine died"},
+    {"status": "FAILED", "message": "engine died"},
+    {"success": False, "message": "engine died"},
+    {"status_code": 500, "msg": "engine died"},
+    {"message": {"message": "engine died"}, "code": 400},
+]
+NO_ERRORS = [
+    {"error": None},
+    {"error": {}},
+    {"error": ""},
+    {"error": False},
+    {"type": "ping"},
+    {"choices": [], "usage": {}},
+    {"choices": [{"index": 0}], "message": "x", "code": 5},
+    {"object": "list", "data": [{"embedding": [1]}], "message": "x", "code": 5},
+    {"code": 0, "message": "ok"},
+    {"message": "hello"},
+    {"errors": []},
+    {"status": "ok", "message": "hello"},
+    {},
+    [],
+    "error",
+    None,
+]
+
+
+@pytest.mark.parametrize("value", ERRORS)
+def test_every_shape_of_an_error_is_known(value: dict[str, Any]) -> None:
+    assert may_be_error(fields_of(value))
+    detail = error_in(value)
+    assert detail is not None
+    error = output_error(detail)
+    assert "engine died" in worker_error(error)[3]
+
+
+@pytest.mark.parametrize("value", NO_ERRORS)
+def test_what_is_no_error_is_none(value: Any) -> None:
+    assert error_in(value) is None
+
+
+def test_ordinary_chunks_are_not_searched_for_errors() -> None:
+    chunk = {"id": "a", "object": "chat.completion.chunk", "choices": [{"index": 0}], "usage": None}
+    assert not may_be_error(fields_of(chunk))
+    assert not may_be_error(fields_of({"object": "list", "data": [], "usage": {}}))
+
+
+# runpod 2.0.0rc2, `rp_prestart.py` and `rp_job.py`.
+def prestart(event: str, **more: Any) -> str:
+    own = {"event": event, "error_type": "X", "worker_id": "w1", "runpod_version": "2.0.0rc2", "hook": "load_model"}
+    return msgspec.json.encode({**own, **more, "logs": "a tenant's prompt"}).decode()
+
+
+def test_a_job_whose_worker_was_shut_down_before_it_ran_may_be_sent_again() -> None:
+    error = job_error(prestart("prestart_cancelled", error_message="worker shutdown began"))
+    assert isinstance(error, JobNotRunError)
+    assert error.is_elsewhere_safe
+
+
+def test_a_worker_that_could_not_start_says_why_without_its_logs() -> None:
+    failed = job_error(prestart("prestart_failed", error_message="CUDA out of memory at /models/x/y"))
+    assert reason(failed) == "The worker could not start: CUDA out of memory at …"
+    assert not failed.is_elsewhere_safe
+    assert reason(job_error(prestart("prestart_failed"))) == "The worker could not start."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "handler: boom\nlogs:\na tenant's prompt",
+        "handler: boom \ntraceback: x\nlogs:\na tenant's prompt",
+        msgspec.json.encode({"error_message": "boom", "logs": "a tenant's prompt"}).decode(),
+    ],
+)
+def test_a_worker_s_logs_stay_here(text: str) -> None:
+    assert reason(job_error(text)) == "The worker failed: boom"
+
+
+def test_a_text_of_an_error_is_found_in_any_shape() -> None:
+    assert error_text({"error": {"message": "x"}}) == error_text("x") == error_text(["x"]) == "x"
+    assert not error_text({})

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.sse import DONE, KEEP_ALIVE, DamagedEventError, EventReader, EventTooLargeError, encode_event
+from gateway.wire.sse import DONE, KEEP_ALIVE, EventReader, Events, EventTooLargeError, OddEvent, encode_event
 
 ODD = (
     b"\xef\xbb\xbfdata: first\n\n"
@@ -16,7 +16,7 @@ ODD = (
 ODD_DATA = [b"first", b"{\n\xe2\x82\xac\n}", b"no space", b"line\xe2\x80\xa8separator", b"[DONE]"]
 
 
-def read_all(pieces: list[bytes]) -> list[bytes]:
+def read_all(pieces: list[bytes]) -> Events:
     reader = EventReader()
     return [data for piece in pieces for data in reader.feed(piece)] + reader.end()
 
@@ -65,12 +65,34 @@ def test_our_own_frames_carry_data_or_are_comments() -> None:
         assert frame.count(b"\n") == 2
 
 
-def test_what_is_no_event_is_not_passed_over() -> None:
-    for text in (b'ddata: {"error":1}\n\n', b"{\n\n", b'ta: {"a":1}\n\n'):
-        with pytest.raises(DamagedEventError):
-            EventReader().feed(text)
-    assert EventReader().feed(b": a comment\n\nevent: ping\n\nretry: 3\n\nid: 1\nfoo: bar\n\n\n\n") == []
-    cut = EventReader()
-    cut.feed(b"dat")
-    with pytest.raises(DamagedEventError):
-        cut.end()
+@pytest.mark.parametrize("text", [b'ddata: {"error":1}', b"{", b'ta: {"a":1}', b'"}}]}', b"x: [1]"])
+def test_what_is_no_event_is_not_passed_over(text: bytes) -> None:
+    assert read_all([text + b"\n\n"]) == [OddEvent(text, is_error=False)]
+
+
+def test_fields_and_names_without_meaning_are_ignored() -> None:
+    odd = b": a comment\n\nevent: ping\n\nretry: 3\n\nid: 1\nfoo: bar\n\n\n\nping\n\nx-note: ok\n\n"
+    assert read_all([odd]) == []
+
+
+def test_a_cut_field_name_at_the_end_is_damage() -> None:
+    assert read_all([b"data: a\n\ndat"]) == [b"a", OddEvent(b"dat", is_error=False)]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b"event: error\ndata: {}",
+        b"data: {}\nevent:error",
+        b"event: Error \nid: 1\ndata: {}",
+        # llama.cpp writes a field of this name.
+        b"error: {}",
+        b"error:{}",
+    ],
+)
+def test_an_error_by_its_name_is_told_from_data(event: bytes) -> None:
+    assert read_all([event + b"\n\n", b"data: a\n\n"]) == [OddEvent(b"{}", is_error=True), b"a"]
+
+
+def test_an_error_event_without_data_says_nothing() -> None:
+    assert read_all([b"event: error\n\n"]) == []

@@ -5,6 +5,7 @@ from typing import Protocol
 import msgspec
 from msgspec import Raw
 
+from gateway.errors import OutputLostError
 from gateway.translate.refrain import Refrain
 from gateway.wire.openai import Fields
 
@@ -34,7 +35,16 @@ class Whole(msgspec.Struct, frozen=True):
     fields: Fields
 
 
-Delta = Chunk | Whole
+class Damage(msgspec.Struct, frozen=True):
+    """A part of the stream that cannot be read: harmless if the answer turns out to be whole without it.
+
+    What follows may be the worker's own account of the failure, so reading goes on until there is more content.
+    """
+
+    error: OutputLostError
+
+
+Delta = Chunk | Whole | Damage
 
 
 class Dialect(Protocol):

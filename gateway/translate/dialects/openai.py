@@ -8,17 +8,20 @@ import msgspec
 from msgspec import Raw
 
 from gateway.errors import OutputLostError
-from gateway.translate.dialects.contract import Chunk, Delta, Whole
+from gateway.translate.dialects.contract import Chunk, Damage, Delta, Whole
 from gateway.translate.refrain import RefrainReader
 from gateway.translate.request import ClientRequest, worker_fields
-from gateway.translate.worker_errors import output_error
+from gateway.translate.worker_errors import error_in, may_be_error, output_error
 from gateway.wire import openai
+from gateway.wire.lenient import is_null, is_object
 from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import Fields
-from gateway.wire.sse import DamagedEventError, EventReader, EventTooLargeError
+from gateway.wire.sse import EventReader, Events, EventTooLargeError, OddEvent
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 """The largest answer in one piece that is held in memory."""
+ERROR_BYTES_MAX = 64 * 1024
+"""How far from its end a damaged text is searched for an error."""
 
 _MALFORMED = "The worker sent something that is not JSON."
 _CUT_SHORT = "The worker's answer was cut short."
@@ -45,7 +48,7 @@ class OpenAIReader:
         """Take the next slice; return what became complete.
 
         Raises:
-            UpstreamError: The answer is an error, malformed, or too large.
+            UpstreamError: The answer is an error, or too large.
         """
         if not self._started:
             piece = piece.lstrip(b" \t\r\n")
@@ -62,64 +65,123 @@ class OpenAIReader:
             return self._read(self._events.feed(piece))
         except EventTooLargeError:
             raise OutputLostError("An event of the worker's answer is too large.") from None
-        except DamagedEventError:
-            raise OutputLostError(_DAMAGED) from None
 
     def end(self) -> list[Delta]:
-        """What the end of the bytes completes.
+        """Return what the end of the bytes completes.
 
         Raises:
-            OutputLostError: It stops in the middle of an event or an object.
+            OutputLostError: It stops in the middle of an object.
         """
         if self._object is not None:
             body, self._object = bytes(self._object), None
             return [read_object(body, stream=self._stream, problem=_CUT_SHORT)]
-        try:
-            return self._read(self._events.end(), problem=_CUT_SHORT)
-        except DamagedEventError:
-            raise OutputLostError(_CUT_SHORT) from None
+        return self._read(self._events.end(), problem=_CUT_SHORT)
 
-    def _read(self, events: list[bytes], *, problem: str = _MALFORMED) -> list[Delta]:
+    def _read(self, events: Events, *, problem: str = _MALFORMED) -> list[Delta]:
         deltas: list[Delta] = []
         for data in events:
             if self.is_over:
                 break
-            if data == b"[DONE]":
-                self.is_over = True
+            if isinstance(data, OddEvent):
+                deltas.append(_read_odd(data))
             elif (text := self._refrain.text_of(data)) is not None:
                 deltas.append(Chunk(refrain=self._refrain.refrain, text=text))
+            elif data[:1] == b"{":
+                deltas.append(self._read_event(data, problem))
+            elif data.strip().strip(b'"').upper() == b"[DONE]":
+                self.is_over = True
             else:
-                delta = read_object(data, stream=self._stream, problem=problem)
-                if self._stream and isinstance(delta, Chunk):
-                    self._refrain.learn(data, delta.fields)
-                deltas.append(delta)
+                deltas += self._read_other(data, problem)
         return deltas
 
+    def _read_event(self, data: bytes, problem: str) -> Delta:
+        try:
+            # What comes as events is a stream, also where none was asked for.
+            delta = read_object(data, stream=True, problem=problem)
+        except OutputLostError as error:
+            raise_hidden_error(data)
+            return Damage(error)
+        if self._stream and isinstance(delta, Chunk):
+            self._refrain.learn(data, delta.fields)
+        return delta
 
-def read_object(body: bytes | Raw, *, stream: bool, problem: str = _MALFORMED) -> Delta:
+    def _read_other(self, data: bytes, problem: str) -> list[Delta]:
+        """Read data that is no object: a list of objects, JSON without content, a word that keeps the stream alive."""
+        data = data.strip()
+        if data[:1] == b"{":
+            return [self._read_event(data, problem)]
+        if data[:1] != b"[":
+            # `null`, a number, or a word such as `ping`: none of them can be a part of an answer.
+            return []
+        try:
+            return [self._read_event(bytes(item), problem) for item in _decode_items(data) if is_object(item)]
+        except MALFORMED:
+            raise_hidden_error(data)
+            return [Damage(OutputLostError(problem))]
+
+
+def _read_odd(event: OddEvent) -> Damage:
+    """Read what is no ordinary event.
+
+    Raises:
+        UpstreamError: It is an error.
+    """
+    if event.is_error:
+        raise output_error(_json_or_text(event.data))
+    raise_hidden_error(event.data)
+    return Damage(OutputLostError(_DAMAGED))
+
+
+def raise_hidden_error(text: bytes) -> None:
+    """Raise the worker's error at the end of text that is not JSON.
+
+    A worker that fails in the middle of an event writes its error behind the part that it has written.
+    """
+    for mark in (
+        b'{"error"',
+        b'{"detail"',
+        b'{"object":"error"',
+        b'{"object": "error"',
+        b'{"message"',
+        b'{"type":"error"',
+    ):
+        at = text.rfind(mark)
+        if at < 0 or len(text) - at > ERROR_BYTES_MAX:
+            continue
+        try:
+            value = msgspec.json.decode(text[at:].strip())
+        except MALFORMED:
+            continue
+        if (detail := error_in(value)) is not None:
+            raise output_error(detail)
+
+
+def read_object(body: bytes | Raw, *, stream: bool, problem: str = _MALFORMED) -> Chunk | Whole:
     """Tell a chunk from a whole answer, and either from an error.
 
     Raises:
-        UpstreamError: The object is an error, or no object.
+        OutputLostError: It is no object.
+        UpstreamError: The object is an error.
     """
     try:
         # worker-sglang prints its JSON over many lines; what is passed on as it is must fit on one.
-        line = msgspec.json.format(bytes(body), indent=-1) if b"\n" in bytes(body) else bytes(body)
+        line = bytes(body)
+        if b"\n" in line or b"\r" in line:
+            line = msgspec.json.format(line, indent=-1)
         if not line.isascii():
             # What stays raw is looked at by nobody else, and clients take no other bytes.
             line.decode()
         fields = openai.decode_fields(line)
     except MALFORMED:
         raise OutputLostError(problem) from None
-    if "error" in fields:
+    if not may_be_error(fields):
+        fields.pop("error", None)
+    elif (detail := error_in(_decoded(line))) is not None:
+        raise output_error(detail)
+    else:
         # Even a null would be taken for a failure by openai-go.
-        detail = _decoded(fields.pop("error"))
-        if detail and isinstance(detail, str | dict):
-            raise output_error(detail)
-    kind = bytes(fields.get("object", b""))
-    if kind == b'"error"':
-        raise output_error(_decoded(line))
-    if kind == b'"chat.completion.chunk"' or (stream and not _has_message(fields)):
+        fields.pop("error", None)
+    if bytes(fields.get("object", b"")) == b'"chat.completion.chunk"' or (stream and not _has_message(fields)):
         return Chunk(fields)
     return Whole(fields)
 
@@ -130,14 +192,21 @@ def _has_message(fields: Fields) -> bool:
         choices = openai.decode_objects(fields.get("choices", b"[]"))
     except MALFORMED:
         return False
-    return any("message" in choice for choice in choices)
+    return any(not is_null(choice.get("message")) for choice in choices)
 
 
-def _decoded(error: bytes | Raw) -> object:
+def _decoded(value: bytes) -> object:
     try:
-        return msgspec.json.decode(error)
+        return msgspec.json.decode(value)
     except MALFORMED:
         raise OutputLostError(_MALFORMED) from None
+
+
+def _json_or_text(value: bytes) -> object:
+    try:
+        return msgspec.json.decode(value)
+    except MALFORMED:
+        return value.decode(errors="replace")
 
 
 class OpenAIDialect:
@@ -176,10 +245,9 @@ class OpenAIDialect:
                 return [delta]
             case b"[":
                 return self._read_items(body)
-            case b"n":
-                return []
             case _:
-                raise OutputLostError(_MALFORMED)
+                # null, a boolean or a number: no part of an answer.
+                return []
 
     def _read_items(self, body: bytes) -> list[Delta]:
         try:

@@ -10,7 +10,8 @@ from gateway.wire import openai
 
 def finish_chunk(request: ClientRequest, *, completion_tokens: int) -> list[Delta]:
     """The finish reason that such a worker does not give, where its count shows that it stopped at the maximum."""
-    if request.n != 1 or request.max_tokens is None or completion_tokens < request.max_tokens:
+    tokens_max = request.max_tokens
+    if request.n != 1 or tokens_max is None or tokens_max < 1 or completion_tokens < tokens_max:
         return []
     text: dict[str, object] = {"text": ""} if request.api is Api.COMPLETIONS else {"delta": {}}
     return [Chunk({"choices": Raw(openai.encode([{"index": 0, **text, "finish_reason": "length"}]))})]

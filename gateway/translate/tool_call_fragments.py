@@ -1,0 +1,60 @@
+"""Read the entries of `tool_calls`, whatever their fields look like."""
+
+import msgspec
+from msgspec import Raw
+
+from gateway.errors import OutputLostError
+from gateway.wire import openai
+from gateway.wire.lenient import integer_of, is_object, text_of
+from gateway.wire.openai import Fields
+
+PAYLOADS = {"function": "arguments", "custom": "input"}
+"""The object that holds the name, and the field of it that grows."""
+_KNOWN = frozenset({"index", "id", "type", "function", "custom", "name", "arguments"})
+
+
+class Fragment(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a delta's `tool_calls`, with blanks removed."""
+
+    index: int | None
+    id: str
+    name: str
+    arguments: str
+    kind: str
+    extra: Fields
+
+
+def read_fragments(raw_calls: Raw) -> list[Fragment]:
+    """Read a list of entries; a single object counts as a list of one, null entries are skipped.
+
+    Raises:
+        OutputLostError: An entry is not an object.
+    """
+    try:
+        if is_object(raw_calls):
+            return [_fragment(openai.decode_fields(raw_calls))]
+        return [_fragment(entry) for entry in _decode_entries(raw_calls) or () if entry is not None]
+    except msgspec.DecodeError:
+        raise OutputLostError("The worker sent a tool call that is not an object.") from None
+
+
+_decode_entries = msgspec.json.Decoder(list[Fields | None] | None).decode
+
+
+def _fragment(entry: Fields) -> Fragment:
+    kind = text_of(entry.get("type")) or ("custom" if "custom" in entry and "function" not in entry else "function")
+    if kind not in PAYLOADS:
+        kind = "function"
+    payload = openai.decode_fields(entry[kind]) if is_object(entry.get(kind)) else {}
+    # Some workers put name and arguments beside the id.
+    content = {name: entry[name] for name in ("name", "arguments") if name in entry} | payload
+    arguments = content.get(PAYLOADS[kind])
+    has_text = arguments is None or bytes(arguments)[:1] in {b'"', b"n"}
+    return Fragment(
+        index=integer_of(entry.get("index")),
+        id=text_of(entry.get("id")),
+        name=text_of(content.get("name")),
+        arguments=text_of(arguments) if has_text or arguments is None else bytes(arguments).decode(),
+        kind=kind,
+        extra={name: value for name, value in entry.items() if name not in _KNOWN and bytes(value) != b"null"},
+    )

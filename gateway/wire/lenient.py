@@ -1,0 +1,40 @@
+"""Read single JSON values whose type a worker may have got wrong."""
+
+import msgspec
+from msgspec import Raw
+
+from gateway.wire.malformed import MALFORMED
+
+_INTEGER_DIGITS_MAX = 18
+
+
+def is_null(value: Raw | None) -> bool:
+    """Report whether a field is missing or null."""
+    return value is None or bytes(value) in {b"", b"null"}
+
+
+def is_object(value: Raw | None) -> bool:
+    """Report whether a field is a JSON object."""
+    return value is not None and bytes(value)[:1] == b"{"
+
+
+def text_of(value: Raw | None) -> str:
+    """Read a text; a number becomes its digits, and anything else the empty text.
+
+    Raises:
+        msgspec.DecodeError: The text is not valid Unicode.
+    """
+    first = b"" if value is None else bytes(value)[:1]
+    if value is None or first in {b"n", b"{", b"[", b"t", b"f", b""}:
+        return ""
+    return msgspec.json.decode(value, type=str) if first == b'"' else bytes(value).decode()
+
+
+def integer_of(value: Raw | None) -> int | None:
+    """Read an integer, also one in quotes or with a fraction of zero; None for anything else."""
+    if value is None or len(bytes(value)) > _INTEGER_DIGITS_MAX or bytes(value)[:1] in {b"t", b"f", b"n"}:
+        return None
+    try:
+        return msgspec.json.decode(value, type=int, strict=False)
+    except MALFORMED:
+        return None

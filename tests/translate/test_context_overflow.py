@@ -1,0 +1,47 @@
+import pytest
+
+from gateway.translate.context_overflow import is_context_overflow
+
+OVERFLOWS = [
+    "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens.",
+    "You passed 8193 input tokens. However, the model's context length is only 8192 tokens.",
+    "The input (12345 tokens) is longer than the model's context length (8192 tokens).",
+    "Requested token count exceeds the model's maximum context length of 8192 tokens.",
+    "the request exceeds the available context size. try increasing the context size or enable context shift",
+    "request (9000 tokens) exceeds the available context size (8192 tokens), try increasing it",
+    "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 4000 `inputs` tokens and 1000 `max_new_tokens`",
+    "`inputs` must have less than 1024 tokens. Given: 2000",
+    "Input prompt (5000 tokens) is too long and exceeds limit of 4096",
+    "The decoder prompt (length 5000) is longer than the maximum model length of 4096.",
+    "input length exceeds maximum context length",
+    "prompt is too long: 210000 tokens > 200000 maximum",
+    "Your input exceeds the context window of this model.",
+    "context_length_exceeded",
+]
+OTHERS = [
+    "Rate limit reached: 100000 tokens per min. Your context window is longer than your limit.",
+    "Too many requests: the maximum context length quota is used up, try again later.",
+    "Request was throttled; the maximum input length for your tier was exceeded.",
+    "The context length 32768 exceeds what fits into the KV cache; out of memory.",
+    "temperature has to be at most 2",
+    "The model does not exist.",
+    "the file is too long",
+    "",
+]
+
+
+@pytest.mark.parametrize("message", OVERFLOWS)
+def test_every_server_s_words_are_known(message: str) -> None:
+    assert is_context_overflow(message, code="", type_="", status=400)
+    assert not is_context_overflow(message, code="", type_="", status=429)
+
+
+@pytest.mark.parametrize("message", OTHERS)
+def test_other_limits_are_not_taken_for_it(message: str) -> None:
+    assert not is_context_overflow(message, code="", type_="", status=400)
+
+
+def test_a_code_or_a_type_is_enough() -> None:
+    assert is_context_overflow("no", code="context_length_exceeded", type_="", status=None)
+    assert is_context_overflow("no", code="", type_="exceed_context_size_error", status=None)
+    assert not is_context_overflow("no", code="other", type_="other", status=None)

@@ -1,0 +1,41 @@
+from typing import Any
+
+import pytest
+
+from gateway.translate.prompt_size import MEDIA_TOKENS, prompt_tokens_estimate
+from tests.factories import fields_of
+
+
+def tokens(**fields: Any) -> int:
+    return prompt_tokens_estimate(fields_of(fields))
+
+
+def message(*parts: Any) -> dict[str, Any]:
+    return {"role": "user", "content": list(parts)}
+
+
+TEXT = {"type": "text", "text": "x" * 400}
+
+
+def test_text_is_counted_by_its_size() -> None:
+    assert tokens(prompt="x" * 398) == 100
+    assert tokens(input=["x" * 194, "x" * 196]) == 100
+    assert 100 <= tokens(messages=[{"role": "user", "content": "x" * 400}]) <= 120
+    assert tokens(temperature=1) == 0
+
+
+@pytest.mark.parametrize("kind", MEDIA_TOKENS)
+@pytest.mark.parametrize("size", [100, 300_000])
+def test_media_are_counted_by_their_kind(kind: str, size: int) -> None:
+    media = {"type": kind, kind: {"url": "data:image/png;base64," + "A" * size}}
+    counted = tokens(messages=[message(TEXT, media, media), {"role": "user", "content": "Hello"}])
+    assert 2 * MEDIA_TOKENS[kind] + 100 <= counted <= 2 * MEDIA_TOKENS[kind] + 160
+
+
+def test_words_about_media_are_text() -> None:
+    assert 5000 <= tokens(messages=[{"role": "user", "content": '"type": "image_url" ' * 1000}]) <= 6100
+
+
+@pytest.mark.parametrize("messages", [[message({"type": "image_url"}, 5)], [{"content": ["x", {"type": "image"}]}]])
+def test_odd_messages_are_counted_as_far_as_they_can_be_read(messages: list[Any]) -> None:
+    assert 0 < tokens(messages=messages) < 2100
