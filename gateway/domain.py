@@ -97,6 +97,25 @@ class OutagePolicy(StrEnum):
     """Uses each limit as if it were alone."""
 
 
+class EndpointState(StrEnum):
+    """What is known of the workers of an endpoint; see `exchange.endpoint_state`."""
+
+    ASLEEP = "asleep"
+    """Workers are provisioned, and none runs."""
+    WAKING = "waking"
+    """A worker is starting."""
+    LOADING = "loading"
+    """A worker runs, or has taken a job, and has shown no output yet."""
+    WARM = "warm"
+    """A worker has shown output recently."""
+    THROTTLED = "throttled"
+    """Runpod has no free GPU of the kind."""
+    UNHEALTHY = "unhealthy"
+    ABSENT = "absent"
+    """There are no workers, and none is starting: the endpoint's maximum may be zero."""
+    UNKNOWN = "unknown"
+
+
 class Api(StrEnum):
     """What a client may ask for; the value is the path, here and at an OpenAI-compatible worker."""
 
@@ -124,7 +143,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str
     max_in_flight: int
     max_in_flight_cold: int
-    """How many requests may wait at Runpod while no worker is up: enough to wake one."""
+    """How many requests may wait at Runpod until a worker has shown output: enough to wake one."""
+    min_workers: int
+    """How many workers Runpod is configured to keep up: with any, a burst needs no first request to wake one."""
     queue_timeout_s: float
     cold_start_timeout_s: float
     execution_timeout_s: float

@@ -34,7 +34,7 @@ GatewayError
     └── WorkerError                    an answer that is an error: the status it carries
 """
 
-from enum import StrEnum
+from gateway.domain import EndpointState
 
 
 class GatewayError(Exception):
@@ -218,33 +218,32 @@ class EndpointDownError(UpstreamError):
         self.retry_after_s = retry_after_s
 
 
-class Lack(StrEnum):
-    """Why an endpoint has no worker for us, by its own account."""
-
-    STARTING = "starting"
-    THROTTLED = "throttled"
-    """Runpod has no free GPU of the kind."""
-    UNHEALTHY = "unhealthy"
-    ABSENT = "absent"
-    """There are none, nor is one starting: the endpoint's maximum may be zero."""
-    BUSY = "busy"
-    UNKNOWN = "unknown"
-
-
 class NoWorkerError(UpstreamError):
-    """No worker took the request within the cold start budget. Its job, if there was one, is cancelled."""
+    """No worker served the request within the cold start budget. Its job, if there was one, is cancelled.
+
+    `since_s` is how long ago a start or the loading of a model began, `usual_s` how long starts took recently; None if
+    that is not known.
+    """
 
     is_elsewhere_safe = True
 
-    def __init__(self, *, waited_s: float, lack: Lack, retry_after_s: float | None) -> None:
+    def __init__(
+        self, *, waited_s: float, state: EndpointState, since_s: float | None = None, usual_s: float | None = None
+    ) -> None:
         super().__init__()
         self.waited_s = waited_s
-        self.lack = lack
-        self.retry_after_s = retry_after_s
+        self.state = state
+        self.since_s = since_s
+        self.usual_s = usual_s
 
 
 class UpstreamTimeoutError(UpstreamError):
-    """A worker took the request, and the time for it is over."""
+    """A worker took the request, and the time for it is over; `is_loading` if it never showed any output."""
+
+    def __init__(self, *, ran_s: float | None = None, is_loading: bool = False) -> None:
+        super().__init__()
+        self.ran_s = ran_s
+        self.is_loading = is_loading
 
 
 class ClientDeadlineError(UpstreamError):

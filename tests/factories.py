@@ -48,6 +48,7 @@ def endpoint(**changes: Any) -> Endpoint:
             "dialect": "openai",
             "max_in_flight": 4,
             "max_in_flight_cold": 1,
+            "min_workers": 0,
             "queue_timeout_s": 1.0,
             "cold_start_timeout_s": 5.0,
             "execution_timeout_s": 5.0,

@@ -19,6 +19,7 @@ _TAKEN_OF_ENDPOINTS = {
     "route",
     "max_in_flight",
     "max_in_flight_cold",
+    "min_workers",
     "queue_timeout_s",
     "cold_start_timeout_s",
     "execution_timeout_s",

@@ -34,6 +34,7 @@ def endpoint_of(section: EndpointSection) -> Endpoint:
         dialect=section.worker,
         max_in_flight=section.max_in_flight,
         max_in_flight_cold=section.max_in_flight_cold,
+        min_workers=section.min_workers,
         queue_timeout_s=section.queue_timeout_s,
         cold_start_timeout_s=section.cold_start_timeout_s,
         execution_timeout_s=section.execution_timeout_s,

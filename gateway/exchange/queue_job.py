@@ -6,7 +6,7 @@ import anyio
 from msgspec import Raw
 
 from gateway.clock import Clock
-from gateway.domain import Operation, Tenant
+from gateway.domain import EndpointState, Operation, Tenant
 from gateway.errors import (
     GatewayError,
     JobExpiredError,
@@ -14,6 +14,7 @@ from gateway.errors import (
     UpstreamBusyError,
     UpstreamTimeoutError,
 )
+from gateway.exchange.endpoint_state import Activity
 from gateway.exchange.job_policy import job_policy
 from gateway.exchange.meter import Meter
 from gateway.exchange.upstream import Upstream
@@ -47,9 +48,10 @@ class QueueJob:
         self.is_answered = False
         """Whether its client has the whole answer, so that what is left is to learn what it cost."""
         self.stream = JobStream()
-        self.started_at_s: float | None = None
+        self.activity: Activity | None = None
+        """Since Runpod took it."""
         self.expires_at_s = 0.0
-        """When its ttl ends it. Both are monotonic seconds."""
+        """When its ttl ends it, in monotonic seconds."""
         self._is_stream = is_stream
         self._clock = clock
         self._accepted_at_s = 0.0
@@ -78,7 +80,7 @@ class QueueJob:
             if self.id is None:
                 raise UnreachableError("no reply to a submission", was_sent=True)
         self._accepted_at_s = self._clock.monotonic_s()
-        self.upstream.warmth.submitted()
+        self.activity = self.upstream.begin()
         self.expires_at_s = self._accepted_at_s + (policy.ttl or 0) / 1000
 
     async def read(self) -> list[Raw]:
@@ -98,7 +100,7 @@ class QueueJob:
             await self._after_failure(error, was_page=reads_page)
             return []
         self._failed_calls = 0
-        self._note_start()
+        self._note_progress()
         is_hasty = self._clock.monotonic_s() - asked_at_s < HASTY_PAGE_S
         if not outputs and is_hasty and not self.stream.is_terminal and self.stream.next is not Next.NOTHING:
             await anyio.sleep(HASTY_PAGE_S if reads_page else STATUS_PAUSE_S)
@@ -155,17 +157,23 @@ class QueueJob:
             if self.stream.is_terminal:
                 return
 
-    def _note_start(self) -> None:
-        if self.started_at_s is None and self.stream.has_started:
-            self.started_at_s = self._clock.monotonic_s()
-            self.upstream.took(waited_s=self.started_at_s - self._accepted_at_s)
+    @property
+    def started_at_s(self) -> float | None:
+        """When a worker was seen to have it, in monotonic seconds."""
+        return None if self.activity is None else self.activity.taken_at_s
+
+    def _note_progress(self) -> None:
+        if self.activity is None:
+            return
+        if self.stream.has_started:
+            self.activity.taken(self._clock.monotonic_s())
+        if self.stream.has_output:
+            self.upstream.output(self.activity, is_first_token=self._is_stream)
 
     def end(self) -> None:
-        """It is nobody's any more."""
-        if self.started_at_s is not None:
-            self.upstream.ended()
-        elif self.id is not None:
-            self.upstream.warmth.withdrawn()
+        """Note that its client has its answer, or has left."""
+        if self.activity is not None:
+            self.activity.end(self._clock.monotonic_s())
 
     def _remaining_s(self) -> float:
         """Seconds of the budget that runs now: for the first output, or for the execution.
@@ -184,8 +192,9 @@ class QueueJob:
             remaining_s = self._accepted_at_s + endpoint.cold_start_timeout_s - now_s
         if remaining_s > 0:
             return remaining_s
-        if self.stream.has_started:
-            raise UpstreamTimeoutError
+        if is_at_work and self.started_at_s is not None:
+            is_loading = self.upstream.workers.state(now_s) is EndpointState.LOADING
+            raise UpstreamTimeoutError(ran_s=now_s - self.started_at_s, is_loading=is_loading)
         self.stream.delay_s = now_s - self._accepted_at_s
         raise self.upstream.no_worker(endpoint.cold_start_timeout_s)
 

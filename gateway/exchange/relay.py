@@ -29,19 +29,17 @@ async def relay(
     endpoint, request = upstream.endpoint, order.request
     body = join_fields(worker_fields(request, upstream_model=order.model.upstream))
     reader = OpenAIReader(stream=request.stream)
-    is_taken = False
     async with upstream.calling(
         Operation.OPENAI, tenant=order.tenant, wait_s_max=endpoint.queue_timeout_s, is_urgent=is_urgent
     ):
+        activity = upstream.begin()
         with anyio.move_on_after(endpoint.cold_start_timeout_s + endpoint.execution_timeout_s) as budget:
             try:
                 async with upstream.openai.opened(
                     request.api, body, read_timeout_s=endpoint.cold_start_timeout_s, traceparent=traceparent
                 ) as opened:
                     async for piece in await good_pieces(opened):
-                        if not is_taken:
-                            is_taken = True
-                            upstream.answers()
+                        upstream.output(activity, is_first_token=request.stream)
                         if deltas := reader.feed(piece):
                             await answer.take(deltas)
                         if reader.is_over:
@@ -51,8 +49,7 @@ async def relay(
                     raise OutputLostError("The connection to the worker broke in the middle of its answer.") from error
                 raise
             finally:
-                if is_taken:
-                    upstream.ended()
+                activity.end(upstream.now_s)
         if budget.cancelled_caught:
             raise UpstreamTimeoutError
         await answer.take(reader.end())

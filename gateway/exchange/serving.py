@@ -137,7 +137,7 @@ class Serving:
         endpoint = upstream.endpoint
         if endpoint.route is not Route.AUTO:
             return (endpoint.route,)
-        if endpoint.dialect == "openai" and upstream.warmth.is_warm(self._means.clock.monotonic_s()):
+        if endpoint.dialect == "openai" and upstream.workers.is_warm(self._means.clock.monotonic_s()):
             return (Route.OPENAI, Route.JOB)
         return (Route.JOB,)
 

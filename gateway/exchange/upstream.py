@@ -17,8 +17,8 @@ from gateway.errors import (
     UpstreamConfigError,
 )
 from gateway.exchange.breaker import Breaker
+from gateway.exchange.endpoint_state import Activity, EndpointStateMachine
 from gateway.exchange.events import CallOutcome, EndpointChanged, Observer, UpstreamCalled
-from gateway.exchange.warmth import Warmth
 from gateway.upstream.client import EndpointClient
 from gateway.upstream.job_api import JobApi
 from gateway.upstream.openai_route import OpenAIRoute
@@ -43,7 +43,7 @@ class Upstream:
         self._client = client
         self.jobs = JobApi(client)
         self.openai = OpenAIRoute(client)
-        self.warmth = Warmth()
+        self.workers = EndpointStateMachine(min_workers=endpoint.min_workers)
         self._breaker = Breaker()
         self._clock = clock
         self._observe = observe
@@ -51,8 +51,14 @@ class Upstream:
     def take(self, endpoint: Endpoint) -> None:
         """The same endpoint with other settings, from now on."""
         self.endpoint = endpoint
+        self.workers.min_workers = endpoint.min_workers
         self._client.use_key(endpoint.api_key)
         self.gates.take(endpoint)
+
+    @property
+    def now_s(self) -> float:
+        """The time, in monotonic seconds."""
+        return self._clock.monotonic_s()
 
     @property
     def is_down(self) -> bool:
@@ -81,56 +87,61 @@ class Upstream:
             raise EndpointDownError(retry_after_s=retry_after_s)
 
     def wants_look(self) -> bool:
-        """Whether its health should be read: somebody waits for a worker, or for the endpoint to recover."""
+        """Report whether /health should be read: while a request is under way or waits, and until workers have stopped.
+
+        The reading counts the workers that run, for metrics and for GPU time, and tells whether the endpoint recovers.
+        """
         now_s = self._clock.monotonic_s()
-        is_waited_for = self.warmth.waiting > 0 or (self.gates.work.is_narrowed and self.gates.work.has_line)
-        is_old = self.warmth.health_age_s(now_s) > HEALTH_AGE_S_MAX
-        return self._breaker.wants_look(now_s) or (is_waited_for and is_old)
+        work = self.gates.work
+        is_in_use = self.workers.has_activity or (work.is_narrowed and work.has_line)
+        is_old = self.workers.health_age_s(now_s) > HEALTH_AGE_S_MAX
+        return self._breaker.wants_look(now_s) or (is_old and (is_in_use or self._has_running_workers))
+
+    @property
+    def _has_running_workers(self) -> bool:
+        health = self.workers.health
+        return health is not None and health.workers.get("running", 0) > 0
 
     def looked(self, health: EndpointHealth | None) -> None:
         """Its health was read; None where it could not be."""
         now_s = self._clock.monotonic_s()
         self._breaker.looked(is_well=health is not None, now_s=now_s)
         if health is not None:
-            self.warmth.read(health, now_s)
-        if not self.is_down and (health is None or self.warmth.is_awake(now_s)):
-            # What is not known is no reason to hold anybody back.
-            self.gates.work.widen()
+            self.workers.read(health, now_s)
 
     def arrive(self) -> bool:
         """A request wants a turn; return whether the endpoint's health should be read at once.
 
-        Where no worker is up, few are let through to wake one, or to try an endpoint that failed. The others wait here,
-        where their order is fair.
+        Until a worker has shown output, few are let through to wake one, or to try an endpoint that failed. The others
+        wait here, where their order is fair.
         """
-        if self.warmth.is_awake(self._clock.monotonic_s()) and not self.is_down:
-            return False
         work = self.gates.work
+        if self.workers.is_ready_for_burst(self._clock.monotonic_s()) and not self.is_down:
+            work.widen()
+            return False
         work.narrow(self.endpoint.max_in_flight_cold)
         return work.backlog.held >= self.endpoint.max_in_flight_cold
 
-    def took(self, *, waited_s: float | None = None) -> None:
-        """A worker has begun with a request."""
-        self.warmth.took(self._clock.monotonic_s(), waited_s=waited_s)
-        self.gates.work.widen()
+    def begin(self) -> Activity:
+        """Note that a request was handed to Runpod; its owner has to end the activity."""
+        return self.workers.begin(self._clock.monotonic_s())
 
-    def answers(self) -> None:
-        """The first byte of a relayed answer came: the endpoint takes work.
+    def output(self, activity: Activity, *, is_first_token: bool) -> None:
+        """Note a request's output: the endpoint serves requests.
 
-        The call itself is judged when the answer ends, and nobody has to wait for that.
+        A relayed call itself is judged when the answer ends, and nobody has to wait for that.
         """
-        self.took()
+        if activity.has_output:
+            return
+        activity.output(self._clock.monotonic_s(), is_first_token=is_first_token)
         if self.is_down:
             self._judge(None)
-
-    def ended(self) -> None:
-        """A worker is done with a request."""
-        self.warmth.ended(self._clock.monotonic_s())
+        self.gates.work.widen()
 
     def no_worker(self, waited_s: float) -> NoWorkerError:
-        """Nobody took a request for so long: why, and when it is worth another try."""
-        now_s = self._clock.monotonic_s()
-        return NoWorkerError(waited_s=waited_s, lack=self.warmth.lack(now_s), retry_after_s=self.warmth.start_s())
+        """Build the 503 for a request that no worker answered, with what is known of the start."""
+        report = self.workers.report(self._clock.monotonic_s())
+        return NoWorkerError(waited_s=waited_s, state=report.state, since_s=report.since_s, usual_s=report.usual_s)
 
     async def call(
         self,
@@ -181,7 +192,7 @@ class Upstream:
             case _:
                 self._breaker.succeeded()
         if self.is_down is not was_down:
-            if not self.is_down and self.warmth.is_awake(self._clock.monotonic_s()):
+            if not self.is_down and self.workers.is_ready_for_burst(self._clock.monotonic_s()):
                 self.gates.work.widen()
             reason = "" if error is None else type(error).__name__
             self._observe(EndpointChanged(endpoint=self.endpoint.name, is_down=self.is_down, reason=reason))

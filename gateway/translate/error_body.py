@@ -9,6 +9,7 @@ import math
 import msgspec
 
 from gateway import errors
+from gateway.domain import EndpointState
 from gateway.wire import openai
 
 RETRY_AFTER_S_MIN = 1
@@ -17,14 +18,24 @@ RETRY_AFTER_S_MAX = 60
 
 COLD_RETRY_S = 30.0
 """Where no cold start was measured yet."""
-_LACKS = {
-    errors.Lack.STARTING: "one is starting.",
-    errors.Lack.THROTTLED: "its workers are throttled, Runpod has no GPU of their kind free.",
-    errors.Lack.UNHEALTHY: "its workers are unhealthy, their logs at Runpod say why.",
-    errors.Lack.ABSENT: "it has no workers, nor is one starting. Its maximum of workers may be zero.",
-    errors.Lack.BUSY: "all of them are busy.",
-    errors.Lack.UNKNOWN: "the endpoint may be starting up.",
+_STATES = {
+    EndpointState.ASLEEP: "its workers are provisioned but scaled down, and none has woken up",
+    EndpointState.WAKING: "a worker is starting",
+    EndpointState.LOADING: "a worker has started, and has not shown any output yet: it may be loading its model",
+    EndpointState.WARM: "its workers are serving other requests",
+    EndpointState.THROTTLED: "its workers are throttled, Runpod has no GPU of their kind free",
+    EndpointState.UNHEALTHY: "its workers are unhealthy, their logs at Runpod say why",
+    EndpointState.ABSENT: "it has no workers, and none is starting. Its maximum of workers may be zero",
+    EndpointState.UNKNOWN: "nothing is known of its workers, one may be starting",
 }
+
+
+def start_text(state: EndpointState, *, since_s: float | None, usual_s: float | None) -> str:
+    """Say what is known of an endpoint that a request waits for, such as "a worker is starting (for 40 s, ...)"."""
+    known = [] if since_s is None else [f"for {since_s:.0f} s"]
+    if usual_s is not None:
+        known.append(f"a start usually takes {usual_s:.0f} s")
+    return f"{_STATES[state]} ({', '.join(known)})" if known else _STATES[state]
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,8 +150,8 @@ def _refused_answer(error: errors.RefusedError) -> ErrorAnswer:
         case errors.OverShareError():
             return _answer(
                 429,
-                "Your share of this endpoint is in use, and so is what others leave of theirs. Send fewer requests at "
-                "a time, or try again when some of yours are answered.",
+                "You have more requests here, running or waiting, than your share of this endpoint. Send fewer at a "
+                "time, or try again when some of them are answered.",
                 type_="requests",
                 code="tenant_over_share",
                 retry_after_s=error.retry_after_s,
@@ -170,11 +181,16 @@ def _upstream_answer(error: errors.UpstreamError) -> ErrorAnswer:
                 "The Runpod endpoint failed several times in a row, and is given a rest. Try again a little later."
             )
             return _answer(503, message, code="server_is_overloaded", retry_after_s=retry_after_s)
-        case errors.NoWorkerError(waited_s=waited_s, lack=lack, retry_after_s=retry_after_s):
-            message = f"No Runpod worker took the request within {waited_s:.0f} s: {_LACKS[lack]}"
+        case errors.NoWorkerError(waited_s=waited_s, state=state, since_s=since_s, usual_s=usual_s):
+            told = start_text(state, since_s=since_s, usual_s=usual_s)
+            message = f"No Runpod worker answered the request within {waited_s:.0f} s: {told}."
+            left_s = None if usual_s is None else usual_s - (since_s or 0.0)
+            retry_after_s = usual_s if left_s is None or left_s <= 0 else left_s
             return _answer(503, message, code="server_is_overloaded", retry_after_s=retry_after_s or COLD_RETRY_S)
-        case errors.UpstreamTimeoutError():
-            return _answer(504, "The worker did not finish in the time it had. The job was cancelled.")
+        case errors.UpstreamTimeoutError(ran_s=ran_s, is_loading=is_loading):
+            ran = "" if ran_s is None else f" It ran for {ran_s:.0f} s."
+            loading = " and showed no output: it may still have been loading its model" if is_loading else ""
+            return _answer(504, f"The worker did not finish in the time it had{loading}.{ran} The job was cancelled.")
         case errors.ClientDeadlineError(waited_s=waited_s):
             return _answer(504, f"The answer was not ready within the {waited_s:g} s that the client waits for it.")
         case errors.UpstreamConfigError(status=status):

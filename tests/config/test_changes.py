@@ -114,7 +114,8 @@ def test_endpoints_of_one_id_share_the_budgets_of_the_first_and_so_keep_their_or
 TAKEN = {
     Config: {"models", "tenants", "guest", "drain_s", "body_bytes_max"},
     EndpointSection: {
-        "api_key", "api_key_file", "route", "max_in_flight", "max_in_flight_cold", "queue_timeout_s",
+        "api_key", "api_key_file", "route", "max_in_flight", "max_in_flight_cold", "min_workers",
+        "queue_timeout_s",
         "cold_start_timeout_s", "execution_timeout_s",
     },
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """An endpoint that sleeps, is short of workers, or is down: who is sent there, who waits, and what clients are told."""
 
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -12,7 +13,14 @@ from gateway.wire.runpod import EndpointHealth
 from tests.exchange.test_exchange import content
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
-from tests.subject import PAGES, Subject, answering, running
+from tests.subject import EVENTS, PAGES, Subject, answering, running
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait for what has to come; the bound is for a failure alone."""
+    with anyio.fail_after(20):
+        while not is_so():
+            await anyio.sleep(0.005)
 
 
 def asleep(**options: Any) -> FakeRunpod:
@@ -60,15 +68,81 @@ async def test_more_may_be_sent_to_wake_more() -> None:
             tasks.cancel_scope.cancel()
 
 
-async def test_a_crowd_before_a_warm_endpoint_is_let_through_at_once() -> None:
+async def test_a_crowd_before_workers_that_stay_up_is_let_through_at_once() -> None:
     runpod = FakeRunpod(pages=[*[("IN_PROGRESS", [])] * 10_000], health={"idle": 1})
-    async with running(runpod) as subject:
+    async with running(runpod, endpoint={"min_workers": 1}) as subject:
         crowd = Crowd(subject, 20)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(crowd.run)
-            await anyio.sleep(0.1)
-            assert runpod.count("run") == 20
-            assert runpod.count("health") <= 1
+            await until(lambda: runpod.count("run") == 20)
+            tasks.cancel_scope.cancel()
+
+
+RESTING = {"idle": 2, "initializing": 0, "ready": 2, "running": 0, "throttled": 0, "unhealthy": 0}
+
+
+@pytest.mark.parametrize("route", ["job", "auto"])
+@pytest.mark.parametrize(
+    ("waiting", "workers"),
+    [
+        # Provisioned workers that /health calls idle and ready, as recorded at the live service.
+        (("IN_QUEUE", []), RESTING),
+        (("IN_QUEUE", []), {**RESTING, "initializing": 1}),
+        # A worker of SDK 2.0 takes its job before its model is loaded.
+        (("IN_PROGRESS", []), {**RESTING, "running": 1}),
+    ],
+)
+async def test_until_there_is_output_one_request_wakes_whatever_health_says(
+    waiting: Any, workers: dict[str, int], route: str
+) -> None:
+    runpod = FakeRunpod(pages=[waiting] * 10_000, health=workers, events=["".join(EVENTS).encode()])
+    async with running(runpod, endpoint={"route": route}) as subject:
+        crowd = Crowd(subject, 7)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(crowd.run)
+            await until(lambda: runpod.count("health") >= 1 and runpod.count("stream") >= 2)
+            assert runpod.count("run") == 1
+            assert runpod.count("openai") == 0
+            runpod.pages = list(PAGES)
+            runpod.running = dict.fromkeys(runpod.running, 0)
+        assert [content(call) for call in crowd.calls] == ["Hello there"] * 7
+        assert subject.held() == {}
+
+
+async def test_a_start_that_takes_too_long_is_told_by_what_is_known() -> None:
+    told = {}
+    for name, page, workers in (
+        ("asleep", ("IN_QUEUE", []), RESTING),
+        ("loading", ("IN_PROGRESS", []), {"running": 1}),
+        ("starting", ("IN_QUEUE", []), {"initializing": 1}),
+    ):
+        runpod = FakeRunpod(pages=[page] * 10_000, health=workers)
+        async with running(runpod, endpoint={"cold_start_timeout_s": 1.2}) as subject:
+            crowd = Crowd(subject, 2)
+            await crowd.run()
+            assert [call.status for call in crowd.calls] == [503, 503]
+            told[name] = crowd.calls[0].json["error"]["message"]
+    assert "provisioned but scaled down" in told["asleep"]
+    assert "loading its model (for 1 s)" in told["loading"]
+    assert "a worker is starting (for 1 s)" in told["starting"]
+    assert not any(word in message for message in told.values() for word in ("busy", "in use"))
+
+
+async def test_a_burst_after_a_pause_that_workers_survived_is_not_served_one_by_one() -> None:
+    runpod = answering()
+    async with running(runpod) as subject:
+        workers = subject.gateway._upstreams["chat"].workers
+        await subject.post(stream=True)
+        # Two quiet hours in a row, each ended by a request that was served at once.
+        for _ in range(2):
+            workers._evidence_at_s = subject.gateway._clock.monotonic_s() - 3600
+            await subject.post(stream=True)
+        workers._evidence_at_s = subject.gateway._clock.monotonic_s() - 3600
+        runpod.pages = [("IN_PROGRESS", [])] * 10_000
+        crowd = Crowd(subject, 20)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(crowd.run)
+            await until(lambda: sum(called == "run" for called, _ in runpod.calls) == 23)
             tasks.cancel_scope.cancel()
 
 
@@ -92,7 +166,7 @@ async def test_what_keeps_workers_away_is_named_to_everybody_who_waited(workers:
 async def test_the_wait_that_is_told_is_what_starts_took() -> None:
     runpod = asleep()
     async with running(runpod, endpoint={"cold_start_timeout_s": 0.3}) as subject:
-        subject.gateway._upstreams["chat"].warmth._starts_s.append(41.0)
+        subject.gateway._upstreams["chat"].workers._starts_s.append(41.0)
         assert (await subject.post()).headers["retry-after"] == "41"
 
 

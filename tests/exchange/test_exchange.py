@@ -218,7 +218,7 @@ async def test_nobody_waits_longer_than_the_queue_timeout() -> None:
     """Who has the only seat is told to use less; who has nothing is told that there is nothing."""
     runpod = FakeRunpod(pages=[("IN_PROGRESS", [])] * 1000)
     tenants = [{"name": name, "keys": [key_line(key)]} for name, key in (("acme", KEY), ("other", "other-key"))]
-    endpoint = {"max_in_flight": 1, "queue_timeout_s": 0.05}
+    endpoint = {"max_in_flight": 1, "queue_timeout_s": 0.05, "min_workers": 1}
     async with running(runpod, endpoint=endpoint, tenants=tenants) as subject:
         first = subject.call(stream=True)
         async with anyio.create_task_group() as tasks:
@@ -359,7 +359,7 @@ async def test_a_connection_that_is_not_taken_is_tried_again() -> None:
 async def test_a_sign_of_life_does_not_keep_a_request_from_the_next_endpoint() -> None:
     endpoints = [
         {"name": name, "id": "ep1", "base_url": "http://127.0.0.1:1/v2", "api_key": "k", "route": "job"}
-        | {"max_in_flight": 1, "queue_timeout_s": 0.2}
+        | {"max_in_flight": 1, "queue_timeout_s": 0.2, "min_workers": 1}
         for name in ("first", "second")
     ]
     models = [{"id": "m", "endpoint": ["first", "second"]}]
@@ -377,7 +377,7 @@ async def test_one_line_is_waited_in_once() -> None:
         await subject.post(stream=True)
         await anyio.sleep(0.02)
         upstream = subject.gateway._upstreams["chat"]
-        assert upstream.warmth.is_warm(subject.gateway._clock.monotonic_s())
+        assert upstream.workers.is_warm(subject.gateway._clock.monotonic_s())
         async with upstream.gates.work.permit(tenant(name="other"), wait_s_max=1):
             with anyio.fail_after(1.9):
                 assert (await subject.post(stream=True)).status == 503

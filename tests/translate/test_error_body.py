@@ -2,6 +2,7 @@ import msgspec
 import pytest
 
 from gateway import errors
+from gateway.domain import EndpointState
 from gateway.translate.error_body import INTERNAL_ERROR, error_answer
 
 EXAMPLES: list[tuple[errors.GatewayError, int, str | None, bool]] = [
@@ -29,7 +30,7 @@ EXAMPLES: list[tuple[errors.GatewayError, int, str | None, bool]] = [
     (errors.UpstreamBusyError(retry_after_s=None), 503, "server_is_overloaded", True),
     (errors.UpstreamConfigError(status=401), 502, "server_error", False),
     (
-        errors.NoWorkerError(waited_s=600, lack=errors.Lack.THROTTLED, retry_after_s=None),
+        errors.NoWorkerError(waited_s=600, state=EndpointState.THROTTLED),
         503,
         "server_is_overloaded",
         True,
@@ -62,11 +63,38 @@ def test_every_error_has_its_answer(
     assert ("retry-after" in answer.headers()) is has_retry_after
 
 
-def test_an_endpoint_without_workers_is_named_and_the_wait_is_what_starts_took() -> None:
-    for lack, word in (("throttled", "throttled"), ("unhealthy", "unhealthy"), ("absent", "maximum")):
-        answer = error_answer(errors.NoWorkerError(waited_s=600, lack=errors.Lack(lack), retry_after_s=44.2))
-        assert word in answer.body.decode()
-        assert answer.headers()["retry-after"] == "45"
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        (EndpointState.ASLEEP, "scaled down"),
+        (EndpointState.WAKING, "starting"),
+        (EndpointState.LOADING, "loading"),
+        (EndpointState.THROTTLED, "throttled"),
+        (EndpointState.UNHEALTHY, "unhealthy"),
+        (EndpointState.ABSENT, "maximum"),
+        (EndpointState.UNKNOWN, "nothing is known"),
+        (EndpointState.WARM, "serving"),
+    ],
+)
+def test_an_endpoint_without_a_worker_for_us_is_told_as_it_is(state: EndpointState, word: str) -> None:
+    answer = error_answer(errors.NoWorkerError(waited_s=600, state=state, usual_s=44.2))
+    assert word in answer.body.decode()
+    assert "usually takes 44 s" in answer.body.decode()
+    assert answer.headers()["retry-after"] == "45"
+
+
+def test_the_wait_for_a_start_that_is_under_way_is_what_is_left_of_it() -> None:
+    waking = errors.NoWorkerError(waited_s=40, state=EndpointState.WAKING, since_s=40, usual_s=60)
+    answer = error_answer(waking)
+    assert b"a worker is starting (for 40 s, a start usually takes 60 s)" in answer.body
+    assert answer.headers()["retry-after"] == "20"
+    late = errors.NoWorkerError(waited_s=90, state=EndpointState.WAKING, since_s=90, usual_s=60)
+    assert error_answer(late).headers()["retry-after"] == "60"
+
+
+def test_a_time_that_is_over_is_told_with_what_is_known() -> None:
+    assert b"It ran for 12 s." in error_answer(errors.UpstreamTimeoutError(ran_s=12)).body
+    assert b"loading its model" in error_answer(errors.UpstreamTimeoutError(ran_s=12, is_loading=True)).body
 
 
 def test_the_table_is_total() -> None:
