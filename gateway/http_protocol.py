@@ -3,29 +3,22 @@
 import asyncio
 import contextlib
 import functools
-import secrets
 import socket
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import httptools
 import uvicorn
 from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from gateway.api.departure import Departure, attach_departure
 from gateway.api.operations import PROBES
 from gateway.connections import SWEEP_S, Connections
-from gateway.errors import (
-    GatewayError,
-    HeadTooLargeError,
-    InvalidRequestError,
-    SlowRequestError,
-    TooManyConnectionsError,
-)
-from gateway.translate.error_body import error_answer
+from gateway.errors import GatewayError, HeadTooLargeError, SlowRequestError, TooManyConnectionsError
+from gateway.http_answer import UntilClose, knows_chunks, malformed, refusal
 
 HEADER_LINES_MAX = 128
 LINGER_S = 2.0
@@ -108,7 +101,7 @@ class BoundedProtocol(HttpToolsProtocol):
         except httptools.HttpParserCallbackError as error:
             self._refuse(error.__context__ or error)
         except httptools.HttpParserError:
-            self._refuse(_malformed())
+            self._refuse(malformed())
         else:
             if self._is_in_head:
                 # Where the message began in the middle of these bytes, they are not all its own.
@@ -135,20 +128,24 @@ class BoundedProtocol(HttpToolsProtocol):
             raise TooManyConnectionsError(retry_after_s=RETRY_S)
         if self.parser.should_upgrade():
             return
+        if not knows_chunks(self.parser.get_http_version()):
+            # Such a client does not wait for a 100 (RFC 9110, 10.1.1).
+            self.expect_100_continue = False
         super().on_headers_complete()
         self._is_in_head = False
 
     def _decline_upgrade(self, rest: bytes) -> None:
-        """Read the request as one that asks for nothing but HTTP/1.1 (RFC 9110, 7.8).
+        """Read the request as one that asks for nothing but its own version of HTTP (RFC 9110, 7.8).
 
         Java's own client asks for HTTP/2 with every request, and the parser takes no body of one that does.
         """
         method = self.parser.get_method()
         if method == b"CONNECT":
-            self._refuse(_malformed())
+            self._refuse(malformed())
             return
         lines = [b"%s: %s\r\n" % each for each in self.headers if each[0] != b"upgrade"]
-        head = b"".join([method, b" ", self.url, b" HTTP/1.1\r\n", *lines, b"\r\n"])
+        version = self.parser.get_http_version().encode()
+        head = b"".join([method, b" ", self.url, b" HTTP/", version, b"\r\n", *lines, b"\r\n"])
         self.parser = httptools.HttpRequestParser(self)
         self._feed(head + rest)
 
@@ -180,7 +177,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         async def whole_or_cut(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
             try:
-                await app(scope, receive, send)
+                await app(scope, receive, send if knows_chunks(cycle.scope["http_version"]) else UntilClose(cycle).send)
             finally:
                 if cycle.response_started and not cycle.response_complete:
                     # Closed in the usual way, what is unsent would be kept for a client that may never read it.
@@ -243,8 +240,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
-        ours = error if isinstance(error, GatewayError) else _malformed()
-        self.transport.write(_answer(ours, self.server_state.default_headers))
+        ours = error if isinstance(error, GatewayError) else malformed()
+        is_head = self._is_in_message and self.parser.get_method() == b"HEAD"
+        self.transport.write(refusal(ours, self.server_state.default_headers, is_head=is_head))
         self.transport.write_eof()
 
     def _hear_no_more(self) -> None:
@@ -260,8 +258,10 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle = self._last_cycle()
         if cycle is not None:
             self._leave(cycle)
-        if self.transport.get_write_buffer_size():
-            # Else the system would go on offering what it holds, for minutes. The socket may be gone already.
+        is_half = cycle is not None and not self.transport.is_closing() and _is_half_until_close(cycle)
+        if self.transport.get_write_buffer_size() or is_half:
+            # By a reset. Otherwise the system would go on offering what it holds, for minutes; and half a response
+            # without a length would look whole. The socket may be gone already.
             with contextlib.suppress(OSError):
                 self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.transport.abort()
@@ -281,19 +281,7 @@ class _PipelinedError(Exception):
     """A request came before the last one was answered."""
 
 
-def _malformed() -> InvalidRequestError:
-    return InvalidRequestError("The request is not valid HTTP.", code="invalid_http")
-
-
-def _answer(error: GatewayError, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    answer = error_answer(error)
-    headers = {
-        "content-type": "application/json",
-        "content-length": str(len(answer.body)),
-        "x-request-id": secrets.token_hex(16),
-        "connection": "close",
-        **answer.headers(),
-    }
-    lines = [b"%s: %s\r\n" % (name.encode(), value.encode()) for name, value in headers.items()]
-    lines += [b"%s: %s\r\n" % each for each in default_headers]
-    return b"".join([STATUS_LINE[answer.status], *lines, b"\r\n", answer.body])
+def _is_half_until_close(cycle: RequestResponseCycle) -> bool:
+    """Return whether a response was cut that ends with its connection (RFC 9112, 8)."""
+    is_under_way = cycle.response_started and not cycle.response_complete
+    return is_under_way and not knows_chunks(cycle.scope["http_version"])

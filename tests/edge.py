@@ -81,6 +81,29 @@ class App:
         await send(START)
         await send({"type": "http.response.body", "body": b"x" * 8 * 1024 * 1024, "more_body": True})
 
+    async def answer_stream(self, _receive: Any, send: Any) -> None:
+        """A blank line, a pause, and the rest, as a slow whole answer is sent."""
+        await send(START)
+        await send({"type": "http.response.body", "body": b"\n", "more_body": True})
+        await anyio.sleep(0.01)
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        await send({"type": "http.response.body", "body": b"{}", "more_body": False})
+
+    async def answer_half(self, _receive: Any, send: Any) -> None:
+        """A few bytes of a stream, without its end."""
+        await send(START)
+        await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+
+    async def answer_endless(self, _receive: Any, send: Any) -> None:
+        """A stream that goes on until the server is told that its client left."""
+        await self.answer_half(_receive, send)
+        await _receive()
+        await _receive()
+
+    async def answer_broken(self, _receive: Any, _send: Any) -> None:
+        """An application that fails before it answers."""
+        raise RuntimeError("broken on purpose")
+
     async def _whole(self, send: Any, body: bytes) -> None:
         await send({**START, "headers": [(b"content-length", str(len(body)).encode())]})
         await send({"type": "http.response.body", "body": body, "more_body": False})

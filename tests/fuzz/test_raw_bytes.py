@@ -108,8 +108,10 @@ async def talk(port: int, sent: Sent) -> tuple[list[Answer], bool]:
                 is_waited_for = is_due and not whole_answers(bytes(received))
                 with anyio.fail_after(ANSWER_S_MAX if is_waited_for else SILENCE_S):
                     received += await stream.receive()
-        except (TimeoutError, anyio.EndOfStream):
+        except TimeoutError:
             return whole_answers(bytes(received)), was_reset
+        except anyio.EndOfStream:
+            return whole_answers(bytes(received), is_closed=True), was_reset
         except anyio.BrokenResourceError:
             return whole_answers(bytes(received)), True
 
@@ -129,8 +131,11 @@ def has_whole_request(sent: bytes) -> bool:
 HEAD = re.compile(rb"HTTP/1\.1 (\d{3})[^\r\n]*\r\n")
 
 
-def whole_answers(received: bytes) -> list[Answer]:
-    """The responses in it; what follows the last whole one was cut off with its connection."""
+def whole_answers(received: bytes, *, is_closed: bool = False) -> list[Answer]:
+    """The responses in it; what follows the last whole one was cut off with its connection.
+
+    One without a length ends with its connection, as HTTP/1.0 has it.
+    """
     found: list[Answer] = []
     while received:
         head, end, rest = received.partition(b"\r\n\r\n")
@@ -143,6 +148,9 @@ def whole_answers(received: bytes) -> list[Answer]:
         if status == 100:
             received = rest
             continue
+        if status != 204 and not {"content-length", "transfer-encoding"} & set(headers):
+            assert headers["connection"] == "close"
+            return [*found, Answer(status, headers, rest)] if is_closed else found
         body, received = read_body(status, headers, rest)
         if body is None:
             return found
