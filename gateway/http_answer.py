@@ -21,6 +21,7 @@ def refusal(error: GatewayError, default_headers: Iterable[tuple[bytes, bytes]],
     headers = {
         "content-type": "application/json",
         "content-length": str(len(answer.body)),
+        "cache-control": "no-store",
         "x-request-id": secrets.token_hex(16),
         "connection": "close",
         **answer.headers(),

@@ -155,6 +155,7 @@ def error_of(answer: bytes, status: int) -> dict[str, Any]:
     headers = dict(line.split(": ", 1) for line in lines[1:])
     assert headers["content-type"] == "application/json"
     assert headers["connection"] == "close"
+    assert headers["cache-control"] == "no-store"
     assert len(headers["x-request-id"]) == 32
     assert int(headers["content-length"]) == len(body)
     error: dict[str, Any] = json.loads(body)["error"]

@@ -41,7 +41,6 @@ class _EventStream:
 
     headers: Headers = (
         (b"content-type", b"text/event-stream; charset=utf-8"),
-        (b"cache-control", b"no-cache"),
         (b"x-accel-buffering", b"no"),
     )
 

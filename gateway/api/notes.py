@@ -12,6 +12,8 @@ from gateway.fairshare.quota import BucketReading, TenantQuota
 
 _KEY = "fairpod.notes"
 Headers = list[tuple[bytes, bytes]]
+_NO_STORE = (b"cache-control", b"no-store")
+"""Answers depend on the key, and a shared cache does not know the headers that carry one."""
 AnyRequest = Request[Any, Any, Any]
 
 
@@ -28,7 +30,7 @@ class RequestNotes:
 
     def headers(self, now_s: float) -> Headers:
         """The headers that every answer carries, true at this moment."""
-        headers = [(b"x-request-id", self.request_id.encode())]
+        headers = [(b"x-request-id", self.request_id.encode()), _NO_STORE]
         if self.quota is not None:
             headers += _rate_limit_headers(b"requests", self.quota.requests_reading(now_s))
             headers += _rate_limit_headers(b"tokens", self.quota.tokens_reading(now_s))

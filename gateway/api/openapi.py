@@ -34,13 +34,14 @@ _BOUNDS: dict[str, JsonObject] = {
 }
 """What the reading of a request holds beyond its types."""
 
-_ID_HEADERS = ("x-request-id",)
+_COMMON_HEADERS = ("x-request-id", "cache-control")
 _QUOTA_HEADERS = tuple(
     f"x-ratelimit-{figure}-{unit}" for unit in ("requests", "tokens") for figure in ("limit", "remaining", "reset")
 )
 _ANSWER_HEADERS = ("x-fairpod-endpoint", "x-fairpod-job-id", "x-fairpod-queue-ms", "idempotent-replayed")
 _HEADERS = {
     "x-request-id": "The id of this request, here and in the gateway's log.",
+    "cache-control": "`no-store`: no answer may be kept by a cache.",
     "x-fairpod-endpoint": "The endpoint that served it.",
     "x-fairpod-job-id": "Runpod's id of the job.",
     "x-fairpod-queue-ms": "Milliseconds that it waited here for its turn.",
@@ -51,7 +52,7 @@ _HEADERS = {
     "allow": "The methods of this path.",
     **dict.fromkeys(_QUOTA_HEADERS, "Where the tenant has such a limit: true at this moment; resets as in `6m0s`."),
 }
-_ALWAYS = frozenset({"x-request-id", "retry-after", "retry-after-ms", "allow"})
+_ALWAYS = frozenset({"x-request-id", "cache-control", "retry-after", "retry-after-ms", "allow"})
 """Never left out where they are named."""
 
 _EVENT: JsonObject = {
@@ -196,7 +197,7 @@ def _error(description: str, headers: tuple[str, ...]) -> JsonObject:
 
 
 def _response(description: str, content: JsonObject, *, headers: tuple[str, ...] = ()) -> JsonObject:
-    named = {name: {"$ref": f"#/components/headers/{name}"} for name in (*_ID_HEADERS, *headers)}
+    named = {name: {"$ref": f"#/components/headers/{name}"} for name in (*_COMMON_HEADERS, *headers)}
     return {"description": description, "headers": named, "content": content}
 
 

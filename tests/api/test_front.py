@@ -36,8 +36,17 @@ def test_every_answer_has_a_request_id_and_may_be_read_by_browsers(
     assert [answer.status_code for answer in answers] == [status, status]
     assert answers[0].headers["x-request-id"] != answers[1].headers["x-request-id"]
     assert answers[0].headers["access-control-allow-origin"] == "*"
+    assert answers[0].headers.get_list("cache-control") == ["no-store"]
     if status >= 400:
         assert set(answers[0].json()["error"]) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_completion_is_not_cached_either(running: Stack, stream: bool) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "count to 3"}], "stream": stream}
+    answer = httpx.post(f"{running.base_url}/chat/completions", json=body, headers=HEADERS)
+    assert answer.status_code == 200
+    assert answer.headers.get_list("cache-control") == ["no-store"]
 
 
 def test_a_preflight_allows_what_is_asked_for_without_a_key(running: Stack) -> None:

@@ -16,6 +16,10 @@ def test_every_request_has_an_id_of_its_own() -> None:
     assert len(ids) == 100
 
 
+def test_no_answer_may_be_cached() -> None:
+    assert shown(RequestNotes())["cache-control"] == "no-store"
+
+
 def test_rate_limit_headers_are_true_at_that_moment() -> None:
     notes = RequestNotes()
     notes.quota = TenantQuota(tenant(requests_per_minute=60, tokens_per_minute=1000))
@@ -31,13 +35,13 @@ def test_rate_limit_headers_are_true_at_that_moment() -> None:
 def test_a_tenant_without_limits_has_no_such_headers() -> None:
     notes = RequestNotes()
     notes.quota = TenantQuota(tenant())
-    assert set(shown(notes)) == {"x-request-id"}
+    assert set(shown(notes)) == {"x-request-id", "cache-control"}
 
 
 def test_the_exchange_is_named_once_it_has_an_endpoint() -> None:
     notes = RequestNotes()
     notes.record = record = Record(request_id="r", clock=FakeClock())
-    assert set(shown(notes)) == {"x-request-id"}
+    assert set(shown(notes)) == {"x-request-id", "cache-control"}
     record.endpoint, record.job_id, record.queue_s = "chat", "j-u1", 0.0125
     headers = shown(notes)
     assert headers["x-fairpod-endpoint"] == "chat"
