@@ -49,7 +49,11 @@ class RequestError(GatewayError):
 
 
 class InvalidKeyError(RequestError):
-    """No key, not a bearer key, unknown, or expired."""
+    """No key, or one that is unknown or expired."""
+
+    def __init__(self, *, is_missing: bool = False) -> None:
+        super().__init__()
+        self.is_missing = is_missing
 
 
 class ModelForbiddenError(RequestError):

@@ -69,7 +69,7 @@ class KeyRing:
         """The tenant of the key in the headers, and its caps; both are noted for the answer.
 
         Raises:
-            InvalidKeyError: No key, unknown, or expired.
+            InvalidKeyError: No key, or one that is unknown or expired.
         """
         digest = hashlib.sha256(_presented(scope)).hexdigest()
         tenant = self._tenant(digest)
@@ -92,7 +92,7 @@ def _presented(scope: Scope) -> bytes:
     """The key as sent: a bearer key, or Azure's own header.
 
     Raises:
-        InvalidKeyError: There is none.
+        InvalidKeyError: It is missing.
     """
     for name, value in scope["headers"]:
         if name == b"authorization":
@@ -101,4 +101,4 @@ def _presented(scope: Scope) -> bytes:
                 return key.strip()
         elif name == b"api-key" and value.strip():
             return value.strip()
-    raise InvalidKeyError
+    raise InvalidKeyError(is_missing=True)

@@ -50,9 +50,10 @@ _HEADERS = {
     "retry-after": "Whole seconds, 1 to 60.",
     "retry-after-ms": "The same in milliseconds.",
     "allow": "The methods of this path.",
+    "www-authenticate": '`Bearer` with a realm; with `error="invalid_token"` where a key was sent.',
     **dict.fromkeys(_QUOTA_HEADERS, "Where the tenant has such a limit: true at this moment; resets as in `6m0s`."),
 }
-_ALWAYS = frozenset({"x-request-id", "cache-control", "retry-after", "retry-after-ms", "allow"})
+_ALWAYS = frozenset({"x-request-id", "cache-control", "retry-after", "retry-after-ms", "allow", "www-authenticate"})
 """Never left out where they are named."""
 
 _EVENT: JsonObject = {
@@ -65,7 +66,7 @@ _EVENT: JsonObject = {
 _RETRY_HEADERS = ("retry-after", "retry-after-ms")
 _ERRORS: dict[str, tuple[str, tuple[str, ...]]] = {
     "400": ("The request has to change.", ()),
-    "401": ("No key, or one that is unknown or expired.", ()),
+    "401": ("No key, or one that is unknown or expired.", ("www-authenticate",)),
     "403": ("The tenant may not use this model.", ()),
     "404": ("No such model.", ()),
     "405": ("Not with this method.", ("allow",)),

@@ -16,6 +16,9 @@ RETRY_AFTER_S_MIN = 1
 RETRY_AFTER_S_MAX = 60
 """openai-python ignores more than 120 s, openai-node more than 60 s."""
 
+CHALLENGE = 'Bearer realm="fairpod"'
+"""RFC 9110, 11.6.1: a 401 names the scheme that is expected."""
+
 COLD_RETRY_S = 30.0
 """Where no cold start was measured yet."""
 _STATES = {
@@ -46,10 +49,13 @@ class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     retry_after_s: float | None = None
     is_retry_useless: bool = False
+    more_headers: tuple[tuple[str, str], ...] = ()
 
     def headers(self) -> dict[str, str]:
-        """The headers that tell a client whether and when to try again."""
-        headers = {"x-should-retry": "false"} if self.is_retry_useless else {}
+        """The headers that tell a client what to send instead, and whether and when to try again."""
+        headers = dict(self.more_headers)
+        if self.is_retry_useless:
+            headers["x-should-retry"] = "false"
         if self.retry_after_s is not None:
             wait_s = min(max(self.retry_after_s, 0.0), float(RETRY_AFTER_S_MAX))
             headers["retry-after"] = str(max(RETRY_AFTER_S_MIN, math.ceil(wait_s)))
@@ -92,10 +98,15 @@ def _request_answer(error: errors.RequestError) -> ErrorAnswer:
     status, message = 400, "The request cannot be served."
     code: str | None = "invalid_value"
     param: str | None = None
+    more_headers: tuple[tuple[str, str], ...] = ()
     match error:
-        case errors.InvalidKeyError():
+        case errors.InvalidKeyError(is_missing=is_missing):
             status, code = 401, "invalid_api_key"
-            message = "Incorrect API key provided. Send 'Authorization: Bearer KEY' with a key of this gateway."
+            fault = "No API key was provided." if is_missing else "Incorrect API key provided."
+            message = f"{fault} Send 'Authorization: Bearer KEY' with a key of this gateway."
+            # No error code where no key was sent (RFC 6750, 3.1).
+            challenge = CHALLENGE if is_missing else f'{CHALLENGE}, error="invalid_token"'
+            more_headers = (("www-authenticate", challenge),)
         case errors.ModelForbiddenError(model=model):
             status, code, param = 403, "model_not_allowed", "model"
             message = f"Your key may not use the model `{_shown(model)}`."
@@ -119,7 +130,8 @@ def _request_answer(error: errors.RequestError) -> ErrorAnswer:
             message, code, param = error.reason, error.code, error.param
         case _:
             pass
-    return _answer(status, message, type_="invalid_request_error", code=code, param=param)
+    answer = _answer(status, message, type_="invalid_request_error", code=code, param=param)
+    return msgspec.structs.replace(answer, more_headers=more_headers)
 
 
 def _shown(name: str) -> str:

@@ -1,5 +1,6 @@
 from typing import Any
 
+import httpx
 import pytest
 
 from gateway.api.auth import Key, KeyRing
@@ -8,6 +9,7 @@ from gateway.config.keys import key_line
 from gateway.errors import InvalidKeyError
 from tests.factories import tenant
 from tests.fakes.clock import FakeClock
+from tests.stacks import stack
 
 CLOCK = FakeClock()
 
@@ -35,29 +37,32 @@ def test_a_key_names_its_tenant(header: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers",
+    ("headers", "is_missing"),
     [
-        (),
-        (("authorization", "secret"),),
-        (("authorization", "Basic secret"),),
-        (("authorization", "Bearer"),),
-        (("authorization", "Bearer "),),
-        (("authorization", "Bearer Secret"),),
-        (("authorization", "Bearer \xff"),),
-        (("authorization", "Bearer " + key_line("secret")),),
-        (("api-key", ""),),
+        ((), True),
+        ((("authorization", "secret"),), True),
+        ((("authorization", "Basic secret"),), True),
+        ((("authorization", "Bearer"),), True),
+        ((("authorization", "Bearer "),), True),
+        ((("authorization", "Bearer Secret"),), False),
+        ((("authorization", "Bearer \xff"),), False),
+        ((("authorization", "Bearer " + key_line("secret")),), False),
+        ((("api-key", ""),), True),
+        ((("api-key", "Secret"),), False),
     ],
 )
-def test_anything_else_is_refused(headers: tuple[tuple[str, str], ...]) -> None:
-    with pytest.raises(InvalidKeyError):
+def test_anything_else_is_refused(headers: tuple[tuple[str, str], ...], is_missing: bool) -> None:
+    with pytest.raises(InvalidKeyError) as caught:
         authenticate(ring(), *headers)
+    assert caught.value.is_missing is is_missing
 
 
 def test_an_expired_key_is_refused() -> None:
     header = ("authorization", "Bearer secret")
     assert authenticate(ring(expires_at_s=CLOCK.unix_s() + 1), header) == "acme"
-    with pytest.raises(InvalidKeyError):
+    with pytest.raises(InvalidKeyError) as caught:
         authenticate(ring(expires_at_s=CLOCK.unix_s()), header)
+    assert not caught.value.is_missing
 
 
 def test_the_keys_of_a_tenant_share_its_caps() -> None:
@@ -122,3 +127,13 @@ def test_whoever_stays_keeps_its_quota_and_whoever_goes_until_it_is_unused() -> 
     clock.now_s += 60
     keys.replace([], guest=None)
     assert keys.quotas == {}
+
+
+def test_a_401_says_how_to_send_a_key() -> None:
+    with stack() as running:
+        for method, path in (("GET", "/models"), ("POST", "/chat/completions"), ("GET", "/nothing")):
+            missing = httpx.request(method, running.base_url + path)
+            bad = httpx.request(method, running.base_url + path, headers={"authorization": "Bearer nobody"})
+            assert missing.status_code == bad.status_code == 401
+            assert missing.headers["www-authenticate"] == 'Bearer realm="fairpod"'
+            assert bad.headers["www-authenticate"] == 'Bearer realm="fairpod", error="invalid_token"'

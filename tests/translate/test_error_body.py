@@ -110,6 +110,14 @@ def test_what_only_the_operator_can_mend_is_not_tried_again() -> None:
     assert "x-should-retry" not in error_answer(errors.UpstreamBusyError(retry_after_s=1)).headers()
 
 
+def test_a_missing_key_is_asked_for_and_a_bad_one_is_told() -> None:
+    missing, bad = (error_answer(errors.InvalidKeyError(is_missing=each)) for each in (True, False))
+    assert missing.headers() == {"www-authenticate": 'Bearer realm="fairpod"'}
+    assert bad.headers() == {"www-authenticate": 'Bearer realm="fairpod", error="invalid_token"'}
+    assert b"No API key" in missing.body
+    assert b"Incorrect API key" in bad.body
+
+
 def test_an_error_outside_the_tree_is_ours() -> None:
     assert error_answer(errors.GatewayError()) is INTERNAL_ERROR
 
