@@ -13,6 +13,8 @@ from gateway.domain import Tenant
 from gateway.errors import InvalidKeyError
 from gateway.fairshare.quota import TenantQuota
 
+KEY_HEADERS = (b"api-key", b"x-api-key")
+"""Headers that may hold a key beside `Authorization: Bearer`: those of Azure's and of Anthropic's clients."""
 _MEMBER_DIGITS = 16
 
 
@@ -89,16 +91,22 @@ class KeyRing:
 
 
 def _presented(scope: Scope) -> bytes:
-    """The key as sent: a bearer key, or Azure's own header.
+    """Return the key as sent: that of the first header in the order of precedence which holds one.
+
+    A bearer key comes first, then `KEY_HEADERS`. The order of the lines does not count: proxies change it.
 
     Raises:
         InvalidKeyError: It is missing.
     """
+    others: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
         if name == b"authorization":
             scheme, _, key = value.partition(b" ")
             if scheme.lower() == b"bearer" and key.strip():
                 return key.strip()
-        elif name == b"api-key" and value.strip():
-            return value.strip()
+        elif name in KEY_HEADERS and value.strip():
+            others.setdefault(name, value.strip())
+    for name in KEY_HEADERS:
+        if name in others:
+            return others[name]
     raise InvalidKeyError(is_missing=True)

@@ -81,7 +81,8 @@ _ERRORS: dict[str, tuple[str, tuple[str, ...]]] = {
     "504": ("The worker ran out of time.", ()),
 }
 _IDEMPOTENCY_KEY: JsonObject = {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"}
-_KEYS: list[JsonObject] = [{"bearer": []}, {"apiKey": []}]
+_KEYS: list[JsonObject] = [{"bearer": []}, {"apiKey": []}, {"xApiKey": []}]
+"""Any of them; where several are sent, the first counts."""
 
 
 def openapi_route(*, has_metrics: bool) -> HTTPRouteHandler:
@@ -112,6 +113,7 @@ def describe(*, has_metrics: bool) -> JsonObject:
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "apiKey": {"type": "apiKey", "in": "header", "name": "api-key"},
+                "xApiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
             },
         },
     }

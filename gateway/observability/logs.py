@@ -27,7 +27,10 @@ from gateway.exchange.events import (
 )
 
 _REDACTED = frozenset(
-    {"authorization", "api_key", "key", "prompt", "messages", "completion", "content", "body", "input", "output"}
+    {
+        *("authorization", "api_key", "api-key", "x_api_key", "x-api-key", "key", "headers"),
+        *("prompt", "messages", "completion", "content", "body", "input", "output"),
+    }
 )
 LISTED_MAX = 100
 """Collectors of logs cut or drop lines of more than 16 kB or so."""

@@ -9,7 +9,8 @@ from gateway.config.keys import key_line
 from gateway.errors import InvalidKeyError
 from tests.factories import tenant
 from tests.fakes.clock import FakeClock
-from tests.stacks import stack
+from tests.stacks import KEY, stack
+from tests.subject import answering, running
 
 CLOCK = FakeClock()
 
@@ -30,6 +31,7 @@ def authenticate(keys: KeyRing, *headers: tuple[str, str]) -> str:
         ("authorization", "Bearer secret"),
         ("authorization", "bearer  secret "),
         ("api-key", "secret"),
+        ("x-api-key", " secret "),
     ],
 )
 def test_a_key_names_its_tenant(header: tuple[str, str]) -> None:
@@ -47,7 +49,9 @@ def test_a_key_names_its_tenant(header: tuple[str, str]) -> None:
         ((("authorization", "Bearer Secret"),), False),
         ((("authorization", "Bearer \xff"),), False),
         ((("authorization", "Bearer " + key_line("secret")),), False),
-        ((("api-key", ""),), True),
+        ((("api-key", ""), ("x-api-key", " ")), True),
+        ((("x-api-key", "Secret"),), False),
+        ((("x-api-key", "Bearer secret"),), False),
         ((("api-key", "Secret"),), False),
     ],
 )
@@ -55,6 +59,32 @@ def test_anything_else_is_refused(headers: tuple[tuple[str, str], ...], is_missi
     with pytest.raises(InvalidKeyError) as caught:
         authenticate(ring(), *headers)
     assert caught.value.is_missing is is_missing
+
+
+BEARER, AZURE, ANTHROPIC = ("authorization", "Bearer {}"), ("api-key", "{}"), ("x-api-key", "{}")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(BEARER, AZURE), (BEARER, ANTHROPIC), (AZURE, ANTHROPIC), (AZURE, AZURE)]
+)
+@pytest.mark.parametrize("keys", [("secret", "wrong"), ("wrong", "secret")])
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_of_several_keys_the_first_by_name_counts(
+    first: tuple[str, str], second: tuple[str, str], keys: tuple[str, str], is_turned: bool
+) -> None:
+    headers = [(name, form.format(key)) for (name, form), key in zip((first, second), keys, strict=True)]
+    if is_turned and first != second:
+        headers.reverse()
+    if keys[0] == "secret":
+        assert authenticate(ring(), *headers) == "acme"
+    else:
+        with pytest.raises(InvalidKeyError):
+            authenticate(ring(), *headers)
+
+
+def test_another_scheme_beside_a_key_is_no_key() -> None:
+    """A proxy before the gateway may have used the header for itself."""
+    assert authenticate(ring(), ("authorization", "Basic dXNlcjpw"), ("x-api-key", "secret")) == "acme"
 
 
 def test_an_expired_key_is_refused() -> None:
@@ -137,3 +167,15 @@ def test_a_401_says_how_to_send_a_key() -> None:
             assert missing.status_code == bad.status_code == 401
             assert missing.headers["www-authenticate"] == 'Bearer realm="fairpod"'
             assert bad.headers["www-authenticate"] == 'Bearer realm="fairpod", error="invalid_token"'
+
+
+@pytest.mark.parametrize("name", ["api-key", "x-api-key"])
+async def test_a_key_in_a_header_of_its_own_serves_and_is_not_passed_on(name: str) -> None:
+    runpod = answering()
+    async with running(runpod) as subject:
+        call = subject.call(headers={name: KEY}, stream=True)
+        call.scope["headers"] = [each for each in call.scope["headers"] if each[0] != b"authorization"]
+        await call.run(subject.gateway.app)
+    assert call.status == 200
+    assert runpod.headers
+    assert not [sent for sent in runpod.headers if KEY in repr(sent) or name in sent]

@@ -16,7 +16,7 @@ from gateway.exchange.events import (
     Outcome,
     Reload,
 )
-from gateway.observability.logs import LISTED_MAX, EventLog, configure_logs
+from gateway.observability.logs import LISTED_MAX, EventLog, configure_logs, redact
 from tests.observability.test_metrics import cancelled, settled
 
 FIELDS = {
@@ -112,3 +112,8 @@ def test_a_configuration_that_is_read_anew_is_told(lines: io.StringIO) -> None:
     assert events == [("config.reloaded", "info"), ("config.unchanged", "info"), ("config.refused", "error")]
     assert found[0]["changes"] == ["drain_s changed"]
     assert found[2]["problems"][-2:] == [f"place {LISTED_MAX - 1}: wrong", "and 5 more"]
+
+
+@pytest.mark.parametrize("name", ["authorization", "api-key", "x-api-key", "api_key", "x_api_key", "headers", "key"])
+def test_a_field_that_may_hold_a_key_loses_its_value(name: str) -> None:
+    assert redact(None, "", {"event": "x", name: "secret"}) == {"event": "x", name: "[redacted]"}
