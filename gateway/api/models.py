@@ -1,11 +1,12 @@
 """GET /v1/models, answered here: asking the endpoint would wake, and bill, a worker."""
 
-from litestar import MediaType, Response, get
+from litestar import MediaType, Response, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from gateway.api.auth import KeyRing
 from gateway.api.notes import AnyRequest, notes_of
+from gateway.api.operations import READ
 from gateway.exchange.catalogue import Catalogue
 from gateway.wire.openai import ModelCard, ModelList, encode
 
@@ -24,13 +25,13 @@ class Models:
     def routes(self) -> list[HTTPRouteHandler]:
         """The list and the single model; ids may hold slashes, escaped or not."""
 
-        @get(PATHS)
+        @route(PATHS, http_method=READ)
         async def list_models(request: AnyRequest) -> Response[bytes]:
             tenant = self._keys.authenticate(request.scope, notes_of(request.scope)).tenant
             cards = [self._card(model.id) for model in self._catalogue.listed(tenant)]
             return _json(encode(ModelList(data=cards)))
 
-        @get([f"{path}/{{model_id:path}}" for path in PATHS])
+        @route([f"{path}/{{model_id:path}}" for path in PATHS], http_method=READ)
         async def retrieve_model(request: AnyRequest, model_id: FromPath[str]) -> Response[bytes]:
             tenant = self._keys.authenticate(request.scope, notes_of(request.scope)).tenant
             model = self._catalogue.find(model_id.removeprefix("/"), tenant)

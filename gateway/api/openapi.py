@@ -6,13 +6,13 @@ It says what the gateway itself reads and writes; every other field passes throu
 from typing import Any
 
 import msgspec
-from litestar import MediaType, Response, get
+from litestar import MediaType, Response, route
 from litestar.handlers import HTTPRouteHandler
 
 from gateway import __version__
 from gateway.api.completions import paths_of
 from gateway.api.models import PATHS as MODEL_PATHS
-from gateway.api.operations import LIVE_PATHS, METRICS_TYPE, Readiness
+from gateway.api.operations import LIVE_PATHS, METRICS_TYPE, READ, Readiness
 from gateway.domain import Api
 from gateway.translate.request import MODEL_NAME_LENGTH_MAX, N_MAX
 from gateway.wire.openai import Embedding, ErrorBody, ModelCard, ModelList, RequestView
@@ -89,7 +89,7 @@ def openapi_route(*, has_metrics: bool) -> HTTPRouteHandler:
     """The route, which needs no key. `has_metrics` tells whether /metrics is served beside it."""
     body = msgspec.json.encode(describe(has_metrics=has_metrics))
 
-    @get(PATH)
+    @route(PATH, http_method=READ)
     async def openapi() -> Response[bytes]:
         return Response(body, media_type=MediaType.JSON)
 
@@ -120,7 +120,7 @@ def describe(*, has_metrics: bool) -> JsonObject:
 
 
 def _completion_paths() -> JsonObject:
-    return {_path(path): _path_item(path, "post", _completion(api)) for api in Api for path in paths_of(api)}
+    return {_path(path): _path_item(path, {"post": _completion(api)}) for api in Api for path in paths_of(api)}
 
 
 def _completion(api: Api) -> JsonObject:
@@ -145,8 +145,8 @@ def _model_paths() -> JsonObject:
     for path in MODEL_PATHS:
         listed = _keyed("The models that the key may use.", "ModelList", "401", "405")
         found = _keyed("One model; ids may hold slashes.", "ModelCard", "401", "403", "404", "405")
-        paths[_path(path)] = _path_item(path, "get", listed)
-        paths[f"{_path(path)}/{{model_id}}"] = _path_item(f"{path}/{{model_id}}", "get", found)
+        paths[_path(path)] = _path_item(path, _readable(listed))
+        paths[f"{_path(path)}/{{model_id}}"] = _path_item(f"{path}/{{model_id}}", _readable(found))
     return paths
 
 
@@ -159,12 +159,15 @@ def _operation_paths(*, has_metrics: bool) -> JsonObject:
     alive = _open("The process lives.", {"type": "object", "required": ["status"]})
     ready = _open("It may be sent work.", _ref("Readiness"))
     ready["responses"]["503"] = _response("It drains, or has no capacity.", {_JSON: {"schema": _ref("Readiness")}})
-    paths: JsonObject = {path: {"get": alive, "head": _headless(alive)} for path in LIVE_PATHS}
-    paths |= {"/readyz": {"get": ready}, PATH: {"get": _open("This document.", {"type": "object"})}}
+    operations = {
+        **dict.fromkeys(LIVE_PATHS, alive),
+        "/readyz": ready,
+        PATH: _open("This document.", {"type": "object"}),
+    }
     if has_metrics:
         rendered = _open("What was counted, for Prometheus.", {"type": "string"}, media_type=METRICS_TYPE)
-        paths["/metrics"] = {"get": rendered}
-    return paths
+        operations["/metrics"] = rendered
+    return {path: _readable(operation) for path, operation in operations.items()}
 
 
 def _open(summary: str, schema: JsonObject, *, media_type: str = _JSON) -> JsonObject:
@@ -172,10 +175,15 @@ def _open(summary: str, schema: JsonObject, *, media_type: str = _JSON) -> JsonO
     return {"summary": summary, "security": [], "responses": responses}
 
 
-def _headless(operation: JsonObject) -> JsonObject:
-    """The same, for HEAD: headers alone."""
-    answer = {name: value for name, value in operation["responses"]["200"].items() if name != "content"}
-    return {**operation, "responses": {"200": answer}}
+def _readable(operation: JsonObject) -> JsonObject:
+    """Describe GET by an operation, and HEAD by the same without the bodies."""
+    responses = {status: _without_body(status, response) for status, response in operation["responses"].items()}
+    return {"get": operation, "head": {**operation, "responses": responses}}
+
+
+def _without_body(status: str, response: JsonObject) -> JsonObject:
+    described = _error(*_ERRORS[status]) if "$ref" in response else response
+    return {name: value for name, value in described.items() if name != "content"}
 
 
 def _path(path: str) -> str:
@@ -183,12 +191,12 @@ def _path(path: str) -> str:
     return path.replace(":str}", "}")
 
 
-def _path_item(path: str, method: str, operation: JsonObject) -> JsonObject:
+def _path_item(path: str, operations: JsonObject) -> JsonObject:
     names = [name for name in ("endpoint_id", "model_id") if f"{{{name}" in path]
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for name in names
     ]
-    return {method: operation, **({"parameters": parameters} if parameters else {})}
+    return {**operations, **({"parameters": parameters} if parameters else {})}
 
 
 def _errors(*statuses: str) -> JsonObject:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 import msgspec
-from litestar import MediaType, Response, get, route
+from litestar import HttpMethod, MediaType, Response, route
 from litestar.handlers import HTTPRouteHandler
 
 from gateway.api.notes import AnyRequest
@@ -11,6 +11,8 @@ from gateway.api.notes import AnyRequest
 PROBES = frozenset({b"/livez", b"/readyz"})
 """What an orchestrator asks: unanswered, it would restart a process that is only busy."""
 LIVE_PATHS = ["/", "/health", "/livez"]
+READ = (HttpMethod.GET, HttpMethod.HEAD)
+"""The methods of everything that can be read (RFC 9110, 9.1): monitors ask with HEAD."""
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Where OpenMetrics is not asked for."""
 RenderMetrics = Callable[[str], Awaitable[tuple[bytes, str]]]
@@ -31,11 +33,11 @@ def operation_routes(
 ) -> list[HTTPRouteHandler]:
     """The routes that need no key. Metrics are left out where they have a port of their own."""
 
-    @route(LIVE_PATHS, http_method=["GET", "HEAD"])
+    @route(LIVE_PATHS, http_method=READ)
     async def live() -> Response[bytes]:
         return Response(b'{"status":"ok"}', media_type=MediaType.JSON)
 
-    @get("/readyz")
+    @route("/readyz", http_method=READ)
     async def ready() -> Response[bytes]:
         state = readiness()
         return Response(msgspec.json.encode(state), media_type=MediaType.JSON, status_code=200 if state.ready else 503)
@@ -46,7 +48,7 @@ def operation_routes(
 def metrics_route(render_metrics: RenderMetrics) -> HTTPRouteHandler:
     """GET /metrics."""
 
-    @get("/metrics")
+    @route("/metrics", http_method=READ)
     async def metrics(request: AnyRequest) -> Response[bytes]:
         body, media_type = await render_metrics(request.headers.get("accept", ""))
         return Response(body, headers={"content-type": media_type})

@@ -11,7 +11,7 @@ from gateway.errors import UnknownUrlError
 def unknown_route(keys: KeyRing) -> HTTPRouteHandler:
     """Everything below it that no other route takes."""
 
-    @route("/v1/{rest:path}", http_method=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    @route("/v1/{rest:path}", http_method=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
     async def unknown(request: AnyRequest) -> None:
         keys.authenticate(request.scope, notes_of(request.scope))
         raise UnknownUrlError(request.scope["path"])
