@@ -9,6 +9,7 @@ GatewayError
 │   ├── MethodError               405
 │   ├── SlowRequestError          408
 │   ├── BodyTooLargeError         413
+│   ├── UnsupportedEncodingError  415
 │   ├── HeadTooLargeError         431
 │   ├── IdempotencyError          422
 │   └── InvalidRequestError       400
@@ -103,6 +104,15 @@ class HeadTooLargeError(RequestError):
     def __init__(self, bytes_max: int) -> None:
         super().__init__()
         self.bytes_max = bytes_max
+
+
+class UnsupportedEncodingError(RequestError):
+    """The body has a Content-Encoding that is not read here; `accepted` lists those that are."""
+
+    def __init__(self, encoding: str, accepted: list[str]) -> None:
+        super().__init__()
+        self.encoding = encoding
+        self.accepted = accepted
 
 
 class SlowRequestError(RequestError):

@@ -9,7 +9,7 @@ from litestar.types import ASGIApp
 
 from gateway.api.answer_response import AnswerResponse
 from gateway.api.auth import KeyRing
-from gateway.api.body import BodyRoom, read_body
+from gateway.api.body import BodyRoom, decompressor_of, read_body
 from gateway.api.notes import AnyRequest, notes_of
 from gateway.api.patience import patience_s
 from gateway.api.repeats import repeatable_of
@@ -80,8 +80,9 @@ class Completions:
         if self._begin_trace is not None:
             # Only now: a stranger without a key leaves no spans, and chooses no trace to be recorded.
             record.trace_context = self._begin_trace(api, request.scope["headers"], record.elapsed_s())
+        decompressor = decompressor_of(request.scope)
         with self._room.place(tenant.name) as place:
-            body = await read_body(request.receive, place, bytes_max=self._body_bytes_max)
+            body = await read_body(request.receive, place, bytes_max=self._body_bytes_max, decompressor=decompressor)
             asked = read_request(api, body)
             if len(body) > LARGE_BYTES:
                 # Reading it took a while, and writing it anew will: others have their turn in between.

@@ -50,10 +50,13 @@ _HEADERS = {
     "retry-after": "Whole seconds, 1 to 60.",
     "retry-after-ms": "The same in milliseconds.",
     "allow": "The methods of this path.",
+    "accept-encoding": "The Content-Encodings that a body may have.",
     "www-authenticate": '`Bearer` with a realm; with `error="invalid_token"` where a key was sent.',
     **dict.fromkeys(_QUOTA_HEADERS, "Where the tenant has such a limit: true at this moment; resets as in `6m0s`."),
 }
-_ALWAYS = frozenset({"x-request-id", "cache-control", "retry-after", "retry-after-ms", "allow", "www-authenticate"})
+_ALWAYS = frozenset(
+    {"x-request-id", "cache-control", "retry-after", "retry-after-ms", "allow", "www-authenticate", "accept-encoding"}
+)
 """Never left out where they are named."""
 
 _EVENT: JsonObject = {
@@ -72,6 +75,7 @@ _ERRORS: dict[str, tuple[str, tuple[str, ...]]] = {
     "405": ("Not with this method.", ("allow",)),
     "408": ("The request took too long to arrive.", ()),
     "413": ("The body is larger than this gateway, or Runpod, takes.", ()),
+    "415": ("The body has a Content-Encoding that is not read here.", ("accept-encoding",)),
     "422": ("The Idempotency-Key came with another body, or its answer was too long to be kept.", ()),
     "429": ("A cap of the tenant's own, or its share, is used up; or the worker is at a limit.", ()),
     "431": ("The headers are larger than this gateway takes.", ()),
@@ -80,6 +84,9 @@ _ERRORS: dict[str, tuple[str, tuple[str, ...]]] = {
     "503": ("No turn, no worker, or a process that shuts down.", _RETRY_HEADERS),
     "504": ("The worker ran out of time.", ()),
 }
+_BODY = (
+    "May be compressed, as its Content-Encoding says: gzip, deflate, and zstd where the gateway has a library for it."
+)
 _IDEMPOTENCY_KEY: JsonObject = {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"}
 _KEYS: list[JsonObject] = [{"bearer": []}, {"apiKey": []}, {"xApiKey": []}]
 """Any of them; where several are sent, the first counts."""
@@ -132,7 +139,7 @@ def _completion(api: Api) -> JsonObject:
         "summary": api.value,
         "security": _KEYS,
         "parameters": [{"name": "idempotency-key", "in": "header", "schema": _IDEMPOTENCY_KEY}],
-        "requestBody": {"required": True, "content": {_JSON: {"schema": asked}}},
+        "requestBody": {"description": _BODY, "required": True, "content": {_JSON: {"schema": asked}}},
         "responses": {
             "200": _response("The answer.", content, headers=(*_ANSWER_HEADERS, *_QUOTA_HEADERS)),
             **_errors(*_ERRORS),

@@ -119,6 +119,10 @@ def _request_answer(error: errors.RequestError) -> ErrorAnswer:
             status, code, message = 405, "method_not_allowed", f"{method} is not possible here. Allowed: {allowed}."
         case errors.BodyTooLargeError(bytes_max=bytes_max):
             status, code, message = 413, "request_too_large", f"The body is larger than {bytes_max} bytes."
+        case errors.UnsupportedEncodingError(encoding=encoding, accepted=accepted):
+            status, code = 415, "unsupported_content_encoding"
+            message = f"The Content-Encoding `{_shown(encoding)}` is not supported. Send one of: {', '.join(accepted)}."
+            more_headers = (("accept-encoding", ", ".join(accepted)),)
         case errors.SlowRequestError(part=part):
             status, code, message = 408, "request_timeout", f"The {part} of the request took too long to arrive."
         case errors.HeadTooLargeError(bytes_max=bytes_max):

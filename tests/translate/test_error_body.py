@@ -12,6 +12,7 @@ EXAMPLES: list[tuple[errors.GatewayError, int, str | None, bool]] = [
     (errors.UnknownUrlError("/v1/x"), 404, "unknown_url", False),
     (errors.MethodError(method="GET", allowed="POST"), 405, "method_not_allowed", False),
     (errors.BodyTooLargeError(10), 413, "request_too_large", False),
+    (errors.UnsupportedEncodingError("br", ["gzip"]), 415, "unsupported_content_encoding", False),
     (errors.SlowRequestError("body"), 408, "request_timeout", False),
     (errors.HeadTooLargeError(10), 431, "request_headers_too_large", False),
     (errors.InvalidRequestError("no", param="n"), 400, "invalid_value", False),
@@ -116,6 +117,13 @@ def test_a_missing_key_is_asked_for_and_a_bad_one_is_told() -> None:
     assert bad.headers() == {"www-authenticate": 'Bearer realm="fairpod", error="invalid_token"'}
     assert b"No API key" in missing.body
     assert b"Incorrect API key" in bad.body
+
+
+def test_an_encoding_that_is_not_read_is_named_with_those_that_are() -> None:
+    answer = error_answer(errors.UnsupportedEncodingError("br", ["gzip", "deflate"]))
+    assert answer.headers() == {"accept-encoding": "gzip, deflate"}
+    assert b"`br`" in answer.body
+    assert b"gzip, deflate" in answer.body
 
 
 def test_an_error_outside_the_tree_is_ours() -> None:
