@@ -186,6 +186,10 @@ class UpstreamError(GatewayError):
     """Runpod, its network, or a worker."""
 
 
+UNREADABLE_ENCODING = "unreadable content-encoding"
+"""How the reason of an UnreachableError begins that a client is told."""
+
+
 class UnreachableError(UpstreamError):
     """No connection, a broken one, or a reply that is not the service's own (an HTML page, a 5xx, nonsense).
 

@@ -220,6 +220,8 @@ def _upstream_answer(error: errors.UpstreamError) -> ErrorAnswer:
             | errors.OutputLostError(reason=reason)
         ):
             message = reason
+        case errors.UnreachableError(reason=reason) if reason.startswith(errors.UNREADABLE_ENCODING):
+            message = f"Runpod's answer has an {reason}."
         case errors.UnreachableError(status=None):
             message = error.detail or "Runpod could not be reached."
         case errors.UnreachableError(status=status, detail=detail):

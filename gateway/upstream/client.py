@@ -16,6 +16,7 @@ from gateway import __version__
 from gateway.clock import SystemClock
 from gateway.domain import Endpoint, Secret
 from gateway.errors import UnreachableError
+from gateway.upstream.content_decoding import decoded
 from gateway.upstream.failures import read_date, read_retry_after, unreachable
 from gateway.upstream.http.outgoing import Parts
 from gateway.upstream.http.transport import Body, HttpTransport
@@ -70,17 +71,19 @@ class EndpointClient:
         """Make a call and read its whole answer.
 
         Raises:
-            UnreachableError: There was no answer, or it broke off.
+            UnreachableError: There was no answer, it broke off, or it cannot be read.
         """
         async with self.opened(
             method, path, body=(body,), read_timeout_s=read_timeout_s, traceparent=traceparent
         ) as answer:
-            received = bytearray()
-            async for piece in answer.pieces:
-                received += piece
-                if len(received) > REPLY_BYTES_MAX:
-                    raise UnreachableError("reply too large", was_sent=True)
-            return Reply(status=answer.status, body=bytes(received), retry_after_s=answer.retry_after_s)
+            try:
+                body = await _whole(answer.pieces)
+            except UnreachableError:
+                if answer.status < 400:
+                    raise
+                # Of a failure the status counts.
+                body = b""
+            return Reply(status=answer.status, body=body, retry_after_s=answer.retry_after_s)
 
     def opened(
         self,
@@ -130,10 +133,12 @@ class Opened:
             raise unreachable(error) from error
         self._stream = cast("httpx.AsyncByteStream", response.stream)
         self._pieces = aiter(self._stream)
-        status = response.status_code
+        status, headers, pieces = response.status_code, response.headers, self._pieces
+        if (encoding := headers.get("content-encoding")) is not None:
+            pieces = decoded(pieces, encoding, status=status)
         # Only a refusal carries one, and reading headers is not free.
-        retry_after_s = None if status == 200 else self._retry_after_s(response.headers)
-        return OpenAnswer(status=status, retry_after_s=retry_after_s, pieces=self._pieces)
+        retry_after_s = None if status == 200 else self._retry_after_s(headers)
+        return OpenAnswer(status=status, retry_after_s=retry_after_s, pieces=pieces)
 
     @staticmethod
     def _retry_after_s(headers: httpx.Headers) -> float | None:
@@ -152,6 +157,15 @@ class Opened:
                 await stream.aclose()
         if isinstance(error, httpx.TransportError):
             raise unreachable(error) from error
+
+
+async def _whole(pieces: AsyncIterator[bytes]) -> bytes:
+    received = bytearray()
+    async for piece in pieces:
+        received += piece
+        if len(received) > REPLY_BYTES_MAX:
+            raise UnreachableError("reply too large", was_sent=True)
+    return bytes(received)
 
 
 def _headers(host: str, api_key: Secret) -> httpx.Headers:

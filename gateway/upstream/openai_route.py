@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 from gateway.domain import Api
+from gateway.errors import GatewayError, UnreachableError
 from gateway.upstream.client import EndpointClient, OpenAnswer, Opened
 from gateway.upstream.failures import relay_failure
 
@@ -40,9 +41,18 @@ async def good_pieces(answer: OpenAnswer) -> AsyncIterator[bytes]:
         GatewayError: It is an error.
     """
     if answer.status != 200:
-        head = await _head(answer.pieces)
-        raise relay_failure(answer.status, body=head, retry_after_s=answer.retry_after_s)
+        raise await _failure(answer)
     return answer.pieces
+
+
+async def _failure(answer: OpenAnswer) -> GatewayError:
+    try:
+        head = await _head(answer.pieces)
+    except UnreachableError as unreadable:
+        # The status may say enough by itself: 429 does.
+        failure = relay_failure(answer.status, body=b"", retry_after_s=answer.retry_after_s)
+        return unreadable if isinstance(failure, UnreachableError) else failure
+    return relay_failure(answer.status, body=head, retry_after_s=answer.retry_after_s)
 
 
 async def _head(pieces: AsyncIterator[bytes]) -> bytes:

@@ -126,6 +126,12 @@ def test_an_encoding_that_is_not_read_is_named_with_those_that_are() -> None:
     assert b"gzip, deflate" in answer.body
 
 
+def test_an_unreadable_answer_is_told_and_other_reasons_are_not() -> None:
+    told = errors.UnreachableError(f"{errors.UNREADABLE_ENCODING}: br", was_sent=True, status=200)
+    assert b"unreadable content-encoding: br" in error_answer(told).body
+    assert b"secret" not in error_answer(errors.UnreachableError("secret", was_sent=True)).body
+
+
 def test_an_error_outside_the_tree_is_ours() -> None:
     assert error_answer(errors.GatewayError()) is INTERNAL_ERROR
 
