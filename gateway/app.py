@@ -91,7 +91,7 @@ class Gateway:
         self.exchanges = Exchanges(means)
         self._reweigh(config)
         endpoints = {name: upstream.endpoint for name, upstream in self._upstreams.items()}
-        self._catalogue = Catalogue(_models_of(config, endpoints))
+        self._catalogue = Catalogue(_models_of(config, endpoints), endpoints.values())
         self._completions = Completions(
             keys=self._keys,
             catalogue=self._catalogue,
@@ -123,7 +123,7 @@ class Gateway:
         self._reweigh(config)
         for name, endpoint in endpoints.items():
             self._upstreams[name].take(endpoint)
-        self._catalogue.replace(models)
+        self._catalogue.replace(models, endpoints.values())
         self._keys.replace(keys, guest=_guest_of(config))
         if self._agent is not None:
             self._agent.watch_quotas(self._keys.quotas)

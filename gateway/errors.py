@@ -5,6 +5,7 @@ GatewayError
 │   ├── InvalidKeyError           401
 │   ├── ModelForbiddenError       403
 │   ├── UnknownModelError         404
+│   ├── UnknownEndpointError      404
 │   ├── UnknownUrlError           404
 │   ├── MethodError               405
 │   ├── SlowRequestError          408
@@ -66,11 +67,20 @@ class ModelForbiddenError(RequestError):
 
 
 class UnknownModelError(RequestError):
-    """No such model in the configuration."""
+    """No such model in the configuration, or, with `endpoint`, not on that endpoint."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, endpoint: str | None = None) -> None:
         super().__init__()
         self.model = model
+        self.endpoint = endpoint
+
+
+class UnknownEndpointError(RequestError):
+    """The path names an endpoint that is not in the configuration."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__()
+        self.endpoint = endpoint
 
 
 class UnknownUrlError(RequestError):
@@ -184,10 +194,6 @@ class DrainingError(RefusedError):
 
 class UpstreamError(GatewayError):
     """Runpod, its network, or a worker."""
-
-
-UNREADABLE_ENCODING = "unreadable content-encoding"
-"""How the reason of an UnreachableError begins that a client is told."""
 
 
 class UnreachableError(UpstreamError):

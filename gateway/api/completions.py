@@ -11,6 +11,7 @@ from gateway.api.answer_response import AnswerResponse
 from gateway.api.auth import KeyRing
 from gateway.api.body import BodyRoom, decompressor_of, read_body
 from gateway.api.notes import AnyRequest, notes_of
+from gateway.api.paths import endpoint_of, paths_of
 from gateway.api.patience import patience_s
 from gateway.api.repeats import repeatable_of
 from gateway.api.signs_of_life import Rhythm, SignsOfLife
@@ -80,6 +81,9 @@ class Completions:
         if self._begin_trace is not None:
             # Only now: a stranger without a key leaves no spans, and chooses no trace to be recorded.
             record.trace_context = self._begin_trace(api, request.scope["headers"], record.elapsed_s())
+        endpoint = endpoint_of(request.scope)
+        if endpoint is not None:
+            self._catalogue.check_endpoint(endpoint)
         decompressor = decompressor_of(request.scope)
         with self._room.place(tenant.name) as place:
             body = await read_body(request.receive, place, bytes_max=self._body_bytes_max, decompressor=decompressor)
@@ -87,10 +91,11 @@ class Completions:
             if len(body) > LARGE_BYTES:
                 # Reading it took a while, and writing it anew will: others have their turn in between.
                 await anyio.lowlevel.checkpoint()
-        model = self._catalogue.find_for(api, asked.model, tenant)
+        model = self._catalogue.find_for(api, asked.model, tenant, endpoint=endpoint)
         record.model, record.is_stream = model.label, asked.stream
         # Who may come again with the same key waits no longer than it likes, and the answer is made all the same.
-        repeatable = repeatable_of(request.scope, tenant=tenant.name, path=api.value, body=body)
+        path = api.value if endpoint is None else f"{endpoint}{api.value}"
+        repeatable = repeatable_of(request.scope, tenant=tenant.name, path=path, body=body)
         order = Order(
             request=asked,
             tenant=tenant,
@@ -103,8 +108,3 @@ class Completions:
         if isinstance(exchange, JoinedExchange):
             notes.record, notes.is_replay = exchange.served_as, exchange.is_replay
         return AnswerResponse(self._exchanges, exchange, self._rhythm, self.signs)
-
-
-def paths_of(api: Api) -> list[str]:
-    """The path, and the two others that people arrive at: a base URL without /v1, and Runpod's own form."""
-    return [api.value, api.value.removeprefix("/v1"), f"/v2/{{endpoint_id:str}}/openai{api.value}"]

@@ -7,11 +7,12 @@ from litestar.params import FromPath
 from gateway.api.auth import KeyRing
 from gateway.api.notes import AnyRequest, notes_of
 from gateway.api.operations import READ
+from gateway.api.paths import MODEL_PATHS, endpoint_of
+from gateway.domain import Tenant
 from gateway.exchange.catalogue import Catalogue
 from gateway.wire.openai import ModelCard, ModelList, encode
 
 OWNER = "fairpod"
-PATHS = ["/v1/models", "/models", "/v2/{endpoint_id:str}/openai/v1/models"]
 
 
 class Models:
@@ -25,19 +26,32 @@ class Models:
     def routes(self) -> list[HTTPRouteHandler]:
         """The list and the single model; ids may hold slashes, escaped or not."""
 
-        @route(PATHS, http_method=READ)
+        @route(MODEL_PATHS, http_method=READ)
         async def list_models(request: AnyRequest) -> Response[bytes]:
-            tenant = self._keys.authenticate(request.scope, notes_of(request.scope)).tenant
-            cards = [self._card(model.id) for model in self._catalogue.listed(tenant)]
+            tenant, endpoint = self._asked(request)
+            cards = [self._card(model.id) for model in self._catalogue.listed(tenant, endpoint=endpoint)]
             return _json(encode(ModelList(data=cards)))
 
-        @route([f"{path}/{{model_id:path}}" for path in PATHS], http_method=READ)
+        @route([f"{path}/{{model_id:path}}" for path in MODEL_PATHS], http_method=READ)
         async def retrieve_model(request: AnyRequest, model_id: FromPath[str]) -> Response[bytes]:
-            tenant = self._keys.authenticate(request.scope, notes_of(request.scope)).tenant
-            model = self._catalogue.find(model_id.removeprefix("/"), tenant)
+            tenant, endpoint = self._asked(request)
+            model = self._catalogue.find(model_id.removeprefix("/"), tenant, endpoint=endpoint)
             return _json(encode(self._card(model.id)))
 
         return [list_models, retrieve_model]
+
+    def _asked(self, request: AnyRequest) -> tuple[Tenant, str | None]:
+        """Return who asks, and the endpoint that the path names.
+
+        Raises:
+            InvalidKeyError: No key, or one that is unknown or expired.
+            UnknownEndpointError: It is not configured.
+        """
+        tenant = self._keys.authenticate(request.scope, notes_of(request.scope)).tenant
+        endpoint = endpoint_of(request.scope)
+        if endpoint is not None:
+            self._catalogue.check_endpoint(endpoint)
+        return tenant, endpoint
 
     def _card(self, model_id: str) -> ModelCard:
         return ModelCard(id=model_id, created=self._created_s, owned_by=OWNER)

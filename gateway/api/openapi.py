@@ -10,9 +10,8 @@ from litestar import MediaType, Response, route
 from litestar.handlers import HTTPRouteHandler
 
 from gateway import __version__
-from gateway.api.completions import paths_of
-from gateway.api.models import PATHS as MODEL_PATHS
 from gateway.api.operations import LIVE_PATHS, METRICS_TYPE, READ, Readiness
+from gateway.api.paths import MODEL_PATHS, OF_ENDPOINT, paths_of
 from gateway.domain import Api
 from gateway.translate.request import MODEL_NAME_LENGTH_MAX, N_MAX
 from gateway.wire.openai import Embedding, ErrorBody, ModelCard, ModelList, RequestView
@@ -59,6 +58,10 @@ _ALWAYS = frozenset(
 )
 """Never left out where they are named."""
 
+_PARAMETERS = {
+    "endpoint_id": "The Runpod id, or the name, of a configured endpoint. Only models on it are served, by it alone.",
+    "model_id": "The model's id, which may hold slashes.",
+}
 _EVENT: JsonObject = {
     "description": "One event: a chunk, `[DONE]` after the last one, or an error envelope in its place.",
     "type": "object",
@@ -71,7 +74,7 @@ _ERRORS: dict[str, tuple[str, tuple[str, ...]]] = {
     "400": ("The request has to change.", ()),
     "401": ("No key, or one that is unknown or expired.", ("www-authenticate",)),
     "403": ("The tenant may not use this model.", ()),
-    "404": ("No such model.", ()),
+    "404": ("No such model, or no such endpoint.", ()),
     "405": ("Not with this method.", ("allow",)),
     "408": ("The request took too long to arrive.", ()),
     "413": ("The body is larger than this gateway, or Runpod, takes.", ()),
@@ -150,7 +153,8 @@ def _completion(api: Api) -> JsonObject:
 def _model_paths() -> JsonObject:
     paths: JsonObject = {}
     for path in MODEL_PATHS:
-        listed = _keyed("The models that the key may use.", "ModelList", "401", "405")
+        unknown = ["404"] if path.startswith(OF_ENDPOINT) else []
+        listed = _keyed("The models that the key may use.", "ModelList", "401", *unknown, "405")
         found = _keyed("One model; ids may hold slashes.", "ModelCard", "401", "403", "404", "405")
         paths[_path(path)] = _path_item(path, _readable(listed))
         paths[f"{_path(path)}/{{model_id}}"] = _path_item(f"{path}/{{model_id}}", _readable(found))
@@ -199,9 +203,10 @@ def _path(path: str) -> str:
 
 
 def _path_item(path: str, operations: JsonObject) -> JsonObject:
-    names = [name for name in ("endpoint_id", "model_id") if f"{{{name}" in path]
+    named = [(name, text) for name, text in _PARAMETERS.items() if f"{{{name}" in path]
+    value = {"type": "string", "minLength": 1}
     parameters = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for name in names
+        {"name": name, "in": "path", "required": True, "description": text, "schema": value} for name, text in named
     ]
     return {**operations, **({"parameters": parameters} if parameters else {})}
 

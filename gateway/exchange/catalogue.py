@@ -1,11 +1,11 @@
-"""Which models there are, and who may ask for them."""
+"""Which models there are, who may ask for them, and on which endpoint."""
 
 from collections.abc import Iterable
 
 import msgspec
 
-from gateway.domain import ANY, Api, Model, ModelKind, Tenant
-from gateway.errors import InvalidRequestError, ModelForbiddenError, UnknownModelError
+from gateway.domain import ANY, Api, Endpoint, Model, ModelKind, Tenant
+from gateway.errors import InvalidRequestError, ModelForbiddenError, UnknownEndpointError, UnknownModelError
 
 _KINDS = {
     Api.CHAT_COMPLETIONS: ModelKind.CHAT,
@@ -15,21 +15,39 @@ _KINDS = {
 
 
 class Catalogue:
-    """The configured models by name."""
+    """The configured models by name, and the endpoints that they are on.
 
-    def __init__(self, models: Iterable[Model]) -> None:
-        self.replace(models)
+    With `endpoint`, a Runpod id or a configured name, the methods know only the models on that endpoint. It narrows
+    what a name leads to and never widens it: a name that leads elsewhere is unknown there, also beside a model `*`.
+    """
 
-    def replace(self, models: Iterable[Model]) -> None:
-        """Other models from now on, all at once."""
+    def __init__(self, models: Iterable[Model], endpoints: Iterable[Endpoint]) -> None:
+        self.replace(models, endpoints)
+
+    def replace(self, models: Iterable[Model], endpoints: Iterable[Endpoint]) -> None:
+        """Other models and endpoints from now on, all at once."""
         self._models = {model.id: model for model in models}
+        named = list(endpoints)
+        # Several may share an id, with keys of their own. An id counts before a name that is spelt the same.
+        self._endpoints = {endpoint.name: {endpoint.name} for endpoint in named}
+        self._endpoints |= {each.id: {other.name for other in named if other.id == each.id} for each in named}
 
-    def listed(self, tenant: Tenant) -> list[Model]:
+    def check_endpoint(self, endpoint: str) -> None:
+        """Check that an endpoint is configured.
+
+        Raises:
+            UnknownEndpointError: It is not.
+        """
+        if endpoint not in self._endpoints:
+            raise UnknownEndpointError(endpoint)
+
+    def listed(self, tenant: Tenant, *, endpoint: str | None = None) -> list[Model]:
         """The models that this tenant may name, in the order of the file."""
-        return [model for model in self._models.values() if model.id != ANY and tenant.may_use(model.id)]
+        may_name = [model for model in self._models.values() if model.id != ANY and tenant.may_use(model.id)]
+        return [model for model in may_name if endpoint is None or self._on(endpoint, model)]
 
-    def find(self, name: str, tenant: Tenant) -> Model:
-        """The model of this name.
+    def find(self, name: str, tenant: Tenant, *, endpoint: str | None = None) -> Model:
+        """The model of this name; with `endpoint`, to be served there and nowhere else.
 
         Raises:
             UnknownModelError: There is none.
@@ -37,18 +55,28 @@ class Catalogue:
         """
         model = self._models.get(name)
         if name == ANY or (model is None and ANY not in self._models):
-            raise UnknownModelError(name)
+            raise UnknownModelError(name, endpoint=endpoint)
         if not tenant.may_use(name):
             raise ModelForbiddenError(name)
-        return model or msgspec.structs.replace(self._models[ANY], id=name, upstream=name)
+        found = model or msgspec.structs.replace(self._models[ANY], id=name, upstream=name)
+        if endpoint is None:
+            return found
+        if not (endpoints := self._on(endpoint, found)):
+            raise UnknownModelError(name, endpoint=endpoint)
+        return msgspec.structs.replace(found, endpoints=endpoints)
 
-    def find_for(self, api: Api, name: str, tenant: Tenant) -> Model:
+    def find_for(self, api: Api, name: str, tenant: Tenant, *, endpoint: str | None = None) -> Model:
         """The model of this name, if it does what is asked.
 
         Raises:
             InvalidRequestError: It does something else.
         """
-        model = self.find(name, tenant)
+        model = self.find(name, tenant, endpoint=endpoint)
         if model.kind not in {None, _KINDS[api]}:
             raise InvalidRequestError(f"The model '{model.id}' does not serve {api.value}.", param="model")
         return model
+
+    def _on(self, endpoint: str, model: Model) -> tuple[Endpoint, ...]:
+        """Return the model's endpoints that are meant by an id or a name."""
+        names = self._endpoints.get(endpoint, set())
+        return tuple(each for each in model.endpoints if each.name in names)

@@ -11,6 +11,7 @@ import msgspec
 from gateway import errors
 from gateway.domain import EndpointState
 from gateway.wire import openai
+from gateway.wire.content_coding import UNREADABLE
 
 RETRY_AFTER_S_MIN = 1
 RETRY_AFTER_S_MAX = 60
@@ -110,9 +111,16 @@ def _request_answer(error: errors.RequestError) -> ErrorAnswer:
         case errors.ModelForbiddenError(model=model):
             status, code, param = 403, "model_not_allowed", "model"
             message = f"Your key may not use the model `{_shown(model)}`."
-        case errors.UnknownModelError(model=model):
+        case errors.UnknownModelError(model=model, endpoint=endpoint):
             status, code, param = 404, "model_not_found", "model"
-            message = f"The model `{_shown(model)}` does not exist. GET /v1/models lists those that do."
+            place, base = ("", "") if endpoint is None else (f" on the endpoint `{endpoint}`", f"/v2/{endpoint}/openai")
+            message = f"The model `{_shown(model)}` does not exist{place}. GET {base}/v1/models lists those that do."
+        case errors.UnknownEndpointError(endpoint=endpoint):
+            status, code = 404, "endpoint_not_found"
+            message = (
+                f"This gateway has no endpoint `{_shown(endpoint)}`. Put the Runpod id or the name of one of its "
+                "endpoints into the URL, or use the base URL that ends in /v1."
+            )
         case errors.UnknownUrlError(path=path):
             status, code, message = 404, "unknown_url", _unknown_url_message(path)
         case errors.MethodError(method=method, allowed=allowed):
@@ -220,7 +228,7 @@ def _upstream_answer(error: errors.UpstreamError) -> ErrorAnswer:
             | errors.OutputLostError(reason=reason)
         ):
             message = reason
-        case errors.UnreachableError(reason=reason) if reason.startswith(errors.UNREADABLE_ENCODING):
+        case errors.UnreachableError(reason=reason) if reason.startswith(UNREADABLE):
             message = f"Runpod's answer has an {reason}."
         case errors.UnreachableError(status=None):
             message = error.detail or "Runpod could not be reached."

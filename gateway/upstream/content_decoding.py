@@ -8,8 +8,14 @@ from collections.abc import AsyncIterator, Iterator
 
 import anyio.lowlevel
 
-from gateway.errors import UNREADABLE_ENCODING, UnreachableError
-from gateway.wire.content_coding import DamagedContentError, Decompressor, UnknownCodingError, decompressor_for
+from gateway.errors import UnreachableError
+from gateway.wire.content_coding import (
+    UNREADABLE,
+    DamagedContentError,
+    Decompressor,
+    UnknownCodingError,
+    decompressor_for,
+)
 
 _NAMES = re.compile(r"[\w.,*+ -]{1,40}", re.ASCII)
 """What may be shown of a header that the endpoint wrote."""
@@ -30,7 +36,7 @@ def decoded(pieces: AsyncIterator[bytes], encoding: str, *, status: int) -> Asyn
 
 
 def _unreadable(why: str, status: int) -> UnreachableError:
-    return UnreachableError(f"{UNREADABLE_ENCODING}: {why}", was_sent=True, status=status)
+    return UnreachableError(f"{UNREADABLE}: {why}", was_sent=True, status=status)
 
 
 class _Unreadable:

@@ -17,6 +17,8 @@ MEMBERS_MAX = 1000
 ZSTD_WINDOW_LOG_MAX = 23
 """A window of 8 MiB: more is not interoperable (RFC 9659, 3), and is memory that the sender chooses."""
 
+UNREADABLE = "unreadable content-encoding"
+"""How the reason begins for which an answer could not be read."""
 _ALIASES = {"x-gzip": "gzip"}
 """RFC 9110, 8.4.1.3."""
 

@@ -71,7 +71,7 @@ def test_refusals_are_counted_under_bounded_labels(running: Stack) -> None:
     assert 'gateway_requests_total{model="",outcome="rejected",route="",tenant="acme"}' in metrics
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/completions", "/v2/any/openai/v1/chat/completions"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/completions", "/v2/ep1/openai/v1/chat/completions"])
 def test_the_paths_that_people_arrive_at(running: Stack, path: str) -> None:
     assert post(running, CHAT, path).json()["choices"][0]["message"]["content"] == "1 2 3"
 

@@ -4,11 +4,13 @@ import pytest
 from gateway import errors
 from gateway.domain import EndpointState
 from gateway.translate.error_body import INTERNAL_ERROR, error_answer
+from gateway.wire.content_coding import UNREADABLE
 
 EXAMPLES: list[tuple[errors.GatewayError, int, str | None, bool]] = [
     (errors.InvalidKeyError(), 401, "invalid_api_key", False),
     (errors.ModelForbiddenError("m"), 403, "model_not_allowed", False),
     (errors.UnknownModelError("m"), 404, "model_not_found", False),
+    (errors.UnknownEndpointError("e"), 404, "endpoint_not_found", False),
     (errors.UnknownUrlError("/v1/x"), 404, "unknown_url", False),
     (errors.MethodError(method="GET", allowed="POST"), 405, "method_not_allowed", False),
     (errors.BodyTooLargeError(10), 413, "request_too_large", False),
@@ -127,7 +129,7 @@ def test_an_encoding_that_is_not_read_is_named_with_those_that_are() -> None:
 
 
 def test_an_unreadable_answer_is_told_and_other_reasons_are_not() -> None:
-    told = errors.UnreachableError(f"{errors.UNREADABLE_ENCODING}: br", was_sent=True, status=200)
+    told = errors.UnreachableError(f"{UNREADABLE}: br", was_sent=True, status=200)
     assert b"unreadable content-encoding: br" in error_answer(told).body
     assert b"secret" not in error_answer(errors.UnreachableError("secret", was_sent=True)).body
 
@@ -144,8 +146,23 @@ def test_retry_after_stays_in_the_window_that_clients_honour(wait_s: float, head
     assert (headers["retry-after"], headers["retry-after-ms"]) == (header, milliseconds)
 
 
-def test_a_long_name_is_not_echoed_whole() -> None:
-    assert len(error_answer(errors.UnknownModelError("x" * 10_000)).body) < 600
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.UnknownModelError("x" * 10_000),
+        errors.UnknownEndpointError("x" * 10_000),
+        errors.UnsupportedEncodingError("x" * 10_000, ["gzip"]),
+    ],
+)
+def test_a_long_name_is_not_echoed_whole(error: errors.GatewayError) -> None:
+    assert len(error_answer(error).body) < 600
+
+
+def test_a_model_that_is_elsewhere_is_told_with_the_list_of_those_that_are_there() -> None:
+    body = error_answer(errors.UnknownModelError("m", endpoint="abc")).body
+    assert b"`m` does not exist on the endpoint `abc`" in body
+    assert b"GET /v2/abc/openai/v1/models" in body
+    assert b"GET /v1/models" in error_answer(errors.UnknownModelError("m")).body
 
 
 def test_the_responses_api_is_explained() -> None:

@@ -1,0 +1,20 @@
+from typing import Any
+
+from gateway.api.paths import MODEL_PATHS, endpoint_of, paths_of
+from gateway.domain import Api
+
+
+def test_every_api_has_three_paths() -> None:
+    assert paths_of(Api.COMPLETIONS) == [
+        "/v1/completions",
+        "/completions",
+        "/v2/{endpoint_id:str}/openai/v1/completions",
+    ]
+    assert len(MODEL_PATHS) == 3
+
+
+def test_the_endpoint_is_the_one_of_the_path() -> None:
+    scope: Any = {"path_params": {"endpoint_id": "abc", "model_id": "m"}}
+    assert endpoint_of(scope) == "abc"
+    scope = {"path_params": {}}
+    assert endpoint_of(scope) is None
