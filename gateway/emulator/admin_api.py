@@ -5,8 +5,10 @@ from litestar import Router, get, post, put
 from litestar.params import JSONBody
 
 from gateway.emulator.calls import CallLog, CallRecord
+from gateway.emulator.endpoint import Endpoint
 from gateway.emulator.endpoints import Endpoints
 from gateway.emulator.faults import Faults
+from gateway.emulator.job import Occupancy
 from gateway.emulator.limits import LimitReport
 
 
@@ -30,6 +32,30 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     finished_s: float | None
     cancel_requested_s: float | None
     error: str
+    occupancies: list[Occupancy]
+    """When it had which worker. Gone with the job; what the workers' time adds up to stays in /emulator/usage."""
+
+
+class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker."""
+
+    id: str
+    kind: str
+    condition: str
+    jobs_count: int
+
+
+class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The time for which the workers of one endpoint were up, since the first call to it; see WorkerTime."""
+
+    endpoint: str
+    at_s: float
+    """When it was read, in seconds of the emulator's monotonic clock."""
+    starting_ns: int
+    busy_ns: int
+    idle_ns: int
+    total_ns: int
+    workers: list[WorkerRecord]
 
 
 def admin_router(endpoints: Endpoints, calls: CallLog) -> Router:
@@ -53,10 +79,15 @@ def admin_router(endpoints: Endpoints, calls: CallLog) -> Router:
                 finished_s=job.finished_s,
                 cancel_requested_s=job.cancel_requested_s,
                 error=job.error,
+                occupancies=endpoint.occupancies(job),
             )
             for endpoint in endpoints.all()
             for job in endpoint.jobs()
         ]
+
+    @get("/usage", sync_to_thread=False)
+    def list_usage() -> list[UsageRecord]:
+        return [_usage(endpoint) for endpoint in endpoints.all()]
 
     @get("/calls", sync_to_thread=False)
     def list_calls() -> list[CallRecord]:
@@ -84,5 +115,28 @@ def admin_router(endpoints: Endpoints, calls: CallLog) -> Router:
         endpoints.reset()
         calls.clear()
 
-    handlers = [list_jobs, list_calls, show_limits, show_faults, replace_faults, reset]
+    handlers = [list_jobs, list_usage, list_calls, show_limits, show_faults, replace_faults, reset]
     return Router("/emulator", route_handlers=handlers)
+
+
+def _usage(endpoint: Endpoint) -> UsageRecord:
+    endpoint.sweep()
+    at_s = endpoint.now_s
+    usage = endpoint.worker_time.usage(at_s)
+    return UsageRecord(
+        endpoint=endpoint.id,
+        at_s=at_s,
+        starting_ns=usage.starting_ns,
+        busy_ns=usage.busy_ns,
+        idle_ns=usage.idle_ns,
+        total_ns=usage.total_ns,
+        workers=[
+            WorkerRecord(
+                id=worker.id,
+                kind=worker.kind,
+                condition=worker.condition,
+                jobs_count=endpoint.worker_time.jobs_count(worker.id),
+            )
+            for worker in endpoint.workforce.all()
+        ],
+    )

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from gateway.clock import Clock
 from gateway.emulator.deadlines import NEVER_S
 from gateway.emulator.faults import FaultPlan
-from gateway.emulator.job import Job, Terms
+from gateway.emulator.job import Job, Occupancy, Terms
 from gateway.emulator.jobs import JobStore
 from gateway.emulator.limits import PUBLISHED, Limit, Meter, Operation
 from gateway.emulator.settings import EmulatorSettings
 from gateway.emulator.signals import Signals
-from gateway.emulator.workforce import Workforce
+from gateway.emulator.worker_time import WorkerTime
+from gateway.emulator.workforce import Condition, Worker, Workforce
 from gateway.wire.runpod import EndpointHealth, JobPolicy
 
 QUEUE = "queue"
@@ -26,12 +27,14 @@ class Endpoint:
         self.settings = settings
         self.plan = plan
         self.clock = clock
-        self.workforce = Workforce()
+        self.worker_time = WorkerTime()
+        self.workforce = Workforce(self.worker_time)
         self.is_closed = False
         self._jobs = JobStore(
             jobs_kept_max=settings.jobs_kept_max,
             result_bytes_max=settings.result_bytes_max,
             retries_max=settings.retries_max,
+            worker_time=self.worker_time,
         )
         self._job_signals = Signals()
         self._queue_signals = Signals()
@@ -106,6 +109,10 @@ class Endpoint:
         """Every job that is kept, oldest first."""
         self.sweep()
         return self._jobs.all()
+
+    def occupancies(self, job: Job) -> list[Occupancy]:
+        """The intervals in which a job had a worker."""
+        return self.worker_time.occupancies(job, self.now_s)
 
     @property
     def is_full(self) -> bool:
@@ -186,6 +193,10 @@ class Endpoint:
         """Return when this worker has something to stop."""
         await self._stop_signals.wait(worker_id)
 
+    def change_worker(self, worker: Worker, condition: Condition) -> None:
+        """Put a worker into another condition."""
+        self.workforce.change(worker, condition, self.now_s)
+
     def hear_of(self, worker_id: str) -> None:
         """A remote worker called."""
         self.workforce.hear_of(worker_id, self.now_s)
@@ -217,7 +228,8 @@ class Endpoint:
 
     def bury_lost_workers(self) -> None:
         """Forget the remote workers that have been silent for too long; their jobs are dispatched again."""
-        silent = self.workforce.bury_silent(self.now_s - self.settings.worker_lost_s)
+        now_s = self.now_s
+        silent = self.workforce.bury_silent(now_s - self.settings.worker_lost_s, now_s)
         for job in self._jobs.running if silent else ():
             if job.worker_id in silent:
                 self.lose_worker(job)
@@ -227,7 +239,7 @@ class Endpoint:
     def close(self) -> None:
         """Delete every job and let go of everybody who waits."""
         self.is_closed = True
-        self._jobs.clear()
+        self._jobs.clear(self.now_s)
         self.wake_all()
 
     def wake_all(self) -> None:

@@ -35,8 +35,22 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     queue_timeout_s: float = NEVER_S
 
 
+class Occupancy(msgspec.Struct, frozen=True, kw_only=True):
+    """One interval in which a job had a worker. Nanoseconds of the emulator's monotonic clock."""
+
+    worker_id: str
+    started_ns: int
+    ended_ns: int | None
+    """None while it lasts."""
+    jobs_count: int
+    """Jobs that had the worker at some moment of the interval, this one included."""
+    share_ns: int
+    """This job's part of the worker's time, each moment divided evenly among the jobs of that moment; rounded down.
+    The shares of all jobs add up to the time in which the worker had jobs, short of one nanosecond for each."""
+
+
 class Job(msgspec.Struct, kw_only=True, eq=False):
-    """One job. Only JobStore changes it."""
+    """One job. Only JobStore, and WorkerTime for it, change it."""
 
     id: str
     input: bytes
@@ -51,6 +65,8 @@ class Job(msgspec.Struct, kw_only=True, eq=False):
     """JSON of what /status shows as `output`; empty shows none."""
     error: str = ""
     worker_id: str = ""
+    occupancies: list[Occupancy] = []
+    """The intervals that have ended; of the one that lasts WorkerTime knows."""
     dispatches: int = 0
     retries: int = 0
     dispatched_s: float | None = None

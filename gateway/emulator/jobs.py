@@ -4,6 +4,7 @@ from collections import OrderedDict
 
 from gateway.emulator.deadlines import NEVER_S, Deadlines
 from gateway.emulator.job import TRANSITIONS, IllegalMoveError, Job, QueueFullError
+from gateway.emulator.worker_time import WorkerTime
 from gateway.wire.runpod import JobState
 
 
@@ -13,13 +14,16 @@ class JobStore:
     Methods that take a job expect one of this store that is not deleted.
     """
 
-    def __init__(self, *, jobs_kept_max: int, result_bytes_max: int, retries_max: int) -> None:
+    def __init__(
+        self, *, jobs_kept_max: int, result_bytes_max: int, retries_max: int, worker_time: WorkerTime | None = None
+    ) -> None:
         self._jobs: dict[str, Job] = {}
         self._queue: OrderedDict[str, Job] = OrderedDict()
         self._running: dict[str, Job] = {}
         self._finished: dict[str, Job] = {}
         self._deadlines: Deadlines[Job] = Deadlines()
         self._stops: dict[str, list[str]] = {}
+        self._worker_time = worker_time or WorkerTime()
         self._jobs_kept_max = jobs_kept_max
         self._result_bytes_max = result_bytes_max
         self._retries_max = retries_max
@@ -59,7 +63,7 @@ class JobStore:
         while len(self._jobs) >= self._jobs_kept_max:
             if not self._finished:
                 raise QueueFullError
-            self._delete(next(iter(self._finished.values())))
+            self._delete(next(iter(self._finished.values())), job.submitted_s)
         job.expires_s = job.submitted_s + job.terms.ttl_s
         self._jobs[job.id] = self._queue[job.id] = job
         self._schedule(job)
@@ -96,7 +100,7 @@ class JobStore:
         """
         if job.state not in {JobState.FAILED, JobState.TIMED_OUT}:
             raise IllegalMoveError
-        self._move(job, JobState.IN_QUEUE)
+        self._move(job, JobState.IN_QUEUE, now_s)
         self.retried_count += 1
         job.output, job.error, job.unread = b"", "", []
         job.finished_s = job.dispatched_s = job.cancel_requested_s = None
@@ -116,8 +120,9 @@ class JobStore:
         if not self._queue:
             return None
         job = next(iter(self._queue.values()))
-        self._move(job, JobState.IN_PROGRESS)
+        self._move(job, JobState.IN_PROGRESS, now_s)
         job.worker_id, job.dispatched_s = worker_id, now_s
+        self._worker_time.begin(job, worker_id, now_s)
         job.dispatches += 1
         self._schedule(job)
         return job
@@ -161,7 +166,7 @@ class JobStore:
             return
         job.retries += 1
         self.retried_count += 1
-        self._move(job, JobState.IN_QUEUE)
+        self._move(job, JobState.IN_QUEUE, now_s)
         self._queue.move_to_end(job.id, last=False)
         job.output = b""
         self._schedule(job)
@@ -174,10 +179,10 @@ class JobStore:
         """The ids of the jobs that this worker has to stop. They are gone afterwards."""
         return self._stops.pop(worker_id, [])
 
-    def clear(self) -> None:
+    def clear(self, now_s: float) -> None:
         """Delete every job."""
         for job in self.all():
-            self._delete(job)
+            self._delete(job, now_s)
 
     def next_deadline_s(self) -> float:
         """When `expire` will have something to do, at the earliest."""
@@ -198,7 +203,7 @@ class JobStore:
 
     def _meet_deadline(self, job: Job, now_s: float) -> None:
         if job.state.is_terminal or now_s >= job.expires_s:
-            self._delete(job)
+            self._delete(job, now_s)
         elif job.state is JobState.IN_QUEUE:
             self._finish(job, JobState.TIMED_OUT, now_s)
         elif now_s >= job.cancel_due_s:
@@ -218,10 +223,11 @@ class JobStore:
             due_s = min(due_s, job.dispatched_s + job.terms.execution_timeout_s, job.cancel_due_s)
         self._deadlines.set(job, due_s, owners=len(self._jobs))
 
-    def _move(self, job: Job, state: JobState) -> None:
+    def _move(self, job: Job, state: JobState, now_s: float) -> None:
         """The only place where a job's state changes; keeps the indexes in step."""
         if state not in TRANSITIONS[job.state]:
             raise IllegalMoveError
+        self._leave_worker(job, now_s)
         del self._index(job.state)[job.id]
         job.state = state
         self._index(state)[job.id] = job
@@ -232,7 +238,7 @@ class JobStore:
         return self._running if state is JobState.IN_PROGRESS else self._finished
 
     def _finish(self, job: Job, state: JobState, now_s: float) -> None:
-        self._move(job, state)
+        self._move(job, state, now_s)
         job.finished_s = now_s
         self.completed_count += state is JobState.COMPLETED
         self.failed_count += state in {JobState.FAILED, JobState.TIMED_OUT}
@@ -247,8 +253,13 @@ class JobStore:
         if job.state is JobState.IN_PROGRESS:
             self._stops.setdefault(job.worker_id, []).append(job.id)
 
-    def _delete(self, job: Job) -> None:
+    def _leave_worker(self, job: Job, now_s: float) -> None:
+        if job.state is JobState.IN_PROGRESS:
+            self._worker_time.end(job, now_s)
+
+    def _delete(self, job: Job, now_s: float) -> None:
         self._stop(job)
+        self._leave_worker(job, now_s)
         del self._index(job.state)[job.id]
         del self._jobs[job.id]
         job.is_deleted, job.deadline_s = True, NEVER_S

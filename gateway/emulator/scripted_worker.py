@@ -35,7 +35,7 @@ class ScriptedWorker:
         self._cold_start_s = -1.0
         self._places = anyio.Semaphore(endpoint.settings.worker_concurrency)
         self._scopes: dict[str, anyio.CancelScope] = {}
-        endpoint.workforce.add(self._worker)
+        endpoint.workforce.add(self._worker, endpoint.now_s)
 
     async def run(self) -> None:
         """Take and perform jobs until cancelled."""
@@ -58,12 +58,12 @@ class ScriptedWorker:
         """Start with the first job, as the worker of an endpoint that scales to zero; again when the fault changes."""
         faults = self._endpoint.plan.faults
         if faults.cold_start_s != self._cold_start_s:
-            self._worker.condition = "up" if not faults.cold_start_s else "cold"
+            self._endpoint.change_worker(self._worker, "up" if not faults.cold_start_s else "cold")
             self._cold_start_s = faults.cold_start_s
         if self._worker.condition == "cold" and self._endpoint.has_work:
-            self._worker.condition = "starting"
+            self._endpoint.change_worker(self._worker, "starting")
             await anyio.sleep(faults.cold_start_s)
-            self._worker.condition = "up"
+            self._endpoint.change_worker(self._worker, "up")
 
     async def _watch_stops(self) -> None:
         while True:

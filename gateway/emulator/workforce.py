@@ -5,8 +5,13 @@ from typing import Literal
 
 import msgspec
 
+from gateway.emulator.worker_time import WorkerTime
+
 KINDS = ("idle", "initializing", "ready", "running", "throttled", "unhealthy")
 """The keys of /health's `workers` in recordings of the live service; the documentation shows two of them."""
+
+
+Condition = Literal["cold", "starting", "up"]
 
 
 class Worker(msgspec.Struct, kw_only=True, eq=False):
@@ -14,7 +19,7 @@ class Worker(msgspec.Struct, kw_only=True, eq=False):
 
     id: str
     kind: Literal["scripted", "remote"]
-    condition: Literal["cold", "starting", "up"]
+    condition: Condition
     seen_s: float
     """When a remote worker was last heard of. A scripted one cannot fall silent."""
 
@@ -22,28 +27,39 @@ class Worker(msgspec.Struct, kw_only=True, eq=False):
 class Workforce:
     """Every worker, scripted and remote."""
 
-    def __init__(self) -> None:
+    def __init__(self, worker_time: WorkerTime) -> None:
         self._workers: dict[str, Worker] = {}
+        self._worker_time = worker_time
 
-    def add(self, worker: Worker) -> None:
+    def all(self) -> list[Worker]:
+        """Every worker there is, in the order in which they came."""
+        return list(self._workers.values())
+
+    def add(self, worker: Worker, now_s: float) -> None:
         """Employ a worker."""
         self._workers[worker.id] = worker
+        self.change(worker, worker.condition, now_s)
+
+    def change(self, worker: Worker, condition: Condition, now_s: float) -> None:
+        """Put a worker into another condition, and bill it from now on by that."""
+        worker.condition = condition
+        self._worker_time.change(worker.id, "off" if condition == "cold" else condition, now_s)
 
     def hear_of(self, worker_id: str, now_s: float) -> None:
         """A remote worker called: the first call is how it shows up."""
         worker = self._workers.get(worker_id)
         if worker is None:
-            self.add(Worker(id=worker_id, kind="remote", condition="up", seen_s=now_s))
+            self.add(Worker(id=worker_id, kind="remote", condition="up", seen_s=now_s), now_s)
         else:
             worker.seen_s = now_s
 
-    def bury_silent(self, oldest_s: float) -> set[str]:
-        """Forget the remote workers that were last heard of before `oldest_s`; their ids."""
+    def bury_silent(self, oldest_s: float, now_s: float) -> set[str]:
+        """Forget the remote workers that were last heard of before `oldest_s`; their ids. They are billed until now."""
         silent = {
             worker.id for worker in self._workers.values() if worker.kind == "remote" and worker.seen_s < oldest_s
         }
         for worker_id in silent:
-            del self._workers[worker_id]
+            self.change(self._workers.pop(worker_id), "cold", now_s)
         return silent
 
     def up_count(self) -> int:

@@ -1,6 +1,10 @@
+import anyio
+import pytest
+
 from gateway.emulator.faults import Faults
 from gateway.emulator.settings import EmulatorSettings
-from tests.emulator.support import HandClock, admin, chat, emulator, finished, submit
+from gateway.emulator.worker_time import NS_PER_S
+from tests.emulator.support import HandClock, admin, chat, emulator, finished, settle, submit
 
 
 async def test_jobs_show_what_the_job_api_does_not():
@@ -31,7 +35,48 @@ async def test_jobs_show_what_the_job_api_does_not():
             "finished_s": 1002.0,
             "cancel_requested_s": 1002.0,
             "error": "",
+            "occupancies": [
+                {
+                    "worker_id": "w",
+                    "started_ns": 1001 * NS_PER_S,
+                    "ended_ns": 1002 * NS_PER_S,
+                    "jobs_count": 1,
+                    "share_ns": NS_PER_S,
+                }
+            ],
         }
+
+
+@pytest.mark.parametrize("route", ["run", "openai"])
+async def test_usage_is_the_time_of_workers_and_not_the_sum_of_their_jobs(route):
+    clock = HandClock()
+    async with emulator(EmulatorSettings(worker="none"), clock=clock) as client, anyio.create_task_group() as group:
+        await client.get("/ping/w")
+        clock.s += 1
+        for _ in range(2):
+            if route == "run":
+                await submit(client, chat())
+            else:
+                group.start_soon(client.get, "/openai/v1/models")
+        await settle()
+        ids = [job["id"] for job in (await client.get("/job-take-batch/w?batch_size=2")).json()]
+        clock.s += 2
+        await client.post(f"/job-done/w/{ids[0]}", json={"output": [{}]})
+        clock.s += 4
+        (usage,) = (await client.get(admin("usage"))).json()
+        assert usage == {
+            "endpoint": "ep",
+            "at_s": 1007.0,
+            "starting_ns": 0,
+            "busy_ns": 6 * NS_PER_S,
+            "idle_ns": NS_PER_S,
+            "total_ns": 7 * NS_PER_S,
+            "workers": [{"id": "w", "kind": "remote", "condition": "up", "jobs_count": 1}],
+        }
+        await client.post(f"/job-done/w/{ids[1]}", json={"output": [{}]})
+        jobs = {job["id"]: job["occupancies"] for job in (await client.get(admin("jobs"))).json()}
+        assert [[stay["share_ns"] // NS_PER_S for stay in jobs[job_id]] for job_id in ids] == [[1], [5]]
+        assert all(stay["jobs_count"] == 2 for stays in jobs.values() for stay in stays)
 
 
 async def test_faults_can_be_read_replaced_and_misspelt():
@@ -63,5 +108,5 @@ async def test_a_reset_forgets_jobs_calls_limits_and_faults():
 
 async def test_no_key_is_asked_for():
     async with emulator(EmulatorSettings(api_key="k")) as client:
-        for path in ("jobs", "calls", "limits", "faults"):
+        for path in ("jobs", "usage", "calls", "limits", "faults"):
             assert (await client.get(admin(path))).status_code == 200

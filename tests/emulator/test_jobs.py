@@ -271,7 +271,7 @@ def test_the_oldest_finished_job_makes_room_and_live_ones_never_do():
 def test_clearing_deletes_every_job():
     store = a_store()
     jobs = [running(store, "a"), submitted(store, "b")]
-    store.clear()
+    store.clear(1.0)
     assert all(job.is_deleted for job in jobs)
     assert store.all() == []
     assert store.expire(1e9) == []

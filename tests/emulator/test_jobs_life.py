@@ -93,6 +93,7 @@ class Life(RuleBasedStateMachine):
         assert len(kept) <= 8
         assert self.store.queued_count == sum(job.state is JobState.IN_QUEUE for job in kept)
         assert self.store.running_count == sum(job.state is JobState.IN_PROGRESS for job in kept)
+        assert set(self.store._worker_time._stays) == {job.id for job in self.store.running}
         assert {job.id for job in self.jobs if not job.is_deleted} == {job.id for job in kept}
 
     @invariant()

@@ -1,12 +1,13 @@
 import pytest
 
+from gateway.emulator.worker_time import WorkerTime
 from gateway.emulator.workforce import KINDS, Worker, Workforce
 
 
 def a_workforce(*conditions: str) -> Workforce:
-    workforce = Workforce()
+    workforce = Workforce(WorkerTime())
     for number, condition in enumerate(conditions):
-        workforce.add(Worker(id=str(number), kind="scripted", condition=condition, seen_s=0.0))
+        workforce.add(Worker(id=str(number), kind="scripted", condition=condition, seen_s=0.0), 0.0)
     return workforce
 
 
@@ -37,6 +38,6 @@ def test_a_remote_worker_appears_with_its_first_call_and_is_forgotten_when_it_fa
     workforce.hear_of("remote", 10.0)
     assert workforce.up_count() == 2
     workforce.hear_of("remote", 20.0)
-    assert workforce.bury_silent(20.0) == set()
-    assert workforce.bury_silent(20.1) == {"remote"}
+    assert workforce.bury_silent(20.0, 30.0) == set()
+    assert workforce.bury_silent(20.1, 30.0) == {"remote"}
     assert workforce.up_count() == 1
