@@ -56,6 +56,8 @@ class Job(msgspec.Struct, kw_only=True, eq=False):
     input: bytes
     terms: Terms
     submitted_s: float
+    queued_s: float = 0.0
+    """When it came into the queue last: at its submission, at /retry, or when its worker died."""
     state: JobState = JobState.IN_QUEUE
     unread: list[bytes] = []
     """Stream items, each a JSON object with `output`, that no reader was given yet."""

@@ -64,6 +64,7 @@ class JobStore:
             if not self._finished:
                 raise QueueFullError
             self._delete(next(iter(self._finished.values())), job.submitted_s)
+        job.queued_s = job.submitted_s
         job.expires_s = job.submitted_s + job.terms.ttl_s
         self._jobs[job.id] = self._queue[job.id] = job
         self._schedule(job)
@@ -105,7 +106,8 @@ class JobStore:
         job.output, job.error, job.unread = b"", "", []
         job.finished_s = job.dispatched_s = job.cancel_requested_s = None
         job.cancel_due_s = NEVER_S
-        job.submitted_s, job.expires_s = now_s, now_s + job.terms.ttl_s
+        job.submitted_s = job.queued_s = now_s
+        job.expires_s = now_s + job.terms.ttl_s
         self._schedule(job)
 
     def purge(self, now_s: float) -> list[Job]:
@@ -168,7 +170,7 @@ class JobStore:
         self.retried_count += 1
         self._move(job, JobState.IN_QUEUE, now_s)
         self._queue.move_to_end(job.id, last=False)
-        job.output = b""
+        job.output, job.queued_s = b"", now_s
         self._schedule(job)
 
     def has_stops(self, worker_id: str) -> bool:
@@ -218,7 +220,7 @@ class JobStore:
         if job.finished_s is not None:
             due_s = job.finished_s + job.terms.retention_s
         elif job.state is JobState.IN_QUEUE:
-            due_s = min(due_s, job.submitted_s + job.terms.queue_timeout_s)
+            due_s = min(due_s, job.queued_s + job.terms.queue_timeout_s)
         elif job.dispatched_s is not None:
             due_s = min(due_s, job.dispatched_s + job.terms.execution_timeout_s, job.cancel_due_s)
         self._deadlines.set(job, due_s, owners=len(self._jobs))

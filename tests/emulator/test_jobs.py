@@ -121,6 +121,16 @@ def test_a_job_that_waits_too_long_is_timed_out():
     assert store.failed_count == 1
 
 
+def test_a_job_whose_worker_died_has_the_whole_queue_timeout_again():
+    store = a_store()
+    job = submitted(store, terms=Terms(ttl_s=1000.0, execution_timeout_s=100.0, retention_s=30.0, queue_timeout_s=50.0))
+    store.take("w", 49.0)
+    store.lose_worker(job, 60.0)
+    assert store.expire(109.9) == []
+    assert store.expire(110.0) == [job]
+    assert job.state is JobState.TIMED_OUT
+
+
 def test_cancelling_a_queued_job_takes_it_out_of_the_queue():
     store = a_store()
     job = submitted(store)
