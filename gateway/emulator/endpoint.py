@@ -28,7 +28,13 @@ class Endpoint:
         self.plan = plan
         self.clock = clock
         self.worker_time = WorkerTime()
-        self.workforce = Workforce(self.worker_time)
+        self.workforce = Workforce(
+            self.worker_time,
+            standby_workers=settings.standby_workers,
+            idle_timeout_s=settings.idle_timeout_s,
+            idle_shown=settings.idle_shown,
+            standby_swings=settings.standby_swings,
+        )
         self.is_closed = False
         self._jobs = JobStore(
             jobs_kept_max=settings.jobs_kept_max,
@@ -129,7 +135,6 @@ class Endpoint:
         """Counts of jobs and of workers, with the six kinds of workers that the live service sends."""
         self.sweep()
         jobs = self._jobs
-        busy = {job.worker_id for job in jobs.running}
         return EndpointHealth(
             jobs={
                 "completed": jobs.completed_count,
@@ -138,13 +143,13 @@ class Endpoint:
                 "inQueue": jobs.queued_count,
                 "retried": jobs.retried_count,
             },
-            workers=self.workforce.counts(busy, down=self.plan.faults.workers_down),
+            workers=self.workforce.counts(self.now_s, down=self.plan.faults.workers_down),
         )
 
     def take(self, worker_id: str) -> Job | None:
-        """Dispatch the job that waits longest to this worker, if one waits and workers are not down."""
-        self.sweep()
-        if self.plan.faults.workers_down:
+        """Dispatch the job that waits longest to this worker, if one waits, and workers are not down, nor it asleep."""
+        self._sweep_jobs()
+        if self.plan.faults.workers_down or self.workforce.is_asleep(worker_id):
             return None
         job = self._jobs.take(worker_id, self.now_s)
         if job is not None:
@@ -197,6 +202,12 @@ class Endpoint:
         """Put a worker into another condition."""
         self.workforce.change(worker, condition, self.now_s)
 
+    def needs(self, worker: Worker) -> bool:
+        """Whether a sleeping scripted worker has to start."""
+        self.sweep()
+        queued = self._jobs.queued_count if self.has_work else 0
+        return self.workforce.is_needed(worker, queued_count=queued, places=self.settings.worker_concurrency)
+
     def hear_of(self, worker_id: str) -> None:
         """A remote worker called."""
         self.workforce.hear_of(worker_id, self.now_s)
@@ -221,10 +232,8 @@ class Endpoint:
 
     def sweep(self) -> None:
         """Do everything that is due, and wake those who wait for it."""
-        now_s = self.now_s
-        if self._jobs.next_deadline_s() <= now_s:
-            for job in self._jobs.expire(now_s):
-                self._tell(job)
+        self.workforce.send_to_standby(self.now_s)
+        self._sweep_jobs()
 
     def bury_lost_workers(self) -> None:
         """Forget the remote workers that have been silent for too long; their jobs are dispatched again."""
@@ -247,6 +256,12 @@ class Endpoint:
         self._job_signals.wake_all()
         self._queue_signals.wake_all()
         self._stop_signals.wake_all()
+
+    def _sweep_jobs(self) -> None:
+        now_s = self.now_s
+        if self._jobs.next_deadline_s() <= now_s:
+            for job in self._jobs.expire(now_s):
+                self._tell(job)
 
     def _tell(self, job: Job) -> None:
         self._job_signals.wake(job.id)

@@ -31,11 +31,12 @@ class ScriptedWorker:
     def __init__(self, endpoint: Endpoint, worker_id: str) -> None:
         self._endpoint = endpoint
         self._id = worker_id
-        self._worker = Worker(id=worker_id, kind="scripted", condition="cold", seen_s=endpoint.now_s)
+        self._worker = Worker(id=worker_id, kind="scripted", condition="asleep", seen_s=endpoint.now_s)
         self._cold_start_s = -1.0
         self._places = anyio.Semaphore(endpoint.settings.worker_concurrency)
         self._scopes: dict[str, anyio.CancelScope] = {}
         endpoint.workforce.add(self._worker, endpoint.now_s)
+        self._follow_faults()
 
     async def run(self) -> None:
         """Take and perform jobs until cancelled."""
@@ -48,22 +49,32 @@ class ScriptedWorker:
 
     async def _next_job(self) -> Job:
         while True:
-            await self._warm_up()
+            self._follow_faults()
+            if self._endpoint.needs(self._worker):
+                await self._start()
             job = self._endpoint.take(self._id)
             if job is not None:
                 return job
             await self._endpoint.work()
 
-    async def _warm_up(self) -> None:
-        """Start with the first job, as the worker of an endpoint that scales to zero; again when the fault changes."""
-        faults = self._endpoint.plan.faults
-        if faults.cold_start_s != self._cold_start_s:
-            self._endpoint.change_worker(self._worker, "up" if not faults.cold_start_s else "cold")
-            self._cold_start_s = faults.cold_start_s
-        if self._worker.condition == "cold" and self._endpoint.has_work:
+    def _follow_faults(self) -> None:
+        """Sleep at once when the time that a start takes has changed, so that the next job sees the new one."""
+        endpoint, cold_start_s = self._endpoint, self._endpoint.plan.faults.cold_start_s
+        if cold_start_s == self._cold_start_s:
+            return
+        self._cold_start_s = cold_start_s
+        self._worker.sleeps = bool(cold_start_s or endpoint.settings.standby_workers)
+        if not self._worker.sleeps:
+            endpoint.change_worker(self._worker, "up")
+        elif not endpoint.worker_time.jobs_count(self._id):
+            endpoint.change_worker(self._worker, "asleep")
+
+    async def _start(self) -> None:
+        """Start with the first job that finds no room elsewhere, as the worker of an endpoint that scales to zero."""
+        if self._cold_start_s:
             self._endpoint.change_worker(self._worker, "starting")
-            await anyio.sleep(faults.cold_start_s)
-            self._endpoint.change_worker(self._worker, "up")
+            await anyio.sleep(self._cold_start_s)
+        self._endpoint.change_worker(self._worker, "up")
 
     async def _watch_stops(self) -> None:
         while True:

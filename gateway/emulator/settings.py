@@ -7,6 +7,7 @@ import msgspec
 
 from gateway.emulator.faults import Faults
 from gateway.emulator.limits import Limit
+from gateway.emulator.workforce import IdleShown
 
 MEBIBYTE = 1024 * 1024
 
@@ -42,6 +43,19 @@ class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Scripted workers of each endpoint."""
     worker_concurrency: int = 30
     """Jobs that one scripted worker runs at once; 30 is worker-vllm's default."""
+    standby_workers: int = 0
+    """How many workers /health calls idle and ready while nothing runs; each that starts takes the place of one. With 0
+    a sleeping worker does not exist, and one that needs no time to start is always up."""
+    standby_swings: bool = False
+    """Show one standby worker as running every other second. Polls of the live service have it, without any job and
+    without a charge: runpod/flash issue 364."""
+    idle_timeout_s: float = 5.0
+    """How long a scripted worker stays up without a job, and is billed, before it is a standby worker again. Runpod's
+    default."""
+    idle_shown: IdleShown = "idle"
+    """What /health calls a scripted worker in its idle timeout: `running` (Runpod docs, serverless/pricing, and golden
+    path 15: `running: 1` beside `inProgress: 0`), `idle`, or `swinging` between the two every second, beginning with
+    running (runpod/flash issue 364)."""
     dialect: Dialect = Dialect.VLLM
     slices: Literal["arbitrary", "events"] = "arbitrary"
     """Dialect `vllm`: cut the event text anywhere, or one event to an output (the fastest)."""

@@ -1,17 +1,24 @@
-"""The workers of one endpoint: which there are, in what condition, which have fallen silent. Pure; takes now_s."""
+"""The workers of one endpoint: which there are, in what condition, how /health counts them. Pure; takes now_s.
 
-from collections.abc import Collection
+What /health says at rest is a recording of the live service by Runpod's staff (runpod-plugins-official, golden path 15,
+2026-08-06): an endpoint that is scaled to zero has `idle: 2, ready: 2, running: 0`; with one job queued and a worker
+coming up `idle: 1, initializing: 1, ready: 1`; after the job's end `running: 1` beside `inProgress: 0`. The table of
+worker states (Runpod docs, serverless/workers/overview) calls `idle` "scaled down, waiting for requests".
+"""
+
 from typing import Literal
 
 import msgspec
 
-from gateway.emulator.worker_time import WorkerTime
+from gateway.emulator.worker_time import NS_PER_S, WorkerTime, to_ns
 
 KINDS = ("idle", "initializing", "ready", "running", "throttled", "unhealthy")
 """The keys of /health's `workers` in recordings of the live service; the documentation shows two of them."""
+SWING_S = 1.0
+"""How long a worker that swings is shown as one kind. The recording of runpod/flash issue 364 has no period."""
 
-
-Condition = Literal["cold", "starting", "up"]
+Condition = Literal["asleep", "starting", "up"]
+IdleShown = Literal["running", "idle", "swinging"]
 
 
 class Worker(msgspec.Struct, kw_only=True, eq=False):
@@ -22,14 +29,28 @@ class Worker(msgspec.Struct, kw_only=True, eq=False):
     condition: Condition
     seen_s: float
     """When a remote worker was last heard of. A scripted one cannot fall silent."""
+    sleeps: bool = False
+    """Whether it goes back to standby after its idle timeout. Remote ones do not: they are for their owner to stop."""
 
 
 class Workforce:
-    """Every worker, scripted and remote."""
+    """Every worker, scripted and remote, and the standby workers that nobody has woken yet."""
 
-    def __init__(self, worker_time: WorkerTime) -> None:
+    def __init__(
+        self,
+        worker_time: WorkerTime,
+        *,
+        standby_workers: int = 0,
+        idle_timeout_s: float = 5.0,
+        idle_shown: IdleShown = "idle",
+        standby_swings: bool = False,
+    ) -> None:
         self._workers: dict[str, Worker] = {}
         self._worker_time = worker_time
+        self._standby_workers = standby_workers
+        self._idle_timeout_ns = to_ns(idle_timeout_s)
+        self._idle_shown = idle_shown
+        self._standby_swings = standby_swings
 
     def all(self) -> list[Worker]:
         """Every worker there is, in the order in which they came."""
@@ -43,7 +64,7 @@ class Workforce:
     def change(self, worker: Worker, condition: Condition, now_s: float) -> None:
         """Put a worker into another condition, and bill it from now on by that."""
         worker.condition = condition
-        self._worker_time.change(worker.id, "off" if condition == "cold" else condition, now_s)
+        self._worker_time.change(worker.id, "off" if condition == "asleep" else condition, now_s)
 
     def hear_of(self, worker_id: str, now_s: float) -> None:
         """A remote worker called: the first call is how it shows up."""
@@ -59,29 +80,74 @@ class Workforce:
             worker.id for worker in self._workers.values() if worker.kind == "remote" and worker.seen_s < oldest_s
         }
         for worker_id in silent:
-            self.change(self._workers.pop(worker_id), "cold", now_s)
+            self.change(self._workers.pop(worker_id), "asleep", now_s)
         return silent
+
+    def send_to_standby(self, now_s: float) -> None:
+        """Let workers sleep whose idle timeout has passed; they are billed until then, however late this is called."""
+        now_ns = to_ns(now_s)
+        for worker in self._workers.values():
+            if worker.sleeps and worker.condition == "up":
+                idle_since_ns = self._worker_time.idle_since_ns(worker.id)
+                if idle_since_ns is not None and idle_since_ns + self._idle_timeout_ns <= now_ns:
+                    self.change(worker, "asleep", (idle_since_ns + self._idle_timeout_ns) / NS_PER_S)
+
+    def is_asleep(self, worker_id: str) -> bool:
+        """Whether a worker is one of the standby workers. A worker that is not known is not."""
+        worker = self._workers.get(worker_id)
+        return worker is not None and worker.condition == "asleep"
+
+    def is_needed(self, worker: Worker, *, queued_count: int, places: int) -> bool:
+        """Whether a sleeping worker has to start: more jobs wait than there are places on awake scripted workers.
+
+        How Runpod's scaler counts the jobs of concurrent workers is not published; this wakes as few as will do.
+        """
+        if worker.condition != "asleep":
+            return False
+        free = sum(
+            max(0, places - self._worker_time.jobs_count(other.id))
+            for other in self._workers.values()
+            if other.kind == "scripted" and other.condition != "asleep"
+        )
+        return queued_count > free
 
     def up_count(self) -> int:
         """How many workers run."""
         return sum(worker.condition == "up" for worker in self._workers.values())
 
-    def counts(self, busy: Collection[str], *, down: str) -> dict[str, int]:
-        """The `workers` of /health. A cold worker does not exist for Runpod.
+    def counts(self, now_s: float, *, down: str) -> dict[str, int]:
+        """The `workers` of /health, always with six keys.
 
         Args:
-            busy: The ids of the workers that run a job.
+            now_s: Seconds on a clock that never goes back.
             down: What the faults say of all workers: throttled, unhealthy, absent, or empty.
         """
         counts = dict.fromkeys(KINDS, 0)
         if down:
-            return {kind: len(self._workers) if kind == down else 0 for kind in KINDS}
-        for worker in self._workers.values():
-            if worker.condition == "starting":
-                counts["initializing"] += 1
-            elif worker.condition == "up" and worker.id in busy:
-                counts["running"] += 1
-            elif worker.condition == "up":
-                counts["idle"] += 1
-                counts["ready"] += 1
+            return {kind: max(len(self._workers), self._standby_workers) if kind == down else 0 for kind in KINDS}
+        awake = [worker for worker in self._workers.values() if worker.condition != "asleep"]
+        standby = max(0, self._standby_workers - len(awake))
+        if standby and self._standby_swings and _swing(to_ns(now_s)):
+            standby -= 1
+            counts["running"] += 1
+        counts["idle"] = counts["ready"] = standby
+        for worker in awake:
+            for kind in self._shown_as(worker, to_ns(now_s)):
+                counts[kind] += 1
         return counts
+
+    def _shown_as(self, worker: Worker, now_ns: int) -> tuple[str, ...]:
+        if worker.condition == "starting":
+            return ("initializing",)
+        idle_since_ns = self._worker_time.idle_since_ns(worker.id)
+        if idle_since_ns is None:
+            return ("running",)
+        is_in_timeout = worker.sleeps and self._idle_shown != "idle"
+        if is_in_timeout and (self._idle_shown == "running" or _swing(now_ns - idle_since_ns)):
+            return ("running",)
+        return ("idle", "ready")
+
+
+def _swing(elapsed_ns: int) -> bool:
+    """Whether a worker that swings is shown as running, so long after it began to."""
+    return elapsed_ns // to_ns(SWING_S) % 2 == 0

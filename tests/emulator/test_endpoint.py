@@ -4,6 +4,7 @@ from gateway.emulator.endpoint import Endpoint
 from gateway.emulator.faults import FaultPlan, Faults
 from gateway.emulator.limits import Limit, Operation
 from gateway.emulator.settings import EmulatorSettings
+from gateway.emulator.workforce import Worker
 from gateway.wire.runpod import JobPolicy, JobState
 from tests.emulator.support import HandClock
 
@@ -164,3 +165,23 @@ def test_a_closed_endpoint_has_no_jobs():
     job = endpoint.submit(b"{}")
     endpoint.close()
     assert (job.is_deleted, endpoint.is_closed, endpoint.jobs()) == (True, True, [])
+
+
+def test_a_sleeping_worker_takes_nothing_and_is_needed_when_a_job_waits():
+    endpoint, _ = an_endpoint(standby_workers=1)
+    worker = Worker(id="w", kind="scripted", condition="asleep", seen_s=0.0, sleeps=True)
+    endpoint.workforce.add(worker, 0.0)
+    assert not endpoint.needs(worker)
+    job = endpoint.submit(b"{}")
+    assert endpoint.needs(worker)
+    assert endpoint.take("w") is None
+    endpoint.change_worker(worker, "up")
+    assert endpoint.take("w") is job
+
+
+def test_no_worker_is_needed_while_workers_are_down():
+    endpoint, _ = an_endpoint(standby_workers=1, faults=Faults(workers_down="throttled"))
+    worker = Worker(id="w", kind="scripted", condition="asleep", seen_s=0.0, sleeps=True)
+    endpoint.workforce.add(worker, 0.0)
+    endpoint.submit(b"{}")
+    assert not endpoint.needs(worker)

@@ -1,5 +1,6 @@
 import json
 import time
+from functools import partial
 
 import anyio
 import pytest
@@ -9,7 +10,19 @@ from gateway.emulator.endpoint import Endpoint
 from gateway.emulator.faults import FaultPlan, Faults
 from gateway.emulator.scripted_worker import ScriptedWorker
 from gateway.emulator.settings import EmulatorSettings
-from tests.emulator.support import admin, chat, content, drain, emulator, finished, read_events, submit
+from gateway.emulator.worker_time import NS_PER_S
+from tests.emulator.support import (
+    HandClock,
+    admin,
+    chat,
+    content,
+    drain,
+    emulator,
+    finished,
+    read_events,
+    settle,
+    submit,
+)
 
 EVENTS = {"slices": "events", "wait_s_min": 0.0}
 
@@ -17,6 +30,11 @@ EVENTS = {"slices": "events", "wait_s_min": 0.0}
 async def workers(client):
     counts = (await client.get("/health")).json()["workers"]
     return {kind: count for kind, count in counts.items() if count}
+
+
+async def usage(client):
+    (counted,) = (await client.get(admin("usage"))).json()
+    return counted
 
 
 async def jobs(client):
@@ -76,6 +94,52 @@ async def test_a_cold_start_begins_with_the_first_job():
         assert await workers(client) == {"idle": 1, "ready": 1}
         # Warm by now.
         assert (await finished(client, await submit(client, chat())))["delayTime"] < 200
+
+
+async def test_a_job_wakes_one_standby_worker_which_sleeps_again_after_its_idle_timeout():
+    clock = HandClock()
+    settings = EmulatorSettings(workers=2, standby_workers=2, idle_timeout_s=5.0, **EVENTS)
+    async with emulator(settings, clock=clock) as client:
+        assert await workers(client) == {"idle": 2, "ready": 2}
+        job_id = await submit(client, chat("count to 2 #interval=600"))
+        await settle()
+        assert await workers(client) == {"idle": 1, "ready": 1, "running": 1}
+        clock.s += 3
+        await client.post(f"/cancel/{job_id}")
+        clock.s += 4.5
+        assert [each["condition"] for each in (await usage(client))["workers"]] == ["up", "asleep"]
+        clock.s += 0.5
+        assert await workers(client) == {"idle": 2, "ready": 2}
+        counted = await usage(client)
+        assert [counted[f"{kind}_ns"] / NS_PER_S for kind in ("starting", "busy", "idle")] == [0, 3, 5]
+
+
+async def test_a_standby_worker_that_starts_is_initializing_while_the_others_sleep():
+    settings = EmulatorSettings(workers=2, standby_workers=2, faults=Faults(cold_start_s=600), **EVENTS)
+    async with emulator(settings) as client:
+        for _ in range(2):
+            await submit(client, chat())
+        await settle()
+        assert await workers(client) == {"idle": 1, "initializing": 1, "ready": 1}
+
+
+async def test_a_worker_without_any_patience_takes_the_job_that_woke_it():
+    async with emulator(EmulatorSettings(standby_workers=1, idle_timeout_s=0.0, **EVENTS)) as client:
+        for _ in range(2):
+            assert (await finished(client, await submit(client, chat())))["status"] == "COMPLETED"
+
+
+async def test_the_jobs_of_the_openai_route_keep_a_worker_busy_too():
+    clock = HandClock()
+    settings = EmulatorSettings(standby_workers=1, **EVENTS)
+    body = chat("count to 2 #interval=600")["input"]["openai_input"]
+    async with emulator(settings, clock=clock) as client, anyio.create_task_group() as group:
+        group.start_soon(partial(client.post, "/openai/v1/chat/completions", json=body))
+        await settle()
+        clock.s += 7
+        assert (await usage(client))["busy_ns"] == 7 * NS_PER_S
+        assert await workers(client) == {"running": 1}
+        group.cancel_scope.cancel()
 
 
 async def test_a_cold_start_that_is_switched_on_later():
