@@ -16,6 +16,7 @@ from gateway.emulator.settings import EmulatorSettings
 
 _SETTING = "setting:"
 _FAULT = "fault:"
+_OTHER_NAMES = {"prestart_s": ("--prestart",)}
 _NOT_FLAGS = frozenset({"faults", "limits"})
 
 
@@ -101,7 +102,7 @@ def _add_flags(group: "argparse._ArgumentGroup", struct: type[msgspec.Struct], *
         options: dict[str, Any] = {"dest": prefix + field.name, "default": None}
         options |= _flag_options(hints[field.name])
         options["help"] = f"default {field.default!s}" if field.default not in ("", ()) else "default none"
-        group.add_argument(flag, **options)
+        group.add_argument(flag, *_OTHER_NAMES.get(field.name, ()), **options)
 
 
 def _flag_options(hint: Any) -> dict[str, Any]:

@@ -199,8 +199,10 @@ class Endpoint:
         await self._stop_signals.wait(worker_id)
 
     def change_worker(self, worker: Worker, condition: Condition) -> None:
-        """Put a worker into another condition."""
+        """Put a worker into another condition. Where one goes to sleep, another may have to start."""
         self.workforce.change(worker, condition, self.now_s)
+        if condition == "asleep":
+            self._queue_signals.wake(QUEUE)
 
     def needs(self, worker: Worker) -> bool:
         """Whether a sleeping scripted worker has to start."""

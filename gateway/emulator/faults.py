@@ -16,6 +16,16 @@ class FailWith(StrEnum):
     """A plain handler raised: a JSON string with the type, the message and the traceback. Same file."""
     YIELDED = "yielded"
     """The handler yielded {"error": X}: Python's repr of X. Same file."""
+    GENERATOR_LOGS = "generator_logs"
+    """`generator` of a worker that captures its output (RUNPOD_LOG_CAPTURE=all): the text ends in "\nlogs:\n" and up to
+    16 KiB of stdout, here with the prompt. runpod-python 2.0.0rc2 rp_job.py and rp_capture.py."""
+    HANDLER_LOGS = "handler_logs"
+    """`handler` of such a worker: the JSON has `logs` too. Same files."""
+    PRESTART_FAILED = "prestart_failed"
+    """A prestart hook raised or took too long: a JSON string with `event`, `hook` and `logs`; every job that the worker
+    holds fails with it, no handler ran, and the worker exits. runpod-python 2.0.0rc2 rp_prestart.py and rp_scale.py."""
+    PRESTART_CANCELLED = "prestart_cancelled"
+    """The worker was stopped while a prestart hook ran: a JSON string with `event`, without `hook`. Same files."""
     PLATFORM = "platform"
     """Runpod's own words, "job timed out after N retries", from a recording of the live service."""
     VLLM_HTTP = "vllm_http"
@@ -28,6 +38,10 @@ class FailWith(StrEnum):
     """The job is COMPLETED, and its output is the flat error object of worker-vllm before 2.12.1."""
     NO_OUTPUT = "no_output"
     """The job is COMPLETED and has no output: the result was too large or got lost. runpod-python issue 309."""
+
+
+PRESTART_ENDS = frozenset({FailWith.PRESTART_FAILED, FailWith.PRESTART_CANCELLED})
+"""No handler of the job ran: there are no outputs."""
 
 
 class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,7 +10,34 @@ from gateway.emulator.script_openai import Step, encode
 
 BAD_INPUT = "Job input must contain one of: openai_input (+openai_route), route (+body), or prompt/messages."
 
+CAPTURED_CHARACTERS_MAX = 16 * 1024
+"""How much of its output a worker sends along: runpod-python 2.0.0rc2 rp_capture.py."""
+
 _TRACEBACK = 'Traceback (most recent call last):\n  File "/src/handler.py", line 7, in handler\nRuntimeError: boom\n'
+_HANDLER_ERROR = {
+    "error_type": "<class 'RuntimeError'>",
+    "error_message": "boom",
+    "error_traceback": _TRACEBACK,
+    "hostname": "unknown",
+    "worker_id": "scripted-0",
+}
+_PRESTART_FAILED = {
+    "event": "prestart_failed",
+    "error_type": "RuntimeError",
+    "error_message": "no weights",
+    "error_traceback": _TRACEBACK.replace("handler", "load_model").replace("boom", "no weights"),
+    "worker_id": "scripted-0",
+    "runpod_version": "2.0.0rc2",
+    "hook": "load_model",
+    "logs": "loading /models/weights with token hf_emulated\n",
+}
+_PRESTART_CANCELLED = {
+    "event": "prestart_cancelled",
+    "error_type": "PrestartCancelled",
+    "error_message": "worker shutdown began before prestart completed",
+    "worker_id": "scripted-0",
+    "runpod_version": "2.0.0rc2",
+}
 _KINDS = {400: "BadRequestError", 404: "NotFoundError", 429: "RateLimitError"}
 
 
@@ -24,21 +51,22 @@ def error_object(error: ModelError) -> dict[str, object]:
     return {"message": error.message, "type": error.kind, "param": error.param, "code": error.status}
 
 
-def job_error(kind: FailWith, error: ModelError) -> str:
-    """The `error` of a FAILED job."""
+def job_error(kind: FailWith, error: ModelError, *, stdout: str = "") -> str:
+    """The `error` of a FAILED job. `stdout` is what its worker printed, for the kinds that send it along."""
     match kind:
         case FailWith.GENERATOR:
             return f"handler: boom \ntraceback: {_TRACEBACK}"
+        case FailWith.GENERATOR_LOGS:
+            return f"handler: boom \ntraceback: {_TRACEBACK}\nlogs:\n{stdout[-CAPTURED_CHARACTERS_MAX:]}"
         case FailWith.HANDLER:
-            details = {
-                "error_type": "<class 'RuntimeError'>",
-                "error_message": "boom",
-                "error_traceback": _TRACEBACK,
-                "hostname": "unknown",
-                "worker_id": "scripted-0",
-                "runpod_version": "1.12.0",
-            }
-            return json.dumps(details)
+            return json.dumps({**_HANDLER_ERROR, "runpod_version": "1.12.0"})
+        case FailWith.HANDLER_LOGS:
+            logs = stdout[-CAPTURED_CHARACTERS_MAX:]
+            return json.dumps({**_HANDLER_ERROR, "runpod_version": "2.0.0rc2", "logs": logs})
+        case FailWith.PRESTART_FAILED:
+            return json.dumps(_PRESTART_FAILED)
+        case FailWith.PRESTART_CANCELLED:
+            return json.dumps(_PRESTART_CANCELLED)
         case FailWith.YIELDED:
             return str(error_object(error))
         case FailWith.VLLM_HTTP:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from gateway.emulator.faults import FailWith, FaultPlan
+from gateway.emulator.faults import PRESTART_ENDS, FailWith, FaultPlan
 from gateway.emulator.script import Answer, ModelError, check_model, compose
 from gateway.emulator.script_dialects import (
     Slicing,
@@ -60,6 +60,8 @@ class Play(msgspec.Struct, kw_only=True):
     """Whether stream items carry `metrics` beside the output, as in 2023."""
     is_mute: bool = False
     """COMPLETED without output, and nothing streamed."""
+    ends_prestart: bool = False
+    """Whether a prestart hook has failed, and not this job alone."""
     deaths: int | None = None
     """How many dispatches end with the worker's death, where the request says so."""
 
@@ -83,7 +85,8 @@ def play(job_input: bytes, answer_id: str, settings: EmulatorSettings, *, plan: 
         return chosen
     after = faults.fail_after_outputs if steering.fail_after is None else steering.fail_after
     status = faults.fail_status if steering.fail_status is None else steering.fail_status
-    return _spoilt(chosen, kind, error=fault_error(status), after=after)
+    stdout = f"INFO: received {request.model_request.text}\n"
+    return _spoilt(chosen, kind, error=fault_error(status), after=after, stdout=stdout)
 
 
 def _perform(
@@ -144,15 +147,16 @@ def _refused(error: ModelError, settings: EmulatorSettings) -> Play:
     return _spoilt(Play(steps=iter([])), kind, error=error, after=0)
 
 
-def _spoilt(chosen: Play, kind: FailWith, *, error: ModelError, after: int) -> Play:
+def _spoilt(chosen: Play, kind: FailWith, *, error: ModelError, after: int, stdout: str = "") -> Play:
     if kind is FailWith.NO_OUTPUT:
         chosen.is_mute = True
         return chosen
     chosen.result = None
-    steps = cut_short(chosen.steps, after)
+    chosen.ends_prestart = kind in PRESTART_ENDS
+    steps = cut_short(chosen.steps, 0 if chosen.ends_prestart else after)
     output = bad_output(kind, error)
     if output is None:
-        chosen.steps, chosen.error = steps, job_error(kind, error)
+        chosen.steps, chosen.error = steps, job_error(kind, error, stdout=stdout)
     else:
         chosen.steps = _followed_by(steps, output)
     return chosen

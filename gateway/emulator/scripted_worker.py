@@ -33,6 +33,10 @@ class ScriptedWorker:
         self._id = worker_id
         self._worker = Worker(id=worker_id, kind="scripted", condition="asleep", seen_s=endpoint.now_s)
         self._cold_start_s = -1.0
+        self._ready_s = endpoint.now_s
+        """When its prestart hooks are done."""
+        self._hook_error = ""
+        """How they have failed: it takes no more jobs, and exits when it has none."""
         self._places = anyio.Semaphore(endpoint.settings.worker_concurrency)
         self._scopes: dict[str, anyio.CancelScope] = {}
         endpoint.workforce.add(self._worker, endpoint.now_s)
@@ -52,7 +56,7 @@ class ScriptedWorker:
             self._follow_faults()
             if self._endpoint.needs(self._worker):
                 await self._start()
-            job = self._endpoint.take(self._id)
+            job = self._endpoint.take(self._id) if not self._hook_error else None
             if job is not None:
                 return job
             await self._endpoint.work()
@@ -63,7 +67,8 @@ class ScriptedWorker:
         if cold_start_s == self._cold_start_s:
             return
         self._cold_start_s = cold_start_s
-        self._worker.sleeps = bool(cold_start_s or endpoint.settings.standby_workers)
+        settings = endpoint.settings
+        self._worker.sleeps = bool(cold_start_s or settings.prestart_s or settings.standby_workers)
         if not self._worker.sleeps:
             endpoint.change_worker(self._worker, "up")
         elif not endpoint.worker_time.jobs_count(self._id):
@@ -74,7 +79,15 @@ class ScriptedWorker:
         if self._cold_start_s:
             self._endpoint.change_worker(self._worker, "starting")
             await anyio.sleep(self._cold_start_s)
+        self._ready_s = self._endpoint.now_s + self._endpoint.settings.prestart_s
         self._endpoint.change_worker(self._worker, "up")
+
+    async def _load(self) -> bool:
+        """Wait for the prestart hooks. Whether they still ran."""
+        left_s = self._ready_s - self._endpoint.now_s
+        if left_s > 0:
+            await anyio.sleep(left_s)
+        return left_s > 0
 
     async def _watch_stops(self) -> None:
         while True:
@@ -92,13 +105,23 @@ class ScriptedWorker:
         finally:
             del self._scopes[job.id]
             self._places.release()
+            if self._hook_error and not self._scopes:
+                self._hook_error = ""
+                self._endpoint.change_worker(self._worker, "asleep")
 
     async def _answer(self, job: Job) -> None:
         endpoint = self._endpoint
+        is_new = await self._load()
+        if is_new and self._hook_error:
+            if endpoint.holds(job, self._id):
+                endpoint.fail(job, self._hook_error)
+            return
         unix_s = endpoint.clock.unix_s()
         # A model server names its answer anew each time it is asked, so a second dispatch has another id.
         answer_id = f"{job.id}-{job.dispatches}"
         chosen = play(job.input, answer_id, endpoint.settings, plan=endpoint.plan, unix_s=unix_s)
+        if is_new and chosen.ends_prestart:
+            self._hook_error = chosen.error
         outputs = await self._yield_outputs(job, chosen)
         if outputs is None or not endpoint.holds(job, self._id):
             return

@@ -49,6 +49,9 @@ class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     standby_swings: bool = False
     """Show one standby worker as running every other second. Polls of the live service have it, without any job and
     without a charge: runpod/flash issue 364."""
+    prestart_s: float = 0.0
+    """How long the prestart hooks of a scripted worker run after each start. It takes jobs meanwhile, so they are
+    IN_PROGRESS and it is running, and begins with them afterwards. runpod-python 2.0.0rc2 rp_scale.py."""
     idle_timeout_s: float = 5.0
     """How long a scripted worker stays up without a job, and is billed, before it is a standby worker again. Runpod's
     default."""

@@ -61,6 +61,13 @@ def test_flags_of_every_kind():
     )
 
 
+def test_the_hooks_of_a_start_have_a_shorter_flag_and_standby_workers_theirs():
+    assert read_settings(parsed("--prestart", "25")).prestart_s == 25.0
+    assert read_settings(parsed("--prestart-s", "25")).prestart_s == 25.0
+    assert read_settings(parsed("--standby-workers", "3")).standby_workers == 3
+    assert read_settings(parsed("--idle-shown", "running", "--idle-timeout-s", "1")).idle_shown == "running"
+
+
 @pytest.mark.parametrize("struct", [EmulatorSettings, Faults])
 def test_every_setting_and_every_fault_is_a_flag(struct):
     names = {field.name for field in msgspec.structs.fields(struct)} - {"faults", "limits"}

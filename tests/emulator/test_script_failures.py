@@ -4,7 +4,7 @@ import json
 import pytest
 
 from gateway.emulator.faults import FailWith
-from gateway.emulator.script_failures import bad_output, cut_short, fault_error, job_error
+from gateway.emulator.script_failures import CAPTURED_CHARACTERS_MAX, bad_output, cut_short, fault_error, job_error
 from tests.emulator.support import from_repr, read_events
 
 NOT_FOUND = fault_error(404)
@@ -16,6 +16,23 @@ def test_the_four_dialects_of_error():
     yielded = from_repr(job_error(FailWith.YIELDED, NOT_FOUND))
     assert (yielded["code"], yielded["type"], yielded["param"]) == (404, "NotFoundError", None)
     assert job_error(FailWith.PLATFORM, NOT_FOUND) == "job timed out after 1 retries"
+
+
+def test_a_worker_that_captures_its_output_sends_the_end_of_it_along():
+    error = job_error(FailWith.GENERATOR_LOGS, NOT_FOUND, stdout="INFO: received a secret\n")
+    assert error.startswith("handler: boom \ntraceback: Traceback")
+    assert error.endswith("RuntimeError: boom\n\nlogs:\nINFO: received a secret\n")
+    logs = json.loads(job_error(FailWith.HANDLER_LOGS, NOT_FOUND, stdout="x" + "y" * CAPTURED_CHARACTERS_MAX))["logs"]
+    assert logs == "y" * 16_384
+
+
+def test_the_ends_of_a_prestart_hook():
+    failed = json.loads(job_error(FailWith.PRESTART_FAILED, NOT_FOUND))
+    assert (failed["event"], failed["hook"], failed["error_type"]) == ("prestart_failed", "load_model", "RuntimeError")
+    assert failed["error_traceback"].endswith(f"RuntimeError: {failed['error_message']}\n")
+    cancelled = json.loads(job_error(FailWith.PRESTART_CANCELLED, NOT_FOUND))
+    assert (cancelled["event"], cancelled["error_type"]) == ("prestart_cancelled", "PrestartCancelled")
+    assert set(failed) - set(cancelled) == {"error_traceback", "hook", "logs"}
 
 
 def test_a_refusal_of_vllm_hides_its_status_and_body_in_the_text():

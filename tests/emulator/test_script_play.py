@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from gateway.emulator.faults import FailWith, FaultPlan, Faults
+from gateway.emulator.faults import PRESTART_ENDS, FailWith, FaultPlan, Faults
 from gateway.emulator.script_play import play
 from gateway.emulator.settings import Dialect, EmulatorSettings
 from tests.emulator.support import chat, content, from_repr, read_events
@@ -131,8 +131,14 @@ def test_each_failure_by_fault_and_by_message(kind):
         elif kind in {FailWith.ERROR_EVENT, FailWith.FLAT_ERROR}:
             assert (len(yields), chosen.error) == (2, "")
         else:
-            assert len(yields) == 1
+            assert len(yields) == (0 if kind in PRESTART_ENDS else 1)
             assert chosen.error
+        assert chosen.ends_prestart is (kind in PRESTART_ENDS)
+
+
+@pytest.mark.parametrize("kind", ["generator_logs", "handler_logs"])
+def test_what_a_worker_sends_of_its_output_holds_the_prompt(kind):
+    assert f"received my secret #fail={kind}" in played(chat(f"my secret #fail={kind}")["input"]).error
 
 
 def test_the_status_of_a_failure():

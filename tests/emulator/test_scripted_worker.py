@@ -142,6 +142,62 @@ async def test_the_jobs_of_the_openai_route_keep_a_worker_busy_too():
         group.cancel_scope.cancel()
 
 
+async def test_a_job_is_in_progress_while_the_prestart_hooks_run():
+    async with emulator(EmulatorSettings(prestart_s=600, **EVENTS)) as client:
+        job_id = await submit(client, chat())
+        await settle()
+        page = (await client.get(f"/stream/{job_id}", params={"wait": 20})).json()
+        assert page == {"status": "IN_PROGRESS", "stream": []}
+        assert await workers(client) == {"running": 1}
+        await client.post(f"/cancel/{job_id}")
+        assert (await finished(client, job_id))["status"] == "CANCELLED"
+
+
+async def test_the_prestart_hooks_run_once_for_each_start():
+    clock = HandClock()
+    settings = EmulatorSettings(prestart_s=2, idle_timeout_s=10, **EVENTS)
+    endpoint = Endpoint("ep", settings=settings, plan=FaultPlan(Faults()), clock=clock)
+    worker = ScriptedWorker(endpoint, "w")
+    starts = []
+    for waited_s in (0, 1.5, 0.5, 9, 11):
+        clock.s += waited_s
+        job = endpoint.submit(b"{}")
+        assert await worker._next_job() is job
+        starts.append(worker._ready_s - clock.s)
+        endpoint.complete(job, b"")
+    assert starts == [2, 0.5, 0, -9, 2]
+
+
+@pytest.mark.parametrize("kind", ["prestart_failed", "prestart_cancelled"])
+async def test_a_prestart_hook_that_fails_takes_every_job_of_its_worker_with_it_and_the_worker_sleeps(kind):
+    settings = EmulatorSettings(prestart_s=0.01, **EVENTS)
+    plan = FaultPlan(Faults(fail_with=kind, fail_jobs=1))
+    endpoint = Endpoint("ep", settings=settings, plan=plan, clock=HandClock())
+    worker = ScriptedWorker(endpoint, "w")
+    jobs = [endpoint.submit(json.dumps(chat()["input"]).encode()) for _ in range(3)]
+    taken = [await worker._next_job() for _ in jobs]
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for job in taken:
+                group.start_soon(worker._perform, job)
+    assert [(job.state.value, job.outputs_count) for job in jobs] == [("FAILED", 0)] * 3
+    assert {json.loads(job.error)["event"] for job in jobs} == {kind}
+    assert endpoint.workforce.is_asleep("w")
+    # The next start has no fault.
+    later = endpoint.submit(json.dumps(chat()["input"]).encode())
+    assert await worker._next_job() is later
+    await worker._perform(later)
+    assert later.state.value == "COMPLETED"
+
+
+async def test_the_error_of_a_prestart_hook_on_a_warm_worker_is_one_jobs_alone():
+    async with emulator(EmulatorSettings(**EVENTS)) as client:
+        going = await submit(client, chat("count to 2 #interval=600"))
+        assert (await finished(client, await submit(client, chat("#fail=prestart_failed"))))["status"] == "FAILED"
+        assert (await client.get(f"/status/{going}")).json()["status"] == "IN_PROGRESS"
+        assert await workers(client) == {"running": 1}
+
+
 async def test_a_cold_start_that_is_switched_on_later():
     async with emulator() as client:
         await finished(client, await submit(client, chat()))
