@@ -59,11 +59,18 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     tokens: list[str]
     tool_calls: list[ToolCall] = []
     finish_reason: str = "stop"
+    echoed: str = ""
+    """The prompt, before the tokens, where `echo` asks for it. It counts as prompt in the usage."""
+
+    @property
+    def pieces(self) -> list[str]:
+        """What a stream sends, one after the other."""
+        return [self.echoed, *self.tokens] if self.echoed else self.tokens
 
     @property
     def text(self) -> str:
         """All of its text."""
-        return "".join(self.tokens)
+        return self.echoed + "".join(self.tokens)
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +102,12 @@ def compose(script_request: ScriptRequest, settings: EmulatorSettings, *, tokens
     count = request.n or 1
     if script_request.kind is Kind.COMPLETION:
         tokens_max = tokens_max or COMPLETION_TOKENS
-        choices = [_written(request, _speak(prompt), tokens_max) for prompt in prompts for _ in range(count)]
+        # Choice k of prompt p has the index p * n + k: vLLM's completion server, and OpenAI's.
+        choices = [
+            _written(request, _speak(prompt), tokens_max, echoed=prompt if request.echo else "")
+            for prompt in prompts
+            for _ in range(count)
+        ]
     else:
         calls = _tool_calls(request)
         choices = [calls] * count if calls else [_written(request, _chat_text(request), tokens_max)] * count
@@ -127,14 +139,19 @@ def _check_limits(request: ModelRequest, settings: EmulatorSettings, *, prompt_t
         raise ModelError(400, "BadRequestError", message, param="input_tokens")
 
 
-def _written(request: ModelRequest, text: str, tokens_max: int | None) -> Choice:
+def _written(request: ModelRequest, text: str, tokens_max: int | None, *, echoed: str = "") -> Choice:
+    """The text up to a stop sequence or the length limit.
+
+    `max_tokens` 0 generates nothing, which with `echo` is the prompt alone (vLLM). A negative one is no limit
+    (llama.cpp, LM Studio).
+    """
     cuts = [text.find(stop) for stop in request.stops if stop in text]
     tokens = _TOKEN.findall(text[: min(cuts, default=len(text))])
     asked_max = request.max_completion_tokens if request.max_completion_tokens is not None else request.max_tokens
     length_max = tokens_max if asked_max is None else asked_max
-    if length_max is not None and len(tokens) > length_max:
-        return Choice(tokens=tokens[:length_max], finish_reason="length")
-    return Choice(tokens=tokens)
+    if length_max is not None and length_max >= 0 and (len(tokens) > length_max or not length_max):
+        return Choice(tokens=tokens[:length_max], finish_reason="length", echoed=echoed)
+    return Choice(tokens=tokens, echoed=echoed)
 
 
 def _chat_text(request: ModelRequest) -> str:

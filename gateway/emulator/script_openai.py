@@ -83,12 +83,13 @@ def chat_steps(answer: Answer, heading: Heading, *, with_usage: bool) -> Iterato
 def completion_steps(answer: Answer, heading: Heading, *, with_usage: bool) -> Iterator[Step]:
     """The chunks of a `text_completion` stream, without [DONE]; the last token carries the finish reason."""
     head = _head(heading, "text_completion")
-    for position in range(max(len(choice.tokens) for choice in answer.choices) or 1):
+    all_pieces = [choice.pieces for choice in answer.choices]
+    for position in range(max(map(len, all_pieces)) or 1):
         step: Step = []
-        for index, choice in enumerate(answer.choices):
-            if position < max(1, len(choice.tokens)):
-                is_last = position + 1 >= len(choice.tokens)
-                text = choice.tokens[position] if choice.tokens else ""
+        for index, (choice, pieces) in enumerate(zip(answer.choices, all_pieces, strict=True)):
+            if position < max(1, len(pieces)):
+                is_last = position + 1 >= len(pieces)
+                text = pieces[position] if pieces else ""
                 finish_reason = choice.finish_reason if is_last else None
                 entry = {"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}
                 step.append(encode({**head, "choices": [entry]}))

@@ -105,6 +105,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     stop: str | list[str] | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    echo: bool | None = None
     tools: list[Tool] | None = None
     tool_choice: str | NamedChoice | None = None
     parallel_tool_calls: bool | None = None

@@ -89,6 +89,48 @@ async def test_a_job_that_fails_in_mid_stream_just_ends():
         assert content(read_events(reply.text)) == "1 2"
 
 
+@pytest.mark.parametrize("kind", ["vllm_died", "platform", "generator_logs"])
+async def test_a_stream_whose_worker_dies_ends_like_a_whole_one_and_lacks_its_end(kind):
+    with serving(build_emulator(EmulatorSettings(slices="events"))) as base:
+        async with httpx.AsyncClient(base_url=f"{base}/v2/ep") as client:
+            reply = await client.post(CHAT, json=body(f"count to 9 #fail={kind} #fail-after=4", stream=True))
+    events = read_events(reply.text)
+    assert (reply.status_code, content(events)) == (200, "1 2 3")
+    assert "[DONE]" not in events
+    assert all(choice["finish_reason"] is None for chunk in events for choice in chunk["choices"])
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_prompts_in_a_list_have_their_choices_in_order(stream):
+    async with emulator() as client:
+        fields = {"prompt": ["count to 2", "count to 4"], "n": 2, "max_tokens": -1, "stream": stream}
+        reply = await client.post("/openai/v1/completions", json=fields)
+        chunks = [chunk for chunk in read_events(reply.text) if chunk != "[DONE]"] if stream else [reply.json()]
+        said: dict[int, str] = {}
+        for choice in (choice for chunk in chunks for choice in chunk["choices"]):
+            said[choice["index"]] = said.get(choice["index"], "") + choice["text"]
+        assert said == {0: "1 2", 1: "1 2", 2: "1 2 3 4", 3: "1 2 3 4"}
+        assert sum(choice["finish_reason"] == "stop" for chunk in chunks for choice in chunk["choices"]) == 4
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(("echo", "text"), [(True, "count to 2"), (False, "")])
+async def test_a_completion_of_no_tokens(stream, echo, text):
+    async with emulator() as client:
+        fields = {"prompt": "count to 2", "max_tokens": 0, "echo": echo, "stream": stream}
+        reply = await client.post("/openai/v1/completions", json=fields)
+        chunk = read_events(reply.text)[0] if stream else reply.json()
+        (choice,) = chunk["choices"]
+        assert (choice["text"], choice["finish_reason"]) == (text, "length")
+
+
+@pytest.mark.parametrize(("max_tokens", "text"), [(0, ""), (-1, "1 2 3")])
+async def test_a_chat_with_an_odd_length_limit(max_tokens, text):
+    async with emulator() as client:
+        reply = await client.post(CHAT, json=body(max_tokens=max_tokens))
+        assert reply.json()["choices"][0]["message"]["content"] == text
+
+
 async def test_an_old_workers_error_is_a_200():
     async with emulator() as client:
         reply = await client.post(CHAT, json=body("#fail=flat_error"))

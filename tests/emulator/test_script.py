@@ -3,7 +3,7 @@ import json
 import pytest
 
 from gateway.emulator.script import ModelError, compose
-from gateway.emulator.script_requests import read_request
+from gateway.emulator.script_requests import read_request, texts
 from gateway.emulator.settings import EmulatorSettings
 
 MAGIC = {
@@ -71,6 +71,25 @@ def test_the_length_limit(name):
     assert (choice.text, choice.finish_reason) == ("1 2", "length")
     choice = answer("count to 5", **{name: 5}).choices[0]
     assert (choice.text, choice.finish_reason) == ("1 2 3 4 5", "stop")
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_a_length_limit_of_nothing_and_none(name):
+    choice = answer("count to 5", **{name: 0}).choices[0]
+    assert (choice.text, choice.finish_reason) == ("", "length")
+    choice = answer("count to 5", **{name: -1}).choices[0]
+    assert (choice.text, choice.finish_reason) == ("1 2 3 4 5", "stop")
+    completion = answer(route="completions", messages=None, prompt="count to 99", **{name: -1}).choices[0]
+    assert (len(completion.tokens), completion.finish_reason) == (99, "stop")
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "text", "tokens"), [(0, "count to 3", 0), (2, "count to 31 2", 2), (9, "count to 31 2 3", 3)]
+)
+def test_an_echo_is_the_prompt_before_the_answer_and_counts_as_prompt(max_tokens, text, tokens):
+    echoed = answer(route="completions", messages=None, prompt="count to 3", echo=True, max_tokens=max_tokens)
+    assert (echoed.choices[0].text, echoed.completion_tokens, echoed.prompt_tokens) == (text, tokens, 3)
+    assert echoed.choices[0].finish_reason == ("stop" if tokens == 3 else "length")
 
 
 @pytest.mark.parametrize("stop", [" 4", ["x", "", "5", " 4"]])
@@ -154,6 +173,17 @@ def test_completions_answer_each_prompt_and_stop_at_sixteen_tokens():
     choices = answer(route="completions", messages=None, prompt=["count to 99", "hi"], n=2).choices
     assert [len(choice.tokens) for choice in choices] == [16, 16, 3, 3]
     assert [choice.finish_reason for choice in choices] == ["length", "length", "stop", "stop"]
+
+
+@pytest.mark.parametrize("prompt", [["count to 2", "count to 3"], [[7, 8], [9]], ["one"], [7, 8, 9]])
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_list_of_prompts_has_n_choices_for_each_in_their_order(prompt, n):
+    choices = answer(route="completions", messages=None, prompt=prompt, n=n).choices
+    prompts = texts(prompt)
+    assert len(choices) == len(prompts) * n
+    for number, text in enumerate(prompts):
+        alone = answer(route="completions", messages=None, prompt=text).choices[0]
+        assert [choice.text for choice in choices[number * n : (number + 1) * n]] == [alone.text] * n
 
 
 @pytest.mark.parametrize(
