@@ -34,6 +34,7 @@ lock:
 	$(COMPILE) --extra demo -c requirements/test.txt -o requirements/demo.txt
 	$(COMPILE) -c requirements/test.txt -o requirements/runtime.txt
 	$(COMPILE:pyproject.toml=) --group tools -o requirements/tools.txt
+	$(COMPILE:pyproject.toml=) --group runpod-next -o requirements/runpod-next.txt
 
 clean:
-	rm -rf .venv .bench tests/clients/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-runpod-next .bench tests/clients/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

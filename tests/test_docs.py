@@ -60,7 +60,7 @@ def test_every_error_code_is_listed() -> None:
 
 def test_the_lock_files_name_no_index() -> None:
     locks = [*(ROOT / "requirements").glob("*.txt"), ROOT / "tests" / "clients" / "node" / "package-lock.json"]
-    assert len(locks) == 5
+    assert len(locks) == 6
     for lock in locks:
         text = lock.read_text()
         assert "--index" not in text

@@ -3,10 +3,7 @@
 import contextlib
 import json
 import os
-import pathlib
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
@@ -15,48 +12,12 @@ import pytest
 
 from gateway.emulator.app import build_emulator
 from gateway.emulator.settings import EmulatorSettings
+from tests.emulator.sdk_processes import sdk_worker
 from tests.emulator.support import from_repr
 from tests.serving import serving
 
-SCRIPT = pathlib.Path(__file__).with_name("sdk_worker.py")
 SETTINGS = EmulatorSettings(worker="none", api_key="rp_test", wait_s_min=0.0, take_wait_s=0.5)
 AUTHORIZATION = {"authorization": "Bearer rp_test"}
-
-
-@contextlib.contextmanager
-def sdk_worker(base: str, kind: str, home: pathlib.Path) -> Iterator[subprocess.Popen]:
-    """A worker of the endpoint that is named like its kind. It and its ping process end with the block."""
-    url = f"{base}/v2/{kind}"
-    # The dollar signs are the SDK's own placeholders.
-    environment = os.environ | {
-        "RUNPOD_WEBHOOK_GET_JOB": f"{url}/job-take/$ID?gpu=FAKE",
-        "RUNPOD_WEBHOOK_POST_OUTPUT": f"{url}/job-done/$RUNPOD_POD_ID/$ID?gpu=FAKE",
-        "RUNPOD_WEBHOOK_POST_STREAM": f"{url}/job-stream/$RUNPOD_POD_ID/$ID?gpu=FAKE",
-        "RUNPOD_WEBHOOK_PING": f"{url}/ping/$RUNPOD_POD_ID?gpu=FAKE",
-        "RUNPOD_AI_API_KEY": "rp_test",
-        "RUNPOD_POD_ID": f"pod-{kind}",
-        "RUNPOD_ENDPOINT_ID": kind,
-        "RUNPOD_PING_INTERVAL": "1000",
-        "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
-        "RUNPOD_SKIP_GPU_CHECK": "true",
-        "HOME": str(home),
-    }
-    log = home / f"{kind}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), kind],
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        # Its own session: the group is the worker and the process that pings.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
 
 
 @pytest.fixture(scope="module")
