@@ -8,8 +8,9 @@ from gateway.emulator.calls import CallLog, CallRecord
 from gateway.emulator.endpoint import Endpoint
 from gateway.emulator.endpoints import Endpoints
 from gateway.emulator.faults import Faults
-from gateway.emulator.job import Occupancy
+from gateway.emulator.job import Job, Occupancy
 from gateway.emulator.limits import LimitReport
+from gateway.emulator.settings import EmulatorSettings
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,27 +64,7 @@ def admin_router(endpoints: Endpoints, calls: CallLog) -> Router:
 
     @get("/jobs", sync_to_thread=False)
     def list_jobs() -> list[JobRecord]:
-        return [
-            JobRecord(
-                id=job.id,
-                endpoint=endpoint.id,
-                state=job.state.value,
-                worker_id=job.worker_id,
-                outputs_count=job.outputs_count,
-                unread_count=len(job.unread),
-                dispatches=job.dispatches,
-                retries=job.retries,
-                submitted_s=job.submitted_s,
-                expires_s=job.expires_s,
-                dispatched_s=job.dispatched_s,
-                finished_s=job.finished_s,
-                cancel_requested_s=job.cancel_requested_s,
-                error=job.error,
-                occupancies=endpoint.occupancies(job),
-            )
-            for endpoint in endpoints.all()
-            for job in endpoint.jobs()
-        ]
+        return [_job(endpoint, job) for endpoint in endpoints.all() for job in endpoint.jobs()]
 
     @get("/usage", sync_to_thread=False)
     def list_usage() -> list[UsageRecord]:
@@ -100,6 +81,13 @@ def admin_router(endpoints: Endpoints, calls: CallLog) -> Router:
             for endpoint in endpoints.all()
         }
 
+    @get("/settings", sync_to_thread=False)
+    def show_settings() -> EmulatorSettings:
+        settings = endpoints.settings
+        return msgspec.structs.replace(
+            settings, api_key="set" if settings.api_key else "", faults=endpoints.plan.faults
+        )
+
     @get("/faults", sync_to_thread=False)
     def show_faults() -> Faults:
         return endpoints.plan.faults
@@ -115,8 +103,28 @@ def admin_router(endpoints: Endpoints, calls: CallLog) -> Router:
         endpoints.reset()
         calls.clear()
 
-    handlers = [list_jobs, list_usage, list_calls, show_limits, show_faults, replace_faults, reset]
+    handlers = [list_jobs, list_usage, list_calls, show_limits, show_settings, show_faults, replace_faults, reset]
     return Router("/emulator", route_handlers=handlers)
+
+
+def _job(endpoint: Endpoint, job: Job) -> JobRecord:
+    return JobRecord(
+        id=job.id,
+        endpoint=endpoint.id,
+        state=job.state.value,
+        worker_id=job.worker_id,
+        outputs_count=job.outputs_count,
+        unread_count=len(job.unread),
+        dispatches=job.dispatches,
+        retries=job.retries,
+        submitted_s=job.submitted_s,
+        expires_s=job.expires_s,
+        dispatched_s=job.dispatched_s,
+        finished_s=job.finished_s,
+        cancel_requested_s=job.cancel_requested_s,
+        error=job.error,
+        occupancies=endpoint.occupancies(job),
+    )
 
 
 def _usage(endpoint: Endpoint) -> UsageRecord:

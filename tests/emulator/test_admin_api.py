@@ -1,4 +1,5 @@
 import anyio
+import msgspec
 import pytest
 
 from gateway.emulator.faults import Faults
@@ -93,6 +94,21 @@ async def test_faults_can_be_read_replaced_and_misspelt():
         assert (await finished(client, await submit(client, chat())))["status"] == "COMPLETED"
 
 
+async def test_the_settings_in_force_are_shown_without_the_key():
+    async with emulator(EmulatorSettings(api_key="rp_secret", standby_workers=3, prestart_s=1.5)) as client:
+        await client.put(admin("faults"), json={"cold_start_s": 7.0})
+        reply = await client.get(admin("settings"))
+        shown = reply.json()
+        assert {name: shown[name] for name in ("standby_workers", "prestart_s", "api_key")} == {
+            "standby_workers": 3,
+            "prestart_s": 1.5,
+            "api_key": "set",
+        }
+        assert shown["faults"]["cold_start_s"] == 7.0
+        assert set(shown) == {field.name for field in msgspec.structs.fields(EmulatorSettings)}
+        assert "rp_secret" not in reply.text
+
+
 async def test_a_reset_forgets_jobs_calls_limits_and_faults():
     async with emulator(EmulatorSettings(faults=Faults(late_cancel_s=1.0))) as client:
         job_id = await submit(client, chat())
@@ -108,5 +124,5 @@ async def test_a_reset_forgets_jobs_calls_limits_and_faults():
 
 async def test_no_key_is_asked_for():
     async with emulator(EmulatorSettings(api_key="k")) as client:
-        for path in ("jobs", "usage", "calls", "limits", "faults"):
+        for path in ("jobs", "usage", "calls", "limits", "settings", "faults"):
             assert (await client.get(admin(path))).status_code == 200
