@@ -117,7 +117,7 @@ class Endpoint:
         return self._jobs.all()
 
     def occupancies(self, job: Job) -> list[Occupancy]:
-        """The intervals in which a job had a worker."""
+        """List the intervals in which a job had a worker."""
         return self.worker_time.occupancies(job, self.now_s)
 
     @property
@@ -205,7 +205,7 @@ class Endpoint:
             self._queue_signals.wake(QUEUE)
 
     def needs(self, worker: Worker) -> bool:
-        """Whether a sleeping scripted worker has to start."""
+        """Tell whether a sleeping scripted worker has to start."""
         self.sweep()
         queued = self._jobs.queued_count if self.has_work else 0
         return self.workforce.is_needed(worker, queued_count=queued, places=self.settings.worker_concurrency)

@@ -83,7 +83,7 @@ class ScriptedWorker:
         self._endpoint.change_worker(self._worker, "up")
 
     async def _load(self) -> bool:
-        """Wait for the prestart hooks. Whether they still ran."""
+        """Wait for the prestart hooks; return whether they still ran."""
         left_s = self._ready_s - self._endpoint.now_s
         if left_s > 0:
             await anyio.sleep(left_s)

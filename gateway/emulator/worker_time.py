@@ -110,17 +110,17 @@ class WorkerTime:
         self._forget_if_off(stay.worker_id, account)
 
     def jobs_count(self, worker_id: str) -> int:
-        """How many jobs a worker has."""
+        """Return how many jobs a worker has."""
         account = self._accounts.get(worker_id)
         return account.jobs_count if account is not None else 0
 
     def idle_since_ns(self, worker_id: str) -> int | None:
-        """When a worker that is up had its last job, or came up; None unless it is up and without a job."""
+        """Return when an idle worker had its last job, or came up; None unless it is up and has no job."""
         account = self._accounts.get(worker_id)
         return account.since_ns if account is not None and account.kind == "idle" else None
 
     def occupancies(self, job: Job, now_s: float) -> list[Occupancy]:
-        """Every interval in which a job had a worker, oldest first; the last one may still run."""
+        """List the intervals in which a job had a worker, oldest first; the last one may still run."""
         stay = self._stays.get(job.id)
         if stay is None:
             return list(job.occupancies)
@@ -129,7 +129,7 @@ class WorkerTime:
         return [*job.occupancies, _occupancy(stay, account, share=share, ended_ns=None)]
 
     def usage(self, now_s: float) -> Usage:
-        """Worker time from the beginning until now."""
+        """Sum up the worker time from the beginning until now."""
         sums = dict(self._sums)
         now_ns = to_ns(now_s)
         for account in self._accounts.values():
@@ -138,7 +138,7 @@ class WorkerTime:
         return Usage(starting_ns=sums["starting"], busy_ns=sums["busy"], idle_ns=sums["idle"])
 
     def _account(self, worker_id: str, now_ns: int) -> _Account:
-        """The account of a worker, with its time until now in the sums."""
+        """Return the account of a worker after adding its time until now to the sums."""
         account = self._accounts.get(worker_id)
         if account is None:
             account = self._accounts[worker_id] = _Account(condition="off", since_ns=now_ns)
@@ -154,7 +154,7 @@ class WorkerTime:
 
 
 def _even_share(account: _Account, now_ns: int) -> int:
-    """What one job of this worker is due of the time that is not in the sums yet, in fractions of a nanosecond."""
+    """Divide the time that is not in the sums yet evenly among the jobs of a worker, in fractions of a nanosecond."""
     if not account.jobs_count:
         return 0
     return ((now_ns - account.since_ns) << _SHARE_BITS) // account.jobs_count

@@ -34,7 +34,7 @@ class Worker(msgspec.Struct, kw_only=True, eq=False):
 
 
 class Workforce:
-    """Every worker, scripted and remote, and the standby workers that nobody has woken yet."""
+    """All workers of an endpoint, scripted and remote, and the standby workers that have not been woken."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Workforce:
         self._standby_swings = standby_swings
 
     def all(self) -> list[Worker]:
-        """Every worker there is, in the order in which they came."""
+        """List the workers in the order in which they came."""
         return list(self._workers.values())
 
     def add(self, worker: Worker, now_s: float) -> None:
@@ -93,12 +93,12 @@ class Workforce:
                     self.change(worker, "asleep", (idle_since_ns + self._idle_timeout_ns) / NS_PER_S)
 
     def is_asleep(self, worker_id: str) -> bool:
-        """Whether a worker is one of the standby workers. A worker that is not known is not."""
+        """Tell whether a worker sleeps. An unknown worker does not."""
         worker = self._workers.get(worker_id)
         return worker is not None and worker.condition == "asleep"
 
     def is_needed(self, worker: Worker, *, queued_count: int, places: int) -> bool:
-        """Whether a sleeping worker has to start: more jobs wait than there are places on awake scripted workers.
+        """Tell whether a sleeping worker has to start: more jobs wait than awake scripted workers have places for.
 
         How Runpod's scaler counts the jobs of concurrent workers is not published; this wakes as few as will do.
         """
@@ -112,11 +112,11 @@ class Workforce:
         return queued_count > free
 
     def up_count(self) -> int:
-        """How many workers run."""
+        """Count the workers that are up."""
         return sum(worker.condition == "up" for worker in self._workers.values())
 
     def counts(self, now_s: float, *, down: str) -> dict[str, int]:
-        """The `workers` of /health, always with six keys.
+        """Count the `workers` of /health, always with six keys.
 
         Args:
             now_s: Seconds on a clock that never goes back.
@@ -149,5 +149,5 @@ class Workforce:
 
 
 def _swing(elapsed_ns: int) -> bool:
-    """Whether a worker that swings is shown as running, so long after it began to."""
+    """Tell whether a swinging worker is shown as running this long after the swinging began."""
     return elapsed_ns // to_ns(SWING_S) % 2 == 0
