@@ -43,7 +43,7 @@ class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Scripted workers of each endpoint."""
     worker_concurrency: int = 30
     """Jobs that one scripted worker runs at once; 30 is worker-vllm's default."""
-    standby_workers: int = 0
+    standby_workers: int = 2
     """How many workers /health calls idle and ready while nothing runs; each that starts takes the place of one. With 0
     a sleeping worker does not exist, and one that needs no time to start is always up."""
     standby_swings: bool = False
@@ -55,7 +55,7 @@ class EmulatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     idle_timeout_s: float = 5.0
     """How long a scripted worker stays up without a job, and is billed, before it is a standby worker again. Runpod's
     default."""
-    idle_shown: IdleShown = "idle"
+    idle_shown: IdleShown = "swinging"
     """What /health calls a scripted worker in its idle timeout: `running` (Runpod docs, serverless/pricing, and golden
     path 15: `running: 1` beside `inProgress: 0`), `idle`, or `swinging` between the two every second, beginning with
     running (runpod/flash issue 364)."""

@@ -7,7 +7,7 @@ from gateway.emulator.app import build_emulator
 from gateway.emulator.faults import Faults
 from gateway.emulator.limits import Limit
 from gateway.emulator.settings import EmulatorSettings
-from tests.emulator.support import PATIENT, HandClock, admin, chat, drain, emulator, finished, submit
+from tests.emulator.support import PATIENT, HandClock, admin, chat, drain, emulator, finished, settle, submit
 from tests.serving import serving
 
 
@@ -85,8 +85,11 @@ async def test_limits_can_be_replaced_and_switched_off():
 
 
 async def test_running_workers_raise_the_limits():
-    async with emulator(EmulatorSettings(workers=2, requests_per_worker=2), clock=HandClock()) as client:
-        await finished(client, await submit(client, chat()))
+    settings = EmulatorSettings(workers=2, worker_concurrency=1, requests_per_worker=2)
+    async with emulator(settings, clock=HandClock()) as client:
+        for _ in range(2):
+            await submit(client, chat("count to 2 #interval=600"))
+        await settle()
         assert [(await client.post("/purge-queue")).status_code for _ in range(5)] == [200] * 4 + [429]
 
 

@@ -63,7 +63,7 @@ def test_no_worker_gets_a_job_while_workers_are_down():
     endpoint.hear_of("w")
     assert not endpoint.has_work
     assert endpoint.take("w") is None
-    assert endpoint.health().workers["throttled"] == 1
+    assert endpoint.health().workers["throttled"] == endpoint.settings.standby_workers
     endpoint.plan.replace(Faults())
     assert endpoint.take("w") is job
 

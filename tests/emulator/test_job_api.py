@@ -220,7 +220,7 @@ async def test_purging_the_queue():
 
 
 async def test_health_and_requests():
-    async with emulator() as client:
+    async with emulator(clock=HandClock()) as client:
         job_id = await submit(client, chat())
         await finished(client, job_id)
         health = (await client.get("/health")).json()
@@ -229,7 +229,7 @@ async def test_health_and_requests():
             "idle": 1,
             "initializing": 0,
             "ready": 1,
-            "running": 0,
+            "running": 1,
             "throttled": 0,
             "unhealthy": 0,
         }

@@ -136,7 +136,17 @@ def test_a_plain_handler_returns_an_error(plain):
 
 def test_the_workers_show_in_health(plain):
     ended(plain, run(plain, output=1))
-    assert plain.get("/health").json()["workers"]["ready"] == 1
+    # One standby worker, and ours in the place of the other.
+    assert plain.get("/health").json()["workers"] == {
+        **dict.fromkeys(("initializing", "running", "throttled", "unhealthy"), 0),
+        "idle": 2,
+        "ready": 2,
+    }
+    (usage,) = [
+        each for each in plain.get(plain.base_url.join("/emulator/usage")).json() if each["endpoint"] == "plain"
+    ]
+    assert [(worker["id"], worker["kind"]) for worker in usage["workers"]] == [("pod-plain", "remote")]
+    assert usage["busy_ns"] > 0
 
 
 def test_a_worker_that_is_killed_in_mid_job_and_the_one_that_takes_over(tmp_path):

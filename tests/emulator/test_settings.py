@@ -14,6 +14,12 @@ def test_the_defaults_are_the_published_values():
     assert (settings.run_body_bytes_max, settings.sync_body_bytes_max) == (10 * 2**20, 20 * 2**20)
 
 
+def test_health_is_the_harder_one_by_default():
+    settings = EmulatorSettings()
+    assert (settings.standby_workers, settings.idle_shown, settings.idle_timeout_s) == (2, "swinging", 5.0)
+    assert (settings.standby_swings, settings.prestart_s) == (False, 0.0)
+
+
 def test_settings_can_be_read_from_json_and_misspelt_ones_are_refused():
     settings = msgspec.json.decode(b'{"dialect":"tokens","limits":{"run":{"per_10s":5}}}', type=EmulatorSettings)
     assert (settings.dialect, settings.limits) == (Dialect.TOKENS, {"run": Limit(per_10s=5)})
