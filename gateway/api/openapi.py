@@ -3,36 +3,19 @@
 It says what the gateway itself reads and writes; every other field passes through to the worker, and back from it.
 """
 
-from typing import Any
-
 import msgspec
 from litestar import MediaType, Response, route
 from litestar.handlers import HTTPRouteHandler
 
 from gateway import __version__
-from gateway.api.operations import LIVE_PATHS, METRICS_TYPE, READ, Readiness
+from gateway.api.openapi_schemas import ANSWERS, REQUESTS, JsonObject, ref, schemas
+from gateway.api.operations import LIVE_PATHS, METRICS_TYPE, READ
 from gateway.api.paths import MODEL_PATHS, OF_ENDPOINT, paths_of
 from gateway.domain import Api
-from gateway.translate.request import MODEL_NAME_LENGTH_MAX, N_MAX
-from gateway.wire.openai import Embedding, ErrorBody, ModelCard, ModelList, RequestView
 
 PATH = "/openapi.json"
-JsonObject = dict[str, Any]
 
 _JSON = "application/json"
-_SCHEMAS = "#/components/schemas/"
-_INPUTS = {Api.CHAT_COMPLETIONS: "messages", Api.COMPLETIONS: "prompt", Api.EMBEDDINGS: "input"}
-_OUTPUTS = {Api.CHAT_COMPLETIONS: "ChatCompletion", Api.COMPLETIONS: "Completion", Api.EMBEDDINGS: "EmbeddingList"}
-_BOUNDS: dict[str, JsonObject] = {
-    "model": {"minLength": 1, "maxLength": MODEL_NAME_LENGTH_MAX},
-    "messages": {"minItems": 1},
-    "n": {"minimum": 1, "maximum": N_MAX},
-    "max_tokens": {"minimum": 1},
-    "max_completion_tokens": {"minimum": 1},
-    "encoding_format": {"enum": ["float", "base64", None]},
-}
-"""What the reading of a request holds beyond its types."""
-
 _COMMON_HEADERS = ("x-request-id", "cache-control")
 _QUOTA_HEADERS = tuple(
     f"x-ratelimit-{figure}-{unit}" for unit in ("requests", "tokens") for figure in ("limit", "remaining", "reset")
@@ -117,7 +100,7 @@ def describe(*, has_metrics: bool) -> JsonObject:
         },
         "paths": {**_completion_paths(), **_model_paths(), **_operation_paths(has_metrics=has_metrics)},
         "components": {
-            "schemas": _schemas(),
+            "schemas": schemas(),
             "responses": {f"Error{status}": _error(*told) for status, told in _ERRORS.items()},
             "headers": {name: _header(name) for name in _HEADERS},
             "securitySchemes": {
@@ -134,15 +117,14 @@ def _completion_paths() -> JsonObject:
 
 
 def _completion(api: Api) -> JsonObject:
-    content = {_JSON: {"schema": _ref(_OUTPUTS[api])}}
+    content = {_JSON: {"schema": ref(ANSWERS[api])}}
     if api is not Api.EMBEDDINGS:
         content["text/event-stream"] = {"schema": _EVENT}
-    asked = {"allOf": [_ref("RequestView"), {"required": [_INPUTS[api]]}]}
     return {
         "summary": api.value,
         "security": _KEYS,
         "parameters": [{"name": "idempotency-key", "in": "header", "schema": _IDEMPOTENCY_KEY}],
-        "requestBody": {"description": _BODY, "required": True, "content": {_JSON: {"schema": asked}}},
+        "requestBody": {"description": _BODY, "required": True, "content": {_JSON: {"schema": ref(REQUESTS[api])}}},
         "responses": {
             "200": _response("The answer.", content, headers=(*_ANSWER_HEADERS, *_QUOTA_HEADERS)),
             **_errors(*_ERRORS),
@@ -162,14 +144,14 @@ def _model_paths() -> JsonObject:
 
 
 def _keyed(summary: str, schema: str, *errors: str) -> JsonObject:
-    answer = _response(summary, {_JSON: {"schema": _ref(schema)}}, headers=_QUOTA_HEADERS)
+    answer = _response(summary, {_JSON: {"schema": ref(schema)}}, headers=_QUOTA_HEADERS)
     return {"summary": summary, "security": _KEYS, "responses": {"200": answer, **_errors(*errors)}}
 
 
 def _operation_paths(*, has_metrics: bool) -> JsonObject:
     alive = _open("The process lives.", {"type": "object", "required": ["status"]})
-    ready = _open("It may be sent work.", _ref("Readiness"))
-    ready["responses"]["503"] = _response("It drains, or has no capacity.", {_JSON: {"schema": _ref("Readiness")}})
+    ready = _open("It may be sent work.", ref("Readiness"))
+    ready["responses"]["503"] = _response("It drains, or has no capacity.", {_JSON: {"schema": ref("Readiness")}})
     operations = {
         **dict.fromkeys(LIVE_PATHS, alive),
         "/readyz": ready,
@@ -216,7 +198,7 @@ def _errors(*statuses: str) -> JsonObject:
 
 
 def _error(description: str, headers: tuple[str, ...]) -> JsonObject:
-    return _response(description, {_JSON: {"schema": _ref("ErrorBody")}}, headers=headers)
+    return _response(description, {_JSON: {"schema": ref("ErrorBody")}}, headers=headers)
 
 
 def _response(description: str, content: JsonObject, *, headers: tuple[str, ...] = ()) -> JsonObject:
@@ -226,58 +208,3 @@ def _response(description: str, content: JsonObject, *, headers: tuple[str, ...]
 
 def _header(name: str) -> JsonObject:
     return {"description": _HEADERS[name], "required": name in _ALWAYS, "schema": {"type": "string"}}
-
-
-def _ref(name: str) -> JsonObject:
-    return {"$ref": _SCHEMAS + name}
-
-
-def _schemas() -> JsonObject:
-    template = _SCHEMAS + "{name}"
-    _, asked = msgspec.json.schema_components([RequestView], ref_template=template)
-    asked["RequestView"]["additionalProperties"] = True
-    for name, bounds in _BOUNDS.items():
-        asked["RequestView"]["properties"][name] |= bounds
-    answered = [ErrorBody, ModelCard, ModelList, Readiness, Embedding]
-    _, written = msgspec.json.schema_components(answered, ref_template=template)
-    for schema in written.values():
-        # Every field is written, also those that have a default.
-        schema["required"] = list(schema["properties"])
-    return {**asked, **written, **_answers()}
-
-
-def _answers() -> JsonObject:
-    """The answers as far as the gateway makes them; workers add to them."""
-    text: JsonObject = {"type": ["string", "null"]}
-    message = _object(role={"const": "assistant"}, content=text)
-    usage = _object(**dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), _COUNT))
-    embedded = _object(**dict.fromkeys(("prompt_tokens", "total_tokens"), _COUNT))
-    return {
-        "ChatCompletion": _completion_object("chat.completion", usage, message=message),
-        "Completion": _completion_object("text_completion", usage, text={"type": "string"}),
-        "EmbeddingList": _object(
-            object={"const": "list"},
-            model={"type": "string"},
-            data={"type": "array", "items": _ref("Embedding")},
-            usage=embedded,
-        ),
-    }
-
-
-_COUNT: JsonObject = {"type": "integer", "minimum": 0}
-
-
-def _completion_object(kind: str, usage: JsonObject, **said: JsonObject) -> JsonObject:
-    choice = _object(index={"type": "integer"}, finish_reason={"type": "string"}, **said)
-    return _object(
-        id={"type": "string"},
-        object={"const": kind},
-        created={"type": "integer"},
-        model={"type": "string"},
-        choices={"type": "array", "minItems": 1, "items": choice},
-        usage=usage,
-    )
-
-
-def _object(**properties: JsonObject) -> JsonObject:
-    return {"type": "object", "required": list(properties), "properties": properties, "additionalProperties": True}
