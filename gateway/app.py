@@ -1,7 +1,7 @@
 """The composition root: the only module that knows every other."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -28,12 +28,14 @@ from gateway.config.reading import Problem, key_digest
 from gateway.config.sections import Config, State
 from gateway.domain import Endpoint, Model, Tenant
 from gateway.exchange.catalogue import Catalogue
-from gateway.exchange.events import Broke, ConfigRead, Event, Observer, Reload, StateStoreChanged
+from gateway.exchange.events import Broke, ConfigRead, Reload, StateStoreChanged
 from gateway.exchange.exchanges import Exchanges
+from gateway.exchange.gpu_time import GpuTime
 from gateway.exchange.health_watch import HealthWatch
 from gateway.exchange.open_jobs import OpenJobs
 from gateway.exchange.order import Means
 from gateway.exchange.upstream import Upstream
+from gateway.observability.fan_out import fan_out
 from gateway.observability.logs import EventLog
 from gateway.observability.metrics import Metrics
 from gateway.observability.readings import Reading
@@ -67,28 +69,26 @@ class Gateway:
         self._incarnation = f"{int(self._clock.unix_s() * 1000):015}-{secrets.token_hex(4)}"
         self._traces = traces(config.traces, clock=self._clock, say=self.log.say)
         observers = [self._metrics.observe, self.log.observe, *([self._traces.observe] if self._traces else [])]
-        self._observe = _fan_out(observers, self.log)
+        self._observe = fan_out(observers, self.log)
         self._agent = self._lease_agent(config.state, replica)
         self._capacities: Capacities = self._agent or StaticCapacities()
         self._budgets: dict[str, CallBudgets] = {}
+        self._gpu_times: dict[str, GpuTime] = {}
         self._keys = KeyRing(_keys_of(config), self._clock, guest=_guest_of(config))
         if self._agent is not None:
             # Not within reach until it was reached.
             self._metrics.observe(StateStoreChanged(is_up=False, reason="", policy=""))
             self._agent.watch_quotas(self._keys.quotas)
+            self._agent.watch_running(self._running_attempts, self._note_running_elsewhere)
         self._upstreams = {section.name: self._upstream(endpoint_of(section)) for section in config.endpoints}
         process = f"{replica} {self._incarnation}"
         self._jobs = OpenJobs(
             self._upstreams, clock=self._clock, observe=self._observe, store=journal_store(config.state, process)
         )
-        means = Means(
-            upstreams=self._upstreams,
-            jobs=self._jobs,
-            health=HealthWatch(self._upstreams.values(), self._observe),
-            clock=self._clock,
-            observe=self._observe,
+        health = HealthWatch(self._upstreams.values(), self._observe)
+        self.exchanges = Exchanges(
+            Means(upstreams=self._upstreams, jobs=self._jobs, health=health, clock=self._clock, observe=self._observe)
         )
-        self.exchanges = Exchanges(means)
         self._reweigh(config)
         endpoints = {name: upstream.endpoint for name, upstream in self._upstreams.items()}
         self._catalogue = Catalogue(_models_of(config, endpoints), endpoints.values())
@@ -241,7 +241,18 @@ class Gateway:
             budgets = CallBudgets(endpoint, self._clock, self._capacities)
             self._budgets[endpoint.address] = budgets
         gates = EndpointGates(endpoint, self._clock, budgets=budgets, capacities=self._capacities)
-        return Upstream(endpoint, gates=gates, client=client, clock=self._clock, observe=self._observe)
+        # By the address at Runpod, as two entries for one endpoint use the same workers.
+        gpu = self._gpu_times.get(endpoint.address)
+        if gpu is None:
+            gpu = self._gpu_times[endpoint.address] = GpuTime(self._clock, self._observe)
+        return Upstream(endpoint, gates=gates, client=client, clock=self._clock, observe=self._observe, gpu=gpu)
+
+    def _running_attempts(self) -> dict[str, int]:
+        return {address: gpu.running for address, gpu in self._gpu_times.items() if gpu.running}
+
+    def _note_running_elsewhere(self, running: Mapping[str, int]) -> None:
+        for address, gpu in self._gpu_times.items():
+            gpu.read_others(running.get(address, 0))
 
     def _read(self) -> Iterator[Reading]:
         pending = self._jobs.cancels_pending()
@@ -256,6 +267,9 @@ class Gateway:
                 budget_used={operation.value: gate.used for operation, gate in upstream.gates.calls.items()},
                 cancels_pending=pending.get(name, 0),
                 is_down=upstream.is_down,
+                workers={} if upstream.workers.health is None else upstream.workers.health.workers,
+                # One replica of all counts what is idle.
+                idle_gpu_s=upstream.gpu.idle_s if self._agent is None or self._agent.contact.rank == 0 else None,
             )
 
 
@@ -264,7 +278,12 @@ def _keys_of(config: Config) -> Iterator[Key]:
         tenant = tenant_of(section)
         for key in section.keys:
             expires_at = None if isinstance(key, str) else key.expires_at
-            yield Key(sha256=key_digest(key), tenant=tenant, expires_at_s=unix_s(expires_at) if expires_at else None)
+            yield Key(
+                sha256=key_digest(key),
+                tenant=tenant,
+                expires_at_s=unix_s(expires_at) if expires_at else None,
+                label=None if isinstance(key, str) else key.label,
+            )
 
 
 def _guest_of(config: Config) -> Tenant | None:
@@ -273,14 +292,3 @@ def _guest_of(config: Config) -> Tenant | None:
 
 def _models_of(config: Config, endpoints: Mapping[str, Endpoint]) -> list[Model]:
     return [model_of(section, endpoints) for section in config.models]
-
-
-def _fan_out(observers: Sequence[Observer], log: EventLog) -> Callable[[Event], None]:
-    def observe(event: Event) -> None:
-        for observer in observers:
-            try:
-                observer(event)
-            except Exception as error:  # noqa: BLE001 - who only watches must not break what is watched.
-                log.say("observer.broke", observed=type(event).__name__, error=type(error).__name__)
-
-    return observe

@@ -196,6 +196,22 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
         return "*" in self.models or model_id in self.models
 
 
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to serve a request, as everything that carries its cost names it."""
+
+    request_id: str
+    number: int
+    """Which of the request's attempts it is, from 1."""
+    tenant: str
+    key_id: str
+    model: str
+    """The model's label."""
+    endpoint: str
+    route: str
+    job_id: str | None = None
+    """Runpod's, once it took the job; None on the OpenAI route."""
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """What a request consumed, in tokens."""
 

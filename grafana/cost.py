@@ -13,7 +13,7 @@ _OUT = 'direction="out"'
 _OVER_TIME = (
     Chart(
         title="GPUs busy",
-        text="GPU seconds per second by tenant, which is how many GPUs each kept busy; the OpenAI route reports none.",
+        text="GPU seconds per second by tenant, which is how many GPUs each kept busy, on either route.",
         unit=units.Short,
         kind="areas",
         lines=(Line(total(rate("gpu_seconds_total", *_GPU), by="tenant"), "{{tenant}}"),),
@@ -48,6 +48,25 @@ _OVER_TIME = (
                 f"1000 * {total(rate('gpu_seconds_total', *_GPU), by='tenant')}"
                 f" / {total(rate('tokens_total', *_TOKENS, _OUT), by='tenant')}",
                 "{{tenant}}",
+            ),
+        ),
+    ),
+    Chart(
+        title="Idle GPUs",
+        text="Running workers that no request used: starts and idle timeouts, which Runpod bills and no tenant caused.",
+        unit=units.Short,
+        kind="areas",
+        lines=(Line(total(rate("gpu_idle_seconds_total", ENDPOINT), by="endpoint"), "{{endpoint}}"),),
+    ),
+    Chart(
+        title="Requests per busy GPU",
+        text="Execution time by Runpod's account over GPU seconds: how many jobs shared a worker.",
+        unit=units.Short,
+        lines=(
+            Line(
+                f"{total(rate('execution_seconds_total', *_GPU), by='endpoint')}"
+                f" / {total(rate('gpu_seconds_total', *_GPU), by='endpoint')}",
+                "{{endpoint}}",
             ),
         ),
     ),

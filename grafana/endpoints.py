@@ -58,6 +58,12 @@ _CALLS = (
 )
 _WORKERS = (
     Chart(
+        title="Workers by state",
+        text="By the last reading of Runpod's health: idle and ready workers are provisioned, and need not run.",
+        unit=units.Short,
+        lines=(Line(f"max by (endpoint, state) ({series('workers', ENDPOINT)})", "{{endpoint}} {{state}}"),),
+    ),
+    Chart(
         title="Wait for a worker",
         text="How long jobs waited in Runpod's own queue, as Runpod reports it for jobs that were begun.",
         unit=units.Seconds,

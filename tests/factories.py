@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from gateway.domain import Api, Endpoint, Limit, Operation, Resource, Route, Secret, Tenant
+from gateway.domain import Api, Attempt, Endpoint, Limit, Operation, Resource, Route, Secret, Tenant
 from gateway.exchange.cancel_queue import LeftJob
 from gateway.translate.request import ClientRequest, read_request
 from gateway.wire.openai import Fields
@@ -71,4 +71,11 @@ def tenant(**changes: Any) -> Tenant:
 
 def left_job(job_id: str, **changes: Any) -> LeftJob:
     """A job to be cancelled, that no worker was seen to take and no ttl ends soon."""
-    return LeftJob(**{"job_id": job_id, "tenant": tenant(), "started_at_s": None, "expires_at_s": 1e12, **changes})
+    own = {"attempt": attempt(job_id=job_id, tenant=changes.pop("tenant", tenant()).name), "started_at_s": None}
+    return LeftJob(**{**own, "expires_at_s": 1e12, **changes})
+
+
+def attempt(**changes: Any) -> Attempt:
+    """The first attempt of a request on the job route."""
+    own = {"request_id": "r", "number": 1, "tenant": "acme", "key_id": "key_1", "model": "m", "endpoint": "chat"}
+    return Attempt(**{**own, "route": "job", "job_id": "j", **changes})

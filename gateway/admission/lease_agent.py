@@ -1,6 +1,7 @@
 """Keeps this replica's leases: one heartbeat after the other, whatever the requests do."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import anyio
@@ -62,6 +63,8 @@ class LeaseAgent:
         self._watch = watch
         self._capacities: dict[str, LeasedCapacity] = {}
         self._quotas: Mapping[str, TenantQuota] = {}
+        self._running: Callable[[], dict[str, int]] = dict
+        self._note_running_elsewhere: Callable[[Mapping[str, int]], None] = lambda _running: None
         self._reports: dict[str, Report] = {}
         self._told: set[str] = set()
         """Tenants whose caps others used when they last told."""
@@ -96,6 +99,12 @@ class LeaseAgent:
     def watch_quotas(self, quotas: Mapping[str, TenantQuota]) -> None:
         """The tenants' own caps, which hold over all replicas as well."""
         self._quotas = quotas
+
+    def watch_running(
+        self, running: Callable[[], dict[str, int]], note_elsewhere: Callable[[Mapping[str, int]], None]
+    ) -> None:
+        """Tell other replicas how many attempts run here, and `note_elsewhere` how many run there, by endpoint."""
+        self._running, self._note_running_elsewhere = running, note_elsewhere
 
     @property
     def is_ready(self) -> bool:
@@ -206,11 +215,12 @@ class LeaseAgent:
         gates = {name: uses for name, capacity in self._capacities.items() if (uses := capacity.uses())}
         now_s = self._clock.monotonic_s()
         quotas = {name: quota.use() for name, quota in self._quotas.items() if quota.is_in_use(now_s)}
-        return Report(incarnation=self._incarnation, gates=gates, quotas=quotas)
+        return Report(incarnation=self._incarnation, gates=gates, quotas=quotas, running=self._running())
 
     def _forget_others(self) -> None:
         """Nobody tells any more what others do: what they did last must not count as if they did it ever since."""
         self._reports = {}
+        self._note_running_elsewhere({})
         for capacity in self._capacities.values():
             capacity.demand.note_elsewhere(capacity.elsewhere.silence())
         for quota in self._quotas.values():
@@ -224,6 +234,10 @@ class LeaseAgent:
         self.contact.heard_at_s = sent_at_s
         names = sorted([*self._reports, self._replica])
         self.contact.replicas, self.contact.rank = len(names), names.index(self._replica)
+        running: Counter[str] = Counter()
+        for report in self._reports.values():
+            running.update(report.running)
+        self._note_running_elsewhere(running)
         named = {f"{name} {report.incarnation}": report for name, report in self._reports.items()}
         for capacity, grant in zip(self._capacities.values(), answer.grants, strict=True):
             capacity.lease.renew(epoch=grant.epoch, limit=grant.limit, tokens=grant.tokens, sent_at_s=sent_at_s)

@@ -16,6 +16,7 @@ from gateway.fairshare.quota import TenantQuota
 KEY_HEADERS = (b"api-key", b"x-api-key")
 """Headers that may hold a key beside `Authorization: Bearer`: those of Azure's and of Anthropic's clients."""
 _MEMBER_DIGITS = 16
+_KEY_ID_DIGITS = 12
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +26,13 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     tenant: Tenant
     expires_at_s: float | None = None
     """Seconds since 1970."""
+    label: str | None = None
+    """What its owner calls it, for the log."""
+
+
+def key_id(digest: str) -> str:
+    """Return the public id of a key: the beginning of its digest, which tells nothing of the key itself."""
+    return f"key_{digest[:_KEY_ID_DIGITS]}"
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,9 +82,16 @@ class KeyRing:
             InvalidKeyError: No key, or one that is unknown or expired.
         """
         digest = hashlib.sha256(_presented(scope)).hexdigest()
+        if notes.record is not None:
+            # Before the key is judged: who looks for a rejected one finds it by this.
+            notes.record.key_id, notes.record.key_label = key_id(digest), self._label(digest)
         tenant = self._tenant(digest)
         notes.tenant, notes.quota = tenant, self.quotas[tenant.name]
         return Caller(tenant=tenant, quota=notes.quota, member=digest[:_MEMBER_DIGITS])
+
+    def _label(self, digest: str) -> str | None:
+        key = self._keys.get(digest)
+        return None if key is None else key.label
 
     def _tenant(self, digest: str) -> Tenant:
         key = self._keys.get(digest)

@@ -37,6 +37,10 @@ _MISUNDERSTOOD = (*MALFORMED, ValueError, TypeError, AttributeError, KeyError, O
 understanding = _Understanding()
 
 
+TEXTLESS_CHUNKS_MAX = 8
+"""So many chunks without text, and a stream has no priority for its first text any more."""
+
+
 class Answer(Protocol):
     """One answer under way."""
 
@@ -46,6 +50,11 @@ class Answer(Protocol):
     @property
     def is_whole(self) -> bool:
         """Whether nothing of substance is missing."""
+        ...
+
+    @property
+    def has_text(self) -> bool:
+        """Report whether text came; a role alone is none."""
         ...
 
     def usage(self) -> Usage | None:
@@ -82,6 +91,11 @@ class StreamedAnswer:
     def is_whole(self) -> bool:
         """Whether every choice has its finish reason."""
         return self._writer.is_whole
+
+    @property
+    def has_text(self) -> bool:
+        """Report whether text was written, or so many chunks that their text must be held back."""
+        return self._writer.text_bytes > 0 or self.chunks > TEXTLESS_CHUNKS_MAX
 
     def usage(self) -> Usage | None:
         """The worker's last count, or an estimate of what was sent."""
@@ -151,6 +165,11 @@ class WholeAnswer:
     def is_whole(self) -> bool:
         """Whether the body came in one piece, or every choice has its finish reason."""
         return self._whole is not None or self._fold.is_whole
+
+    @property
+    def has_text(self) -> bool:
+        """Report whether anything came: nothing is sent before the end anyway."""
+        return self.chunks > 0
 
     def usage(self) -> Usage | None:
         """The worker's count, or an estimate by size; None too for what cannot be understood."""

@@ -13,10 +13,11 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from gateway.clock import Clock
-from gateway.domain import Operation, Tenant
+from gateway.domain import Attempt, Operation, Tenant
 from gateway.errors import GatewayError, JobExpiredError
-from gateway.exchange.events import Broke, CallOutcome, JobCancelled, Observer
-from gateway.exchange.executions import Executions
+from gateway.exchange.events import Broke, CallOutcome, GpuTimeSettled, JobCancelled, Observer
+from gateway.exchange.gpu_time import AttemptTime
+from gateway.exchange.mean_times import MeanTimes
 from gateway.exchange.upstream import Upstream
 from gateway.wire.runpod import JobState, JobStatus
 
@@ -32,16 +33,22 @@ NOBODY = Tenant(name="")
 class LeftJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job to be cancelled, and what is known of it. Times are monotonic seconds."""
 
-    job_id: str
-    tenant: Tenant
+    attempt: Attempt
     started_at_s: float | None
     """When a worker was seen to have taken it."""
     expires_at_s: float
     """When its ttl ends it."""
     is_orphan: bool = False
     """Whether a process that is dead left it."""
-    settle: Callable[[float | None], None] = lambda _execution_s: None
-    """Told how long a worker ran for it, once that is known; None where nobody knows."""
+    time: AttemptTime | None = None
+    """Its GPU time, which ends with it; None for an orphan, whose beginning was not seen here."""
+    close: Callable[[], None] = lambda: None
+    """Called when it is over."""
+
+    @property
+    def job_id(self) -> str:
+        """Runpod's id of it."""
+        return self.attempt.job_id or ""
 
 
 class _Entry(msgspec.Struct, eq=False):
@@ -67,7 +74,7 @@ class _Line:
 class CancelQueue:
     """Cancels to be made. `run` makes them, one entry per job, until it is cancelled itself."""
 
-    def __init__(self, clock: Clock, observe: Observer, executions: Executions) -> None:
+    def __init__(self, clock: Clock, observe: Observer, executions: MeanTimes) -> None:
         self._clock = clock
         self._observe = observe
         self._executions = executions
@@ -110,7 +117,7 @@ class CancelQueue:
 
     def _mean_s(self, line: _Line, job: LeftJob, *, unknown_s: float) -> float:
         """How long a worker runs for such a job in all."""
-        mean_s = self._executions.mean_s(job.tenant, line.upstream.endpoint.name)
+        mean_s = self._executions.mean_s(job.attempt.tenant, line.upstream.endpoint.name)
         return unknown_s if mean_s is None else mean_s
 
     def _ran_s(self, job: LeftJob) -> float:
@@ -179,25 +186,40 @@ class CancelQueue:
 
     async def _settle(self, line: _Line, job: LeftJob, outcome: CallOutcome, status: JobStatus | None) -> None:
         """It is over: say what it cost, and what it would have cost."""
-        ran_s = self._ran_s(job)
-        gpu_s = await self._execution_s(line, job, status)
+        execution_s = await self._execution_s(line, job, status)
         line.pending.discard(job.job_id)
         self._settled.set()
-        job.settle(gpu_s)
-        spent_s = ran_s if gpu_s is None else gpu_s
+        gpu_s = self._end_time(job, execution_s)
+        job.close()
+        means, attempt = line.upstream.gpu_means, job.attempt
+        usual_s = means.mean_s(attempt.tenant, attempt.endpoint) or 0.0
         is_ended = status is not None and status.state is JobState.CANCELLED
         self._observe(
             JobCancelled(
-                endpoint=line.upstream.endpoint.name,
-                tenant=job.tenant.name,
-                job_id=job.job_id,
+                attempt=attempt,
                 outcome=outcome,
                 is_orphan=job.is_orphan,
-                gpu_s=spent_s,
-                is_gpu_estimate=gpu_s is None,
-                saved_s=max(0.0, self._mean_s(line, job, unknown_s=0.0) - spent_s) if is_ended else 0.0,
+                gpu_s=gpu_s,
+                execution_s=execution_s,
+                saved_s=max(0.0, usual_s - gpu_s) if is_ended else 0.0,
             )
         )
+
+    def _end_time(self, job: LeftJob, execution_s: float | None) -> float:
+        """End its GPU time when Runpod says that it ended, or now; return its GPU seconds, as far as they are known."""
+        time = job.time
+        if time is None:
+            # The process that saw its beginning is dead: Runpod's word is all there is.
+            gpu_s = self._ran_s(job) if execution_s is None else execution_s
+            self._observe(GpuTimeSettled(attempt=job.attempt, gpu_s=gpu_s))
+            return gpu_s
+        time.execution_s = execution_s
+        if execution_s and job.started_at_s is None:
+            # No poll saw it begin.
+            time.started(self._clock.monotonic_s() - execution_s)
+        began_at_s = job.started_at_s
+        time.ended(None if execution_s is None or began_at_s is None else began_at_s + execution_s)
+        return time.gpu_s
 
     async def _execution_s(self, line: _Line, job: LeftJob, status: JobStatus | None) -> float | None:
         """How long a worker ran for it, by Runpod's account; None where that cannot be had."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from gateway.domain import Api, Operation, Usage
+from gateway.domain import Api, Attempt, Operation, Usage
 from gateway.wire.traceparent import TraceParent
 
 
@@ -60,27 +60,31 @@ class UpstreamCalled(msgspec.Struct, frozen=True, kw_only=True):
 class JobCancelled(msgspec.Struct, frozen=True, kw_only=True):
     """A cancel came to its end, one way or the other."""
 
-    endpoint: str
-    tenant: str
-    job_id: str
+    attempt: Attempt
     outcome: CallOutcome
     is_orphan: bool
     """Whether a process that is dead had left the job."""
     gpu_s: float
-    """How long a worker ran for it all the same."""
-    is_gpu_estimate: bool
-    """Whether that is by our own clock, because Runpod did not say."""
+    """GPU seconds that it used all the same."""
+    execution_s: float | None
+    """How long it ran, by Runpod's account; None if Runpod did not say."""
     saved_s: float
-    """How much longer one would have run, going by the tenant's other jobs."""
+    """GPU seconds that it would have used more, going by the tenant's other requests."""
 
 
 class JobEnded(msgspec.Struct, frozen=True, kw_only=True):
-    """Nobody reads a job any more, answered or not: what it cost, as far as Runpod has said."""
+    """A job is not read any more, answered or not: its times, as far as Runpod has told them."""
 
-    endpoint: str
-    tenant: str
-    gpu_s: float | None
+    attempt: Attempt
+    execution_s: float | None
     delay_s: float | None
+
+
+class GpuTimeSettled(msgspec.Struct, frozen=True, kw_only=True):
+    """The GPU seconds of an attempt are final; told once for each."""
+
+    attempt: Attempt
+    gpu_s: float
 
 
 class FirstChunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,12 +142,20 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     route: str
     job_id: str | None
+    key_id: str
+    """The public id of the key; of a key that was rejected too."""
+    key_label: str | None
+    attempts: int
+    """How often it was handed to an endpoint."""
     duration_s: float
     """To the last byte of the answer, or to the failure."""
     queue_s: float | None
     upstream_delay_s: float | None
     first_chunk_s: float | None
     gpu_s: float | None
+    """GPU seconds of all its attempts until now; None if it was not handed to an endpoint."""
+    execution_s: float | None
+    """How long workers ran for it by Runpod's account, as far as that is known; all attempts together."""
     usage: Usage | None
     chunks: int
     replacement_characters: int
@@ -207,6 +219,7 @@ Event = (
     | UpstreamCalled
     | JobCancelled
     | JobEnded
+    | GpuTimeSettled
     | FirstChunk
     | Settled
 )

@@ -85,6 +85,7 @@ class Exchanges:
             try:
                 for upstream in self._means.upstreams.values():
                     upstream.gates.work.measure_shares()
+                    upstream.gpu.advance()
             except Exception as error:  # noqa: BLE001 - a wrong figure must not end what goes on beside it.
                 self.report("", error)
             await anyio.sleep(MEASURE_S)

@@ -35,6 +35,7 @@ async def read_answer(job: QueueJob, dialect: Dialect, answer: Answer, record: R
                     record.replacement_characters += bytes(output).count(_REPLACEMENT)
                     deltas.extend(dialect.read(output))
                 await answer.take(deltas)
+                job.has_text |= answer.has_text
         if dialect.is_over or answer.is_whole or not dialect.marks_end:
             await answer.take(dialect.end())
             return

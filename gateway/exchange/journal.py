@@ -41,6 +41,11 @@ class OpenJob(msgspec.Struct, frozen=True, array_like=True):
     tenant: str
     expires_at_s: float
     """When its ttl ends it, in seconds since 1970."""
+    # An entry of an older process has none of these.
+    request_id: str = ""
+    attempt: int = 0
+    key_id: str = ""
+    model: str = ""
 
     @property
     def key(self) -> str:

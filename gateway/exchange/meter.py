@@ -32,7 +32,7 @@ class Meter:
         if self._resource is Resource.TOKENS:
             self._gate.settle(self._permit, 0 if usage is None else usage.total_tokens)
 
-    def settle_execution(self, execution_s: float | None) -> None:
-        """How long a worker ran for it; where nobody knows, the time of its seat stands."""
-        if self._resource is Resource.GPU_SECONDS and execution_s is not None:
-            self._gate.settle(self._permit, execution_s)
+    def settle_gpu(self, gpu_s: float) -> None:
+        """Replace the time of its seat by its GPU seconds."""
+        if self._resource is Resource.GPU_SECONDS:
+            self._gate.settle(self._permit, gpu_s)

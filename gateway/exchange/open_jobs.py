@@ -1,17 +1,18 @@
 """Every job of this process, from the moment Runpod took it until it is over or confirmed to be cancelled."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 
 from gateway.clock import Clock
-from gateway.domain import Tenant
+from gateway.domain import Attempt, Route, Tenant
 from gateway.exchange.cancel_queue import CancelQueue, LeftJob
 from gateway.exchange.events import Observer
-from gateway.exchange.executions import Executions
+from gateway.exchange.gpu_time import AttemptCost
 from gateway.exchange.journal import Journal, JournalStore, OpenJob
-from gateway.exchange.meter import Meter
+from gateway.exchange.mean_times import MeanTimes
 from gateway.exchange.queue_job import QueueJob
 from gateway.exchange.upstream import Upstream
 
@@ -25,16 +26,16 @@ class OpenJobs:
         """`store` is where replicas keep their journals; without one, what a killed process leaves ends by its ttl."""
         self._upstreams = {upstream.endpoint.address: upstream for upstream in upstreams.values()}
         self._clock = clock
-        self._executions = Executions()
+        self._executions = MeanTimes()
         self._cancels = CancelQueue(clock, observe, self._executions)
         self._journal = Journal(clock, store)
 
     @asynccontextmanager
     async def job(
-        self, upstream: Upstream, *, tenant: Tenant, is_stream: bool, meter: Meter
+        self, upstream: Upstream, *, tenant: Tenant, is_stream: bool, cost: AttemptCost
     ) -> AsyncIterator[QueueJob]:
         """A job for the body of the `async with`: left in whatever way, it is answered, over, or will be cancelled."""
-        job = QueueJob(upstream, tenant=tenant, is_stream=is_stream, meter=meter, clock=self._clock)
+        job = QueueJob(upstream, tenant=tenant, is_stream=is_stream, cost=cost, clock=self._clock)
         try:
             yield job
         finally:
@@ -54,14 +55,14 @@ class OpenJobs:
         if job.stream.is_terminal:
             self._journal.closed(entry)
             if job.is_answered and job.stream.execution_s is not None:
-                self._executions.note(job.tenant, job.upstream.endpoint.name, job.stream.execution_s)
+                self._executions.note(job.tenant.name, job.upstream.endpoint.name, job.stream.execution_s)
             return
         left = LeftJob(
-            job_id=job.id,
-            tenant=job.tenant,
+            attempt=job.cost.attempt,
             started_at_s=job.started_at_s,
             expires_at_s=job.expires_at_s,
-            settle=self._closing(entry, job.meter.settle_execution),
+            time=job.cost.time,
+            close=partial(self._journal.closed, entry),
         )
         self._cancels.add(job.upstream, left)
 
@@ -91,24 +92,22 @@ class OpenJobs:
             self._journal.closed(entry)
             return
         left = LeftJob(
-            job_id=entry.job_id,
-            tenant=Tenant(name=entry.tenant),
+            attempt=Attempt(
+                request_id=entry.request_id,
+                number=entry.attempt,
+                tenant=entry.tenant,
+                key_id=entry.key_id,
+                model=entry.model,
+                endpoint=upstream.endpoint.name,
+                route=Route.JOB.value,
+                job_id=entry.job_id,
+            ),
             started_at_s=None,
             expires_at_s=self._clock.monotonic_s() + entry.expires_at_s - self._clock.unix_s(),
             is_orphan=True,
-            settle=self._closing(entry),
+            close=partial(self._journal.closed, entry),
         )
         self._cancels.add(upstream, left)
-
-    def _closing(
-        self, entry: OpenJob, settle: Callable[[float | None], None] | None = None
-    ) -> Callable[[float | None], None]:
-        def close(execution_s: float | None) -> None:
-            self._journal.closed(entry)
-            if settle is not None:
-                settle(execution_s)
-
-        return close
 
     def _entry(self, job: QueueJob) -> OpenJob:
         return OpenJob(
@@ -116,4 +115,8 @@ class OpenJobs:
             job_id=job.id or "",
             tenant=job.tenant.name,
             expires_at_s=self._clock.unix_s() + job.expires_at_s - self._clock.monotonic_s(),
+            request_id=job.cost.attempt.request_id,
+            attempt=job.cost.attempt.number,
+            key_id=job.cost.attempt.key_id,
+            model=job.cost.attempt.model,
         )

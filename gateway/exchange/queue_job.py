@@ -15,8 +15,8 @@ from gateway.errors import (
     UpstreamTimeoutError,
 )
 from gateway.exchange.endpoint_state import Activity
+from gateway.exchange.gpu_time import AttemptCost, AttemptTime
 from gateway.exchange.job_policy import job_policy
-from gateway.exchange.meter import Meter
 from gateway.exchange.upstream import Upstream
 from gateway.translate.job_stream import JobStream, Next
 from gateway.wire.runpod import JobSubmission
@@ -32,19 +32,23 @@ STATUS_PAUSE_S = 0.5
 HASTY_PAGE_S = 0.2
 """An empty page that comes back sooner was not held open: then pause, rather than spend the budget of all."""
 SUBMIT_S_MAX = 45.0
+START_DOUBT_S = 0.25
+"""How long it may be open when a worker began, before Runpod is asked."""
 COST_PAUSES_S = (0.0, 0.15, 0.6)
 
 
 class QueueJob:
     """A job under way. `read` gives what the worker yielded; `stream` is its state."""
 
-    def __init__(self, upstream: Upstream, *, tenant: Tenant, is_stream: bool, meter: Meter, clock: Clock) -> None:
+    def __init__(self, upstream: Upstream, *, tenant: Tenant, is_stream: bool, cost: AttemptCost, clock: Clock) -> None:
         self.id: str | None = None
         self.upstream = upstream
         # Its budgets stay those that it was submitted with, whatever the configuration becomes.
         self._endpoint = upstream.endpoint
         self.tenant = tenant
-        self.meter = meter
+        self.cost = cost
+        self.has_text = False
+        """Whether its client has text: until then it is polled before others."""
         self.is_answered = False
         """Whether its client has the whole answer, so that what is left is to learn what it cost."""
         self.stream = JobStream()
@@ -52,6 +56,11 @@ class QueueJob:
         """Since Runpod took it."""
         self.expires_at_s = 0.0
         """When its ttl ends it, in monotonic seconds."""
+        self._time: AttemptTime | None = None
+        self._is_timed = False
+        """Whether the clock knows when a worker began."""
+        self._not_queued_since_s = 0.0
+        """The last time at which it was seen to wait."""
         self._is_stream = is_stream
         self._clock = clock
         self._accepted_at_s = 0.0
@@ -81,6 +90,7 @@ class QueueJob:
                 raise UnreachableError("no reply to a submission", was_sent=True)
         self._accepted_at_s = self._clock.monotonic_s()
         self.activity = self.upstream.begin()
+        self._time = self.cost.open(self.upstream.gpu, job_id=self.id)
         self.expires_at_s = self._accepted_at_s + (policy.ttl or 0) / 1000
 
     async def read(self) -> list[Raw]:
@@ -101,6 +111,7 @@ class QueueJob:
             return []
         self._failed_calls = 0
         self._note_progress()
+        await self._note_start()
         is_hasty = self._clock.monotonic_s() - asked_at_s < HASTY_PAGE_S
         if not outputs and is_hasty and not self.stream.is_terminal and self.stream.next is not Next.NOTHING:
             await anyio.sleep(HASTY_PAGE_S if reads_page else STATUS_PAUSE_S)
@@ -108,13 +119,15 @@ class QueueJob:
 
     async def _read_page(self, remaining_s: float) -> list[Raw]:
         gate = self.upstream.gates.call(Operation.STREAM)
-        wait_s = max(POLL_WAIT_S_MIN, min(POLL_WAIT_S_MIN if gate.has_line else POLL_WAIT_S, remaining_s))
+        # Short until a worker has it, as its GPU time counts from then.
+        is_short = gate.has_line or not self.stream.has_started
+        wait_s = max(POLL_WAIT_S_MIN, min(POLL_WAIT_S_MIN if is_short else POLL_WAIT_S, remaining_s))
         page = await self.upstream.call(
             Operation.STREAM,
             lambda: self.upstream.jobs.read_page(self._known_id(), wait_s=wait_s),
             tenant=self.tenant,
             wait_s_max=remaining_s,
-            is_urgent=not self.stream.has_output,
+            is_urgent=not self.has_text,
         )
         return self.stream.page(page)
 
@@ -170,10 +183,55 @@ class QueueJob:
         if self.stream.has_output:
             self.upstream.output(self.activity, is_first_token=self._is_stream)
 
+    async def _note_start(self) -> None:
+        """Tell the clock when a worker began; where polls left it open, by the delay that Runpod tells."""
+        time = self._time
+        if time is None or self._is_timed:
+            return
+        if not self.stream.has_started:
+            self._not_queued_since_s = self._clock.monotonic_s()
+            time.queued()
+            return
+        self._is_timed = True
+        began_at_s = None
+        is_warm = self.activity is not None and self.activity.was_warm
+        since_s = max(self._accepted_at_s, self._not_queued_since_s)
+        if not is_warm and self._clock.monotonic_s() - since_s > START_DOUBT_S:
+            began_at_s = await self._learn_start()
+        time.started(began_at_s)
+
+    async def _learn_start(self) -> float | None:
+        """Ask how long it waited in Runpod's queue. Best effort."""
+        if self.stream.delay_s is None:
+            try:
+                status = await self.upstream.call(
+                    Operation.STATUS,
+                    lambda: self.upstream.jobs.read_status(self._known_id()),
+                    tenant=self.tenant,
+                    wait_s_max=START_DOUBT_S,
+                )
+            except GatewayError:
+                return None
+            self.stream.delay_s = status.delay_s
+        if self.stream.delay_s is None:
+            return None
+        return min(self._clock.monotonic_s(), self._accepted_at_s + self.stream.delay_s)
+
+    def note_times(self) -> None:
+        """Keep what Runpod told of its times beside our own."""
+        self.cost.delay_s = self.stream.delay_s
+        if self._time is not None:
+            self._time.execution_s = self.stream.execution_s
+
     def end(self) -> None:
-        """Note that its client has its answer, or has left."""
+        """Note that its client has its answer, or has left; its time goes on until it is over."""
         if self.activity is not None:
             self.activity.end(self._clock.monotonic_s())
+        self.note_times()
+        if self._time is not None and (self.is_answered or self.stream.is_terminal):
+            if self.stream.has_started and not self._is_timed:
+                self._time.started()
+            self._time.ended()
 
     def _remaining_s(self) -> float:
         """Seconds of the budget that runs now: for the first output, or for the execution.

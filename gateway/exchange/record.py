@@ -1,8 +1,11 @@
 """What is known of one exchange so far, filled in as it happens and settled once."""
 
+from collections.abc import Iterable
+
 from gateway.clock import Clock
 from gateway.domain import Usage
 from gateway.exchange.events import Outcome, Settled, Trace, TraceContext
+from gateway.exchange.gpu_time import AttemptCost
 
 
 class Record:
@@ -16,9 +19,11 @@ class Record:
         self.route = ""
         self.job_id: str | None = None
         self.queue_s: float | None = None
-        self.upstream_delay_s: float | None = None
+        self.key_id = ""
+        self.key_label: str | None = None
+        self.attempts: list[AttemptCost] = []
+        """Each keeps its own cost: a later one takes nothing from it."""
         self.first_chunk_s: float | None = None
-        self.gpu_s: float | None = None
         self.usage: Usage | None = None
         self.chunks = 0
         self.replacement_characters = 0
@@ -56,9 +61,13 @@ class Record:
             job_id=self.job_id,
             duration_s=self.elapsed_s() if self.answered_s is None else self.answered_s,
             queue_s=self.queue_s,
-            upstream_delay_s=self.upstream_delay_s,
+            key_id=self.key_id,
+            key_label=self.key_label,
+            attempts=len(self.attempts),
+            upstream_delay_s=self.attempts[-1].delay_s if self.attempts else None,
             first_chunk_s=self.first_chunk_s,
-            gpu_s=self.gpu_s,
+            gpu_s=_total(attempt.gpu_s for attempt in self.attempts),
+            execution_s=_total(attempt.execution_s for attempt in self.attempts),
             usage=self.usage,
             chunks=self.chunks,
             replacement_characters=self.replacement_characters,
@@ -74,3 +83,8 @@ class Record:
             sent_at_s=self.sent_at_s,
             accepted_at_s=self.accepted_at_s,
         )
+
+
+def _total(seconds: Iterable[float | None]) -> float | None:
+    known = [each for each in seconds if each is not None]
+    return sum(known) if known else None

@@ -5,6 +5,7 @@ import anyio
 from gateway.domain import Operation
 from gateway.errors import OutputLostError, UnreachableError, UpstreamTimeoutError
 from gateway.exchange.answer import Answer
+from gateway.exchange.gpu_time import AttemptCost
 from gateway.exchange.order import Order
 from gateway.exchange.upstream import Upstream
 from gateway.translate.dialects.openai import OpenAIReader
@@ -17,6 +18,7 @@ async def relay(
     upstream: Upstream,
     order: Order,
     answer: Answer,
+    cost: AttemptCost,
     *,
     is_urgent: bool = False,
     traceparent: str | None = None,
@@ -32,14 +34,15 @@ async def relay(
     async with upstream.calling(
         Operation.OPENAI, tenant=order.tenant, wait_s_max=endpoint.queue_timeout_s, is_urgent=is_urgent
     ):
-        activity = upstream.begin()
+        activity, time = upstream.begin(), cost.open(upstream.gpu)
+        upstream.open_relay(time, activity)
         with anyio.move_on_after(endpoint.cold_start_timeout_s + endpoint.execution_timeout_s) as budget:
             try:
                 async with upstream.openai.opened(
                     request.api, body, read_timeout_s=endpoint.cold_start_timeout_s, traceparent=traceparent
                 ) as opened:
                     async for piece in await good_pieces(opened):
-                        upstream.output(activity, is_first_token=request.stream)
+                        upstream.relay_output(activity, time, is_first_token=request.stream)
                         if deltas := reader.feed(piece):
                             await answer.take(deltas)
                         if reader.is_over:
@@ -50,6 +53,7 @@ async def relay(
                 raise
             finally:
                 activity.end(upstream.now_s)
+                upstream.close_relay(time)
         if budget.cancelled_caught:
             raise UpstreamTimeoutError
         await answer.take(reader.end())

@@ -2,12 +2,13 @@
 
 import anyio
 
-from gateway.domain import JOB_BODY_BYTES_MAX, Api, Endpoint, Route
+from gateway.domain import JOB_BODY_BYTES_MAX, Api, Attempt, Endpoint, Route
 from gateway.errors import (
     BodyTooLargeError,
     ClientDeadlineError,
     DrainingError,
     GatewayError,
+    JobNotRunError,
     NoTurnError,
     RequestError,
     UnreachableError,
@@ -17,6 +18,7 @@ from gateway.errors import (
 )
 from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer
 from gateway.exchange.events import Admitted, FirstChunk, JobEnded
+from gateway.exchange.gpu_time import AttemptCost
 from gateway.exchange.job_answer import read_answer
 from gateway.exchange.meter import Meter
 from gateway.exchange.order import Means, Order
@@ -146,6 +148,11 @@ class Serving:
         for tries in range(1, tries_max + 1):
             try:
                 await self._send_by(route, upstream, self._answer(sink, meter), meter, is_urgent=tries > 1)
+            except JobNotRunError:
+                # Its worker was shut down before it began: another one may take it.
+                if tries == tries_max:
+                    raise
+                meter.refused()
             except (UpstreamBusyError, UnreachableError) as error:
                 is_busy = isinstance(error, UpstreamBusyError)
                 if is_busy:
@@ -164,17 +171,40 @@ class Serving:
         upstream.enter()
         record = self._record
         record.job_id, record.sent_at_s, record.accepted_at_s = None, record.elapsed_s(), None
-        record.upstream_delay_s = record.gpu_s = None
+        cost = self._new_attempt(route, upstream, meter)
         meter.read(self.prompt_tokens_guess())
         try:
             if route is Route.JOB:
-                await self._serve_job(upstream, answer, meter, is_urgent=is_urgent)
+                await self._serve_job(upstream, answer, cost, is_urgent=is_urgent)
             else:
-                await relay(upstream, self._order, answer, is_urgent=is_urgent, traceparent=record.traceparent)
+                await relay(upstream, self._order, answer, cost, is_urgent=is_urgent, traceparent=record.traceparent)
                 await answer.finish()
+                cost.is_complete = True
         finally:
             record.usage, record.chunks = answer.usage(), answer.chunks
             meter.settle_usage(record.usage)
+
+    def _new_attempt(self, route: Route, upstream: Upstream, meter: Meter) -> AttemptCost:
+        """Open the account of the next attempt; what earlier ones cost stays with them."""
+        record = self._record
+        attempt = Attempt(
+            request_id=record.request_id,
+            number=len(record.attempts) + 1,
+            tenant=self._tenant.name,
+            key_id=record.key_id,
+            model=record.model,
+            endpoint=upstream.endpoint.name,
+            route=route.value,
+        )
+
+        def on_settled(gpu_s: float) -> None:
+            meter.settle_gpu(gpu_s)
+            if cost.is_complete:
+                upstream.gpu_means.note(attempt.tenant, attempt.endpoint, gpu_s)
+
+        cost = AttemptCost(attempt, on_settled)
+        record.attempts.append(cost)
+        return cost
 
     def _dialect(self, endpoint: Endpoint) -> Dialect:
         if sum(map(size_of, self._request.fields.values())) > JOB_BODY_BYTES_MAX:
@@ -206,10 +236,10 @@ class Serving:
             )
         )
 
-    async def _serve_job(self, upstream: Upstream, answer: Answer, meter: Meter, *, is_urgent: bool) -> None:
+    async def _serve_job(self, upstream: Upstream, answer: Answer, cost: AttemptCost, *, is_urgent: bool) -> None:
         dialect = self._dialect(upstream.endpoint)
         jobs, record = self._means.jobs, self._record
-        async with jobs.job(upstream, tenant=self._tenant, is_stream=self._request.stream, meter=meter) as job:
+        async with jobs.job(upstream, tenant=self._tenant, is_stream=self._request.stream, cost=cost) as job:
             try:
                 await job.submit(
                     dialect.job_input(),
@@ -223,9 +253,10 @@ class Serving:
                 await read_answer(job, dialect, answer, record)
                 await answer.finish()
                 job.is_answered, self._answered = True, job
+                cost.is_complete = True
             finally:
                 if not job.is_answered:
-                    self._note_costs(job)
+                    self._note_times(job)
 
     def _client_s(self) -> float | None:
         """How much longer the client waits; None where nobody knows."""
@@ -243,21 +274,13 @@ class Serving:
                     await job.learn_costs()
         finally:
             self._means.jobs.leave(job)
-            self._note_costs(job)
-            job.meter.settle_execution(self._record.gpu_s)
+            self._note_times(job)
 
-    def _note_costs(self, job: QueueJob) -> None:
-        """For the endpoint that ran it: the request may yet be served by another one."""
-        record, stream = self._record, job.stream
-        record.upstream_delay_s, record.gpu_s = stream.delay_s, stream.execution_s
-        self._means.observe(
-            JobEnded(
-                endpoint=job.upstream.endpoint.name,
-                tenant=self._tenant.name,
-                gpu_s=stream.execution_s,
-                delay_s=stream.delay_s,
-            )
-        )
+    def _note_times(self, job: QueueJob) -> None:
+        """Tell the times of a job, for the endpoint that ran it: the request may yet be served by another one."""
+        job.note_times()
+        stream = job.stream
+        self._means.observe(JobEnded(attempt=job.cost.attempt, execution_s=stream.execution_s, delay_s=stream.delay_s))
 
 
 def _is_at_fault(error: GatewayError) -> bool:

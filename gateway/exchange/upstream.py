@@ -17,8 +17,10 @@ from gateway.errors import (
     UpstreamConfigError,
 )
 from gateway.exchange.breaker import Breaker
-from gateway.exchange.endpoint_state import Activity, EndpointStateMachine
+from gateway.exchange.endpoint_state import HEALTH_S_MAX, Activity, EndpointStateMachine
 from gateway.exchange.events import CallOutcome, EndpointChanged, Observer, UpstreamCalled
+from gateway.exchange.gpu_time import AttemptTime, GpuTime
+from gateway.exchange.mean_times import MeanTimes
 from gateway.upstream.client import EndpointClient
 from gateway.upstream.job_api import JobApi
 from gateway.upstream.openai_route import OpenAIRoute
@@ -26,6 +28,8 @@ from gateway.wire.runpod import EndpointHealth
 
 HEALTH_AGE_S_MAX = 5.0
 """How old a reading may be while somebody waits for its change."""
+COLD_HEALTH_AGE_S_MAX = 1.0
+"""The same while a relayed request waits for a worker, whose start only /health shows."""
 _SUBMISSIONS = frozenset({Operation.RUN, Operation.OPENAI})
 """What tells whether an endpoint takes work."""
 
@@ -36,7 +40,14 @@ class Upstream:
     """An endpoint with its gates, its two APIs, and what is known of its state."""
 
     def __init__(
-        self, endpoint: Endpoint, *, gates: EndpointGates, client: EndpointClient, clock: Clock, observe: Observer
+        self,
+        endpoint: Endpoint,
+        *,
+        gates: EndpointGates,
+        client: EndpointClient,
+        clock: Clock,
+        observe: Observer,
+        gpu: GpuTime,
     ) -> None:
         self.endpoint = endpoint
         self.gates = gates
@@ -44,6 +55,10 @@ class Upstream:
         self.jobs = JobApi(client)
         self.openai = OpenAIRoute(client)
         self.workers = EndpointStateMachine(min_workers=endpoint.min_workers)
+        self.gpu = gpu
+        self.gpu_means = MeanTimes()
+        """GPU seconds of a tenant's complete requests."""
+        self._unstarted_relays: set[AttemptTime] = set()
         self._breaker = Breaker()
         self._clock = clock
         self._observe = observe
@@ -94,7 +109,8 @@ class Upstream:
         now_s = self._clock.monotonic_s()
         work = self.gates.work
         is_in_use = self.workers.has_activity or (work.is_narrowed and work.has_line)
-        is_old = self.workers.health_age_s(now_s) > HEALTH_AGE_S_MAX
+        age_s_max = COLD_HEALTH_AGE_S_MAX if self._unstarted_relays else HEALTH_AGE_S_MAX
+        is_old = self.workers.health_age_s(now_s) > age_s_max
         return self._breaker.wants_look(now_s) or (is_old and (is_in_use or self._has_running_workers))
 
     @property
@@ -108,6 +124,31 @@ class Upstream:
         self._breaker.looked(is_well=health is not None, now_s=now_s)
         if health is not None:
             self.workers.read(health, now_s)
+            self.gpu.read_workers(health.workers.get("running", 0))
+        elif self.workers.health_age_s(now_s) > HEALTH_S_MAX:
+            # A reading that cannot be repeated must not count workers for ever.
+            self.gpu.read_workers(0)
+        for relayed in tuple(self._unstarted_relays):
+            self._note_relay(relayed, has_worker=self._has_running_workers)
+
+    def open_relay(self, time: AttemptTime, activity: Activity) -> None:
+        """Follow a relayed request, of which only its bytes and the number of running workers are seen."""
+        if activity.was_warm:
+            time.started()
+        else:
+            self._unstarted_relays.add(time)
+
+    def close_relay(self, time: AttemptTime) -> None:
+        """Note that a relayed request is over, or that its client has left: what follows is not seen."""
+        self._unstarted_relays.discard(time)
+        time.ended()
+
+    def _note_relay(self, time: AttemptTime, *, has_worker: bool) -> None:
+        if has_worker:
+            self._unstarted_relays.discard(time)
+            time.started()
+        else:
+            time.queued()
 
     def arrive(self) -> bool:
         """A request wants a turn; return whether the endpoint's health should be read at once.
@@ -125,6 +166,12 @@ class Upstream:
     def begin(self) -> Activity:
         """Note that a request was handed to Runpod; its owner has to end the activity."""
         return self.workers.begin(self._clock.monotonic_s())
+
+    def relay_output(self, activity: Activity, time: AttemptTime, *, is_first_token: bool) -> None:
+        """Note a byte of a relayed answer."""
+        if time in self._unstarted_relays:
+            self._note_relay(time, has_worker=True)
+        self.output(activity, is_first_token=is_first_token)
 
     def output(self, activity: Activity, *, is_first_token: bool) -> None:
         """Note a request's output: the endpoint serves requests.

@@ -26,6 +26,8 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     incarnation: str
     gates: dict[str, dict[str, TenantUse]] = {}
     quotas: dict[str, QuotaUse] = {}
+    running: dict[str, int] = {}
+    """How many attempts run on the workers of each Runpod endpoint, by its address."""
 
 
 FORGET_S = 35.0

@@ -17,6 +17,7 @@ from gateway.exchange.events import (
     EndpointChanged,
     Event,
     FirstChunk,
+    GpuTimeSettled,
     JobCancelled,
     JobEnded,
     Outcome,
@@ -97,14 +98,19 @@ class EventLog:
                 self._settled(event)
             case JobCancelled():
                 level = "info" if event.outcome in {CallOutcome.OK, CallOutcome.GONE} else "warning"
+                attempt = event.attempt
                 fields = {
-                    "endpoint": event.endpoint,
-                    "tenant": event.tenant,
-                    "job_id": event.job_id,
+                    "request_id": attempt.request_id or None,
+                    "attempt": attempt.number or None,
+                    "tenant": attempt.tenant,
+                    "key_id": attempt.key_id or None,
+                    "model": attempt.model or None,
+                    "endpoint": attempt.endpoint,
+                    "job_id": attempt.job_id,
                     "outcome": event.outcome.value,
                     "orphan": event.is_orphan,
                     "gpu_s": _rounded(event.gpu_s),
-                    "gpu_estimated": event.is_gpu_estimate,
+                    "execution_s": _rounded(event.execution_s),
                     "saved_s": _rounded(event.saved_s),
                 }
                 getattr(self._log, level)("job.cancelled", **fields)
@@ -124,7 +130,7 @@ class EventLog:
                 self._log.error("config.refused", problems=_shortened(event.problems))
             case Broke():
                 self._log.error("exchange.broke", request_id=event.request_id, exc_info=event.error)
-            case Admitted() | UpstreamCalled() | JobEnded() | FirstChunk():
+            case Admitted() | UpstreamCalled() | JobEnded() | GpuTimeSettled() | FirstChunk():
                 pass
             case _:
                 assert_never(event)
@@ -134,6 +140,8 @@ class EventLog:
         fields = {
             "request_id": event.request_id,
             "tenant": event.tenant or None,
+            "key_id": event.key_id or None,
+            "key_label": event.key_label,
             "model": event.model or None,
             "endpoint": event.endpoint or None,
             "route": event.route or None,
@@ -150,6 +158,8 @@ class EventLog:
             "tokens_out": usage.completion_tokens if usage else None,
             "tokens_estimated": usage.is_estimate if usage else None,
             "gpu_s": _rounded(event.gpu_s),
+            "execution_s": _rounded(event.execution_s),
+            "attempts": event.attempts,
         }
         if event.trace is not None:
             fields["trace_id"] = f"{event.trace.context.own.trace_id:032x}"

@@ -29,6 +29,7 @@ from gateway.exchange.events import (
     EndpointChanged,
     Event,
     FirstChunk,
+    GpuTimeSettled,
     JobCancelled,
     JobEnded,
     Outcome,
@@ -90,7 +91,13 @@ class Metrics:
         self._tokens = counter(
             "tokens_total", "Tokens, by the worker's count or an estimate.", "tenant", "model", "direction"
         )
-        self._gpu = counter("gpu_seconds_total", "Execution time that Runpod reported.", "tenant", "endpoint")
+        self._gpu = counter("gpu_seconds_total", "Worker time by the GPU clock, on either route.", "tenant", "endpoint")
+        self._execution = counter(
+            "execution_seconds_total",
+            "Execution time that Runpod reported: jobs that share a worker are counted each.",
+            "tenant",
+            "endpoint",
+        )
         self._delay = histogram("upstream_delay_seconds", "Wait in Runpod's own queue.", "endpoint")
         self._wait = histogram("admission_wait_seconds", "Wait for a turn here.", "tenant", "endpoint", buckets=WAIT_S)
         self._refusals = counter("refusals_total", "Requests not let in.", "tenant", "reason")
@@ -98,7 +105,7 @@ class Metrics:
         self._cancels = counter("cancels_total", "Jobs cancelled at Runpod.", "endpoint", "outcome")
         self._saved = counter(
             "gpu_seconds_saved_total",
-            "Execution time that cancelled jobs did not use, going by the tenant's others.",
+            "GPU seconds that cancelled jobs did not use, going by the tenant's other requests.",
             "tenant",
             "endpoint",
         )
@@ -149,6 +156,8 @@ class Metrics:
                 self._cancel(event)
             case JobEnded():
                 self._end_job(event)
+            case GpuTimeSettled(attempt=attempt, gpu_s=gpu_s):
+                self._gpu(attempt.tenant, attempt.endpoint).inc(gpu_s)
             case FirstChunk():
                 exemplar = self._exemplar(event.request_id, event.after_s)
                 self._first_chunk(event.model, event.route).observe(event.after_s, exemplar)
@@ -173,16 +182,19 @@ class Metrics:
         return None
 
     def _cancel(self, event: JobCancelled) -> None:
-        self._cancels(event.endpoint, event.outcome.value).inc()
-        self._orphans(event.endpoint).inc(event.is_orphan)
-        self._gpu(event.tenant, event.endpoint).inc(event.gpu_s)
-        self._saved(event.tenant, event.endpoint).inc(event.saved_s)
+        tenant, endpoint = event.attempt.tenant, event.attempt.endpoint
+        self._cancels(endpoint, event.outcome.value).inc()
+        self._orphans(endpoint).inc(event.is_orphan)
+        if event.execution_s is not None:
+            self._execution(tenant, endpoint).inc(event.execution_s)
+        self._saved(tenant, endpoint).inc(event.saved_s)
 
     def _end_job(self, event: JobEnded) -> None:
-        if event.gpu_s is not None:
-            self._gpu(event.tenant, event.endpoint).inc(event.gpu_s)
+        tenant, endpoint = event.attempt.tenant, event.attempt.endpoint
+        if event.execution_s is not None:
+            self._execution(tenant, endpoint).inc(event.execution_s)
         if event.delay_s is not None:
-            self._delay(event.endpoint).observe(event.delay_s)
+            self._delay(endpoint).observe(event.delay_s)
 
     def _settle(self, event: Settled) -> None:
         self._requests(event.tenant, event.model, event.route, event.outcome).inc()

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+WORKER_STATES = frozenset({"idle", "initializing", "ready", "running", "throttled", "unhealthy"})
+"""Those that the live service sends; a label must not be what an endpoint writes."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +26,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs that nobody waits for, and that are not yet confirmed to be over."""
     is_down: bool
     """Whether requests are turned away because the endpoint failed time and again."""
+    workers: dict[str, int] = {}
+    """The last reading of /health, by state."""
+    idle_gpu_s: float | None = None
+    """Worker seconds that no request used; None if another replica counts them."""
 
 
 class Readings(Collector):
@@ -56,7 +63,20 @@ class Readings(Collector):
         down = GaugeMetricFamily(
             "gateway_endpoint_down", "Whether an endpoint failed so often that it is given a rest.", labels=["endpoint"]
         )
+        workers = GaugeMetricFamily(
+            "gateway_workers",
+            "Workers by the last reading of Runpod's /health: idle and ready ones are provisioned and need not run.",
+            labels=["endpoint", "state"],
+        )
+        idle = CounterMetricFamily(
+            "gateway_gpu_idle_seconds", "Time of running workers that no request used.", labels=["endpoint"]
+        )
         for reading in self._taken:
+            for state, count in reading.workers.items():
+                if state in WORKER_STATES:
+                    workers.add_metric([reading.endpoint, state], count)
+            if reading.idle_gpu_s is not None:
+                idle.add_metric([reading.endpoint], reading.idle_gpu_s)
             pending.add_metric([reading.endpoint], reading.cancels_pending)
             down.add_metric([reading.endpoint], reading.is_down)
             for tenant, count in reading.tickets.items():
@@ -69,4 +89,4 @@ class Readings(Collector):
                 shares.add_metric([tenant, reading.endpoint], ratio)
             for operation, used in reading.budget_used.items():
                 budgets.add_metric([reading.endpoint, operation], used)
-        yield from (tickets, permits, fair, shares, budgets, pending, down)
+        yield from (tickets, permits, fair, shares, budgets, pending, down, workers, idle)

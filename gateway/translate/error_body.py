@@ -222,11 +222,7 @@ def _upstream_answer(error: errors.UpstreamError) -> ErrorAnswer:
             return msgspec.structs.replace(_answer(502, message), is_retry_useless=True)
         case errors.JobExpiredError():
             message = "Runpod no longer knows this job: its time to live is over."
-        case (
-            errors.JobFailedError(reason=reason)
-            | errors.JobNotRunError(reason=reason)
-            | errors.OutputLostError(reason=reason)
-        ):
+        case errors.AnswerError(reason=reason):
             message = reason
         case errors.UnreachableError(reason=reason) if reason.startswith(UNREADABLE):
             message = f"Runpod's answer has an {reason}."

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.exchange.cancel_queue import CancelQueue
 from gateway.exchange.events import CallOutcome, Event, JobCancelled
-from tests.factories import left_job, tenant
+from tests.factories import attempt, left_job, tenant
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import Subject, running
 
@@ -80,8 +80,8 @@ async def test_the_job_with_the_most_work_ahead_goes_first() -> None:
     runpod = FakeRunpod()
     async with running(runpod, endpoint={"limits": {"cancel": {"per_10s": 100, "concurrent": 1}}}) as subject:
         now_s, queue = subject.gateway._clock.monotonic_s(), queue_of(subject)
-        queue._executions.note(tenant(name="long"), "chat", 100.0)
-        queue._executions.note(tenant(name="short"), "chat", 10.0)
+        queue._executions.note("long", "chat", 100.0)
+        queue._executions.note("short", "chat", 10.0)
         jobs = [
             left_job("first", tenant=tenant(name="short")),
             left_job("nearly-done", tenant=tenant(name="long"), started_at_s=now_s - 99),
@@ -97,11 +97,17 @@ async def test_what_a_cancelled_job_cost_and_saved_is_told() -> None:
     runpod = FakeRunpod()
     runpod.status = {"status": "CANCELLED", "executionTime": 4000}
     async with running(runpod) as subject:
-        queue_of(subject)._executions.note(tenant(), "chat", 10.0)
-        settled: list[float | None] = []
-        (event,) = await cancelled(subject, left_job("a", started_at_s=0.0, settle=settled.append))
-    assert (event.gpu_s, event.is_gpu_estimate, event.saved_s) == (4.0, False, 6.0)
-    assert settled == [4.0]
+        upstream, settled = subject.gateway._upstreams["chat"], list[float]()
+        upstream.gpu_means.note("acme", "chat", 10.0)
+        time = upstream.gpu.open(attempt(), settled.append)
+        time.started()
+        (event,) = await cancelled(subject, left_job("a", started_at_s=upstream.now_s, time=time))
+        (orphan,) = await cancelled(subject, left_job("b", is_orphan=True))
+    assert event.execution_s == 4.0
+    # It began a moment ago by what was seen of it, and what was not seen is not charged.
+    assert event.gpu_s == pytest.approx(settled[0], abs=0.01)
+    assert event.saved_s == pytest.approx(10.0 - event.gpu_s)
+    assert (orphan.gpu_s, orphan.saved_s) == (4.0, 6.0)
 
 
 async def test_a_cost_that_runpod_does_not_tell_is_estimated() -> None:
@@ -109,10 +115,10 @@ async def test_a_cost_that_runpod_does_not_tell_is_estimated() -> None:
     runpod.answers = {"status": [(404, b""), (404, b"")]}
     async with running(runpod) as subject:
         now_s = subject.gateway._clock.monotonic_s()
-        never, begun = await cancelled(subject, left_job("a"), left_job("b", started_at_s=now_s - 3))
-    assert (never.gpu_s, never.is_gpu_estimate) == (0.0, True)
-    assert begun.is_gpu_estimate
-    assert 3 <= begun.gpu_s < 4
+        never, begun = await cancelled(subject, left_job("a"), left_job("b", started_at_s=now_s - 300))
+    assert (never.gpu_s, never.execution_s) == (0.0, None)
+    assert begun.execution_s is None
+    assert 300 <= begun.gpu_s < 400
 
 
 async def test_a_burst_keeps_to_the_budget() -> None:
@@ -136,7 +142,7 @@ async def test_a_job_that_was_over_by_itself_saved_nothing() -> None:
     runpod = FakeRunpod()
     runpod.answers = {"cancel": [(200, b'{"status":"COMPLETED","executionTime":4000}')]}
     async with running(runpod) as subject:
-        queue_of(subject)._executions.note(tenant(), "chat", 10.0)
+        subject.gateway._upstreams["chat"].gpu_means.note("acme", "chat", 10.0)
         (event,) = await cancelled(subject, left_job("a"))
     assert (event.outcome, event.gpu_s, event.saved_s) == (CallOutcome.OK, 4.0, 0.0)
 

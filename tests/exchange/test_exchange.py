@@ -116,7 +116,8 @@ async def test_a_stream_without_content_is_an_error() -> None:
 @pytest.mark.parametrize("failure", [(429, b""), httpx.ConnectError("refused")])
 async def test_a_poll_that_failed_without_being_taken_is_made_again(failure: Any) -> None:
     runpod = FakeRunpod(pages=list(PAGES))
-    runpod.answers = {"stream": [failure]}
+    # Asked when the worker began, as polls left it open.
+    runpod.answers = {"stream": [failure], "status": [(200, b'{"status":"IN_PROGRESS","delayTime":10}')]}
     async with running(runpod) as subject:
         call = await subject.post(stream=True)
     assert content(call) == "Hello there"
@@ -343,8 +344,11 @@ async def test_what_a_job_cost_is_charged_to_the_endpoint_that_ran_it() -> None:
     async with running(runpod, endpoints=endpoints, models=[{"id": "m", "endpoint": ["first", "second"]}]) as subject:
         assert (await subject.post(stream=True)).status == 200
         rendered = subject.gateway._metrics.render()[0].decode()
-    assert 'gateway_gpu_seconds_total{endpoint="first",tenant="acme"} 60.0' in rendered
-    assert 'gateway_gpu_seconds_total{endpoint="second"' not in rendered
+    assert 'gateway_execution_seconds_total{endpoint="first",tenant="acme"} 60.0' in rendered
+    assert 'gateway_execution_seconds_total{endpoint="second"' not in rendered
+    # Each attempt keeps its own GPU time.
+    assert 'gateway_gpu_seconds_total{endpoint="first",tenant="acme"}' in rendered
+    assert 'gateway_gpu_seconds_total{endpoint="second",tenant="acme"}' in rendered
     assert 'gateway_upstream_delay_seconds_sum{endpoint="first"} 5.0' in rendered
 
 

@@ -21,7 +21,8 @@ from tests.observability.test_metrics import cancelled, settled
 
 FIELDS = {
     "request_id", "tenant", "model", "endpoint", "route", "job_id", "outcome", "status", "queue_s", "upstream_delay_s",
-    "first_chunk_s", "duration_s", "tokens_in", "tokens_out", "gpu_s",
+    "first_chunk_s", "duration_s", "tokens_in", "tokens_out", "gpu_s", "execution_s", "key_id",
+    "key_label", "attempts",
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from gateway.exchange.events import (
     ConfigRead,
     Event,
     FirstChunk,
+    GpuTimeSettled,
     JobCancelled,
     JobEnded,
     Outcome,
@@ -18,6 +19,7 @@ from gateway.exchange.events import (
 )
 from gateway.observability.metrics import Metrics
 from gateway.observability.readings import Reading
+from tests.factories import attempt
 
 READING = Reading(
     endpoint="chat",
@@ -28,18 +30,18 @@ READING = Reading(
     budget_used={"run": 0.5},
     cancels_pending=4,
     is_down=True,
+    workers={"idle": 2, "invented": 1},
+    idle_gpu_s=2.5,
 )
 
 
 def cancelled(outcome: CallOutcome = CallOutcome.OK) -> JobCancelled:
     return JobCancelled(
-        endpoint="chat",
-        tenant="acme",
-        job_id="j",
+        attempt=attempt(),
         outcome=outcome,
         is_orphan=True,
         gpu_s=3.0,
-        is_gpu_estimate=False,
+        execution_s=4.0,
         saved_s=7.0,
     )
 
@@ -56,11 +58,15 @@ def settled(**changes: object) -> Settled:
         "endpoint": "chat",
         "route": "job",
         "job_id": "j",
+        "key_id": "key_1",
+        "key_label": "ci",
+        "attempts": 2,
         "duration_s": 2.0,
         "queue_s": 0.1,
         "upstream_delay_s": 0.5,
         "first_chunk_s": 1.0,
         "gpu_s": 1.5,
+        "execution_s": 4.5,
         "usage": Usage(prompt_tokens=3, completion_tokens=4),
         "chunks": 5,
         "replacement_characters": 2,
@@ -88,9 +94,10 @@ def value(found: dict[str, float], name: str, **labels: str) -> float:
 
 
 def test_a_settled_exchange_is_counted() -> None:
-    ended = JobEnded(endpoint="chat", tenant="acme", gpu_s=1.5, delay_s=0.5)
-    unknown = JobEnded(endpoint="chat", tenant="acme", gpu_s=None, delay_s=0.5)
-    found = samples(settled(), settled(outcome=Outcome.REFUSED, reason="rate_limit_exceeded"), ended, unknown)
+    ended = JobEnded(attempt=attempt(), execution_s=4.5, delay_s=0.5)
+    unknown = JobEnded(attempt=attempt(), execution_s=None, delay_s=0.5)
+    gpu = GpuTimeSettled(attempt=attempt(), gpu_s=1.5)
+    found = samples(settled(), settled(outcome=Outcome.REFUSED, reason="rate_limit_exceeded"), ended, unknown, gpu)
     who = {"tenant": "acme", "model": "m"}
     assert value(found, "gateway_requests_total", **who, route="job", outcome="completed") == 1
     assert value(found, "gateway_requests_total", **who, route="job", outcome="refused") == 1
@@ -99,6 +106,8 @@ def test_a_settled_exchange_is_counted() -> None:
     assert value(found, "gateway_tokens_total", **who, direction="in") == 6
     assert value(found, "gateway_tokens_total", **who, direction="out") == 8
     assert value(found, "gateway_gpu_seconds_total", tenant="acme", endpoint="chat") == 1.5
+    # Runpod's own account stands beside it: jobs that share a worker are counted each.
+    assert value(found, "gateway_execution_seconds_total", tenant="acme", endpoint="chat") == 4.5
     assert value(found, "gateway_upstream_delay_seconds_sum", endpoint="chat") == 1
     assert value(found, "gateway_chunks_total", model="m") == 10
     assert value(found, "gateway_replacement_characters_total", endpoint="chat") == 4
@@ -119,7 +128,7 @@ def test_calls_cancels_waits_and_bugs_are_counted() -> None:
     )
     assert value(found, "gateway_cancels_total", endpoint="chat", outcome="ok") == 1
     assert value(found, "gateway_orphans_total", endpoint="chat") == 1
-    assert value(found, "gateway_gpu_seconds_total", tenant="acme", endpoint="chat") == 3
+    assert value(found, "gateway_execution_seconds_total", tenant="acme", endpoint="chat") == 4
     assert value(found, "gateway_gpu_seconds_saved_total", tenant="acme", endpoint="chat") == 7
     assert value(found, "gateway_bugs_total") == 1
     assert value(found, "gateway_build_info", version="1.2.3") == 1
@@ -135,6 +144,9 @@ def test_gauges_are_read_when_they_are_scraped() -> None:
     assert value(found, "gateway_upstream_budget_used_ratio", endpoint="chat", operation="run") == 0.5
     assert value(found, "gateway_cancels_pending", endpoint="chat") == 4
     assert value(found, "gateway_endpoint_down", endpoint="chat") == 1
+    assert value(found, "gateway_workers", endpoint="chat", state="idle") == 2
+    assert not any(state in name for name in found for state in ("invented",))
+    assert value(found, "gateway_gpu_idle_seconds_total", endpoint="chat") == 2.5
     assert "process_resident_memory_bytes[]" in found
 
 

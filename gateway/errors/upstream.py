@@ -1,0 +1,129 @@
+"""Runpod or a worker failed."""
+
+from gateway.domain import EndpointState
+from gateway.errors.failure import GatewayError
+
+
+class UpstreamError(GatewayError):
+    """Runpod, its network, or a worker."""
+
+
+class UnreachableError(UpstreamError):
+    """No connection, a broken one, or a reply that is not the service's own (an HTML page, a 5xx, nonsense).
+
+    `was_sent` tells whether the call may have been taken, so that it must not be made a second time blindly.
+    """
+
+    def __init__(self, reason: str, *, was_sent: bool, status: int | None = None, detail: str = "") -> None:
+        """`detail` is what the answer says, fit for a tenant."""
+        super().__init__(reason)
+        self.reason = reason
+        self.was_sent = was_sent
+        self.is_elsewhere_safe = not was_sent
+        self.status = status
+        self.detail = detail
+
+
+class UpstreamBusyError(UpstreamError):
+    """429 from Runpod: its rate, its concurrency, or its queue."""
+
+    is_elsewhere_safe = True
+
+    def __init__(self, *, retry_after_s: float | None) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
+
+
+class UpstreamConfigError(UpstreamError):
+    """Runpod refused our key (401, 403) or does not know the endpoint (404): for the operator to mend."""
+
+    is_elsewhere_safe = True
+
+    def __init__(self, *, status: int) -> None:
+        super().__init__()
+        self.status = status
+
+
+class EndpointDownError(UpstreamError):
+    """The endpoint failed time and again; nothing is sent to it until it has been seen to be well."""
+
+    is_elsewhere_safe = True
+
+    def __init__(self, *, retry_after_s: float) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
+
+
+class NoWorkerError(UpstreamError):
+    """No worker served the request within the cold start budget. Its job, if there was one, is cancelled.
+
+    `since_s` is how long ago a start or the loading began, `usual_s` how long starts took recently, if that is known.
+    """
+
+    is_elsewhere_safe = True
+
+    def __init__(
+        self, *, waited_s: float, state: EndpointState, since_s: float | None = None, usual_s: float | None = None
+    ) -> None:
+        super().__init__()
+        self.waited_s = waited_s
+        self.state = state
+        self.since_s = since_s
+        self.usual_s = usual_s
+
+
+class UpstreamTimeoutError(UpstreamError):
+    """A worker took the request, and the time for it is over; `is_loading` if it never showed any output."""
+
+    def __init__(self, *, ran_s: float | None = None, is_loading: bool = False) -> None:
+        super().__init__()
+        self.ran_s = ran_s
+        self.is_loading = is_loading
+
+
+class ClientDeadlineError(UpstreamError):
+    """The client's own deadline has passed: it is gone, or as good as."""
+
+    def __init__(self, *, waited_s: float) -> None:
+        super().__init__()
+        self.waited_s = waited_s
+
+
+class JobExpiredError(UpstreamError):
+    """Runpod no longer knows the job: its ttl, or the retention of its result, is over."""
+
+
+class AnswerError(UpstreamError):
+    """There is no answer; `reason` says why, and is fit for a tenant."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class JobFailedError(AnswerError):
+    """The job ended FAILED, CANCELLED or TIMED_OUT."""
+
+
+class JobNotRunError(AnswerError):
+    """The job ended before its handler ran, so it may be sent again."""
+
+    is_elsewhere_safe = True
+
+
+class OutputLostError(AnswerError):
+    """The answer is missing, was cut short, or has a hole."""
+
+
+class WorkerError(UpstreamError):
+    """The worker answered with an error; `status` is the one it carried, or 502."""
+
+    def __init__(
+        self, *, status: int, message: str, type_: str, param: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__()
+        self.status = status
+        self.message = message
+        self.type = type_
+        self.param = param
+        self.code = code

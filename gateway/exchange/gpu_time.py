@@ -1,0 +1,151 @@
+"""Charge every attempt of a request with its part of the workers' time, on either route.
+
+An attempt is opened when it is handed to Runpod, begins when a worker has it, and is settled once, when it is over and
+the clock of its endpoint has passed its end. The pure rule is `fairshare.gpu_clock`.
+"""
+
+import itertools
+from collections.abc import Callable
+
+import msgspec
+
+from gateway.clock import Clock
+from gateway.domain import Attempt
+from gateway.exchange.events import GpuTimeSettled, Observer
+from gateway.fairshare.gpu_clock import GpuClock
+
+_NS = 1_000_000_000
+
+
+class AttemptTime:
+    """The time of one attempt. Its owner has to end it; times are monotonic seconds."""
+
+    __slots__ = ("_number", "_on_settled", "_time", "attempt", "execution_s", "settled_s")
+
+    def __init__(self, time: "GpuTime", number: int, attempt: Attempt, on_settled: Callable[[float], None]) -> None:
+        self.attempt = attempt
+        self.execution_s: float | None = None
+        """How long it ran by Runpod's own account."""
+        self.settled_s: float | None = None
+        self._time = time
+        self._number = number
+        self._on_settled = on_settled
+
+    @property
+    def gpu_s(self) -> float:
+        """GPU seconds: what it was settled with, or an estimate until now."""
+        if self.settled_s is None:
+            self._time.advance()
+        return self._time.estimate_s(self._number) if self.settled_s is None else self.settled_s
+
+    def queued(self) -> None:
+        """Note that it still waits for a worker."""
+        self._time.queued(self._number)
+
+    def started(self, at_s: float | None = None) -> None:
+        """Note that a worker has it: since `at_s`, or since the last time it was not known to wait."""
+        self._time.started(self._number, at_s)
+
+    def ended(self, at_s: float | None = None) -> None:
+        """Note that it is over: since `at_s`, if that is known, else now. Only the first call counts."""
+        self._time.ended(self._number, at_s)
+
+    def settle(self, gpu_s: float) -> None:
+        """Take its final figure; for the clock's owner."""
+        self.settled_s = gpu_s
+        self._on_settled(gpu_s)
+
+
+class GpuTime:
+    """The GPU clock of one Runpod endpoint, in the time of this process."""
+
+    def __init__(self, clock: Clock, observe: Observer) -> None:
+        self._clock = clock
+        self._observe = observe
+        self._gpu_clock = GpuClock(self._now_ns())
+        self._numbers = itertools.count()
+        self._attempts: dict[int, AttemptTime] = {}
+
+    @property
+    def running(self) -> int:
+        """How many attempts of this process run on workers."""
+        return self._gpu_clock.running
+
+    def open(self, attempt: Attempt, on_settled: Callable[[float], None]) -> AttemptTime:
+        """Begin to follow an attempt; `on_settled` is told its GPU seconds once, when they are final."""
+        number = next(self._numbers)
+        self._gpu_clock.open(number, self._now_ns())
+        opened = self._attempts[number] = AttemptTime(self, number, attempt, on_settled)
+        return opened
+
+    def queued(self, number: int) -> None:
+        """Note that an attempt still waits."""
+        self._gpu_clock.queued(number, self._now_ns())
+
+    def started(self, number: int, at_s: float | None) -> None:
+        """Note when an attempt began."""
+        self._gpu_clock.start(number, None if at_s is None else int(at_s * _NS))
+
+    def ended(self, number: int, at_s: float | None) -> None:
+        """Note when an attempt ended."""
+        now_ns = self._now_ns()
+        self._gpu_clock.end(number, now_ns if at_s is None else min(now_ns, int(at_s * _NS)))
+        self.advance()
+
+    def estimate_s(self, number: int) -> float:
+        """Estimate the GPU seconds of an attempt that is not settled."""
+        return self._gpu_clock.share_ns(number, self._now_ns()) / _NS
+
+    def read_workers(self, running: int) -> None:
+        """Note how many workers run."""
+        self._gpu_clock.set_workers(running, self._now_ns())
+        self.advance()
+
+    def read_others(self, running: int) -> None:
+        """Note how many attempts of other replicas run."""
+        self._gpu_clock.set_others(running, self._now_ns())
+
+    def advance(self) -> None:
+        """Settle the attempts that are over. To be called now and then, as a settlement may have to wait."""
+        for number, share_ns in self._gpu_clock.advance(self._now_ns()):
+            settled = self._attempts.pop(number)
+            gpu_s = share_ns / _NS
+            settled.settle(gpu_s)
+            self._observe(GpuTimeSettled(attempt=settled.attempt, gpu_s=gpu_s))
+
+    @property
+    def idle_s(self) -> float:
+        """Worker seconds that no attempt used."""
+        return self._gpu_clock.idle_ns / _NS
+
+    def _now_ns(self) -> int:
+        return int(self._clock.monotonic_s() * _NS)
+
+
+class AttemptCost(msgspec.Struct, eq=False):
+    """What one attempt of a request came to, as far as it is known; kept apart for each attempt."""
+
+    attempt: Attempt
+    on_settled: Callable[[float], None]
+    """Told its GPU seconds once, when they are final."""
+    time: AttemptTime | None = None
+    delay_s: float | None = None
+    is_complete: bool = False
+    """Whether the client got its answer from it."""
+
+    def open(self, gpu: GpuTime, *, job_id: str | None = None) -> AttemptTime:
+        """Note that it was handed to Runpod."""
+        if job_id is not None:
+            self.attempt = msgspec.structs.replace(self.attempt, job_id=job_id)
+        self.time = gpu.open(self.attempt, self.on_settled)
+        return self.time
+
+    @property
+    def gpu_s(self) -> float | None:
+        """GPU seconds; None if it was not handed to Runpod."""
+        return None if self.time is None else self.time.gpu_s
+
+    @property
+    def execution_s(self) -> float | None:
+        """How long it ran by Runpod's own account; None if that is not known."""
+        return None if self.time is None else self.time.execution_s

@@ -1,0 +1,74 @@
+import pytest
+
+from gateway.exchange.events import Event, GpuTimeSettled
+from gateway.exchange.gpu_time import AttemptCost, GpuTime
+from tests.factories import attempt
+from tests.fakes.clock import FakeClock
+
+
+class World:
+    """A clock that tests move, and what was told."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.told: list[Event] = []
+        self.gpu = GpuTime(self.clock, self.told.append)
+
+    def pass_s(self, seconds: float) -> None:
+        self.clock.now_s += seconds
+
+
+def test_every_attempt_is_settled_once_and_keeps_its_name() -> None:
+    world, settled = World(), list[float]()
+    first = world.gpu.open(attempt(number=1), settled.append)
+    second = world.gpu.open(attempt(number=2), settled.append)
+    first.started()
+    second.started()
+    world.pass_s(4)
+    assert first.gpu_s == pytest.approx(2, abs=1e-6)
+    first.ended()
+    first.ended()
+    second.ended()
+    assert settled == pytest.approx([2, 2], abs=1e-6)
+    assert first.gpu_s == settled[0]
+    numbers = [event.attempt.number for event in world.told if isinstance(event, GpuTimeSettled)]
+    assert sorted(numbers) == [1, 2]
+
+
+def test_a_settlement_waits_until_no_start_before_it_is_unknown() -> None:
+    world = World()
+    waiting = world.gpu.open(attempt(number=1), lambda _gpu_s: None)
+    served = world.gpu.open(attempt(number=2), lambda _gpu_s: None)
+    served.started()
+    world.pass_s(3)
+    served.ended()
+    assert world.told == []
+    assert served.gpu_s == pytest.approx(3, abs=1e-6)
+    waiting.queued()
+    world.gpu.advance()
+    assert len(world.told) == 1
+
+
+def test_idle_workers_are_counted_apart() -> None:
+    world = World()
+    world.gpu.read_workers(2)
+    world.pass_s(5)
+    world.gpu.advance()
+    assert world.gpu.idle_s == pytest.approx(10, abs=1e-6)
+    world.gpu.read_others(2)
+    world.pass_s(5)
+    world.gpu.advance()
+    assert world.gpu.idle_s == pytest.approx(10, abs=1e-6)
+
+
+def test_a_cost_is_unknown_until_it_is_handed_over() -> None:
+    world = World()
+    cost = AttemptCost(attempt(job_id=None), lambda _gpu_s: None)
+    assert (cost.gpu_s, cost.execution_s) == (None, None)
+    time = cost.open(world.gpu, job_id="j-7")
+    assert cost.attempt.job_id == "j-7"
+    time.started()
+    world.pass_s(2)
+    time.execution_s = 9.0
+    assert cost.gpu_s == pytest.approx(2, abs=1e-6)
+    assert cost.execution_s == 9.0

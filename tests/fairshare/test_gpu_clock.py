@@ -1,0 +1,236 @@
+"""The law of the GPU clock: shares, idle time and carry are the time of the workers, exactly."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.fairshare.gpu_clock import GpuClock
+from tests.invariants.profile import steady
+
+S = 1_000_000_000
+
+
+def settled(clock: GpuClock, now_ns: int) -> dict[int, int]:
+    return dict(clock.advance(now_ns))
+
+
+def test_eight_attempts_on_one_worker_share_its_time() -> None:
+    clock = GpuClock(0)
+    clock.set_workers(1, 0)
+    for number in range(8):
+        clock.open(number, 0)
+        clock.start(number)
+    for number in range(8):
+        clock.end(number, 16 * S)
+    assert settled(clock, 16 * S) == dict.fromkeys(range(8), 2 * S)
+    assert (clock.workers_ns, clock.idle_ns, clock.running) == (16 * S, 0, 0)
+
+
+def test_two_attempts_on_two_workers_have_one_each_and_a_third_is_idle() -> None:
+    clock = GpuClock(0)
+    clock.set_workers(3, 0)
+    for number in range(2):
+        clock.open(number, 0)
+        clock.start(number)
+        clock.end(number, 4 * S)
+    assert settled(clock, 5 * S) == {0: 4 * S, 1: 4 * S}
+    # One worker beside them, and three after them.
+    assert clock.idle_ns == 4 * S + 3 * S
+
+
+def test_an_attempt_that_runs_has_a_worker_whatever_was_read() -> None:
+    clock = GpuClock(0)
+    clock.open(1, 0)
+    clock.start(1)
+    clock.end(1, 2 * S)
+    assert settled(clock, 10 * S) == {1: 2 * S}
+    assert (clock.workers_ns, clock.idle_ns) == (2 * S, 0)
+
+
+def test_a_start_that_is_learned_at_the_end_counts_from_when_it_was() -> None:
+    clock = GpuClock(0)
+    clock.open(1, 0)
+    clock.open(2, 0)
+    clock.start(2)
+    clock.end(2, 6 * S)
+    # The first may have begun at any time, so nothing can be divided yet.
+    assert settled(clock, 8 * S) == {}
+    clock.start(1, 4 * S)
+    clock.end(1, 8 * S)
+    assert settled(clock, 8 * S) == {2: 5 * S, 1: 3 * S}
+
+
+def test_a_queue_that_was_seen_lets_time_go_on() -> None:
+    clock = GpuClock(0)
+    clock.open(1, 0)
+    clock.open(2, 0)
+    clock.start(1)
+    clock.end(1, 3 * S)
+    clock.queued(2, 5 * S)
+    assert settled(clock, 6 * S) == {1: 3 * S}
+    # Earlier than it was seen to wait cannot be.
+    clock.start(2, 1 * S)
+    clock.end(2, 7 * S)
+    assert settled(clock, 9 * S) == {2: 2 * S}
+
+
+def test_an_attempt_that_never_began_costs_nothing() -> None:
+    clock = GpuClock(0)
+    clock.open(1, 0)
+    clock.end(1, 5 * S)
+    assert settled(clock, 5 * S) == {1: 0}
+    clock.end(1, 6 * S)
+    clock.start(1)
+    clock.queued(1, 7 * S)
+    clock.start(99)
+    assert settled(clock, 8 * S) == {}
+
+
+def test_what_was_given_is_not_taken_back() -> None:
+    clock = GpuClock(0)
+    clock.open(1, 0)
+    clock.start(1)
+    assert settled(clock, 5 * S) == {}
+    clock.end(1, 2 * S)
+    clock.set_workers(7, 1 * S)
+    clock.set_others(7, 1 * S)
+    assert settled(clock, 5 * S) == {1: 5 * S}
+    clock.open(2, 3 * S)
+    clock.start(2, 3 * S)
+    clock.end(2, 4 * S)
+    assert settled(clock, 6 * S) == {2: 0}
+
+
+def test_attempts_of_other_replicas_have_their_part() -> None:
+    clock = GpuClock(0)
+    clock.set_others(3, 0)
+    clock.open(1, 0)
+    clock.start(1)
+    clock.end(1, 8 * S)
+    assert settled(clock, 8 * S) == {1: 2 * S}
+    assert clock.others_ns == 6 * S
+
+
+def test_a_share_is_estimated_while_it_is_not_settled() -> None:
+    clock = GpuClock(0)
+    assert clock.share_ns(1, 5 * S) == 0
+    clock.open(1, 0)
+    assert clock.share_ns(1, 5 * S) == 0
+    clock.start(1)
+    assert clock.share_ns(1, 5 * S) == 5 * S
+    clock.open(2, 0)
+    clock.start(2)
+    clock.advance(4 * S)
+    assert clock.share_ns(1, 6 * S) == 3 * S
+    clock.end(1, 5 * S)
+    assert clock.share_ns(1, 60 * S) == 2 * S + S // 2
+
+
+def test_what_is_not_divisible_is_carried_and_ends_as_idle() -> None:
+    clock = GpuClock(0)
+    for number in range(3):
+        clock.open(number, 0)
+        clock.start(number)
+    clock.advance(10)
+    assert clock.carry_ns == 1
+    clock.advance(11)
+    assert clock.carry_ns == 2
+    for number in range(3):
+        clock.end(number, 11)
+    assert settled(clock, 11) == {0: 3, 1: 3, 2: 3}
+    assert (clock.carry_ns, clock.idle_ns, clock.workers_ns) == (0, 2, 11)
+
+
+MOVES = st.lists(
+    st.tuples(
+        st.sampled_from(["open", "queued", "start", "start late", "end", "workers", "advance"]),
+        st.integers(0, 7),
+        st.integers(0, 5),
+        st.integers(0, 1_000),
+    ),
+    max_size=120,
+)
+"""What happens to which attempt, a count, and how many nanoseconds pass before."""
+
+
+@steady(400)
+@given(MOVES)
+def test_shares_and_idle_time_are_the_time_of_the_workers(moves: list[tuple[str, int, int, int]]) -> None:
+    clock, now_ns = GpuClock(0), 0
+    live: dict[int, int] = {}
+    got: dict[int, int] = {}
+    for kind, slot, count, passed_ns in moves:
+        now_ns += passed_ns
+        opened_ns = live.get(slot)
+        number = slot + 10 * sum(each % 10 == slot for each in got)
+        if kind == "open" and opened_ns is None:
+            live[slot] = now_ns
+            clock.open(number, now_ns)
+        elif kind == "workers":
+            clock.set_workers(count, now_ns)
+        elif kind == "advance":
+            got |= settled(clock, now_ns)
+        elif opened_ns is not None:
+            if kind == "queued":
+                clock.queued(number, now_ns)
+            elif kind == "start":
+                clock.start(number, now_ns)
+            elif kind == "start late":
+                clock.start(number, opened_ns)
+            elif kind == "end":
+                clock.end(number, now_ns)
+                got |= settled(clock, now_ns)
+                del live[slot]
+                got.setdefault(number, -1)
+    for slot in live:
+        number = slot + 10 * sum(each % 10 == slot for each in got)
+        clock.end(number, now_ns)
+    got |= settled(clock, now_ns)
+    assert all(share_ns >= 0 for share_ns in got.values())
+    assert sum(got.values()) + clock.idle_ns + clock.carry_ns == clock.workers_ns
+
+
+REPLICAS = 3
+
+
+@steady(200)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, REPLICAS - 1), st.integers(0, 3), st.integers(0, 4), st.integers(0, 999)), max_size=60
+    )
+)
+def test_replicas_that_know_of_each_other_divide_the_same_time(moves: list[tuple[int, int, int, int]]) -> None:
+    """Each is told of the others' attempts when they begin and end, as heartbeats do."""
+    clocks, now_ns = [GpuClock(0) for _ in range(REPLICAS)], 0
+    running: list[list[int]] = [[] for _ in range(REPLICAS)]
+    got: dict[Any, int] = {}
+    number = 0
+
+    def advance() -> None:
+        for place, clock in enumerate(clocks):
+            got.update({(place, each): share_ns for each, share_ns in clock.advance(now_ns)})
+
+    for replica, move, workers, passed_ns in moves:
+        now_ns += passed_ns
+        clock = clocks[replica]
+        if move == 0:
+            for each in clocks:
+                each.set_workers(workers, now_ns)
+        elif move == 1 and running[replica]:
+            clock.end(running[replica].pop(), now_ns)
+        else:
+            number += 1
+            clock.open(number, now_ns)
+            clock.start(number)
+            running[replica].append(number)
+        for place, each in enumerate(clocks):
+            each.set_others(sum(map(len, running)) - len(running[place]), now_ns)
+        advance()
+    for replica, clock in enumerate(clocks):
+        for each in running[replica]:
+            clock.end(each, now_ns)
+    advance()
+    first = clocks[0]
+    assert len({clock.workers_ns for clock in clocks}) == 1
+    assert sum(got.values()) + first.idle_ns + first.carry_ns == first.workers_ns
