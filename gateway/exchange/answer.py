@@ -116,9 +116,11 @@ class StreamedAnswer:
         if isinstance(delta, Damage):
             self._damage = self._damage or delta.error
             return ()
+        if self._damage is None:
+            return self._write(delta)
         text_bytes = self._writer.text_bytes
         frames = self._write(delta)
-        if self._damage is not None and self._writer.text_bytes > text_bytes:
+        if self._writer.text_bytes > text_bytes:
             # The damaged part was not the last one: text between the two is missing.
             raise self._damage
         return frames

@@ -42,7 +42,8 @@ async def relay(
                     request.api, body, read_timeout_s=endpoint.cold_start_timeout_s, traceparent=traceparent
                 ) as opened:
                     async for piece in await good_pieces(opened):
-                        upstream.relay_output(activity, time, is_first_token=request.stream)
+                        if not activity.has_output:
+                            upstream.relay_output(activity, time, is_first_token=request.stream)
                         if deltas := reader.feed(piece):
                             await answer.take(deltas)
                         if reader.is_over:
