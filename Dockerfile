@@ -23,6 +23,6 @@ USER 10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/livez', timeout=2)"]
+    CMD ["fairpod", "healthcheck"]
 ENTRYPOINT ["fairpod"]
 CMD ["serve"]

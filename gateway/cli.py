@@ -11,6 +11,7 @@ COMMANDS = {
     "serve": ("gateway.commands.serve", "run the gateway"),
     "demo": ("gateway.demo.command", "run emulator, worker and gateway together"),
     "emulator": ("gateway.emulator.command", "run a Runpod endpoint on this machine"),
+    "healthcheck": ("gateway.commands.healthcheck", "ask whether the gateway of this machine is alive"),
     "check-config": ("gateway.commands.check_config", "check a configuration file"),
     "key": ("gateway.commands.key", "make a key for a tenant"),
 }

@@ -68,7 +68,7 @@ def parse_config(raw: object, environment: Mapping[str, str]) -> Config:
         ConfigError: With every problem found.
     """
     problems: list[Problem] = []
-    filled = _fill(raw, "", environment, problems)
+    filled = fill(raw, "", environment, problems)
     unset = {problem.path for problem in problems}
     problems += [problem for problem in _check(filled, Config, "") if problem.path not in unset]
     if problems:
@@ -83,12 +83,12 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
-def _fill(value: Any, path: str, environment: Mapping[str, str], problems: list[Problem]) -> Any:
+def fill(value: Any, path: str, environment: Mapping[str, str], problems: list[Problem]) -> Any:
     """Put the environment's values in place of ${NAME} and ${NAME:-default}."""
     if isinstance(value, dict):
-        return {key: _fill(item, _join(path, key), environment, problems) for key, item in value.items()}
+        return {key: fill(item, _join(path, key), environment, problems) for key, item in value.items()}
     if isinstance(value, list):
-        return [_fill(item, f"{path}[{index}]", environment, problems) for index, item in enumerate(value)]
+        return [fill(item, f"{path}[{index}]", environment, problems) for index, item in enumerate(value)]
     if not isinstance(value, str):
         return value
 
