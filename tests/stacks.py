@@ -1,7 +1,7 @@
 """A gateway before an emulator, both on real sockets: what the end-to-end tests stand on."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -70,11 +70,20 @@ def config_of(emulator_url: str, *, endpoint: dict[str, Any] | None = None, **se
 
 @contextlib.contextmanager
 def stack(
-    settings: EmulatorSettings | None = None, *, endpoint: dict[str, Any] | None = None, **sections: Any
+    settings: EmulatorSettings | None = None,
+    *,
+    endpoint: dict[str, Any] | None = None,
+    sections_of: Callable[[str], dict[str, Any]] = lambda _url: {},
+    **sections: Any,
 ) -> Iterator[Stack]:
-    """Emulator and gateway, each on a server of its own; `endpoint` and `sections` override the configuration."""
+    """Emulator and gateway, each on a server of its own; `endpoint` and the sections override the configuration.
+
+    `sections_of` makes sections that need the emulator's address.
+    """
     settings = settings or EmulatorSettings(api_key=RUNPOD_KEY)
     with serving(build_emulator(settings)) as emulator_url:
-        gateway = Gateway(parse_config(config_of(emulator_url, endpoint=endpoint, **sections), {}))
+        gateway = Gateway(
+            parse_config(config_of(emulator_url, endpoint=endpoint, **sections_of(emulator_url), **sections), {})
+        )
         with serving_gateway(gateway.app) as url:
             yield Stack(url=url, emulator_url=emulator_url, gateway=gateway)

@@ -1,0 +1,76 @@
+"""GPU seconds by the gateway beside the emulator's own account of its worker, on both routes."""
+
+import json
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from gateway.emulator.settings import EmulatorSettings
+from tests.stacks import KEY, RUNPOD_KEY, Stack, stack
+
+JOBS = 8
+"""At once on one worker: their execution times add up to eight times its own."""
+WITHIN = 0.02
+SETTLE_S_MAX = 15.0
+DEAD = "http://127.0.0.1:9/v2"
+QUESTION = "slowly count to 60"
+
+
+def endpoints(url: str, route: str) -> dict[str, Any]:
+    """The emulator's endpoint behind one that nobody serves, so that every request fails over."""
+    entry = {"api_key": RUNPOD_KEY, "route": route, "min_workers": 1}
+    return {
+        "endpoints": [
+            {"name": "dead", "id": "dead", "base_url": DEAD, **entry},
+            {"name": "chat", "id": "ep1", "base_url": f"{url}/v2", **entry},
+        ],
+        "models": [{"id": "m", "endpoint": ["dead", "chat"]}],
+    }
+
+
+def ask(at: Stack, *, stream: bool, leave_after: int | None = None) -> None:
+    body = {"model": "m", "stream": stream, "messages": [{"role": "user", "content": QUESTION}]}
+    headers = {"authorization": f"Bearer {KEY}"}
+    with httpx.stream("POST", f"{at.base_url}/chat/completions", json=body, headers=headers, timeout=60) as answer:
+        assert answer.status_code == 200
+        for number, _ in enumerate(answer.iter_lines()):
+            if number == leave_after:
+                return
+
+
+def charged_s(at: Stack) -> float:
+    """The sum over tenants."""
+    metrics = httpx.get(f"{at.url}/metrics").text
+    return sum(
+        float(value) for value in re.findall(r"^gateway_gpu_seconds_total\{[^}]*\} (\S+)$", metrics, re.MULTILINE)
+    )
+
+
+def busy_s(at: Stack) -> float:
+    usage: Any = httpx.get(f"{at.emulator_url}/emulator/usage").json()
+    entries = usage if isinstance(usage, list) else usage["endpoints"]
+    return sum(int(entry["busy_ns"]) for entry in entries) / 1e9
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("route", ["job", "openai"])
+def test_tenants_are_charged_the_time_of_the_worker_and_no_more(route: str, capsys: pytest.CaptureFixture[str]) -> None:
+    structlog.reset_defaults()
+    settings = EmulatorSettings(api_key=RUNPOD_KEY, worker_concurrency=JOBS)
+    with stack(settings, sections_of=lambda url: endpoints(url, route)) as made:
+        with ThreadPoolExecutor(JOBS) as pool:
+            leavers = [pool.submit(ask, made, stream=True, leave_after=10)] if route == "job" else []
+            others = [pool.submit(ask, made, stream=number % 2 == 0) for number in range(JOBS - len(leavers))]
+            for each in [*leavers, *others]:
+                each.result()
+        deadline_s = time.monotonic() + SETTLE_S_MAX
+        while abs(charged_s(made) / busy_s(made) - 1) > WITHIN and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+        assert charged_s(made) == pytest.approx(busy_s(made), rel=WITHIN)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"exchange.settled"' in line]
+    assert all(line["gpu_s"] for line in lines)
