@@ -209,7 +209,8 @@ async def _calls_beside(tenants: int) -> float:
         for name in names * (1 + WARM_UP // tenants):
             await _call(stream=False, key=name).run(subject.gateway.app)
         asking = (names * REQUESTS)[:REQUESTS]
-        return statistics.median([await _counted(subject, stream=False, key=name) for name in asking])
+        # The least: now and then asyncio clears its heap of cancelled timers, which is hundreds of calls.
+        return min([await _counted(subject, stream=False, key=name) for name in asking])
 
 
 async def test_more_work_is_counted() -> None:
