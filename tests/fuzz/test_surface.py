@@ -10,6 +10,7 @@ import schemathesis
 from hypothesis import given
 from schemathesis import GenerationMode
 from schemathesis.checks import load_all_checks, positive_data_acceptance
+from schemathesis.config import SchemathesisConfig
 
 from gateway.emulator.app import build_emulator
 from gateway.emulator.settings import EmulatorSettings
@@ -29,6 +30,8 @@ KEYED = [
 ]
 OPEN = ["/", "/health", "/livez", "/readyz", "/openapi.json", "/metrics"]
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
+EVENTS_MAX = 100_000
+"""After so many the client leaves a stream; by default that is before an answer with many choices is over."""
 load_all_checks()
 # What a worker makes of a request that fits is the worker's: here many are refused for what their messages hold.
 EXCLUDED = [positive_data_acceptance]
@@ -54,7 +57,8 @@ def check_log(log: pathlib.Path) -> None:
 
 @pytest.fixture(scope="module")
 def description(gateway_url: str) -> Any:
-    return schemathesis.openapi.from_url(f"{gateway_url}/openapi.json")
+    config = SchemathesisConfig.from_dict({"max-stream-events": EVENTS_MAX})
+    return schemathesis.openapi.from_url(f"{gateway_url}/openapi.json", config=config)
 
 
 @TIMEOUT
