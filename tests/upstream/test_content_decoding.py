@@ -199,7 +199,7 @@ async def test_an_error_body_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(429, UpstreamBusyError), (403, UpstreamConfigError), (400, UnreachableError)]
+    ("status", "kind"), [(429, UpstreamBusyError), (403, UpstreamConfigError), (500, UnreachableError)]
 )
 async def test_an_error_that_cannot_be_read_is_what_its_status_says(status: int, kind: type[Exception]) -> None:
     with pytest.raises(kind) as caught:
