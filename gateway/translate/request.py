@@ -77,7 +77,7 @@ def read_request(api: Api, body: bytes | bytearray) -> ClientRequest:
         wants_usage=stream and options is not None and bool(options.include_usage),
         wants_continuous_usage=stream and options is not None and bool(options.continuous_usage_stats),
         n=n,
-        expected_choices=n * _prompt_count(api, fields),
+        expected_choices=_prompt_count(api, fields) * (1 if api is Api.EMBEDDINGS else n),
         max_tokens=view.max_tokens if view.max_completion_tokens is None else view.max_completion_tokens,
         encoding_format=view.encoding_format,
         fields=fields,
