@@ -85,6 +85,12 @@ def error_text(detail: object) -> str:
     return _account(detail).message[:SOURCE_LENGTH_MAX]
 
 
+def has_worker_form(text: str) -> bool:
+    """Report whether a job's error is written as the worker SDK writes a handler's failure, and not by the platform."""
+    text = text.strip()[:_READ_LENGTH_MAX]
+    return text.startswith("handler: ") or "traceback:" in text or isinstance(_parsed(text), Mapping)
+
+
 def error_in(value: object) -> object | None:
     """Find the error in a value that may be a chunk or an answer; None if it holds none.
 

@@ -16,7 +16,7 @@ from gateway.errors import (
     WorkerError,
 )
 from gateway.translate.redaction import redact
-from gateway.translate.worker_errors import error_text, job_error, output_error
+from gateway.translate.worker_errors import error_text, has_worker_form, job_error, output_error
 from gateway.wire.malformed import MALFORMED
 
 RETRY_AFTER_S_MAX = 60.0
@@ -100,10 +100,12 @@ def _worker_error(status: int, detail: object) -> GatewayError | None:
     """Return the worker's error of a 5xx answer; None where the platform may have written it."""
     inner = detail.get("error", detail) if isinstance(detail, dict) else detail
     failure = job_error(inner) if isinstance(inner, str) else output_error(inner)
-    if isinstance(failure, WorkerError) and failure.status < 500:
+    if isinstance(failure, WorkerError) and (isinstance(inner, str) or failure.status < 500):
         return failure
-    is_worker = isinstance(inner, dict) and status < _PLATFORM_5XX and bool(error_text(inner))
-    return failure if is_worker else None
+    is_worker = (
+        has_worker_form(inner) if isinstance(inner, str) else isinstance(inner, dict) and bool(error_text(inner))
+    )
+    return failure if is_worker and status < _PLATFORM_5XX else None
 
 
 def read_retry_after(text: str | None, *, now_unix_s: float) -> float | None:

@@ -116,8 +116,6 @@ def test_unknown_models_on_other_routes(client: openai.OpenAI) -> None:
         ({"n": 0}, "n", "invalid_value"),
         ({"n": 129}, "n", "invalid_value"),
         ({"n": "two"}, "n", "invalid_type"),
-        ({"max_tokens": 0}, "max_tokens", "invalid_value"),
-        ({"max_completion_tokens": -1}, "max_completion_tokens", "invalid_value"),
         ({"max_tokens": "many"}, "max_tokens", "invalid_type"),
         ({"stream_options": "yes"}, "stream_options", "invalid_type"),
     ],

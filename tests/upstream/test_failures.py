@@ -63,6 +63,11 @@ def test_a_5xx_carries_what_the_worker_says() -> None:
     error = failure(500, worker_body(message="the engine is dead", type="EngineDeadError"))
     assert isinstance(error, WorkerError)
     assert (error.status, error.message) == (502, "the engine is dead")
+    for text in ("handler: boom\ntraceback: x", '{"error_type": "ValueError", "error_message": "boom"}'):
+        raised = failure(500, {"error": text})
+        assert isinstance(raised, JobFailedError)
+        assert raised.reason == "The worker failed: boom"
+    assert isinstance(failure(500, {"error": "{'message': 'boom', 'type': 'worker_error'}"}), JobFailedError)
     for status, body in ((500, {"error": "internal"}), (502, worker_body(message="internal", type="x"))):
         unknown = failure(status, body)
         assert isinstance(unknown, UnreachableError)
