@@ -16,6 +16,7 @@ from gateway.fairshare.elsewhere import News
 from gateway.fairshare.share_meter import ShareMeter
 from gateway.fairshare.share_order import ShareOrder
 from gateway.fairshare.tariff import Tariff
+from gateway.fairshare.throttle import PAUSE_S
 
 NARROW_LOOK_S = 1.0
 """How often a ticket whose time is up looks whether the gate is still narrowed."""
@@ -181,7 +182,7 @@ class Gate:
             self.backlog.hold_at_once(tenant.name, weight)
             permit.grant(now_s)
             return permit
-        if self._capacity.paused_until_s - now_s > wait_s_max:
+        if self._capacity.paused_until_s - now_s > max(wait_s_max, PAUSE_S):
             # Runpod asked for a longer pause than this request may wait: say so now, and for how long.
             raise NoTurnError(retry_after_s=self._capacity.paused_until_s - now_s)
         permit.narrowed_s = self._narrowing.total_s(now_s)
@@ -241,8 +242,7 @@ class Gate:
     def _refusal(self, permit: Permit) -> RefusedError:
         """Why no turn came: its tenant has its share already, or there is not enough for everybody's."""
         seats = self._capacity.seats(now_s := self._clock.monotonic_s())
-        pause_s = self._capacity.paused_until_s - now_s
-        retry_after_s = max(pause_s, self.backlog.told_wait_s(permit.tenant.name, seats))
+        retry_after_s = max(self._capacity.paused_until_s - now_s, self.backlog.told_wait_s(permit.tenant.name, seats))
         held = self._order.held(permit.tenant.name)
         is_over_share = held > 0 and held + 1 > self.fair_seats()[permit.tenant.name]
         return (OverShareError if seats and is_over_share else NoTurnError)(retry_after_s=retry_after_s)

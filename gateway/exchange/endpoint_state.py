@@ -87,6 +87,8 @@ class EndpointStateMachine:
         self.min_workers = min_workers
         self.health: EndpointHealth | None = None
         """The last reading; None before the first."""
+        self.is_used_since_read = False
+        """Whether a request was handed over since then, however short it was."""
         self._read_at_s = float("-inf")
         self._active: set[Activity] = set()
         self._evidence_at_s: float | None = None
@@ -111,11 +113,12 @@ class EndpointStateMachine:
         pause_s = None if self._evidence_at_s is None or not is_idle else now_s - self._evidence_at_s
         activity = Activity(self, now_s=now_s, pause_s=pause_s, was_warm=self.is_warm(now_s))
         self._active.add(activity)
+        self.is_used_since_read = True
         return activity
 
     def read(self, health: EndpointHealth, now_s: float) -> None:
         """Note a reading of /health."""
-        self.health, self._read_at_s = health, now_s
+        self.health, self._read_at_s, self.is_used_since_read = health, now_s, False
 
     def health_age_s(self, now_s: float) -> float:
         """Return how old the last reading is."""

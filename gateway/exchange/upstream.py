@@ -108,7 +108,7 @@ class Upstream:
         """
         now_s = self._clock.monotonic_s()
         work = self.gates.work
-        is_in_use = self.workers.has_activity or (work.is_narrowed and work.has_line)
+        is_in_use = self.workers.has_activity or self.workers.is_used_since_read or (work.is_narrowed and work.has_line)
         age_s_max = COLD_HEALTH_AGE_S_MAX if self._unstarted_relays else HEALTH_AGE_S_MAX
         is_old = self.workers.health_age_s(now_s) > age_s_max
         return self._breaker.wants_look(now_s) or (is_old and (is_in_use or self._has_running_workers))
