@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import httpx2
 import openai
 
 from tests.chaos.questions import Question
@@ -38,6 +39,9 @@ async def ask_sdk(clients: Clients, question: Question, *, are_characters_cut: b
             return Verdict(question=question, ending=Ending.BROKEN, answer=text, around=around)
         check_error(error.body, head)
         return Verdict(question=question, ending=Ending.FAILED, answer=text, around=around)
+    except httpx2.TransportError:
+        # The client library lets it through where the connection breaks in the body of an error.
+        return Verdict(question=question, ending=Ending.BROKEN, answer="".join(parts), around=head)
     text = "".join(parts)
     check_whole(question, text, are_characters_cut=are_characters_cut)
     return Verdict(question=question, ending=Ending.WHOLE, answer=text, around=head)
