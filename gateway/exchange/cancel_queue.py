@@ -160,6 +160,9 @@ class CancelQueue:
 
     async def _try_again(self, line: _Line, entry: _Entry) -> None:
         """The call failed, or the job is not over yet: again after a pause, unless its ttl ends it before."""
+        if entry.job.time is not None:
+            # If it had begun by now, a poll would have seen it: other attempts need not wait for this one's account.
+            entry.job.time.queued()
         if entry.tries and (over := await self._look(line, entry.job)) is not None:
             await self._settle(line, entry.job, *over)
             return
@@ -214,10 +217,12 @@ class CancelQueue:
             self._observe(GpuTimeSettled(attempt=job.attempt, gpu_s=gpu_s))
             return gpu_s
         time.execution_s = execution_s
-        if execution_s and job.started_at_s is None:
+        began_at_s = job.started_at_s
+        if began_at_s is not None:
+            time.started()
+        elif execution_s:
             # No poll saw it begin.
             time.started(self._clock.monotonic_s() - execution_s)
-        began_at_s = job.started_at_s
         time.ended(None if execution_s is None or began_at_s is None else began_at_s + execution_s)
         return time.gpu_s
 

@@ -229,7 +229,8 @@ class QueueJob:
             self.activity.end(self._clock.monotonic_s())
         self.note_times()
         if self._time is not None and (self.is_answered or self.stream.is_terminal):
-            if self.stream.has_started and not self._is_timed:
+            if self.stream.has_started:
+                # No news, unless its client left while Runpod was asked when it began.
                 self._time.started()
             self._time.ended()
 

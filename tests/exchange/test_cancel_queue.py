@@ -157,3 +157,32 @@ async def test_a_job_that_is_over_is_not_cancelled_for_ever(status: Any, outcome
     async with running(runpod) as subject:
         assert await outcomes(subject, "a") == [outcome]
     assert runpod.count("cancel") == 2
+
+
+async def test_a_cancel_that_fails_holds_up_no_other_attempt_s_account() -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"cancel": [(500, b"")] * 2}
+    async with running(runpod) as subject:
+        gpu, settled = subject.gateway._upstreams["chat"].gpu, list[float]()
+        left = gpu.open(attempt(number=1), lambda _gpu_s: None)
+        other = gpu.open(attempt(number=2), settled.append)
+        other.started()
+        other.ended()
+        assert settled == []
+        queue_of(subject).add(subject.gateway._upstreams["chat"], left_job("a", time=left))
+        with anyio.fail_after(20):
+            while not settled:
+                await anyio.sleep(0.01)
+                gpu.advance()
+            await queue_of(subject).flush()
+
+
+async def test_a_job_whose_start_was_seen_is_charged_although_its_client_left_just_then() -> None:
+    runpod = FakeRunpod()
+    runpod.status = {"status": "CANCELLED", "executionTime": 4000}
+    async with running(runpod) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        time = upstream.gpu.open(attempt(), lambda _gpu_s: None)
+        await anyio.sleep(0.01)
+        (event,) = await cancelled(subject, left_job("a", started_at_s=upstream.now_s, time=time))
+    assert event.gpu_s > 0
