@@ -13,7 +13,7 @@ EVENT_BYTES_MAX = 16 * 1024 * 1024
 """Runpod hands on at most 1 MB a yield; an answer that is one event may be larger on the OpenAI route."""
 
 
-_FIELDS = (b":", b"data", b"event", b"id", b"retry")
+_FIELD_NAMES = frozenset({b"data", b"event", b"id", b"retry"})
 _UNKNOWN_FIELD = re.compile(rb"[A-Za-z][\w.-]{0,31}(?::[^{}\[\]\"]{0,256})?")
 
 
@@ -104,11 +104,16 @@ class EventReader:
         errors = [line[6:].strip() for line in lines if line.startswith(b"error:")]
         if errors or (data.strip() and any(_is_error_name(line) for line in lines)):
             return [OddEvent(b"\n".join([data, *errors]).strip(), is_error=True)]
-        if event.strip() and not any(line.startswith(_FIELDS) for line in lines):
+        if event.strip() and not any(map(_is_known_field, lines)):
             # The format says to ignore unknown fields; but half an event is none.
             is_ignored = is_closed and all(not line or _UNKNOWN_FIELD.fullmatch(line) for line in lines)
             return [] if is_ignored else [OddEvent(event, is_error=False)]
         return [data] if data.strip() else []
+
+
+def _is_known_field(line: bytes) -> bool:
+    """Report whether a line is a comment or one of the fields of an event; `datadata: x` is neither."""
+    return line[:1] == b":" or line.partition(b":")[0] in _FIELD_NAMES
 
 
 def _is_error_name(line: bytes) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.exchange.test_exchange import COMPLETION, content
 from tests.fakes.runpod import FakeRunpod
-from tests.subject import CHAT, EVENTS, PAGES, running
+from tests.subject import CHAT, EVENTS, PAGES, event, running
 
 RELAY = {"route": "openai"}
 STREAM = "".join(EVENTS).encode()
@@ -101,6 +101,18 @@ async def test_content_after_a_damaged_event_is_lost_output() -> None:
         assert content(call) == "Hello"
         assert call.events[-1]["error"]["message"] == "The worker sent something that is not JSON."
         assert (await subject.post()).status == 502
+
+
+@pytest.mark.parametrize("cut", range(1, 8))
+async def test_an_answer_that_begins_again_is_not_told_twice_wherever_it_was_cut(cut: int) -> None:
+    """A worker died, and the next one began again: `data:` of the one before `data: {…}` of the other."""
+    again = [event("second", delta={"role": "assistant", "content": ""}), event("second", delta={"content": "Hello"})]
+    first = [event("first", **part) for part in ({"delta": {"role": "assistant"}}, {"delta": {"content": "Hello"}})]
+    pieces = [*first, event("first", delta={"content": " there"})[:cut], *again, event("second", finish_reason="stop")]
+    async with running(FakeRunpod(events=[each.encode() for each in pieces]), endpoint=RELAY) as subject:
+        call = await subject.post(stream=True)
+    assert content(call) == "Hello"
+    assert "error" in call.events[-1]
 
 
 @pytest.mark.parametrize("odd", [b"data: ping\n\n", b"data: null\n\n", b"data: 5\n\n", b"ping\n\n", b"data: []\n\n"])

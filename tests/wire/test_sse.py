@@ -65,7 +65,9 @@ def test_our_own_frames_carry_data_or_are_comments() -> None:
         assert frame.count(b"\n") == 2
 
 
-@pytest.mark.parametrize("text", [b'ddata: {"error":1}', b"{", b'ta: {"a":1}', b'"}}]}', b"x: [1]"])
+@pytest.mark.parametrize(
+    "text", [b'ddata: {"error":1}', b"{", b'ta: {"a":1}', b'"}}]}', b"x: [1]", b'datadata: {"a":1}']
+)
 def test_what_is_no_event_is_not_passed_over(text: bytes) -> None:
     assert read_all([text + b"\n\n"]) == [OddEvent(text, is_error=False)]
 

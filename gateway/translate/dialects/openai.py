@@ -4,6 +4,8 @@ One yield may be half an event, several events, one object, a list of objects, o
 lines: worker-vllm 2.24 yields whatever its socket gave it. So text is collected first and parsed then.
 """
 
+import re
+
 import msgspec
 from msgspec import Raw
 
@@ -23,6 +25,7 @@ ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ERROR_BYTES_MAX = 64 * 1024
 """How far from its end a damaged text is searched for an error."""
 
+_WORD = re.compile(rb"[\w.: -]{0,64}", re.ASCII)
 _MALFORMED = "The worker sent something that is not JSON."
 _CUT_SHORT = "The worker's answer was cut short."
 _DAMAGED = "A part of the worker's answer is damaged."
@@ -111,8 +114,9 @@ class OpenAIReader:
         if data[:1] == b"{":
             return [self._read_event(data, problem)]
         if data[:1] != b"[":
-            # `null`, a number, or a word such as `ping`: none of them can be a part of an answer.
-            return []
+            # `null`, a number, or a word such as `ping`: none of them can be a part of an answer. Anything else may be
+            # a part of an event, such as one that begins in the middle of another when a worker died.
+            return [] if _WORD.fullmatch(data) else [Damage(OutputLostError(problem))]
         try:
             return [self._read_event(bytes(item), problem) for item in _decode_items(data) if is_object(item)]
         except MALFORMED:
