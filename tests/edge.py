@@ -1,20 +1,25 @@
-"""A small application behind the gateway's HTTP protocol, on a real socket, with what its connections hold in sight."""
+"""A small application behind the gateway's HTTP protocol, on a real socket, with what its connections hold in sight.
 
+The time by which clients are late is the test's: it passes when `Edge.pass_time` is called.
+"""
+
+import asyncio
 import contextlib
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 
-from gateway.clock import SystemClock
+import gateway.connections
 from gateway.connections import ClientLimits, Connections
 from gateway.http_protocol import BoundedProtocol
 from gateway.server import _server
+from tests.fakes.clock import FakeClock
+from tests.waiting import BOUND_S, eventually
 
 FLOOD_BYTES = 64 * 1024 * 1024
 PIECE = b"x" * 16 * 1024
@@ -112,10 +117,12 @@ class App:
 class Edge:
     """The server, as a client and as the test see it."""
 
-    def __init__(self, app: App, connections: Connections, port: int) -> None:
+    def __init__(self, app: App, connections: Connections, clock: FakeClock) -> None:
         self.app = app
+        self.port = 0
+        self.loop: asyncio.AbstractEventLoop
         self._connections = connections
-        self._port = port
+        self._clock = clock
 
     @property
     def open(self) -> list[BoundedProtocol]:
@@ -127,8 +134,8 @@ class Edge:
         client = socket.socket()
         if receive_buffer is not None:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        client.settimeout(15)
-        client.connect(("127.0.0.1", self._port))
+        client.settimeout(BOUND_S)
+        client.connect(("127.0.0.1", self.port))
         return client
 
     def ask(self, sent: bytes) -> bytes:
@@ -136,6 +143,30 @@ class Edge:
         with self.connect() as client:
             client.sendall(sent)
             return read_all(client)
+
+    def ask_slowly(self, sent: bytes, condition: Callable[[BoundedProtocol], Any], seconds: float) -> bytes:
+        """The same, where time passes once the server has got so far."""
+        with self.connect() as client:
+            client.sendall(sent)
+            self.until(condition)
+            self.pass_time(seconds)
+            return read_all(client)
+
+    def until(self, condition: Callable[[BoundedProtocol], Any]) -> BoundedProtocol:
+        """Wait until it is so of the server's only connection."""
+        return eventually(lambda: next((each for each in self.open if len(self.open) == 1 and condition(each)), None))
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, and the server look after its connections once."""
+        self._clock.now_s += seconds
+        asyncio.run_coroutine_threadsafe(self._sweep(), self.loop).result(BOUND_S)
+
+    async def _sweep(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._connections.sweep)
+            while self._connections.now_s != self._clock.now_s:
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
 
 
 def read_all(client: socket.socket) -> bytes:
@@ -163,35 +194,37 @@ def error_of(answer: bytes, status: int) -> dict[str, Any]:
     return error
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 15) -> None:
-    """Until it is true."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+@contextlib.contextmanager
+def sweeping_at_once() -> Iterator[None]:
+    """Let the server's sweep begin with a look, where it would wait for a second."""
+    usual, gateway.connections.SWEEP_S = gateway.connections.SWEEP_S, 0.0
+    try:
+        yield
+    finally:
+        gateway.connections.SWEEP_S = usual
 
 
 @contextlib.contextmanager
 def edge(**limits: Any) -> Iterator[Edge]:
     """The server, for the length of a `with` block."""
     given = {"head_bytes_max": 32 * 1024, "head_s": 10, "read_s": 10, "write_s": 10, "connections_max": 100}
-    connections = Connections(ClientLimits(**(given | limits)), SystemClock())
-    app = App()
-    server = _server(app, connections)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    clock = FakeClock()
+    connections = Connections(ClientLimits(**(given | limits)), clock)
+    subject = Edge(App(), connections, clock)
+    server = _server(subject.app, connections)
+    with socket.create_server(("127.0.0.1", 0)) as listener, sweeping_at_once():
+        subject.port = listener.getsockname()[1]
 
         async def run() -> None:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(connections.sweep)
-                await server.serve(sockets=[listener])
-                tasks.cancel_scope.cancel()
+            subject.loop = asyncio.get_running_loop()
+            await server.serve(sockets=[listener])
 
         thread = threading.Thread(target=anyio.run, args=(run,), kwargs={"backend_options": {"use_uvloop": True}})
         thread.start()
         try:
-            wait_until(lambda: server.started)
-            yield Edge(app, connections, listener.getsockname()[1])
+            eventually(lambda: server.started)
+            yield subject
         finally:
             server.should_exit = True
-            thread.join(20)
+            thread.join(30)
             assert not thread.is_alive()

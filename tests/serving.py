@@ -12,8 +12,8 @@ from gateway.clock import SystemClock
 from gateway.connections import ClientLimits, Connections
 from gateway.http_protocol import bounded_by
 
-START_S_MAX = 10.0
-STOP_S_MAX = 20.0
+START_S_MAX = 30.0
+STOP_S_MAX = 30.0
 
 
 class _AnnouncingServer(uvicorn.Server):

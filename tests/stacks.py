@@ -41,6 +41,10 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
         calls: Any = httpx.get(f"{self.emulator_url}/emulator/calls").json()
         return calls if isinstance(calls, list) else calls["calls"]
 
+    def asked(self) -> int:
+        """Return how many calls were made for clients: the gateway reads the health of workers at any time."""
+        return sum(call["operation"] != "health" for call in self.calls())
+
     def set_faults(self, **faults: Any) -> None:
         """Switch faults on; those not named are off."""
         httpx.put(f"{self.emulator_url}/emulator/faults", json=faults).raise_for_status()

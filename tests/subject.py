@@ -18,6 +18,7 @@ from gateway.observability.logs import configure_logs
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
 from tests.stacks import KEY, config_of
+from tests.virtual_time import LoopClock
 
 CHAT = "/v1/chat/completions"
 
@@ -47,7 +48,7 @@ class Subject:
     ) -> None:
         self.runpod = runpod
         config = parse_config(config_of("http://127.0.0.1:1", **options), {})
-        self.gateway = Gateway(config, transport=runpod, rhythm=rhythm, clock=clock)
+        self.gateway = Gateway(config, transport=runpod, rhythm=rhythm, clock=clock or LoopClock())
 
     async def post(self, path: str = CHAT, **asked: Any) -> AsgiCall:
         """One request to its end."""

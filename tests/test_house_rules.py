@@ -91,6 +91,41 @@ def test_the_exceptions_exist() -> None:
     assert {name_of(path) for path in MODULES} >= WITHOUT_TEST
 
 
+WALL_CLOCK = {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep"}
+READS_THE_CLOCK = {"tests/waiting.py", "tests/emulator/sdk_next_worker.py"}
+"""The one place where tests wait for real, and a worker process that can import nothing of ours."""
+
+
+def read_names(tree: ast.AST, module: str) -> set[str]:
+    """The names of a standard module that are used, however it is imported."""
+    attributes = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == module
+    }
+    imported = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == module
+        for alias in node.names
+    }
+    return attributes | imported
+
+
+def test_tests_read_no_wall_clock() -> None:
+    """What depends on the machine's time fails on a busy machine.
+
+    Wait with `tests.waiting`, or let the time be virtual (`tests.virtual_time`). Tests marked `alone` may measure.
+    """
+    texts = {name_of(path): path.read_text() for path in (ROOT / "tests").rglob("*.py")}
+    assert [
+        name
+        for name, text in sorted(texts.items())
+        if name not in READS_THE_CLOCK and "pytest.mark.alone" not in text
+        if read_names(ast.parse(text), "time") & WALL_CLOCK
+    ] == []
+
+
 PLANTED = {
     "fairshare reads the clock": ("fairshare/pacer.py", "import time\n"),
     "translate imports exchange": ("translate/usage.py", "import gateway.exchange.record\n"),
@@ -104,6 +139,7 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("plant", PLANTED)
+@pytest.mark.server
 def test_a_planted_violation_fails_the_contracts(plant: str, tmp_path: pathlib.Path) -> None:
     shutil.copytree(ROOT / "gateway", tmp_path / "gateway", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)

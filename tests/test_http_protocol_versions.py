@@ -5,7 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.edge import Edge, edge, read_all, wait_until
+from tests.edge import Edge, edge, read_all
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.server
 
 OLD = ["HTTP/1.0", "HTTP/0.9", "HTTP/2.0"]
 
@@ -96,7 +99,7 @@ def test_half_an_answer_does_not_look_whole(patient: Edge) -> None:
         client.sendall(b"GET /half HTTP/1.0\r\n\r\n")
         with pytest.raises(ConnectionResetError):
             list(iter(lambda: client.recv(65536), b""))
-    wait_until(lambda: not patient.open)
+    eventually(lambda: not patient.open)
 
 
 def test_an_application_that_fails_is_answered(patient: Edge) -> None:
@@ -111,5 +114,5 @@ def test_a_client_that_leaves_half_an_answer_frees_its_connection(patient: Edge)
     client.sendall(b"GET /endless HTTP/1.0\r\n\r\n")
     assert client.recv(65536)
     client.close()
-    wait_until(lambda: not patient.open)
+    eventually(lambda: not patient.open)
     assert ask(patient, "GET /unread HTTP/1.0")[2] == b"early"

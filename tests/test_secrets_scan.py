@@ -90,6 +90,7 @@ def test_harmless():
 """
 
 
+@pytest.mark.server
 def test_tests_that_let_something_out_fail(tmp_path: pathlib.Path) -> None:
     planted = tmp_path / "test_planted.py"
     planted.write_text(PLANTED)
@@ -106,6 +107,7 @@ def test_tests_that_let_something_out_fail(tmp_path: pathlib.Path) -> None:
     assert done.stdout.count("LeakError: Captured") >= 5
 
 
+@pytest.mark.server
 def test_the_log_of_a_process_is_searched_when_it_stops(tmp_path: pathlib.Path) -> None:
     served = Served(tmp_path, None)
     served.log.write_text(f"gateway.started upstream_key={RUNPOD_KEY}\n")
@@ -114,6 +116,7 @@ def test_the_log_of_a_process_is_searched_when_it_stops(tmp_path: pathlib.Path) 
         served.kill()
 
 
+@pytest.mark.server
 def test_what_a_command_says_is_searched() -> None:
     with pytest.raises(LeakError, match="fairpod check-config"):
         fairpod("check-config", "--config", RUNPOD_KEY)

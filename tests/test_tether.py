@@ -9,7 +9,10 @@ import pytest
 
 from tests.demo.processes import wait_until_gone
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tether is the kernel's, and Linux's")
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif(sys.platform != "linux", reason="the tether is the kernel's, and Linux's"),
+]
 
 # Stands for a part: forks once, as the SDK does for its pings, and says who is there.
 PART = """
@@ -38,14 +41,14 @@ def test_killing_the_parent_leaves_nothing(environment):
         part, fork, said = parent.stdout.readline().split(maxsplit=2)
         assert said.strip() == f"['{environment['PYTHONPATH']}/part.py', '--flag'] __main__"
         parent.kill()
-        assert wait_until_gone([int(part), int(fork)], seconds=2) == []
+        assert wait_until_gone([int(part), int(fork)]) == []
 
 
 def test_killing_the_part_leaves_nothing(environment):
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, env=environment) as parent:
         part, fork, _ = parent.stdout.readline().split(maxsplit=2)
         os.kill(int(part), signal.SIGKILL)
-        assert wait_until_gone([int(part), int(fork)], seconds=2) == []
+        assert wait_until_gone([int(part), int(fork)]) == []
 
 
 def test_a_parent_that_is_gone_already(environment):

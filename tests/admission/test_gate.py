@@ -1,5 +1,5 @@
+import asyncio
 import contextlib
-import time
 
 import anyio
 import anyio.lowlevel
@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from gateway.admission.capacity import StaticCapacity
 from gateway.admission.gate import Gate
-from gateway.clock import SystemClock
 from gateway.errors import NoTurnError, OverShareError
 from gateway.fairshare.backlog import Bounds
 from gateway.fairshare.tariff import of_seats
 from tests.factories import tenant
+from tests.virtual_time import LoopClock
 
 
 def gate(seats: int = 1, per_10s: float | None = None, **bounds: int) -> Gate:
     capacity = StaticCapacity(seats, calls_per_10s=per_10s)
-    return Gate(capacity, of_seats(seats), clock=SystemClock(), bounds=Bounds(**bounds))
+    return Gate(capacity, of_seats(seats), clock=LoopClock(), bounds=Bounds(**bounds))
 
 
 def assert_empty(subject: Gate) -> None:
@@ -209,7 +209,7 @@ async def test_a_permit_that_is_noticed_late_counts_as_sent_then() -> None:
             await anyio.wait_all_tasks_blocked()
             before = len(taken)
         # The loop is busy between the grant and the owner's learning of it.
-        time.sleep(0.06)  # noqa: ASYNC251 - that is the point.
+        asyncio.get_running_loop().be_busy(0.06)  # type: ignore[attr-defined]
     assert len(taken) == before + 2
 
 

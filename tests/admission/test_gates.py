@@ -1,14 +1,14 @@
 from gateway.admission.capacity import StaticCapacities
 from gateway.admission.gates import CallBudgets, EndpointGates
-from gateway.clock import SystemClock
 from gateway.domain import Endpoint, Limit, Operation
 from tests.factories import endpoint, tenant
+from tests.virtual_time import LoopClock
 
 ALONE = StaticCapacities()
 
 
 def gates_of(made: Endpoint) -> EndpointGates:
-    return EndpointGates(made, SystemClock(), budgets=CallBudgets(made, SystemClock(), ALONE), capacities=ALONE)
+    return EndpointGates(made, LoopClock(), budgets=CallBudgets(made, LoopClock(), ALONE), capacities=ALONE)
 
 
 async def test_every_operation_has_a_budget_of_its_own() -> None:

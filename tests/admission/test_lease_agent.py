@@ -1,4 +1,7 @@
-"""Replicas on one real Redis: gates whose capacity is leased, in one process, each with an agent of its own."""
+"""Replicas on one real Redis: gates whose capacity is leased, in one process, each with an agent of its own.
+
+Their time is virtual: what a heartbeat does is Redis's, when it comes is the test's.
+"""
 
 import contextlib
 import secrets
@@ -10,14 +13,16 @@ import pytest
 
 from gateway.admission.gate import Gate
 from gateway.admission.lease_agent import LeaseAgent
-from gateway.clock import SystemClock
 from gateway.domain import Limit, OutagePolicy, Tenant
 from gateway.errors import NoTurnError, RefusedError, TenantLimitError
 from gateway.fairshare.quota import TenantQuota
 from gateway.fairshare.tariff import of_calls, of_seats
-from gateway.state.redis_leases import RedisLeases
 from tests.factories import tenant
 from tests.redis_server import RedisServer
+from tests.told_redis import ToldLeases, VirtualStore
+from tests.virtual_time import LoopClock
+
+pytestmark = [pytest.mark.server, pytest.mark.virtual_time]
 
 SEATS = 40
 CALLS = Limit(per_10s=400, concurrent=40)
@@ -28,12 +33,16 @@ SETTLED_S = 2.6
 class Replica:
     """One process, as far as leases go."""
 
-    def __init__(self, server: RedisServer, prefix: str, name: str, policy: OutagePolicy) -> None:
-        clock = SystemClock()
+    def __init__(self, leases: ToldLeases, name: str, policy: OutagePolicy) -> None:
+        clock = LoopClock()
         self.changes: list[tuple[bool, str]] = []
-        store = RedisLeases(server.url, prefix=prefix)
         self.agent = LeaseAgent(
-            store, replica=name, incarnation=secrets.token_hex(4), policy=policy, clock=clock, watch=self._note
+            VirtualStore(leases),
+            replica=name,
+            incarnation=secrets.token_hex(4),
+            policy=policy,
+            clock=clock,
+            watch=self._note,
         )
         self.work = Gate(self.agent.seats("work", SEATS), of_seats(SEATS), clock=clock)
         self.calls = Gate(self.agent.calls("run", CALLS), of_calls(40, seats=40), clock=clock)
@@ -56,8 +65,8 @@ class Replica:
 async def replicas(
     server: RedisServer, *names: str, policy: OutagePolicy = OutagePolicy.SHARE, settle: bool = True
 ) -> AsyncIterator[list[Replica]]:
-    prefix = secrets.token_hex(4)
-    made = [Replica(server, prefix, name, policy) for name in names]
+    leases = ToldLeases(server.url)
+    made = [Replica(leases, name, policy) for name in names]
     async with anyio.create_task_group() as tasks:
         for each in made:
             tasks.start_soon(each.agent.run)
@@ -69,6 +78,7 @@ async def replicas(
             tasks.cancel_scope.cancel()
             for each in made:
                 await each.agent.leave()
+            leases.close()
 
 
 def held(made: list[Replica]) -> Counter[str]:

@@ -4,10 +4,10 @@ import pytest
 from gateway.admission.capacity import StaticCapacities
 from gateway.admission.gate import Gate
 from gateway.admission.narrowing import Narrowing
-from gateway.clock import SystemClock
 from gateway.errors import NoTurnError, RefusedError
 from gateway.fairshare.tariff import of_seats
 from tests.factories import tenant
+from tests.virtual_time import LoopClock
 
 
 def test_the_time_under_a_ceiling_adds_up() -> None:
@@ -23,7 +23,7 @@ def test_the_time_under_a_ceiling_adds_up() -> None:
 
 def gate(seats: int, *, narrow_wait_s_max: float = 10.0) -> Gate:
     capacity = StaticCapacities().seats("work", seats)
-    return Gate(capacity, of_seats(seats), clock=SystemClock(), narrow_wait_s_max=narrow_wait_s_max)
+    return Gate(capacity, of_seats(seats), clock=LoopClock(), narrow_wait_s_max=narrow_wait_s_max)
 
 
 async def test_a_narrowed_gate_lets_few_through_and_a_wide_one_all() -> None:

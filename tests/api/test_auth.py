@@ -159,6 +159,7 @@ def test_whoever_stays_keeps_its_quota_and_whoever_goes_until_it_is_unused() -> 
     assert keys.quotas == {}
 
 
+@pytest.mark.server
 def test_a_401_says_how_to_send_a_key() -> None:
     with stack() as running:
         for method, path in (("GET", "/models"), ("POST", "/chat/completions"), ("GET", "/nothing")):

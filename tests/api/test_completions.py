@@ -10,6 +10,8 @@ from gateway.config.keys import key_line
 from gateway.domain import Api
 from tests.stacks import KEY, Stack, stack
 
+pytestmark = pytest.mark.server
+
 HEADERS = {"authorization": f"Bearer {KEY}"}
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "count to 3"}]}
 TENANTS = [
@@ -56,11 +58,11 @@ REFUSED = [
 def test_what_cannot_be_served_is_refused_and_nothing_is_sent(
     running: Stack, key: str | None, body: Any, status: int, code: str
 ) -> None:
-    before = len(running.calls())
+    before = running.asked()
     answer = post(running, body, key=key)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/json"
-    assert len(running.calls()) == before
+    assert running.asked() == before
 
 
 def test_refusals_are_counted_under_bounded_labels(running: Stack) -> None:

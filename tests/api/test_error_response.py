@@ -3,6 +3,8 @@ import pytest
 
 from tests.stacks import KEY, stack
 
+pytestmark = pytest.mark.server
+
 
 def test_litestars_own_errors_wear_openais_envelope() -> None:
     with stack() as running:

@@ -7,6 +7,8 @@ import pytest
 
 from tests.stacks import KEY, Stack, stack
 
+pytestmark = pytest.mark.server
+
 HEADERS = {"authorization": f"Bearer {KEY}"}
 
 

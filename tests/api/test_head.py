@@ -28,6 +28,7 @@ def test_there_are_such_paths() -> None:
     assert {"/", "/readyz", "/metrics", "/openapi.json", "/v1/models", "/v1/models/{model_id}"} < set(PATHS)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("path", PATHS)
 def test_head_is_get_without_the_body(running: Stack, path: str) -> None:
     get, head = both(running, path, key=KEY)
@@ -41,6 +42,7 @@ def test_head_is_get_without_the_body(running: Stack, path: str) -> None:
     }
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("path", "key", "status"),
     [
@@ -61,12 +63,14 @@ def test_errors_have_no_body_either(running: Stack, path: str, key: str, status:
         assert get.headers["content-length"] == head.headers["content-length"]
 
 
+@pytest.mark.server
 def test_a_connection_goes_on_after_head(running: Stack) -> None:
     with httpx.Client(base_url=running.url) as client:
         for method in ("HEAD", "GET", "HEAD", "GET"):
             assert client.request(method, "/readyz").status_code == 200
 
 
+@pytest.mark.server
 def test_a_gateway_that_is_not_ready_says_so_to_head(running: Stack) -> None:
     running.gateway.exchanges.is_draining = True
     try:

@@ -6,6 +6,8 @@ import pytest
 from gateway.config.keys import key_line
 from tests.stacks import KEY, Stack, stack
 
+pytestmark = pytest.mark.server
+
 HEADERS = {"authorization": f"Bearer {KEY}"}
 TENANTS = [
     {"name": "acme", "keys": [key_line(KEY)]},

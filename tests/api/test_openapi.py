@@ -29,6 +29,7 @@ def test_every_route_is_described(metrics_port: int | None) -> None:
     assert described == served
 
 
+@pytest.mark.server
 def test_it_is_served_without_a_key() -> None:
     with stack() as running:
         answer = httpx.get(f"{running.url}/openapi.json")

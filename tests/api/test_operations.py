@@ -1,6 +1,9 @@
 import httpx
+import pytest
 
 from tests.stacks import stack
+
+pytestmark = pytest.mark.server
 
 
 def test_probes_and_metrics_need_no_key_and_wake_no_worker() -> None:

@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 
+import anyio
 import pytest
 
 from tests.chaos.proxy import Kind, Proxy, Trouble, choose
+from tests.waiting import BOUND_S, MOMENT_S, eventually_here
+
+pytestmark = pytest.mark.server
 
 SENT = bytes(range(256)) * 100
 
@@ -33,19 +36,23 @@ async def echoing() -> AsyncIterator[str]:
         await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
 
 
-async def through(proxy: Proxy, wait_s: float = 5.0) -> tuple[bytes, str]:
-    """What comes back of SENT, and how it ended."""
+async def through(proxy: Proxy, *, ends_in_silence: bool = False) -> tuple[bytes, str]:
+    """What comes back of SENT, and how it ended; silence is an end once the proxy has struck."""
     address = proxy.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(address[0], int(address[1]))
     received, ending = bytearray(), "closed"
     try:
-        async with asyncio.timeout(wait_s):
-            writer.write(SENT)
-            writer.write_eof()
-            while piece := await reader.read(65536):
-                received += piece
-    except TimeoutError:
-        ending = "silent"
+        writer.write(SENT)
+        writer.write_eof()
+        while not reader.at_eof():
+            struck = bool(proxy.met)
+            try:
+                async with asyncio.timeout(MOMENT_S if ends_in_silence else BOUND_S):
+                    received += await reader.read(65536)
+            except TimeoutError:
+                if struck:
+                    ending = "silent"
+                    break
     except OSError:
         ending = "reset"
     finally:
@@ -69,15 +76,15 @@ async def test_each_trouble(kind: Kind, ending: str) -> None:
     async with echoing() as url, Proxy() as proxy:
         proxy.target = url
         proxy.brew({kind: 1.0}, "seed")
-        started_s = time.monotonic()
-        received, ended = await through(proxy, wait_s=0.5 if kind is Kind.HALF_OPEN else 10.0)
+        began_s = anyio.current_time()
+        received, ended = await through(proxy, ends_in_silence=kind is Kind.HALF_OPEN)
         trouble = choose({kind: 1.0}, "seed", 0)
         assert proxy.met == {kind: 1}
     assert ended == ending
     assert SENT.startswith(received)
     assert (received == SENT) is (kind in {Kind.PASS, Kind.DELAY, Kind.DRIP, Kind.STALL})
     if kind is Kind.STALL:
-        assert time.monotonic() - started_s >= trouble.seconds
+        assert anyio.current_time() - began_s >= trouble.seconds
     if kind in {Kind.CLOSE, Kind.HALF_OPEN} and not trouble.is_up:
         assert len(received) == trouble.after_bytes
 
@@ -87,7 +94,7 @@ async def test_all_connections_can_be_cut() -> None:
         proxy.target = url
         proxy.brew({Kind.HALF_OPEN: 1.0}, "seed")
         caught = asyncio.get_running_loop().create_task(through(proxy))
-        await asyncio.sleep(0.1)
+        await eventually_here(lambda: proxy.met)
         proxy.cut_all()
         assert (await caught)[1] == "reset"
 

@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import re
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -16,10 +15,10 @@ from tests.chaos.homes import Home
 from tests.chaos.proxy import CALM, Proxy
 from tests.chaos.questions import RUNPOD_KEY, TENANT_KEYS
 from tests.serving import serving
+from tests.waiting import eventually_none
 
 DEADLINE_S = 45.0
 """Of every client: longer than the gateway bears with one silent call, shorter than for ever."""
-SETTLE_S_MAX = 15.0
 REST_S_MAX = 70.0
 """The longest rest of an endpoint that failed is a minute."""
 _RUN_FAILED = re.compile(r'^gateway_upstream_requests_total\{.*operation="run",outcome="(?!ok).*\} (\d+)', re.MULTILINE)
@@ -55,14 +54,14 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
             AssertionError: Something is held for good, or the gateway met a bug of its own.
         """
         await self.set_faults()
-        await eventually(self._held_by_requests)
+        await eventually_none(self._held_by_requests)
         for proxy in (self.front, self.back):
             proxy.brew(CALM, "")
             proxy.cut_all()
         failed = await self.submissions_failed() - failed_before
-        await eventually(lambda: self._forgotten_jobs(failed))
+        await eventually_none(lambda: self._forgotten_jobs(failed))
         lost_jobs = await self._running_jobs()
-        await eventually(self._held_by_process)
+        await eventually_none(self._held_by_process)
         assert "gateway_bugs_total 0.0" in await self.metrics()
         await self._end_rests()
         await self._ask("POST", f"{self.emulator_url}/emulator/reset")
@@ -74,7 +73,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
             for upstream in self.home.gateway._upstreams.values():
                 upstream._breaker.succeeded()
         else:
-            await eventually(self._resting, REST_S_MAX)
+            await eventually_none(self._resting, within_s=REST_S_MAX)
 
     async def _resting(self) -> Any:
         resting = re.findall(r'^gateway_endpoint_down\{endpoint="(.*)"\} 1\.0$', await self.metrics(), re.MULTILINE)
@@ -123,14 +122,6 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
         """Past the proxies, over a connection of its own."""
         async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
             return (await client.request(method, url, **options)).raise_for_status()
-
-
-async def eventually(problem: Callable[[], Awaitable[Any]], seconds: float = SETTLE_S_MAX) -> None:
-    """Wait until there is none, for a bounded time."""
-    end_s = time.monotonic() + seconds
-    while (found := await problem()) is not None:
-        assert time.monotonic() < end_s, found
-        await asyncio.sleep(0.05)
 
 
 @contextlib.asynccontextmanager

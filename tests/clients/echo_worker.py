@@ -42,7 +42,7 @@ def echo_worker(stack: Stack) -> Iterator[None]:
         yield
     finally:
         is_over.set()
-        thread.join(timeout=5)
+        thread.join(timeout=30)
 
 
 def _serve(api: httpx.Client, job: dict[str, Any]) -> None:

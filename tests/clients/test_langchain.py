@@ -22,6 +22,7 @@ STATIC_BASE_URL = "http://127.0.0.1:8080/v1"
 OTHER_MODEL = "m-too"
 
 pytestmark = [
+    pytest.mark.server,
     # One loop for the module: its connections stay usable from test to test.
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.filterwarnings("ignore:.*but it is not an async function:pytest.PytestWarning"),

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
-import anyio.to_thread
 import langchain_core.exceptions as core_errors
 import openai
 import pydantic
@@ -17,11 +16,13 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
 from tests.clients.conftest import StackOf
-from tests.clients.waiting import cancelled_jobs, eventually
+from tests.clients.waiting import cancelled_jobs
 from tests.clients.ways import ALL_WAYS, JOB_VLLM, OPENAI_VLLM, TEXT_WAYS, Way
 from tests.stacks import KEY
+from tests.waiting import eventually_here
 
 pytestmark = [
+    pytest.mark.server,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.filterwarnings("ignore:.*but it is not an async function:pytest.PytestWarning"),
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),
@@ -167,7 +168,7 @@ async def test_a_stream_that_is_left_is_cancelled(model: ChatOpenAI, stack_of: S
     async with contextlib.aclosing(model.astream("slowly count to 400")) as stream:
         async for _ in stream:
             break
-    await anyio.to_thread.run_sync(eventually, lambda: len(cancelled_jobs(stack) - before) == 1)
+    await eventually_here(lambda: len(cancelled_jobs(stack) - before) == 1)
 
 
 @openai_ways

@@ -12,6 +12,8 @@ from tests.clients.tenants import LIMITED_KEY, NARROW_KEY, TENANTS
 from tests.clients.ways import JOB_VLLM, OPENAI_VLLM, Way
 from tests.stacks import KEY
 
+pytestmark = pytest.mark.server
+
 NODE = Path(__file__).parent / "node"
 SUITE_S_MAX = 50
 TEXT_TESTS, OPENAI_TESTS = 16, 22

@@ -12,6 +12,8 @@ from tests.clients.conftest import StackOf
 from tests.clients.ways import ALL_WAYS, JOB_VLLM, OPENAI_WAYS, Way
 from tests.stacks import KEY
 
+pytestmark = pytest.mark.server
+
 
 def check_chat(completion: openai.types.chat.ChatCompletion, *, text: str) -> None:
     """Everything that OpenAI's description requires of an answer."""

@@ -13,6 +13,8 @@ from tests.clients.tenants import LIMITED_KEY, NARROW_KEY, SINGLE_KEY, TENANTS
 from tests.clients.ways import JOB_VLLM, OPENAI_VLLM, Way
 from tests.stacks import KEY, Stack
 
+pytestmark = pytest.mark.server
+
 CONTEXT_TOKENS_MAX = 50
 BODY_BYTES_MAX = 65536
 

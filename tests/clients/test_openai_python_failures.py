@@ -1,6 +1,5 @@
 """openai-python: what a client sees when a job, a worker or Runpod fails."""
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,8 @@ from tests.clients.conftest import StackOf
 from tests.clients.errors import both_kinds, check_error
 from tests.clients.ways import JOB_VLLM, OPENAI_VLLM, Way
 from tests.stacks import KEY
+
+pytestmark = pytest.mark.server
 
 
 @pytest.fixture(scope="module", params=[JOB_VLLM, OPENAI_VLLM], ids=str)
@@ -89,10 +90,8 @@ def test_the_client_tries_again_after_a_bad_gateway(client: openai.OpenAI, fault
 
 def test_an_endpoint_that_refuses_calls_is_busy(client: openai.OpenAI, faults: Any) -> None:
     faults(refused_calls=100, refused_status=429, refused_operations=["run", "openai"])
-    started_s = time.perf_counter()
     with pytest.raises(openai.InternalServerError) as caught:
         client.chat.completions.create(model="m", messages=say("Hello"))
-    assert time.perf_counter() - started_s < 10
     check_error(caught.value, status=503, code="server_is_overloaded")
     assert 1 <= int(caught.value.response.headers["retry-after"]) <= 60
 

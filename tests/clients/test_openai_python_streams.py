@@ -9,9 +9,11 @@ from openai.types.chat import ChatCompletionChunk
 
 from tests.clients.asking import WEATHER, Person, say
 from tests.clients.conftest import StackOf
-from tests.clients.waiting import cancelled_jobs, eventually
+from tests.clients.waiting import cancelled_jobs
 from tests.clients.ways import ALL_WAYS, JOB_VLLM, OPENAI_VLLM, OPENAI_WAYS, TEXT_WAYS, Way
-from tests.stacks import Stack
+from tests.waiting import eventually, eventually_here
+
+pytestmark = pytest.mark.server
 
 STREAMS = 50
 
@@ -175,13 +177,13 @@ def test_fields_unknown_to_the_client_come_through(client: openai.OpenAI) -> Non
     assert last.model_extra == {"stop_reason": None}
 
 
-@pytest.mark.parametrize("way", [way for way in ALL_WAYS if way.route == "job"], ids=str)
+SGLANG = Way("job", "sglang")
+"""Its workers say nothing before they have said everything."""
+
+
+@streaming([way for way in ALL_WAYS if way.route == "job" and way != SGLANG])
 def test_a_client_that_leaves_has_its_job_cancelled(stack_of: StackOf, client: openai.OpenAI, way: Way) -> None:
     stack = stack_of(way)
-    if way.dialect == "sglang":
-        # These workers say nothing before they have said everything.
-        _leave_before_the_first_byte(client, stack)
-        return
     with client.chat.completions.create(model="m", messages=say("slowly count to 400"), stream=True) as stream:
         next(iter(stream))
         job_id = stream.response.headers["x-fairpod-job-id"]
@@ -189,19 +191,27 @@ def test_a_client_that_leaves_has_its_job_cancelled(stack_of: StackOf, client: o
     eventually(lambda: next(job["state"] for job in stack.jobs() if job["id"] == job_id) == "CANCELLED")
 
 
-def _leave_before_the_first_byte(client: openai.OpenAI, stack: Stack, *, stream: bool = True) -> None:
+@pytest.mark.parametrize(("way", "stream"), [(JOB_VLLM, False), (SGLANG, True), (SGLANG, False)], ids=str)
+async def test_a_client_that_leaves_before_the_first_byte_has_its_job_cancelled(
+    stack_of: StackOf, async_client: openai.AsyncOpenAI, way: Way, *, stream: bool
+) -> None:
+    stack = stack_of(way)
     known = {job["id"] for job in stack.jobs()}
-    with pytest.raises(openai.APITimeoutError):
-        client.chat.completions.create(model="m", messages=say("slowly count to 400"), stream=stream, timeout=1)
-    (job_id,) = {job["id"] for job in stack.jobs()} - known
-    eventually(lambda: job_id in cancelled_jobs(stack))
+    asked = async_client.chat.completions.create(model="m", messages=say("slowly count to 400"), stream=stream)
+    calling = asyncio.ensure_future(asked)
+    (job_id,) = await eventually_here(lambda: {job["id"] for job in stack.jobs()} - known)
+    calling.cancel()
+    await eventually_here(lambda: job_id in cancelled_jobs(stack))
 
 
 @pytest.mark.parametrize("way", [JOB_VLLM], ids=str)
-def test_a_client_that_gives_up_on_a_whole_answer_has_its_job_cancelled(
-    stack_of: StackOf, client: openai.OpenAI, way: Way
-) -> None:
-    _leave_before_the_first_byte(client, stack_of(way), stream=False)
+def test_a_client_whose_time_is_over_leaves_no_job_behind(stack_of: StackOf, client: openai.OpenAI, way: Way) -> None:
+    """It says how long it waits, so the gateway may tell it first that this was not enough: either is right."""
+    stack = stack_of(way)
+    with pytest.raises((openai.APITimeoutError, openai.InternalServerError)) as caught:
+        client.chat.completions.create(model="m", messages=say("slowly count to 400"), timeout=1)
+    assert getattr(caught.value, "status_code", 504) == 504
+    eventually(lambda: not [job for job in stack.jobs() if job["state"] in {"IN_QUEUE", "IN_PROGRESS"}])
 
 
 @pytest.mark.parametrize("way", [JOB_VLLM, OPENAI_VLLM], ids=str)

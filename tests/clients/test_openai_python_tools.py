@@ -7,6 +7,8 @@ import pytest
 
 from tests.clients.asking import WEATHER, Person, openai_ways, say, text_ways
 
+pytestmark = pytest.mark.server
+
 
 @openai_ways
 @pytest.mark.parametrize("tool_choice", ["auto", "required"])

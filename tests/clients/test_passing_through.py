@@ -14,6 +14,8 @@ from tests.clients.echo_worker import TAKE_WAIT_S, echo_worker
 from tests.clients.ways import JOB_VLLM, OPENAI_VLLM
 from tests.stacks import KEY
 
+pytestmark = pytest.mark.server
+
 UNKNOWN: dict[str, Any] = {
     "top_k": 5,
     "min_p": 0.1,

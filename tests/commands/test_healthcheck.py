@@ -15,6 +15,7 @@ import yaml
 from gateway.commands.healthcheck import address, serve_options
 from tests.processes import fairpod, free_port, served
 from tests.stacks import config_of
+from tests.waiting import BOUND_S
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -35,7 +36,7 @@ def check(*options: str, **environment: str) -> subprocess.CompletedProcess[str]
         env=clean | environment,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=BOUND_S,
         check=False,
     )
 
@@ -47,6 +48,7 @@ def write(directory: pathlib.Path, port: int, **more: Any) -> str:
     return str(file)
 
 
+@pytest.mark.server
 def test_the_file_that_the_environment_names_says_the_port(tmp_path: pathlib.Path) -> None:
     with served(tmp_path, config_of("http://127.0.0.1:1")) as gateway:
         file = write(tmp_path, gateway.port)
@@ -59,6 +61,7 @@ def test_the_file_that_the_environment_names_says_the_port(tmp_path: pathlib.Pat
     assert str(gateway.port) in done.stderr
 
 
+@pytest.mark.server
 def test_the_first_process_of_a_container_says_how_it_was_started(tmp_path: pathlib.Path) -> None:
     """Its `--port` counts before the file's, and nothing has to be said a second time."""
     with served(tmp_path, config_of("http://127.0.0.1:1")) as gateway:
@@ -69,6 +72,7 @@ def test_the_first_process_of_a_container_says_how_it_was_started(tmp_path: path
         assert check("--process", str(gateway.process.pid), FAIRPOD_PORT="tcp://10.0.0.1:80").returncode == 0
 
 
+@pytest.mark.server
 def test_an_option_counts_before_all(tmp_path: pathlib.Path) -> None:
     with served(tmp_path, config_of("http://127.0.0.1:1")) as gateway:
         other = write(tmp_path, free_port())
@@ -76,6 +80,7 @@ def test_an_option_counts_before_all(tmp_path: pathlib.Path) -> None:
         assert check(FAIRPOD_CONFIG=other).returncode == 1
 
 
+@pytest.mark.server
 def test_a_file_that_is_wrong_does_not_make_its_gateway_ill(tmp_path: pathlib.Path) -> None:
     with served(tmp_path, config_of("http://127.0.0.1:1")) as gateway:
         file = write(tmp_path, gateway.port, models=[], tenants="nonsense")
@@ -83,6 +88,7 @@ def test_a_file_that_is_wrong_does_not_make_its_gateway_ill(tmp_path: pathlib.Pa
         assert check(FAIRPOD_CONFIG=file).returncode == 0
 
 
+@pytest.mark.server
 def test_another_server_is_no_gateway() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         done = check("--port", str(listener.getsockname()[1]))

@@ -1,7 +1,9 @@
 """Looking at processes by id, as the kernel sees them."""
 
-import time
+import contextlib
 from pathlib import Path
+
+from tests.waiting import eventually
 
 
 def is_running(pid):
@@ -28,11 +30,8 @@ def descendants(pid):
     return found
 
 
-def wait_until_gone(pids, *, seconds):
-    """The ids that are still running when the time is over."""
-    deadline = time.monotonic() + seconds
-    left = [pid for pid in pids if is_running(pid)]
-    while left and time.monotonic() < deadline:
-        time.sleep(0.05)
-        left = [pid for pid in left if is_running(pid)]
-    return left
+def wait_until_gone(pids):
+    """The ids that are still running after a long while."""
+    with contextlib.suppress(AssertionError):
+        eventually(lambda: not any(is_running(pid) for pid in pids))
+    return [pid for pid in pids if is_running(pid)]

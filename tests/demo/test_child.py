@@ -7,6 +7,7 @@ import pytest
 
 from gateway.demo.child import TAIL_LINES, Child, is_trouble
 from tests.demo.processes import wait_until_gone
+from tests.waiting import BOUND_S, eventually_here
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,7 @@ async def run(tmp_path, source):
     return how, list(child.tail), complaints
 
 
+@pytest.mark.server
 async def test_the_last_words_are_kept(tmp_path):
     how, tail, complaints = await run(tmp_path, "import sys\nfor n in range(50): print(n)\nsys.exit('no')")
     assert how == "ended with status 1"
@@ -47,11 +49,13 @@ async def test_the_last_words_are_kept(tmp_path):
     assert complaints == ["part: no"]
 
 
+@pytest.mark.server
 async def test_a_killed_part(tmp_path):
     how, _, _ = await run(tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     assert how == "was killed by signal 9"
 
 
+@pytest.mark.server
 async def test_endless_lines_and_broken_text_do_no_harm(tmp_path):
     _, tail, _ = await run(tmp_path, "import sys\nsys.stdout.buffer.write(b'\\xff' * 300_000 + b'\\n\\nend')")
     assert tail[-1] == "end"
@@ -59,6 +63,7 @@ async def test_endless_lines_and_broken_text_do_no_harm(tmp_path):
     assert len(tail) <= TAIL_LINES
 
 
+@pytest.mark.server
 async def test_a_part_that_ignores_sigterm_is_killed_with_what_it_started(tmp_path):
     source = """
 import os, signal, subprocess, sys, time
@@ -71,9 +76,7 @@ time.sleep(60)
     child = await Child.start("part", ["part"], environment=environment, complain=print)
     async with anyio.create_task_group() as group:
         group.start_soon(child.read_output)
-        with anyio.fail_after(10):
-            while not child.tail:
-                await anyio.sleep(0.02)
-        with anyio.fail_after(5):
+        await eventually_here(lambda: child.tail)
+        with anyio.fail_after(BOUND_S):
             await child.stop(grace_s=0.2)
-    assert wait_until_gone([child.pid, int(child.tail[0])], seconds=2) == []
+    assert wait_until_gone([child.pid, int(child.tail[0])]) == []

@@ -30,6 +30,7 @@ def test_missing_packages_are_named_with_their_install_line(monkeypatch, capsys)
     assert "runpod" not in said.partition("pip install")[0]
 
 
+@pytest.mark.server
 def test_a_taken_port(capsys):
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
@@ -40,6 +41,7 @@ def test_a_taken_port(capsys):
 
 
 @pytest.mark.parametrize("worker", ["model", "scripted"])
+@pytest.mark.server
 def test_what_is_announced_can_be_pasted(worker):
     plan = Plan.make(port=0, worker=worker)
     text = command.announcement(plan)

@@ -7,18 +7,20 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import openai
 import pytest
 
 from tests.demo.processes import descendants, wait_until_gone
+from tests.waiting import a_moment, eventually
 
-pytestmark = pytest.mark.usefixtures("default_hangup")
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("default_hangup")]
 
 READY_S_MAX = 40
-GONE_S_MAX = 8
+GONE_S_MAX = 30
+STOP_CPU_S_MAX = 10
+"""What the model may still compute for an answer that nobody wants; all of it would cost a minute."""
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 
 
@@ -43,7 +45,7 @@ class Demo:
         return pid
 
     def nothing_is_left(self):
-        return wait_until_gone(self.pids, seconds=GONE_S_MAX) == []
+        return wait_until_gone(self.pids) == []
 
 
 def _command_line(pid):
@@ -70,15 +72,16 @@ def demo(tmp_path, worker):
             env={**os.environ, "TMPDIR": str(temporary)},
         )
     try:
-        deadline = time.monotonic() + READY_S_MAX
-        while "Ctrl-C stops everything" not in output.read_text():
+
+        def is_ready():
             assert process.poll() is None, output.read_text()
-            assert time.monotonic() < deadline, output.read_text()
-            time.sleep(0.05)
+            return "Ctrl-C stops everything" in output.read_text()
+
+        eventually(is_ready, within_s=READY_S_MAX, or_show=output.read_text)
         yield Demo(process, output.read_text())
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(30)
 
 
 def test_a_closed_terminal_leaves_nothing():
@@ -110,14 +113,19 @@ def _cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _assert_idle_soon(pid, *, seconds):
-    deadline = time.monotonic() + seconds
-    while True:
-        before = _cpu_s(pid)
-        time.sleep(0.5)
-        if _cpu_s(pid) - before < 0.1:
-            return
-        assert time.monotonic() < deadline, "the worker goes on"
+def _assert_stops(pid):
+    """It comes to rest, and not because it has said all."""
+    begun_s = before_s = _cpu_s(pid)
+
+    def rests():
+        nonlocal before_s
+        for _ in range(5):
+            a_moment()
+        used_s, before_s = _cpu_s(pid) - before_s, _cpu_s(pid)
+        return used_s < 0.1
+
+    eventually(rests)
+    assert before_s - begun_s < STOP_CPU_S_MAX
 
 
 def test_the_real_model_answers_streams_and_stops(tmp_path):
@@ -134,7 +142,7 @@ def test_the_real_model_answers_streams_and_stops(tmp_path):
         next(iter(stream))
         stream.close()
         worker = running.part("gateway.demo.worker")
-        _assert_idle_soon(worker, seconds=6)
+        _assert_stops(worker)
 
         with pytest.raises(openai.BadRequestError, match="context"):
             running.client.chat.completions.create(

@@ -8,6 +8,9 @@ import pytest
 from gateway.demo.model import Model
 from gateway.demo.request import read
 
+pytestmark = pytest.mark.real_time
+
+OVER_S_MAX = 30.0
 CHAT = read({"openai_route": "/v1/chat/completions", "openai_input": {"messages": [{"role": "user", "content": "x"}]}})
 TEXT = read({"openai_route": "/v1/completions", "openai_input": {"prompt": "x"}})
 
@@ -55,7 +58,7 @@ async def test_a_slow_reader_slows_the_engine():
             break
         await anyio.sleep(0.1)
         assert engine.said < 1000
-    assert await anyio.to_thread.run_sync(engine.over.wait, 2)
+    assert await anyio.to_thread.run_sync(engine.over.wait, OVER_S_MAX)
 
 
 async def test_stopping_stops_the_engine_even_while_it_waits():
@@ -63,7 +66,7 @@ async def test_stopping_stops_the_engine_even_while_it_waits():
     generation = Model(engine).start(CHAT)
     await anyio.sleep(0.1)
     generation.stop()
-    assert await anyio.to_thread.run_sync(engine.over.wait, 2)
+    assert await anyio.to_thread.run_sync(engine.over.wait, OVER_S_MAX)
 
 
 def test_a_loop_that_ends_stops_the_engine():
@@ -74,4 +77,4 @@ def test_a_loop_that_ends_stops_the_engine():
         await anyio.sleep(0.05)
 
     anyio.run(leave)
-    assert engine.over.wait(2)
+    assert engine.over.wait(OVER_S_MAX)

@@ -9,6 +9,8 @@ import pytest
 from gateway.demo.plan import Plan
 from gateway.demo.supervisor import Supervisor
 
+pytestmark = pytest.mark.server
+
 LISTENS = """
 import http.server, sys
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -11,6 +11,8 @@ from gateway.emulator.faults import Faults
 from gateway.emulator.settings import EmulatorSettings
 from tests.stacks import KEY, RUNPOD_KEY, Stack, stack
 
+pytestmark = pytest.mark.server
+
 NUMBERS = " ".join(str(number) for number in range(1, 41))
 
 

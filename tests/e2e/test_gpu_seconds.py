@@ -57,6 +57,7 @@ def busy_s(at: Stack) -> float:
     return sum(int(entry["busy_ns"]) for entry in entries) / 1e9
 
 
+@pytest.mark.server
 @pytest.mark.alone
 @pytest.mark.parametrize("route", ["job", "openai"])
 def test_tenants_are_charged_the_time_of_the_worker_and_no_more(route: str, capsys: pytest.CaptureFixture[str]) -> None:

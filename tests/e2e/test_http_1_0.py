@@ -17,6 +17,9 @@ from tests.fakes.runpod import FakeRunpod
 from tests.serving import serving_gateway
 from tests.stacks import KEY, config_of
 from tests.subject import CHAT, PAGES
+from tests.waiting import BOUND_S
+
+pytestmark = pytest.mark.server
 
 COLD: list[Any] = [("IN_QUEUE", []), ("IN_QUEUE", [])]
 WHOLE = {
@@ -46,7 +49,7 @@ def ask(url: str, line: str, *, key: str = KEY, body: dict[str, Any] | None = No
     content = json.dumps(body).encode() if body else b""
     head = f"{line} HTTP/1.0\r\nauthorization: Bearer {key}\r\ncontent-length: {len(content)}\r\n\r\n"
     address = urlsplit(url)
-    with socket.create_connection((address.hostname or "", address.port or 0), timeout=20) as client:
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=BOUND_S) as client:
         client.sendall(head.encode() + content)
         answered, _, rest = read_all(client).partition(b"\r\n\r\n")
     status, _, headers = answered.decode().lower().partition("\r\n")

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, TextIO
@@ -23,6 +22,9 @@ from tests.e2e.test_workers import children
 from tests.processes import STOP_S_MAX, Served, free_port, served
 from tests.redis_server import redis_server
 from tests.stacks import KEY, RUNPOD_KEY, config_of
+from tests.waiting import eventually, eventually_here
+
+pytestmark = pytest.mark.server
 
 REQUESTS = 10_000
 CONNECTIONS = 40
@@ -43,17 +45,19 @@ def emulator_url() -> Iterator[str]:
     command = [sys.executable, "-m", "gateway", "emulator", "--port", str(port), "--api-key", RUNPOD_KEY]
     process = subprocess.Popen([*command, "--no-limits-enforced", "--worker-concurrency", "1000"])
     try:
-        url, end = f"http://127.0.0.1:{port}", time.monotonic() + 20
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                httpx.get(url)
-                break
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        url = f"http://127.0.0.1:{port}"
+        eventually(lambda: answers(url))
         yield url
     finally:
         process.kill()
         process.wait(STOP_S_MAX)
+
+
+def answers(url: str) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        httpx.get(url)
+        return True
+    return False
 
 
 def config(emulator_url: str, turn: int) -> dict[str, Any]:
@@ -114,12 +118,16 @@ class Operator:
             new.rename(self.file)
         if turn not in UNASKED:
             self.gateway.process.send_signal(signal.SIGHUP)
-        end, seen = time.monotonic() + 20, ""
-        while (told := TOLD.search(seen)) is None:
-            assert time.monotonic() < end, f"reload {turn} is not told"
-            await asyncio.sleep(0.01)
+        seen = ""
+
+        def told() -> re.Match[str] | None:
+            nonlocal seen
             seen += self.log.read()
-        return told[1]
+            return TOLD.search(seen)
+
+        found = await eventually_here(told)
+        assert found is not None
+        return found[1]
 
 
 async def reload_under_load(crowd: Crowd, operator: Operator) -> None:
@@ -155,7 +163,7 @@ def test_ten_thousand_requests_during_fifty_reloads(tmp_path: pathlib.Path, emul
         metrics = httpx.get(f"{gateway.url}/metrics").text
         ready = httpx.get(f"{gateway.url}/readyz").json()
         gateway.process.send_signal(signal.SIGTERM)
-        assert gateway.process.wait(15) == 0
+        assert gateway.process.wait(STOP_S_MAX) == 0
     assert crowd.answers == {"1": REQUESTS}
     assert ready["exchanges"] == 0
     assert value(metrics, "gateway_config_reloads_total", 'outcome="taken"') == RELOADS - RELOADS // 5
@@ -182,30 +190,23 @@ def test_a_signal_reaches_every_worker_and_one_that_is_lost_waits_for_a_good_fil
         raw = config_of("http://127.0.0.1:1", state=state, logs={"format": "json"})
         file = tmp_path / "fairpod.yaml"
         with served(tmp_path, raw, "--workers", "2") as gateway:
-            wait_until(lambda: gateway.log.read_text().count("state_store.found") == 2)
+            eventually(lambda: gateway.log.read_text().count("state_store.found") == 2)
             file.write_text(yaml.safe_dump({**raw, "drain_s": 1}))
             gateway.process.send_signal(signal.SIGHUP)
-            wait_until(lambda: gateway.log.read_text().count("config.reloaded") == 2)
+            eventually(lambda: gateway.log.read_text().count("config.reloaded") == 2)
             file.write_text(BAD)
             gateway.process.send_signal(signal.SIGHUP)
-            wait_until(lambda: gateway.log.read_text().count("config.refused") == 2)
+            eventually(lambda: gateway.log.read_text().count("config.refused") == 2)
             before = children(gateway.process.pid)
             subprocess.run(["kill", "-KILL", str(before[0])], check=True)
-            wait_until(lambda: "ended with code 2" in gateway.log.read_text())
+            eventually(lambda: "ended with code 2" in gateway.log.read_text())
             assert httpx.get(f"{gateway.url}/livez").status_code == 200
             file.write_text(yaml.safe_dump(raw))
-            wait_until(lambda: gateway.log.read_text().count("state_store.found") == 3)
+            eventually(lambda: gateway.log.read_text().count("state_store.found") == 3)
             assert before[1] in children(gateway.process.pid)
 
 
 def test_without_a_file_the_signal_ends_the_process_as_ever(tmp_path: pathlib.Path) -> None:
     with served(tmp_path, None, environment={"RUNPOD_API_KEY": "k", "RUNPOD_ENDPOINT_ID": "e"}) as gateway:
         gateway.process.send_signal(signal.SIGHUP)
-        assert gateway.process.wait(10) == -signal.SIGHUP
-
-
-def wait_until(condition: Any) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+        assert gateway.process.wait(STOP_S_MAX) == -signal.SIGHUP

@@ -19,7 +19,7 @@ from tests.redis_server import RedisServer, redis_server
 from tests.serving import serving
 from tests.stacks import RUNPOD_KEY, config_of
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.server, pytest.mark.alone]
 
 SEATS = 24
 OUTAGE_S = float(os.environ.get("FAIRPOD_OUTAGE_S", "5"))

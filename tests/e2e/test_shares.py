@@ -20,7 +20,7 @@ from tests.processes import served
 from tests.serving import serving
 from tests.stacks import RUNPOD_KEY, Stack, config_of, stack
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.server, pytest.mark.alone]
 
 SEATS = 64
 TOKEN_S = 0.2

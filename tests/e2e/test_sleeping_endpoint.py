@@ -9,6 +9,9 @@ import pytest
 from gateway.emulator.faults import Faults
 from gateway.emulator.settings import EmulatorSettings
 from tests.stacks import KEY, RUNPOD_KEY, Stack, stack
+from tests.waiting import BOUND_S
+
+pytestmark = pytest.mark.server
 
 CROWD = 7
 RESTING = {"idle": 2, "initializing": 0, "ready": 2, "running": 0, "throttled": 0, "unhealthy": 0}
@@ -19,7 +22,7 @@ LOADING = EmulatorSettings(api_key=RUNPOD_KEY, prestart_s=3)
 def ask(at: Stack) -> httpx.Response:
     body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "count to 3"}]}
     headers = {"authorization": f"Bearer {KEY}"}
-    return httpx.post(f"{at.base_url}/chat/completions", json=body, headers=headers, timeout=30)
+    return httpx.post(f"{at.base_url}/chat/completions", json=body, headers=headers, timeout=BOUND_S)
 
 
 @pytest.mark.parametrize("settings", [COLD, LOADING], ids=["cold", "loading"])

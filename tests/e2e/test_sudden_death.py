@@ -18,7 +18,7 @@ from tests.redis_server import RedisServer
 from tests.serving import serving
 from tests.stacks import KEY, RUNPOD_KEY, config_of
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.server, pytest.mark.alone]
 
 STREAMS = 100
 ORPHANS_S_MAX = 20.0

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +11,14 @@ import pytest
 
 from gateway.emulator.app import build_emulator
 from gateway.emulator.settings import EmulatorSettings
-from tests.processes import Served, fairpod, served
+from tests.demo.processes import wait_until_gone
+from tests.processes import STOP_S_MAX, Served, fairpod, served
 from tests.redis_server import redis_server
 from tests.serving import serving
 from tests.stacks import KEY, RUNPOD_KEY, config_of
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.server
 
 WORKERS = 3
 
@@ -28,9 +31,7 @@ def running(tmp_path: Path) -> Iterator[Served]:
     ):
         config = config_of(emulator_url, state={"kind": "redis", "url": redis.url}, drain_s=5, logs={"format": "json"})
         with served(tmp_path, config, "--workers", str(WORKERS)) as made:
-            end = time.monotonic() + 20
-            while made.log.read_text().count("state_store.found") < WORKERS and time.monotonic() < end:
-                time.sleep(0.05)
+            eventually(lambda: made.log.read_text().count("state_store.found") == WORKERS)
             yield made
 
 
@@ -44,23 +45,12 @@ def children(pid: int) -> list[int]:
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def wait_for(pids: list[int]) -> list[int]:
-    """Those of them that are still there after a while."""
-    end = time.monotonic() + 15
-    while pids and time.monotonic() < end:
-        time.sleep(0.05)
-        pids = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-    return pids
-
-
 def test_all_of_them_answer_and_a_lost_one_is_replaced(running: Served) -> None:
     workers = children(running.process.pid)
     assert len(workers) == WORKERS
     assert {ask(running.url) for _ in range(6)} == {"1 2 3"}
     os.kill(workers[0], signal.SIGKILL)
-    end = time.monotonic() + 15
-    while time.monotonic() < end and len(set(children(running.process.pid)) - {workers[0]}) < WORKERS:
-        time.sleep(0.05)
+    eventually(lambda: len(set(children(running.process.pid)) - {workers[0]}) == WORKERS)
     assert len(children(running.process.pid)) == WORKERS
     assert ask(running.url) == "1 2 3"
 
@@ -68,15 +58,15 @@ def test_all_of_them_answer_and_a_lost_one_is_replaced(running: Served) -> None:
 def test_a_signal_drains_them_all(running: Served) -> None:
     workers = children(running.process.pid)
     running.process.send_signal(signal.SIGTERM)
-    assert running.process.wait(15) == 0
-    assert wait_for(workers) == []
+    assert running.process.wait(STOP_S_MAX) == 0
+    assert wait_until_gone(workers) == []
     assert running.log.read_text().count("gateway.drained") == WORKERS
 
 
 def test_they_do_not_outlive_their_parent(running: Served) -> None:
     workers = children(running.process.pid)
     running.kill()
-    assert wait_for(workers) == []
+    assert wait_until_gone(workers) == []
     with pytest.raises(httpx.TransportError):
         httpx.get(running.url)
 

@@ -55,4 +55,4 @@ def sdk_worker(
         # Its own session: the group is the worker and the process that pings.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
+        process.wait(30)

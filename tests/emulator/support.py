@@ -11,6 +11,7 @@ import httpx
 
 from gateway.emulator.app import build_emulator
 from gateway.emulator.settings import EmulatorSettings
+from tests.virtual_time import LoopClock
 
 PATIENT = EmulatorSettings(wait_s_min=0.0)
 
@@ -33,7 +34,7 @@ async def emulator(
     settings: EmulatorSettings = PATIENT, *, clock: HandClock | None = None, endpoint: str = "ep"
 ) -> AsyncIterator[httpx.AsyncClient]:
     """An emulator in this event loop, workers included, and a client of one of its endpoints."""
-    app = build_emulator(settings, clock=clock)
+    app = build_emulator(settings, clock=clock or LoopClock())
     async with app.lifespan():
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url=f"http://emulator/v2/{endpoint}") as client:

@@ -1,8 +1,11 @@
 import httpx
+import pytest
 
 from gateway.emulator.app import build_emulator
 from tests.emulator.support import chat, content, read_events
 from tests.serving import serving
+
+pytestmark = pytest.mark.server
 
 
 def test_an_emulator_on_a_real_server():

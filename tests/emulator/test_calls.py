@@ -1,11 +1,11 @@
 import anyio
 import pytest
 
-from gateway.clock import SystemClock
 from gateway.emulator.calls import DRAINED_TIMES_MAX, BodyTooLargeError, Call, CallLog, CallRecord
 from gateway.emulator.endpoint import Endpoint
 from gateway.emulator.faults import FaultPlan, Faults
 from gateway.emulator.settings import EmulatorSettings
+from tests.virtual_time import LoopClock
 
 
 async def nowhere(message) -> None:
@@ -21,7 +21,7 @@ def a_call(*messages: dict, query_string: bytes = b"") -> Call:
             await anyio.sleep_forever()
         return left.pop(0)
 
-    endpoint = Endpoint("ep", settings=EmulatorSettings(), plan=FaultPlan(Faults()), clock=SystemClock())
+    endpoint = Endpoint("ep", settings=EmulatorSettings(), plan=FaultPlan(Faults()), clock=LoopClock())
     return Call(endpoint, method="POST", rest="", query_string=query_string, receive=receive, send=nowhere)
 
 

@@ -1,10 +1,10 @@
 import argparse
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 
 import httpx
 import msgspec
@@ -14,6 +14,7 @@ from gateway.emulator.command import add_arguments, read_settings, run
 from gateway.emulator.faults import FailWith, Faults
 from gateway.emulator.limits import Limit
 from gateway.emulator.settings import Dialect, EmulatorSettings
+from tests.waiting import BOUND_S, eventually
 
 PROGRAM = """
 import argparse, sys
@@ -92,6 +93,7 @@ def test_a_limit_that_makes_no_sense(limit, capsys):
     assert limit in capsys.readouterr().err
 
 
+@pytest.mark.server
 def test_the_command_serves_until_it_is_told_to_stop():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -103,19 +105,18 @@ def test_the_command_serves_until_it_is_told_to_stop():
     )
     try:
         assert process.stdout.readline().startswith(f"Runpod emulator: http://127.0.0.1:{port}/v2/")
-        health = None
-        for _ in range(100):
-            try:
+
+        def is_healthy() -> bool:
+            with contextlib.suppress(httpx.ConnectError):
                 health = httpx.get(f"http://127.0.0.1:{port}/v2/ep/health", headers={"authorization": "k"})
-                break
-            except httpx.ConnectError:
-                time.sleep(0.05)
-        assert health is not None
-        assert health.status_code == 200
+                return health.status_code == 200
+            return False
+
+        eventually(is_healthy)
         assert httpx.get(f"http://127.0.0.1:{port}/v2/ep/health").status_code == 401
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(BOUND_S) == 0
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(30)
         process.stdout.close()

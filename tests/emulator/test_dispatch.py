@@ -1,5 +1,4 @@
-import time
-
+import anyio
 import httpx
 import pytest
 
@@ -121,13 +120,14 @@ async def test_refusals_of_named_operations_only():
 
 async def test_the_distance_to_the_data_centre_spares_the_workers():
     async with emulator(EmulatorSettings(faults=Faults(reply_delay_s=0.3))) as client:
-        start_s = time.monotonic()
+        start_s = anyio.current_time()
         await client.get("/ping/w")
-        assert time.monotonic() - start_s < 0.3
+        assert anyio.current_time() - start_s < 0.3
         await client.get("/health")
-        assert time.monotonic() - start_s >= 0.3
+        assert anyio.current_time() - start_s >= 0.3
 
 
+@pytest.mark.server
 def test_a_lost_reply_closes_the_connection_and_its_outputs_are_gone():
     settings = EmulatorSettings(faults=Faults(lost_replies=1), wait_s_min=0.0)
     with (
@@ -143,6 +143,7 @@ def test_a_lost_reply_closes_the_connection_and_its_outputs_are_gone():
         assert [call["status"] for call in calls if call["operation"] == "stream"] == [0, 200]
 
 
+@pytest.mark.server
 def test_other_operations_can_lose_replies_too():
     settings = EmulatorSettings(faults=Faults(lost_replies=1, lost_operations=("run",)))
     with (

@@ -1,7 +1,5 @@
 """/stream: destructive pages, the long poll, both shapes."""
 
-import time
-
 import anyio
 import httpx
 import pytest
@@ -97,9 +95,9 @@ async def test_a_poll_returns_with_the_first_output_and_not_later():
         took_s = []
 
         async def poll() -> None:
-            start_s = time.monotonic()
+            start_s = anyio.current_time()
             await client.get(f"/stream/{job_id}")
-            took_s.append(time.monotonic() - start_s)
+            took_s.append(anyio.current_time() - start_s)
 
         with anyio.fail_after(5):
             async with anyio.create_task_group() as group:
@@ -137,9 +135,9 @@ async def test_the_wait_has_a_default_and_a_range():
         job_id = await submit(client, chat())
 
         async def held_s(**params) -> float:
-            start_s = time.monotonic()
+            start_s = anyio.current_time()
             assert (await client.get(f"/stream/{job_id}", params=params)).json()["stream"] == []
-            return time.monotonic() - start_s
+            return anyio.current_time() - start_s
 
         assert await held_s() >= 0.02
         assert await held_s(wait=1) >= 0.1
@@ -165,6 +163,7 @@ async def test_the_bare_array_of_the_older_documentation():
         assert (await client.get(f"/stream/{job_id}")).json() == []
 
 
+@pytest.mark.server
 def test_a_poll_whose_caller_has_left_consumes_nothing():
     with serving(build_emulator(IDLE)) as base, httpx.Client(base_url=f"{base}/v2/ep") as client:
         job_id = client.post("/run", json=chat()).json()["id"]

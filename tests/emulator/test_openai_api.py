@@ -2,7 +2,6 @@ import anyio
 import httpx
 import pytest
 
-from gateway.clock import SystemClock
 from gateway.emulator.app import build_emulator
 from gateway.emulator.calls import Call
 from gateway.emulator.endpoint import Endpoint
@@ -12,6 +11,7 @@ from gateway.emulator.openai_api import openai
 from gateway.emulator.settings import Dialect, EmulatorSettings
 from tests.emulator.support import admin, content, emulator, read_events, settle
 from tests.serving import serving
+from tests.virtual_time import LoopClock
 
 CHAT = "/openai/v1/chat/completions"
 
@@ -89,6 +89,7 @@ async def test_a_job_that_fails_in_mid_stream_just_ends():
         assert content(read_events(reply.text)) == "1 2"
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("kind", ["vllm_died", "platform", "generator_logs"])
 async def test_a_stream_whose_worker_dies_ends_like_a_whole_one_and_lacks_its_end(kind):
     with serving(build_emulator(EmulatorSettings(slices="events"))) as base:
@@ -157,6 +158,7 @@ async def test_a_full_queue_is_429():
         assert (await client.post(CHAT, json=body())).status_code == 429
 
 
+@pytest.mark.server
 async def test_events_arrive_as_they_are_yielded_and_leaving_ends_the_call_but_not_the_job():
     app = build_emulator(EmulatorSettings(slices="events", limits={"openai": Limit(concurrent=1)}))
     with serving(app) as base:
@@ -180,7 +182,7 @@ async def test_events_arrive_as_they_are_yielded_and_leaving_ends_the_call_but_n
 
 
 async def test_a_job_that_ends_while_its_output_is_being_sent():
-    endpoint = Endpoint("ep", settings=EmulatorSettings(), plan=FaultPlan(Faults()), clock=SystemClock())
+    endpoint = Endpoint("ep", settings=EmulatorSettings(), plan=FaultPlan(Faults()), clock=LoopClock())
     sent = []
 
     async def receive():

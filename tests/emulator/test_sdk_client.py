@@ -13,6 +13,8 @@ from gateway.emulator.settings import EmulatorSettings
 from tests.emulator.support import content, read_events
 from tests.serving import serving
 
+pytestmark = pytest.mark.server
+
 SCRIPT = pathlib.Path(__file__).with_name("sdk_client.py")
 
 

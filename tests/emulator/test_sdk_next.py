@@ -4,8 +4,6 @@ import contextlib
 import json
 import pathlib
 import signal
-import time
-from collections.abc import Callable
 
 import httpx
 import pytest
@@ -16,17 +14,13 @@ from gateway.emulator.script_failures import fault_error, job_error
 from gateway.emulator.settings import EmulatorSettings
 from tests.emulator.sdk_processes import NEXT_PYTHON, sdk_worker
 from tests.serving import serving
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.server
 
 SETTINGS = EmulatorSettings(worker="none", wait_s_min=0.0, take_wait_s=0.5, worker_lost_s=100.0)
 PATIENCE_S = 60.0
 """For the imports of three SDKs on a busy machine; nothing is measured."""
-
-
-def wait_for(has_come: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + PATIENCE_S
-    while not has_come():
-        assert time.monotonic() < end_s
-        time.sleep(0.05)
 
 
 class Site:
@@ -79,7 +73,7 @@ def test_a_job_is_in_progress_while_a_prestart_hook_runs_and_how_a_hook_ends(tmp
             stack.enter_context(site.client)
         jobs = {site.kind: site.run(outputs=["a", "b"]) for site in sites}
         for site in sites:
-            wait_for(lambda site=site: site.is_loading_with(jobs[site.kind]))
+            eventually(lambda site=site: site.is_loading_with(jobs[site.kind]), within_s=PATIENCE_S)
 
         page = loads.client.get(f"/stream/{jobs['loads']}", params={"wait": 1}).json()
         assert page == {"status": "IN_PROGRESS", "stream": []}

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -15,6 +14,9 @@ from gateway.emulator.settings import EmulatorSettings
 from tests.emulator.sdk_processes import sdk_worker
 from tests.emulator.support import from_repr
 from tests.serving import serving
+from tests.waiting import a_moment, eventually
+
+pytestmark = pytest.mark.server
 
 SETTINGS = EmulatorSettings(worker="none", api_key="rp_test", wait_s_min=0.0, take_wait_s=0.5)
 AUTHORIZATION = {"authorization": "Bearer rp_test"}
@@ -98,12 +100,15 @@ def test_a_cancel_stops_the_running_job_and_not_the_worker(generator):
         return sum(call["operation"] == "job-stream" and call["job_id"] == job_id for call in records)
 
     # The SDK is told over job-stop and cancels the task: the yields stop coming.
-    deadline_s = time.monotonic() + 10
-    before, now = -1, posts()
-    while before != now:
-        assert time.monotonic() < deadline_s
-        time.sleep(0.3)
-        before, now = now, posts()
+    eventually(lambda: ("job-stop", 200) in calls(generator))
+
+    def have_stopped() -> bool:
+        before = posts()
+        for _ in range(3):
+            a_moment()
+        return posts() == before
+
+    eventually(have_stopped)
     assert ("job-stop", 200) in calls(generator)
     assert ended(generator, run(generator, outputs=["next"]))["output"] == ["next"]
 

@@ -62,6 +62,7 @@ async def test_a_held_take_returns_with_the_first_job():
         assert taken == [job_id]
 
 
+@pytest.mark.server
 def test_a_worker_that_has_hung_up_gets_no_job():
     with serving(build_emulator(HELD)) as base, httpx.Client(base_url=f"{base}/v2/ep") as client:
         with pytest.raises(httpx.ReadTimeout):

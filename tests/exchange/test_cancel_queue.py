@@ -167,6 +167,7 @@ async def test_a_cancel_that_fails_holds_up_no_other_attempt_s_account() -> None
         left = gpu.open(attempt(number=1), lambda _gpu_s: None)
         other = gpu.open(attempt(number=2), settled.append)
         other.started()
+        await anyio.sleep(0.01)
         other.ended()
         assert settled == []
         queue_of(subject).add(subject.gateway._upstreams["chat"], left_job("a", time=left))

@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import httpx
 import pytest
 
 from gateway.exchange.exchange import Ending
@@ -92,6 +93,32 @@ async def test_a_request_can_be_left_at_every_await(route: str, stream: bool, by
         assert 10 < steps < STEPS_MAX - 1
         if route == "job":
             assert runpod.count("cancel") > 5
+
+
+class Timed(FakeRunpod):
+    """Notes when it is told to cancel."""
+
+    cancelled_at_s = 0.0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if "/cancel/" in request.url.path:
+            self.cancelled_at_s = anyio.current_time()
+        return await super().handle_async_request(request)
+
+
+@pytest.mark.parametrize("state", ["IN_QUEUE", "IN_PROGRESS"])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_nothing_but_work_comes_between_a_departure_and_its_cancel(state: str, stream: bool) -> None:
+    """No timer, no poll and no other request: in virtual time, work takes next to none."""
+    runpod = Timed(pages=[(state, [])] * 10_000)
+    async with running(runpod) as subject, anyio.create_task_group() as tasks:
+        call = subject.call(stream=stream)
+        tasks.start_soon(call.run, subject.gateway.app)
+        await anyio.sleep(10.5)
+        left_at_s = anyio.current_time()
+        call.leave()
+        await anyio.sleep(1)
+    assert 0 <= runpod.cancelled_at_s - left_at_s < 0.01
 
 
 async def test_a_request_that_waits_for_its_turn_can_be_left() -> None:

@@ -3,13 +3,13 @@
 import contextlib
 import http.server
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+HELD_S_MAX = 50.0
 _SERVER = 2
 
 
@@ -30,12 +30,13 @@ class SentSpan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Collector:
-    """`status` is what it answers; a `pause_s` comes before each answer."""
+    """`status` is what it answers, as soon as it `may_answer`."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.status = 200
-        self.pause_s = 0.0
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         """Path, headers and body."""
 
@@ -43,15 +44,6 @@ class Collector:
         """All spans, in the order of their beginnings; what holds the others first."""
         made = [span for _, _, body in self.requests for span in _spans(body)]
         return sorted(made, key=lambda span: (span.kind != _SERVER, span.start_s, span.end_s))
-
-    def wait_for(self, count: int, *, within_s: float = 10.0) -> list[SentSpan]:
-        """The spans, when so many have arrived."""
-        end_s = time.monotonic() + within_s
-        while len(self.spans()) < count and time.monotonic() < end_s:
-            time.sleep(0.02)
-        found = self.spans()
-        assert len(found) >= count, found
-        return found
 
 
 @contextlib.contextmanager
@@ -63,7 +55,7 @@ def collecting() -> Iterator[Collector]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            time.sleep(collector.pause_s)
+            collector.may_answer.wait(HELD_S_MAX)
             collector.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
             with contextlib.suppress(OSError):
                 self.send_response(collector.status)
@@ -81,6 +73,7 @@ def collecting() -> Iterator[Collector]:
     try:
         yield collector
     finally:
+        collector.may_answer.set()
         server.shutdown()
         server.server_close()
         thread.join(5)

@@ -20,6 +20,8 @@ from tests.processes import serving_process
 from tests.serving import serving
 from tests.stacks import KEY, RUNPOD_KEY, config_of
 
+pytestmark = pytest.mark.server
+
 HEADERS = {"authorization": f"Bearer {KEY}"}
 KEYED = [
     ("POST", "/v1/chat/completions"),

@@ -1,9 +1,9 @@
 """A little load of every kind: so that whatever is counted has something to count."""
 
 import asyncio
-import time
 from typing import Any
 
+import anyio
 import httpx
 
 from gateway.config.keys import key_line
@@ -36,15 +36,16 @@ def put_load(running: Stack, seconds: float) -> None:
         body = _body("slowly count to 100", stream=True)
         with http.stream("POST", "/chat/completions", json=body, headers=_as("fp-acme")) as left:
             next(left.iter_bytes())
-    asyncio.run(_crowd(running, time.monotonic() + seconds))
+    asyncio.run(_crowd(running, seconds))
 
 
-async def _crowd(running: Stack, end_s: float) -> None:
+async def _crowd(running: Stack, seconds: float) -> None:
+    end_s = anyio.current_time() + seconds
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=running.base_url, timeout=10, limits=limits) as http:
 
         async def again(key: str, text: str, *, pause_s: float = 0.0, model: str = "m", stream: bool = False) -> None:
-            while time.monotonic() < end_s:
+            while anyio.current_time() < end_s:
                 body = _body(text, model=model, stream=stream)
                 await http.post("/chat/completions", json=body, headers=_as(key))
                 await asyncio.sleep(pause_s)
@@ -64,7 +65,7 @@ async def _crowd(running: Stack, end_s: float) -> None:
 
 async def _leave_again(http: httpx.AsyncClient, end_s: float) -> None:
     """A client that goes away in the middle of its answer."""
-    while time.monotonic() < end_s:
+    while anyio.current_time() < end_s:
         body = _body("slowly count to 100", stream=True)
         async with http.stream("POST", "/chat/completions", json=body, headers=_as("fp-acme")) as answer:
             async for _ in answer.aiter_bytes():
@@ -74,7 +75,7 @@ async def _leave_again(http: httpx.AsyncClient, end_s: float) -> None:
 
 async def _trouble(running: Stack, http: httpx.AsyncClient, end_s: float) -> None:
     """Runpod says 429 a few times each second."""
-    while time.monotonic() < end_s:
+    while anyio.current_time() < end_s:
         answer = await http.put(f"{running.emulator_url}/emulator/faults", json=FAULTS)
         answer.raise_for_status()
         await asyncio.sleep(1)

@@ -28,11 +28,13 @@ def rule(request: pytest.FixtureRequest) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.server
 def test_promtool_takes_the_rules() -> None:
     done = promtool("check", "rules", "--lint=all", "--lint-fatal", ALERTS)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.server
 def test_promtool_sees_them_fire_and_not_fire() -> None:
     done = promtool("test", "rules", CASES)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -89,6 +91,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("changes", CHANGES)
+@pytest.mark.server
 def test_a_changed_rule_fails_its_cases(changes: list[tuple[str, str, str]], tmp_path: pathlib.Path) -> None:
     text = ALERTS.read_text()
     for _, old, new in changes:

@@ -80,6 +80,7 @@ def test_the_commands_are_fairpods_own() -> None:
     assert emulator.host == "0.0.0.0"
 
 
+@pytest.mark.server
 def test_prometheus_scrapes_the_gateway_and_reads_the_rules() -> None:
     done = promtool("check", "config", GRAFANA / "prometheus.yml")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -102,6 +103,7 @@ def test_grafana_finds_its_data_source_and_its_dashboards() -> None:
     assert "PASSWORD" not in str(SERVICES["grafana"]["environment"])
 
 
+@pytest.mark.server
 def test_the_demo_keys_open_the_gateway() -> None:
     keys = dict(re.findall(r"^#   (\w+) +(fp-\S+)$", CONFIG.read_text(), re.MULTILINE))
     raw = yaml.safe_load(CONFIG.read_text())
@@ -122,6 +124,7 @@ def test_the_demo_keys_open_the_gateway() -> None:
                 assert answer.json()["choices"][0]["message"]["content"] == "1 2"
 
 
+@pytest.mark.server
 def test_the_checks_of_health_ask_pages_that_exist() -> None:
     url = re.compile(r"http://127\.0\.0\.1:\d+(/\w+(?:/\w+)*)")
     pages = {name: url.findall(str(SERVICES[name]["healthcheck"])) for name in ("gateway", "emulator")}

@@ -46,6 +46,7 @@ def test_the_chart_ships_the_same_dashboards_and_rules() -> None:
     assert files_of(CHART_FILES) == {ALERTS.name: ALERTS.read_bytes()}
 
 
+@pytest.mark.server
 def test_the_command_writes_them_in_a_process_of_its_own() -> None:
     before = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
     done = subprocess.run(

@@ -1,7 +1,6 @@
 """A real Prometheus scrapes a real gateway under load; every query of every panel and rule is put to it."""
 
 import re
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -14,6 +13,9 @@ from tests.grafana.promql import filled, selectors
 from tests.grafana.scraping import Prometheus, Series, numbers, scraping
 from tests.grafana.tools import promtool
 from tests.stacks import Stack, stack
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.server
 
 LOAD_S = 7.0
 LABELS_OF_PROMETHEUS = {"job", "instance", "le"}
@@ -57,11 +59,11 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
         stack(SETTINGS, endpoint=ENDPOINT, tenants=TENANTS, models=MODELS) as running,
         scraping(running.url, directory) as prometheus,
     ):
-        start_s = time.time()
+        start_s = prometheus.scraped_at_s()
         put_load(running, LOAD_S)
-        end_s = time.time()
-        # The last of the load is to be scraped.
-        time.sleep(1.2)
+        end_s = prometheus.scraped_at_s()
+        # The last of the load is to be scraped: by a scrape that began after it.
+        eventually(lambda: prometheus.scraped_at_s() >= end_s + 2)
         yield Observed(prometheus, running, start_s, end_s, httpx.get(f"{running.url}/metrics").text)
 
 

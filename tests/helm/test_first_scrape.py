@@ -7,6 +7,7 @@ import subprocess
 from typing import Any
 
 import httpx
+import pytest
 import yaml
 
 from tests.grafana.scraping import scraping
@@ -61,6 +62,7 @@ def test_its_commands_name_what_there_is() -> None:
     assert f"http://127.0.0.1:{port['port']}/metrics" in COMMANDS
 
 
+@pytest.mark.server
 def test_a_prometheus_scrapes_what_was_installed(tmp_path: pathlib.Path) -> None:
     rendered = monitored()
     config = {**rendered.config, "metrics_port": free_port()}
@@ -78,6 +80,7 @@ def test_a_prometheus_scrapes_what_was_installed(tmp_path: pathlib.Path) -> None
             assert all(rule["annotations"]["runbook_url"] for group in rules for rule in group["rules"])
 
 
+@pytest.mark.server
 def test_a_prometheus_without_the_operator_finds_the_pods(tmp_path: pathlib.Path) -> None:
     """What it would discover, told to it: Debian's knows no Kubernetes."""
     rendered = monitored()
@@ -98,7 +101,7 @@ def test_a_prometheus_without_the_operator_finds_the_pods(tmp_path: pathlib.Path
     assert job.pop("kubernetes_sd_configs") == [{"role": "pod"}]
     file = tmp_path / "prometheus.yml"
     file.write_text(yaml.safe_dump({"scrape_configs": [{**job, "static_configs": targets}]}))
-    command = [path_of("promtool"), "check", "service-discovery", file, job["job_name"]]
+    command = [path_of("promtool"), "check", "service-discovery", "--timeout=5s", file, job["job_name"]]
     seen = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     kept = [each["labels"] for each in seen if each["labels"]]
     assert [(each["__address__"], each["namespace"], each["pod"]) for each in kept] == [

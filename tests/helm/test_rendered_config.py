@@ -62,6 +62,7 @@ def arguments_in(rendered: Rendered, directory: pathlib.Path) -> list[str]:
     return [each.replace(mount["mountPath"], str(directory)) for each in rendered.container["args"]]
 
 
+@pytest.mark.server
 def test_check_config_calls_the_mounted_file_good(tmp_path: pathlib.Path) -> None:
     rendered = render(values_of("minimal"))
     command, *rest = arguments_in(rendered, tmp_path)
@@ -71,6 +72,7 @@ def test_check_config_calls_the_mounted_file_good(tmp_path: pathlib.Path) -> Non
     assert load_config(tmp_path / "fairpod.yaml", environment_of(rendered)).tenants[0].name == "default"
 
 
+@pytest.mark.server
 def test_the_last_line_of_the_notes_works(tmp_path: pathlib.Path) -> None:
     rendered = render(with_values("minimal", "service.port=8000"))
     assert "port-forward service/prod-fairpod 8080:8000 &" in rendered.notes

@@ -1,23 +1,19 @@
 """The lease script and its twin in Python give the same answers, whatever is said to them and in whatever order."""
 
-import secrets
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from redis import Redis
 
-import gateway.state
 from gateway.admission.lease_store import Ask, Beat, BeatAnswer
-from gateway.state.redis_leases import _OVERTAKEN, _pack, _read_head
 from tests.models.lease_table import LeaseTable
 from tests.redis_server import RedisServer, redis_server
+from tests.told_redis import ToldLeases
 
-SCRIPT = (Path(gateway.state.__file__).parent / "lease.lua").read_text()
-CLOCK, TOLD = "redis.call('TIME')", "cmsgpack.unpack(ARGV[3])"
+pytestmark = pytest.mark.server
+
 HOLD_S, LIVE_S, SETTLE_S = 30.0, 1.5, 2.0
 CLASSES: Mapping[str, tuple[int, float, float]] = {
     "work": (40, 0.0, 0.0),
@@ -28,34 +24,6 @@ CLASSES: Mapping[str, tuple[int, float, float]] = {
 REPLICAS = ("a", "b", "c")
 
 
-class ToldTime:
-    """The script itself on a real Redis; only the clock is ours, or no two runs would be the same."""
-
-    def __init__(self, url: str) -> None:
-        assert SCRIPT.count(CLOCK) == 1
-        self._redis = Redis.from_url(url)
-        self._script = self._redis.register_script(SCRIPT.replace(CLOCK, TOLD))
-        self._keys: list[str] = []
-
-    def begin(self) -> None:
-        self._keys = [f"{{{secrets.token_hex(6)}}}:{name}" for name in ("leases", "reports", "state")]
-
-    def wipe(self) -> None:
-        self._redis.delete(*self._keys)
-
-    def beat(self, beat: Beat, report: bytes, now_us: int) -> BeatAnswer | None:
-        time = msgspec.msgpack.encode([str(now_us // 1_000_000), str(now_us % 1_000_000)])
-        answer = self._script(keys=self._keys, args=[_pack(beat), report, time])
-        head = _read_head(answer[0])
-        if head.state == _OVERTAKEN:
-            return None
-        reports = {answer[i].decode(): answer[i + 1] for i in range(1, len(answer), 2)}
-        return BeatAnswer(is_learning=head.is_learning, grants=head.grants, reports=reports, now_s=head.now_s)
-
-    def close(self) -> None:
-        self._redis.close()
-
-
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with redis_server(tmp_path_factory.mktemp("redis")) as server:
@@ -63,8 +31,8 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 @pytest.fixture(scope="module")
-def script(redis: RedisServer) -> Iterator[ToldTime]:
-    made = ToldTime(redis.url)
+def script(redis: RedisServer) -> Iterator[ToldLeases]:
+    made = ToldLeases(redis.url)
     yield made
     made.close()
 
@@ -156,7 +124,7 @@ SAID = st.builds(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(story=st.lists(SAID, min_size=1, max_size=40))
-def test_the_twin_answers_as_the_script_does(script: ToldTime, story: list[Said]) -> None:
+def test_the_twin_answers_as_the_script_does(script: ToldLeases, story: list[Said]) -> None:
     script.begin()
     table = LeaseTable()
     speakers = {name: Speaker(name) for name in REPLICAS}
@@ -177,7 +145,7 @@ def test_the_twin_answers_as_the_script_does(script: ToldTime, story: list[Said]
             speaker.hear(beat, expected)
 
 
-def test_the_twin_and_the_script_grow_up_together(script: ToldTime) -> None:
+def test_the_twin_and_the_script_grow_up_together(script: ToldLeases) -> None:
     """One long life without accidents, where seats move and calls leak for a minute."""
     script.begin()
     table = LeaseTable()

@@ -13,6 +13,8 @@ from gateway.exchange.events import Outcome
 from tests.stacks import config_of
 from tests.subject import answering, running
 
+pytestmark = pytest.mark.server
+
 SAMPLED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 TRACES = {"traces": {"endpoint": "http://collector:4318"}}
 LOADED = """

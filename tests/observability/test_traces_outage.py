@@ -3,7 +3,6 @@
 import json
 import logging
 import pathlib
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,13 +12,18 @@ import pytest
 
 from gateway.domain import Api
 from gateway.exchange.events import Settled, Trace
-from gateway.observability.traces import CLOSE_S_MAX, SPANS_MAX, Traces
+from gateway.observability import traces as module
+from gateway.observability.traces import SPANS_MAX, Traces
 from tests.fakes.clock import FakeClock
 from tests.fakes.collector import Collector, collecting
 from tests.observability.test_metrics import settled
-from tests.processes import free_port, served
+from tests.processes import STOP_S_MAX, free_port, served
 from tests.stacks import KEY, config_of, stack
+from tests.waiting import BOUND_S, eventually_here
 
+pytestmark = pytest.mark.server
+
+CLOSE_S = 0.5
 NOWHERE = "http://user:a-password@127.0.0.1:1"
 
 
@@ -52,24 +56,18 @@ def ended(traces: Traces) -> Settled:
     return settled(trace=Trace(context=context, is_stream=True, **times))
 
 
-async def until(is_so: Any, *, within_s: float = 15.0) -> None:
-    with anyio.fail_after(within_s):
-        while not is_so():
-            await anyio.sleep(0.02)
-
-
 async def test_an_outage_is_said_once_and_its_end_once(collector: Collector) -> None:
     said = Said()
     traces = traces_to(collector.url, said)
     collector.status = 401
     for number in range(1, 4):
         traces.observe(ended(traces))
-        await until(lambda n=number: len(collector.requests) == n)
-    await until(lambda: said.lines)
+        await eventually_here(lambda n=number: len(collector.requests) == n)
+    await eventually_here(lambda: said.lines)
     assert said.lines == [("traces.lost", {"status": 401})]
     collector.status = 200
     traces.observe(ended(traces))
-    await until(lambda: len(said.lines) == 2)
+    await eventually_here(lambda: len(said.lines) == 2)
     await traces.aclose()
     assert said.lines[1:] == [("traces.found", {})]
 
@@ -80,7 +78,7 @@ async def test_nothing_else_is_written_of_it(
     said = Said()
     traces = traces_to(NOWHERE, said)
     traces.observe(ended(traces))
-    await until(lambda: said.lines)
+    await eventually_here(lambda: said.lines)
     for _ in range(SPANS_MAX + 1):
         traces.observe(ended(traces))
     await traces.aclose()
@@ -92,20 +90,25 @@ async def test_nothing_else_is_written_of_it(
 
 
 async def test_what_waits_for_the_collector_is_bounded(collector: Collector) -> None:
-    collector.pause_s = 1.0
+    collector.may_answer.clear()
     traces = traces_to(collector.url, Said())
     for _ in range(2 * SPANS_MAX):
         traces.observe(ended(traces))
     assert len(traces._processor._batch_processor._queue) <= SPANS_MAX
+    collector.may_answer.set()
     await traces.aclose()
 
 
-async def test_a_collector_that_takes_its_time_does_not_hold_up_the_end(collector: Collector) -> None:
-    collector.pause_s = 20.0
+async def test_a_collector_that_takes_its_time_does_not_hold_up_the_end(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is closed before the collector answers, and not before its own time is over."""
+    monkeypatch.setattr(module, "CLOSE_S_MAX", CLOSE_S)
+    collector.may_answer.clear()
     traces = traces_to(collector.url, Said())
     for _ in range(SPANS_MAX):
         traces.observe(ended(traces))
-    begun_s, turns = time.monotonic(), 0
+    began_s, turns = anyio.current_time(), 0
     is_closed = anyio.Event()
 
     async def close() -> None:
@@ -116,16 +119,17 @@ async def test_a_collector_that_takes_its_time_does_not_hold_up_the_end(collecto
         tasks.start_soon(close)
         while not is_closed.is_set():
             turns += 1
-            await anyio.sleep(0.05)
-    assert time.monotonic() - begun_s < CLOSE_S_MAX + 1.5
+            await anyio.sleep(CLOSE_S / 100)
+    assert collector.requests == []
+    assert anyio.current_time() - began_s >= CLOSE_S
     # The event loop went on meanwhile.
-    assert turns > 5
+    assert turns > 2
 
 
 def ask(url: str) -> httpx.Response:
     body = {"model": "m", "messages": [{"role": "user", "content": "count to 3"}], "stream": True}
     headers = {"authorization": f"Bearer {KEY}"}
-    return httpx.post(f"{url}/v1/chat/completions", json=body, headers=headers, timeout=20)
+    return httpx.post(f"{url}/v1/chat/completions", json=body, headers=headers, timeout=BOUND_S)
 
 
 def test_a_server_that_stops_sends_what_waits(collector: Collector) -> None:
@@ -135,7 +139,7 @@ def test_a_server_that_stops_sends_what_waits(collector: Collector) -> None:
     spans = collector.spans()
     assert spans[0].attributes["fairpod.job_id"] == answer.headers["x-fairpod-job-id"]
     assert [span.name for span in spans[1:]] == ["admission wait", "runpod queue", "first chunk", "generate"]
-    assert 0 < spans[0].end_s - spans[0].start_s < 10
+    assert spans[0].start_s < spans[0].end_s
 
 
 def test_a_process_whose_collector_is_away_serves_and_stops(tmp_path: pathlib.Path) -> None:
@@ -145,7 +149,7 @@ def test_a_process_whose_collector_is_away_serves_and_stops(tmp_path: pathlib.Pa
             for _ in range(3):
                 assert ask(gateway.url).status_code == 200
             gateway.process.terminate()
-            assert gateway.process.wait(20) == 0
+            assert gateway.process.wait(STOP_S_MAX) == 0
     lines = [json.loads(line) for line in gateway.log.read_text().splitlines()]
     events = [line["event"] for line in lines]
     assert events.count("exchange.settled") == 3

@@ -2,12 +2,15 @@
 
 import secrets
 
-import anyio
 import pytest
 
 from gateway.exchange.journal import Entry, EntryAnswer, OpenJob
 from gateway.state.redis_journal import RedisJournal
+from tests.fakes.clock import FakeClock
 from tests.redis_server import RedisServer
+from tests.told_redis import ToldScript
+
+pytestmark = pytest.mark.server
 
 SILENT_S = 0.2
 
@@ -20,6 +23,7 @@ class Processes:
     """Processes of one deployment."""
 
     def __init__(self, server: RedisServer) -> None:
+        self.clock = FakeClock()
         self._server = server
         self._prefix = secrets.token_hex(4)
         self._journals: dict[str, RedisJournal] = {}
@@ -27,9 +31,9 @@ class Processes:
     async def write(
         self, process: str, *opened: str, closed: tuple[str, ...] = (), inherits: bool = True, **options: bool
     ) -> EntryAnswer:
-        journal = self._journals.setdefault(
-            process, RedisJournal(self._server.url, prefix=self._prefix, process=process)
-        )
+        if (journal := self._journals.get(process)) is None:
+            journal = self._journals[process] = RedisJournal(self._server.url, prefix=self._prefix, process=process)
+            journal._script = ToldScript(journal._script, self.clock)  # type: ignore[assignment]
         entry = {"is_recall": False, "is_leaving": False, **options}
         return await journal.write(
             Entry(
@@ -59,7 +63,7 @@ async def test_a_silent_process_has_one_heir(processes: Processes) -> None:
     assert not (await processes.write("a", "1", "2", "3")).was_known
     assert (await processes.write("a", closed=("2",))).was_known
     assert await processes.inherited("b") == set()
-    await anyio.sleep(SILENT_S + 0.1)
+    processes.clock.now_s += SILENT_S + 0.1
     assert await processes.inherited("b", inherits=False) == set()
     found = [await processes.inherited("b"), await processes.inherited("c")]
     assert found == [{"1", "3"}, set()]
@@ -69,9 +73,9 @@ async def test_a_silent_process_has_one_heir(processes: Processes) -> None:
 
 async def test_an_heir_that_dies_leaves_what_it_inherited(processes: Processes) -> None:
     await processes.write("a", "1")
-    await anyio.sleep(SILENT_S + 0.1)
+    processes.clock.now_s += SILENT_S + 0.1
     assert await processes.inherited("b") == {"1"}
-    await anyio.sleep(SILENT_S + 0.1)
+    processes.clock.now_s += SILENT_S + 0.1
     assert await processes.inherited("c") == {"1"}
 
 
@@ -84,7 +88,7 @@ async def test_what_is_left_with_a_goodbye_is_inherited_at_once(processes: Proce
 async def test_a_recall_shows_everything_under_ones_name(processes: Processes) -> None:
     await processes.write("a", "1")
     await processes.write("b", "2")
-    await anyio.sleep(SILENT_S + 0.1)
+    processes.clock.now_s += SILENT_S + 0.1
     assert await processes.inherited("b") == {"1"}
     assert await processes.inherited("b", is_recall=True) == {"1", "2"}
 

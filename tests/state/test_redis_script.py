@@ -4,6 +4,8 @@ from gateway.admission.lease_store import StoreError
 from gateway.state.redis_script import RedisScript
 from tests.redis_server import RedisServer
 
+pytestmark = pytest.mark.server
+
 
 def script(url: str) -> RedisScript:
     return RedisScript(url, file="lease.lua", prefix="x", names=("leases", "reports", "state"))

@@ -7,6 +7,8 @@ from gateway.upstream.client import EndpointClient, make_transport
 from tests.factories import endpoint
 from tests.fakes.raw_server import raw_server, reply
 
+pytestmark = pytest.mark.server
+
 
 async def test_connections_are_used_again() -> None:
     async with raw_server(reply(b"a"), reply(b"b")) as server:

@@ -140,11 +140,13 @@ async def call(answer: bytes) -> client.Reply:
             await transport.aclose()
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("encoding", PACKERS)
 async def test_a_reply_of_the_job_api_is_decompressed(encoding: str) -> None:
     assert (await call(packed_reply(encoding, b'{"id":"j"}'))).body == b'{"id":"j"}'
 
 
+@pytest.mark.server
 async def test_a_reply_is_bounded_by_what_it_unpacks_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "REPLY_BYTES_MAX", MIB)
     with pytest.raises(UnreachableError, match="too large"):
@@ -152,12 +154,14 @@ async def test_a_reply_is_bounded_by_what_it_unpacks_to(monkeypatch: pytest.Monk
     assert len((await call(packed_reply("gzip", bytes(MIB)))).body) == MIB
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("encoding", ["br", "gzip, gzip"])
 async def test_a_reply_that_cannot_be_read_is_told(encoding: str) -> None:
     with pytest.raises(UnreachableError, match=NOT_READ):
         await call(packed_reply(encoding, b"{}"))
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(("status", "kind"), [(429, UpstreamBusyError), (401, UpstreamConfigError)])
 async def test_of_a_failure_the_status_counts(status: int, kind: type[Exception]) -> None:
     async with raw_server(packed_reply("br", b"?", status)) as server:
@@ -180,11 +184,13 @@ async def relayed(answer: bytes) -> bytes:
             await transport.aclose()
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("encoding", PACKERS)
 async def test_a_relayed_answer_is_decompressed(encoding: str) -> None:
     assert await relayed(packed_reply(encoding, b"data: {}\n\n")) == b"data: {}\n\n"
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("encoding", PACKERS)
 async def test_an_error_body_is_decompressed(encoding: str) -> None:
     with pytest.raises(WorkerError) as caught:
@@ -192,12 +198,14 @@ async def test_an_error_body_is_decompressed(encoding: str) -> None:
     assert (caught.value.status, caught.value.message) == (400, "too long")
 
 
+@pytest.mark.server
 async def test_an_error_body_is_bounded() -> None:
     with pytest.raises(UnreachableError) as caught:
         await relayed(packed_reply("gzip", b'{"error":"' + bytes(64 * MIB), 500))
     assert caught.value.status == 500
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("status", "kind"), [(429, UpstreamBusyError), (403, UpstreamConfigError), (500, UnreachableError)]
 )
@@ -209,6 +217,7 @@ async def test_an_error_that_cannot_be_read_is_what_its_status_says(status: int,
         assert caught.value.status == status
 
 
+@pytest.mark.server
 async def test_a_connection_is_used_again_after_a_compressed_answer() -> None:
     async with raw_server(packed_reply("gzip", b"a"), packed_reply("gzip", b"b")) as server:
         transport = make_transport()

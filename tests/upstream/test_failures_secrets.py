@@ -12,6 +12,8 @@ from tests.chaos.questions import PROMPT_WORD, RUNPOD_KEY, SECRETS
 from tests.factories import endpoint
 from tests.fakes.raw_server import CLOSE, raw_server
 
+pytestmark = pytest.mark.server
+
 ANSWERS = {
     "no answer": CLOSE,
     "no HTTP": b"banana\r\n\r\n",

@@ -19,6 +19,8 @@ from gateway.wire.runpod import JobState, JobSubmission
 from tests.factories import endpoint
 from tests.fakes.raw_server import CLOSE, RawServer, raw_server, reply
 
+pytestmark = pytest.mark.server
+
 SUBMISSION = JobSubmission(input=msgspec.Raw(b'{"a":1}'))
 HTML = b"<!DOCTYPE html><title>a timeout occurred</title>"
 

@@ -7,6 +7,8 @@ from gateway.upstream.openai_route import OpenAIRoute, good_pieces
 from tests.factories import endpoint
 from tests.fakes.raw_server import raw_server, reply
 
+pytestmark = pytest.mark.server
+
 
 async def read(answer: bytes) -> bytes:
     async with raw_server(answer) as server:

@@ -1,8 +1,12 @@
 """A few seconds of the real thing."""
 
+import pytest
+
 from bench.bystander.polite import measures
 from bench.bystander.report import report
 from bench.bystander.run import Size, compare
+
+pytestmark = pytest.mark.server
 
 
 def test_a_short_run_measures_everything() -> None:

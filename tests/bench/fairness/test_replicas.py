@@ -97,6 +97,7 @@ def test_a_limit_that_was_halved_is_found_out(count: int) -> None:
     assert 0.85 < run.use(run.after(3)) <= 1
 
 
+@pytest.mark.server
 def test_a_heartbeat_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "BEATS", 5)
     monkeypatch.setattr(heartbeat, "WARM_UP", 2)

@@ -2,9 +2,13 @@
 
 import pathlib
 
+import pytest
+
 from bench.soak.plot import draw
 from bench.soak.report import lines, report
 from bench.soak.run import Size, soak
+
+pytestmark = pytest.mark.server
 
 
 def test_a_short_run_breaks_nothing(tmp_path: pathlib.Path) -> None:

@@ -14,9 +14,11 @@ OWN = [os.getpid()]
 
 
 def test_cpu_time_is_that_of_all_threads() -> None:
-    own_s, ours_s = kernel.cpu_s(OWN), time.process_time()
-    sum(range(200_000))
-    assert kernel.cpu_s(OWN) - own_s == pytest.approx(time.process_time() - ours_s, abs=0.005)
+    """Whatever other threads of this process do meanwhile: it lies between two readings of the same."""
+    for _ in range(3):
+        before_s, read_s, after_s = time.process_time(), kernel.cpu_s(OWN), time.process_time()
+        assert before_s <= read_s <= after_s
+        sum(range(200_000))
 
 
 def test_the_peak_can_be_forgotten() -> None:
@@ -33,6 +35,7 @@ def test_cores_have_been_busy() -> None:
     assert kernel.core_busy_s(100_000) == 0
 
 
+@pytest.mark.server
 def test_children_belong_to_their_parent() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         assert child.pid in kernel.tree(OWN[0])

@@ -16,6 +16,8 @@ from bench.speed.processes import server
 from bench.speed.sizes import Asked, request_body
 from bench.speed.stage import QUICK, Stage, Way, staged
 
+pytestmark = pytest.mark.server
+
 SOON = {"warmup_s": 0.3, "window_s": 0.7}
 
 

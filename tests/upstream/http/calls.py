@@ -6,7 +6,9 @@ from typing import Any
 
 import httpx
 
-TIMEOUT: dict[str, Any] = {"connect": 5.0, "read": 5.0, "write": 5.0}
+from tests.waiting import BOUND_S, eventually_here
+
+TIMEOUT: dict[str, Any] = dict.fromkeys(("connect", "read", "write"), BOUND_S)
 
 
 def request(url: str, method: str = "POST", body: bytes = b"", **timeout: float) -> httpx.Request:
@@ -22,6 +24,11 @@ async def call(
         return response.status_code, b"".join([piece async for piece in stream])
     finally:
         await stream.aclose()
+
+
+async def no_socket_but(these: set[str]) -> None:
+    """Wait until no other is open: a loop closes what was given up when it next looks."""
+    await eventually_here(lambda: not open_sockets() - these)
 
 
 def open_sockets() -> set[str]:

@@ -10,6 +10,7 @@ import uvloop
 
 from gateway.upstream.http.transport import HttpTransport
 from tests.upstream.http.certificates import Certificates
+from tests.virtual_time import VirtualTimeLoop
 
 Make = Callable[..., httpx.AsyncBaseTransport]
 
@@ -19,7 +20,9 @@ def stock(tls: ssl.SSLContext | None = None) -> httpx.AsyncBaseTransport:
     return httpx.AsyncHTTPTransport(verify=tls or False, trust_env=False, limits=limits)
 
 
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    if item.get_closest_marker("virtual_time") is not None:
+        return {"virtual": VirtualTimeLoop}
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 

@@ -16,7 +16,6 @@ class Server:
         self.port = 0
         self.connections = 0
         self.open = 0
-        self.requests: list[bytes] = []
         self._handle = handle
         self.tasks: set[asyncio.Task[None] | None] = set()
         self.writers: list[asyncio.StreamWriter] = []

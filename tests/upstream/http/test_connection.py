@@ -12,6 +12,9 @@ from gateway.upstream.http.transport import HttpTransport
 from tests.fakes.raw_server import read_request, reply
 from tests.upstream.http.calls import call, request
 from tests.upstream.http.server import serving
+from tests.waiting import a_moment_here, eventually_here
+
+pytestmark = pytest.mark.server
 
 
 class LoopAhead(asyncio.SelectorEventLoop):
@@ -43,30 +46,36 @@ def run(story: Callable[[LoopAhead, HttpTransport], Awaitable[None]]) -> None:
         loop.close()
 
 
-async def answer(reader: Any, writer: Any) -> None:
-    while True:
-        asked = await read_request(reader)
-        if b"/silent" not in asked:
-            writer.write(reply(b"a"))
+class Answering:
+    """Answers everything but what is asked of /silent."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    async def __call__(self, reader: Any, writer: Any) -> None:
+        while True:
+            asked = await read_request(reader)
+            self.seen += 1
+            if b"/silent" not in asked:
+                writer.write(reply(b"a"))
 
 
 def test_an_idle_connection_is_closed_in_the_end() -> None:
     async def story(loop: LoopAhead, transport: HttpTransport) -> None:
-        async with serving(answer) as server:
+        async with serving(Answering()) as server:
             await call(transport, server.url)
             await loop.pass_time(IDLE_S_MAX - 1)
-            await asyncio.sleep(0.02)
+            await a_moment_here()
             assert server.open == 1
             await loop.pass_time(2)
-            await asyncio.sleep(0.02)
-            assert server.open == 0
+            await eventually_here(lambda: server.open == 0)
 
     run(story)
 
 
 def test_use_makes_it_young_again() -> None:
     async def story(loop: LoopAhead, transport: HttpTransport) -> None:
-        async with serving(answer) as server:
+        async with serving(Answering()) as server:
             for _ in range(5):
                 await call(transport, server.url)
                 await loop.pass_time(IDLE_S_MAX - 1)
@@ -77,14 +86,13 @@ def test_use_makes_it_young_again() -> None:
 
 def test_the_one_used_last_is_used_first_so_that_the_others_grow_old() -> None:
     async def story(loop: LoopAhead, transport: HttpTransport) -> None:
-        async with serving(answer) as server:
+        async with serving(Answering()) as server:
             await asyncio.gather(*[call(transport, server.url) for _ in range(3)])
             assert server.connections == server.open == 3
             for _ in range(4):
                 await loop.pass_time(IDLE_S_MAX / 3)
                 await call(transport, server.url)
-            await asyncio.sleep(0.02)
-            assert server.open == 1
+            await eventually_here(lambda: server.open == 1)
 
     run(story)
 
@@ -94,10 +102,11 @@ def test_each_request_has_its_own_time(first_s: float) -> None:
     """The one timer is brought forward and put off as requests come and go."""
 
     async def story(loop: LoopAhead, transport: HttpTransport) -> None:
+        answer = Answering()
         async with serving(answer) as server:
             await call(transport, server.url, read=first_s)
             calling = loop.create_task(call(transport, f"{server.url}/silent", read=10.0))
-            await asyncio.sleep(0.02)
+            await eventually_here(lambda: answer.seen == 2)
             await loop.pass_time(9)
             assert not calling.done()
             await loop.pass_time(2)
@@ -131,12 +140,38 @@ def test_no_time_runs_while_nobody_reads() -> None:
     run(story)
 
 
+def test_a_slow_answer_is_none_that_is_silent() -> None:
+    """The time to read is from one piece to the next, and not for all of them."""
+
+    async def story(loop: LoopAhead, transport: HttpTransport) -> None:
+        read = 0
+
+        async def slowly(reader: Any, writer: Any) -> None:
+            await read_request(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n")
+            for number in range(10):
+                await eventually_here(lambda number=number: read == number)
+                await loop.pass_time(9)
+                writer.write(b"x")
+
+        async with serving(slowly) as server:
+            response = await transport.handle_async_request(request(server.url, read=10.0))
+            stream: Any = response.stream
+            async for piece in stream:
+                read += len(piece)
+            assert read == 10
+            await stream.aclose()
+
+    run(story)
+
+
 def test_without_a_limit_it_waits() -> None:
     async def story(loop: LoopAhead, transport: HttpTransport) -> None:
+        answer = Answering()
         async with serving(answer) as server:
             asked = httpx.Request("POST", f"{server.url}/silent")
             calling = loop.create_task(transport.handle_async_request(asked))
-            await asyncio.sleep(0.02)
+            await eventually_here(lambda: answer.seen)
             await loop.pass_time(100_000)
             assert not calling.done()
             calling.cancel()

@@ -1,4 +1,3 @@
-import asyncio
 import ssl
 from typing import Any
 
@@ -9,9 +8,12 @@ import pytest
 from gateway.upstream.http.tls import ClientTls
 from gateway.upstream.http.transport import HttpTransport
 from tests.fakes.raw_server import read_request, reply
-from tests.upstream.http.calls import call, open_sockets
+from tests.upstream.http.calls import call, no_socket_but, open_sockets
 from tests.upstream.http.certificates import Certificates
 from tests.upstream.http.server import answering, serving
+from tests.waiting import BOUND_S, eventually_here
+
+pytestmark = pytest.mark.server
 
 
 def of(server: Any, name: str = "localhost") -> str:
@@ -103,7 +105,7 @@ async def test_a_server_that_hangs_up_at_once(certificates: Certificates, how: s
             # What was sent before the request and is read after it cannot be told from an answer.
             assert answered == (200, b"evil")
             assert how == "answers unasked"
-        with anyio.fail_after(2):
+        with anyio.fail_after(BOUND_S):
             await own.aclose()
 
 
@@ -117,9 +119,8 @@ async def test_a_handshake_that_takes_too_long_leaves_no_socket(certificates: Ce
         sockets = open_sockets()
         with pytest.raises(httpx.ConnectTimeout):
             await call(own, of(server), connect=0.05)
-        await asyncio.sleep(0.05)
-        assert not open_sockets() - sockets
-        assert server.open == 0
+        await no_socket_but(sockets)
+        await eventually_here(lambda: server.open == 0)
         await own.aclose()
 
 
@@ -150,7 +151,6 @@ async def test_the_end_of_a_body_without_a_length_has_to_be_said(certificates: C
         writer.write(b"HTTP/1.1 200 OK\r\n\r\nhello")
         await writer.drain()
         if b"/cut" in asked:
-            await asyncio.sleep(0.02)
             writer.transport.abort()
 
     own = HttpTransport(certificates.client())

@@ -11,6 +11,8 @@ from tests.fakes.raw_server import read_request, reply
 from tests.upstream.http.calls import call, request
 from tests.upstream.http.server import answering, serving
 
+pytestmark = pytest.mark.server
+
 Transport = httpx.AsyncBaseTransport
 
 WHOLE = {
@@ -156,20 +158,23 @@ async def test_a_large_body_is_sent_whole(transport: Transport) -> None:
 
 async def test_an_early_response_is_read_while_the_body_is_sent(transport: Transport) -> None:
     """The server answers after the head, and reads no more: nobody waits for the body to be taken."""
+    was_read = asyncio.Event()
 
     async def handle(reader: Any, writer: Any) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(reply(b"too large", 413, "connection: close"))
         await writer.drain()
-        await asyncio.sleep(1)
+        await was_read.wait()
 
     async with serving(handle) as server:
         if isinstance(transport, HttpTransport):
             assert await call(transport, server.url, body=b"x" * 10_000_000) == (413, b"too large")
+            was_read.set()
             return
         # The stock one reads only once it has written: it notices the answer when its own time to write is over.
         with pytest.raises(httpx.WriteTimeout):
             await call(transport, server.url, body=b"x" * 20_000_000, write=0.2)
+        was_read.set()
 
 
 async def test_a_body_still_on_its_way_goes_on_beside_a_response(own: HttpTransport) -> None:
@@ -179,7 +184,6 @@ async def test_a_body_still_on_its_way_goes_on_beside_a_response(own: HttpTransp
     async def handle(reader: Any, writer: Any) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n")
-        await asyncio.sleep(0.01)
         assert await reader.readexactly(len(body)) == body
         writer.write(b"took it")
         await writer.drain()
@@ -196,13 +200,15 @@ async def test_a_connection_with_half_a_request_is_not_used_again(own: HttpTrans
         await reader.readuntil(b"\r\n\r\n")
         writer.write(reply(b"early"))
         await reader.read(1)
-        await asyncio.sleep(0.1)
+        await second_came.wait()
         await reader.read()
 
+    second_came = asyncio.Event()
     async with serving(handle) as server:
         for _ in range(2):
             assert await call(own, server.url, body=b"x" * 10_000_000) == (200, b"early")
         assert server.connections == 2
+        second_came.set()
 
 
 async def test_unknown_schemes_are_refused(transport: Transport) -> None:

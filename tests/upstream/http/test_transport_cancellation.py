@@ -9,9 +9,12 @@ import pytest
 
 from gateway.upstream.http.transport import HttpTransport
 from tests.fakes.raw_server import read_request, reply
-from tests.upstream.http.calls import call, open_sockets, request
+from tests.upstream.http.calls import call, no_socket_but, open_sockets, request
 from tests.upstream.http.certificates import Certificates
 from tests.upstream.http.server import serving
+from tests.waiting import eventually_here
+
+pytestmark = pytest.mark.server
 
 SLICES = (b"HTTP/1.1 200 OK\r\n", b"transfer-encoding: chunked\r\n\r\n", b"3\r\nhel\r\n", b"2\r\nlo\r\n", b"0\r\n\r\n")
 
@@ -52,12 +55,9 @@ async def test_a_call_left_at_any_moment_leaves_nothing(tls: bool, body: bytes, 
         assert turns > 10
         assert await call(own, url) == (200, b"hello")
         await own.aclose()
-        with anyio.fail_after(5):
-            while server.open:
-                await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
-        assert not open_sockets() - sockets
-        assert len(asyncio.all_tasks()) == 1
+        await eventually_here(lambda: not server.open)
+        await no_socket_but(sockets)
+        await eventually_here(lambda: len(asyncio.all_tasks()) == 1)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -103,8 +103,7 @@ async def test_closing_ends_what_is_under_way(own: HttpTransport) -> None:
         await own.aclose()
         with pytest.raises(httpx.TransportError):
             await calling
-        await asyncio.sleep(0.02)
-        assert not open_sockets() - sockets
+        await no_socket_but(sockets)
 
 
 async def test_leaving_a_body_closes_its_connection_at_once(own: HttpTransport) -> None:
@@ -119,8 +118,7 @@ async def test_leaving_a_body_closes_its_connection_at_once(own: HttpTransport) 
         await stream.aclose()
         with pytest.raises(httpx.TransportError):
             [piece async for piece in stream if piece != b"he"]
-        await asyncio.sleep(0.02)
-        assert server.open == 0
+        await eventually_here(lambda: server.open == 0)
 
 
 async def test_leaving_a_whole_body_keeps_its_connection(own: HttpTransport) -> None:

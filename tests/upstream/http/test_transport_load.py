@@ -6,12 +6,16 @@ import tracemalloc
 from typing import Any
 
 import anyio
+import pytest
 
 from gateway.upstream.http.connection import BUFFER_BYTES_MAX
 from gateway.upstream.http.transport import HttpTransport
 from tests.fakes.raw_server import read_request
 from tests.upstream.http.calls import call, request
 from tests.upstream.http.server import serving
+from tests.waiting import a_moment_here
+
+pytestmark = pytest.mark.server
 
 PIECE = b"x" * 65536
 PIECES = 1600
@@ -88,10 +92,12 @@ async def test_a_reader_that_stops_stops_the_server(own: HttpTransport) -> None:
 
     async with serving(handle) as server:
         response = await own.handle_async_request(request(server.url))
-        await asyncio.sleep(0.3)
-        stopped_at = sent
-        await asyncio.sleep(0.1)
-        assert sent == stopped_at < len(PIECE) * PIECES / 2
+        # For as long as it takes to fill what is between them.
+        stopped_at = -1
+        while stopped_at != sent:
+            stopped_at = sent
+            await a_moment_here()
+        assert 0 < sent < len(PIECE) * PIECES / 2
         stream: Any = response.stream
         assert sum([len(piece) async for piece in stream]) == len(PIECE) * PIECES
         await stream.aclose()
@@ -102,8 +108,8 @@ async def test_sending_10_mb_copies_no_more_than_a_part(own: HttpTransport) -> N
 
     async def handle(reader: Any, writer: Any) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        # Longer than it takes to fill what the kernel holds: the rest has to wait.
-        await asyncio.sleep(0.2)
+        # The rest has to wait for room in what the kernel holds.
+        await a_moment_here()
         left = len(body)
         while left:
             await asyncio.sleep(0)

@@ -13,6 +13,9 @@ from tests.fakes.raw_server import read_request, reply
 from tests.upstream.http.calls import call
 from tests.upstream.http.server import serving
 from tests.upstream.http.test_transport_faults import reset
+from tests.waiting import a_moment_here, eventually_here
+
+pytestmark = pytest.mark.server
 
 Transport = httpx.AsyncBaseTransport
 
@@ -25,7 +28,9 @@ async def test_one_that_was_closed_in_time_is_not_used(transport: Transport) -> 
     async with serving(handle) as server:
         for _ in range(3):
             assert (await call(transport, server.url))[1] == b"a"
-            await asyncio.sleep(0.02)
+            await eventually_here(lambda: not server.open)
+            # Its goodbye is on the way; whoever sends before it comes cannot know.
+            await a_moment_here()
         assert server.connections == 3
 
 
