@@ -17,6 +17,7 @@ from gateway.translate.chunks import ChunkWriter
 from gateway.translate.dialects.table import DIALECTS
 from gateway.translate.request import ClientRequest
 from tests.contracts.test_dialects import RECORDINGS, Recording
+from tests.effort import tries
 from tests.factories import client_request, raw
 
 ODD = st.sampled_from([None, "", 0, -1, 1.5, True, [], {}, [None], [[]], "x", {"a": None}, 10**30, "\u2028"])
@@ -58,7 +59,7 @@ def answer_to(request: ClientRequest) -> Answer:
     return StreamedAnswer(writer, Client(), note_first=lambda: None, note_chunks=lambda _: None)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=tries(600), deadline=None)
 @given(st.data())
 async def test_odd_values_anywhere_end_in_an_answer_or_our_own_error(data: st.DataObject) -> None:
     recording = data.draw(st.sampled_from(RECORDED), label="recording")

@@ -5,7 +5,9 @@ import os
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-CASES = int(os.environ.get("FAIRPOD_FUZZ_CASES", "500"))
+from tests.effort import tries
+
+CASES = int(os.environ.get("FAIRPOD_FUZZ_CASES") or tries(500))
 TIMEOUT = pytest.mark.timeout(60 + CASES // 5)
 
 

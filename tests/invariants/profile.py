@@ -4,6 +4,8 @@ import os
 
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.effort import tries
+
 HUNT = "INVARIANTS_HUNT"
 """Set by the mutation run: the first failure is enough there, nobody reads the smallest example."""
 
@@ -12,7 +14,7 @@ def steady(examples: int, steps: int = 50) -> settings:
     """So many examples, of so many steps where they have steps."""
     every = (Phase.explicit, Phase.generate, Phase.shrink)
     return settings(
-        max_examples=examples,
+        max_examples=tries(examples),
         stateful_step_count=steps,
         derandomize=True,
         deadline=None,

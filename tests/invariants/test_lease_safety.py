@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from gateway.fairshare.lease import HOLD_S, SETTLE_S
+from tests.effort import tries
 from tests.models.lease_world import TTL_S, Rules, UnsafeError, Way, World
 
 NAMES = ("a", "b", "c")
 SEATS = 8
 STEPS = 60
 SETTINGS = settings(
-    max_examples=120,
+    max_examples=tries(120),
     stateful_step_count=STEPS,
     derandomize=True,
     database=None,

@@ -16,6 +16,7 @@ from gateway.translate.dialects.contract import Chunk, Damage, Delta
 from gateway.translate.dialects.openai import OpenAIReader, read_object
 from gateway.translate.refrain import TRIES_MAX, RefrainReader
 from gateway.wire.sse import EventReader
+from tests.effort import tries
 from tests.factories import client_request
 
 TEXTS = st.text() | st.sampled_from(
@@ -95,7 +96,7 @@ def _plain_delta(data: bytes) -> Delta:
         return Damage(error)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=tries(500), deadline=None, derandomize=True)
 @given(
     runs=RUNS,
     is_ascii=st.booleans(),
