@@ -15,6 +15,7 @@ from tests.emulator.support import (
     submit,
 )
 from tests.serving import serving
+from tests.waiting import BOUND_S
 
 IDLE = EmulatorSettings(worker="none", wait_s_min=0.0)
 """Jobs stay queued until a test takes them over the worker API."""
@@ -169,6 +170,6 @@ def test_a_poll_whose_caller_has_left_consumes_nothing():
         job_id = client.post("/run", json=chat()).json()["id"]
         client.get("/job-take/w")
         with pytest.raises(httpx.ReadTimeout):
-            client.get(f"/stream/{job_id}", timeout=0.1)
+            client.get(f"/stream/{job_id}", timeout=httpx.Timeout(BOUND_S, read=0.1))
         client.post(f"/job-stream/w/{job_id}", json={"output": "kept"})
         assert client.get(f"/stream/{job_id}").json()["stream"] == [{"output": "kept"}]

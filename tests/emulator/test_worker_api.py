@@ -6,6 +6,7 @@ from gateway.emulator.app import build_emulator
 from gateway.emulator.settings import EmulatorSettings
 from tests.emulator.support import HandClock, admin, chat, emulator, settle, submit
 from tests.serving import serving
+from tests.waiting import BOUND_S
 
 BARE = EmulatorSettings(worker="none", wait_s_min=0.0, take_wait_s=0.05, stop_wait_s=0.05)
 HELD = EmulatorSettings(worker="none", wait_s_min=0.0, take_wait_s=10.0, stop_wait_s=10.0)
@@ -66,7 +67,7 @@ async def test_a_held_take_returns_with_the_first_job():
 def test_a_worker_that_has_hung_up_gets_no_job():
     with serving(build_emulator(HELD)) as base, httpx.Client(base_url=f"{base}/v2/ep") as client:
         with pytest.raises(httpx.ReadTimeout):
-            client.get("/job-take/gone", timeout=0.1)
+            client.get("/job-take/gone", timeout=httpx.Timeout(BOUND_S, read=0.1))
         job_id = client.post("/run", json=chat()).json()["id"]
         assert client.get("/job-take/there").json()["id"] == job_id
 
