@@ -9,24 +9,33 @@ import re
 
 CODE = "context_length_exceeded"
 _CODES = frozenset({CODE, "exceed_context_size_error", "context_window_exceeded", "input_too_long", "prompt_too_long"})
-_LONG = r"(?:longer|larger|greater|more|bigger|exceed\w*|over|beyond|too long|too large|only|limit\w*|maximum)"
+_LONG = (
+    r"(?:longer|larger|greater|more than|less than|bigger|exceed\w*|beyond|too long|too large|only|limit\w*|maximum)"
+)
 _CONTEXT = (
     r"(?:context[ _-]?(?:length|window|size|limit)"
-    r"|max(?:imum)?[ _-]?(?:model|sequence|input)[ _-]?len(?:gth)?|max_seq_len)"
+    r"|(?:max(?:imum)?[ _-]?)?(?:model|sequence|seq|input|prompt)[ _-]?len(?:gth)?"
+    r"|max_seq_len|session_len|max_num_tokens|model token limit|max(?:imum)? (?:allowed |number of )?(?:length|tokens))"
 )
+_TOKENS = r"(?:prompt|input)s?[ _]?(?:token count|tokens|length|\(\d+ tokens\))"
 _PHRASES = re.compile(
     r"(?i)context_length_exceeded"
-    rf"|{_LONG}[^.\n]{{0,120}}{_CONTEXT}"
-    rf"|{_CONTEXT}[^.\n]{{0,120}}{_LONG}"
-    r"|(?:prompt|input)s?\b[^.\n]{0,60}\b(?:is|are) too long"
+    rf"|\b{_LONG}\b[^\n]{{0,80}}{_CONTEXT}"
+    rf"|{_CONTEXT}[^\n]{{0,80}}\b{_LONG}"
+    rf"|{_TOKENS}[^\n]{{0,60}}\b{_LONG}"
+    r"|(?:^|[^\w])(?:the |input )?(?:prompt|input)s?(?: \([^)\n]{0,40}\))? (?:is|are) too (?:long|large)"
     r"|`?inputs`? tokens \+ `?max_new_tokens`? must be"
     r"|`?inputs`? must have less than \d+ tokens"
+    r"|too many tokens"
+    r"|range of input length should be"
     r"|requested token count exceeds"
 )
 _OTHER_LIMIT = re.compile(
     r"(?i)out of memory|\bOOM\b|KV cache|\bCUDA\b|rate.?limit|too many (?:requests|concurrent)|throttl|quota"
-    r"|tokens? per (?:min|sec|hour|day)|\bTPM\b|\bRPM\b|try again (?:in|later)"
+    r"|tokens? per (?:min|sec|hour|day)|\bTPM\b|\bRPM\b|try again (?:in|later)|please retry|retry after|concurrency"
+    r"|queue|engine|config\.json|max_position_embeddings|draft model|user-specified|failed to start|time(?:d )?.?out"
 )
+"""Words of throttling, of a lack of memory, and of an engine that cannot start: none of them is about the prompt."""
 
 
 def is_context_overflow(message: str, *, code: str, type_: str, status: int | None) -> bool:
@@ -38,6 +47,8 @@ def is_context_overflow(message: str, *, code: str, type_: str, status: int | No
         type_: Its type.
         status: Its HTTP status; None if it has none.
     """
+    if code in _CODES or type_ in _CODES:
+        return status != 429
     if status == 429 or _OTHER_LIMIT.search(message):
         return False
-    return code in _CODES or type_ in _CODES or _PHRASES.search(message) is not None
+    return _PHRASES.search(message) is not None

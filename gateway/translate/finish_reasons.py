@@ -4,6 +4,8 @@ Sources: OpenAI's description (`finish_reason` of chat and text completions); op
 text-generation-inference#2344 (`eos_token`, `eos`), vLLM (`abort`, `error`), Anthropic and Gemini adapters.
 """
 
+import re
+
 import msgspec
 from msgspec import Raw
 
@@ -18,24 +20,22 @@ STOP, LENGTH, TOOL_CALLS, CONTENT_FILTER, FUNCTION_CALL = (
     "function_call",
 )
 _KNOWN = frozenset({STOP, LENGTH, TOOL_CALLS, CONTENT_FILTER, FUNCTION_CALL})
-_OTHER_WORDS = {
-    "max_tokens": LENGTH,
-    "max_length": LENGTH,
-    "max_new_tokens": LENGTH,
-    "max_output_tokens": LENGTH,
-    "model_length": LENGTH,
-    "limit": LENGTH,
-    "tool_call": TOOL_CALLS,
-    "tool_use": TOOL_CALLS,
-    "tools": TOOL_CALLS,
-    "contentfilter": CONTENT_FILTER,
-    "content_filtered": CONTENT_FILTER,
-    "safety": CONTENT_FILTER,
-    "recitation": CONTENT_FILTER,
-    "refusal": CONTENT_FILTER,
-}
-_BROKEN = frozenset({"abort", "aborted", "error", "failed", "cancelled", "canceled", "timeout"})
-"""The worker gave up: the choice is not complete."""
+_NOT_ENDED = frozenset({"null", "none", "normal", "unspecified", "not_finished", "in_progress"})
+_PREFIXES = ("finish_reason_", "finishreason.", "finish_reason.")
+_BROKEN = re.compile(
+    r"error|abort|cancel|fail|malformed|time_?out|insufficient|unavailable|overload|interrupt|disconnect"
+)
+"""The worker gave up: the choice is not complete.
+
+DeepSeek says `insufficient_system_resource`, Zhipu `network_error`.
+"""
+_KINDS = (
+    (CONTENT_FILTER, re.compile(r"filter|safety|sensitive|prohibit|blocklist|guardrail|recitation|refusal|spii")),
+    (TOOL_CALLS, re.compile(r"tool|function")),
+    (LENGTH, re.compile(r"length|limit|max_?\w*token|context_window|context_exceeded")),
+)
+"""In this order, what a word is about."""
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def read_finish_reason(value: Raw | None) -> str:
@@ -53,15 +53,21 @@ def read_finish_reason(value: Raw | None) -> str:
     word = text_of(value).strip()
     if word in _KNOWN or not word:
         return word
-    word = word.lower().replace("-", "_").replace(" ", "_")
-    if word in _BROKEN:
+    word = _CAMEL.sub("_", word).lower().replace("-", "_").replace(" ", "_")
+    for prefix in _PREFIXES:
+        word = word.removeprefix(prefix)
+    if word in _KNOWN:
+        return word
+    if word in _NOT_ENDED:
+        return ""
+    if _BROKEN.search(word):
         raise JobFailedError("The worker gave up on this answer.")
-    return word if word in _KNOWN else _OTHER_WORDS.get(word, STOP)
+    return next((kind for kind, expression in _KINDS if expression.search(word)), STOP)
 
 
 def later_reason(known: str, reason: str) -> str:
-    """Choose between two reasons of one choice: the later one, but a plain stop does not hide tool calls."""
-    return known if known == TOOL_CALLS and reason == STOP else reason
+    """Choose between two reasons of one choice: the later one, but a plain stop hides nothing that says more."""
+    return known if known and reason == STOP else reason
 
 
 def missing_reason(*, has_tool_calls: bool) -> str:

@@ -17,6 +17,17 @@ OVERFLOWS = [
     "prompt is too long: 210000 tokens > 200000 maximum",
     "Your input exceeds the context window of this model.",
     "context_length_exceeded",
+    "Input length (5000 tokens) exceeds the maximum allowed length (4096 tokens). Use a shorter input.",
+    "The sum of prompt length (5000.0), query length (0) should not exceed max_num_tokens (4096)",
+    "Prompt length (5000) should be less than max_seq_len (4096)",
+    "The input_length 5000 exceeds session_len 4096",
+    "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+    "This model's maximum prompt length is 131072 but the request contains 200000 tokens.",
+    "prompt token count of 200000 exceeds the limit of 128000",
+    "too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 5000.",
+    "Range of input length should be [1, 30720]",
+    "Your request exceeded model token limit: 262144",
+    "input (600 tokens) is too large to process. increase the physical batch size (current batch size: 512)",
 ]
 OTHERS = [
     "Rate limit reached: 100000 tokens per min. Your context window is longer than your limit.",
@@ -26,6 +37,12 @@ OTHERS = [
     "temperature has to be at most 2",
     "The model does not exist.",
     "the file is too long",
+    "The prompt queue is too long (128 waiting), please retry.",
+    "User-specified max_model_len (32768) is greater than the derived max_model_len (max_position_embeddings=8192).",
+    "Concurrency limit exceeded for requests over the 200k context window. Retry after 20 s.",
+    "Timeout: prompt processing is too long, engine restarted",
+    "Speculative draft model's maximum context length 2048 is smaller than the target's limit; engine failed to start",
+    "max_tokens must be at most 4096",
     "",
 ]
 
