@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tests.fakes.raw_server import abort
+
 PIECE_BYTES = 65536
 DRIPPED_BYTES_MAX = 3000
 """So much comes byte by byte; then enough of it was seen."""
@@ -96,7 +98,7 @@ class _Connection:
             if with_reset:
                 with contextlib.suppress(OSError):
                     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
-                writer.transport.abort()
+                abort(writer)
             else:
                 writer.close()
 

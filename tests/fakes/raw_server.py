@@ -33,6 +33,16 @@ class RawServer:
         writer.close()
 
 
+def abort(writer: asyncio.StreamWriter) -> None:
+    """Close the connection with a reset, whatever state it is in.
+
+    CPython 3.11's transport loses its loop when it is closed with bytes unsent and sends them later; `abort` then
+    raises AttributeError.
+    """
+    with contextlib.suppress(AttributeError):
+        writer.transport.abort()
+
+
 async def read_request(reader: asyncio.StreamReader) -> bytes:
     """The head and the body of the next request."""
     head = await reader.readuntil(b"\r\n\r\n")
@@ -62,7 +72,5 @@ async def raw_server(*answers: bytes) -> AsyncIterator[RawServer]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for writer in subject.writers:
-            # CPython 3.11: a transport that was closed with bytes unsent, and sent them later, has no loop any more.
-            with contextlib.suppress(AttributeError):
-                writer.transport.abort()
+            abort(writer)
         await asyncio.sleep(0)

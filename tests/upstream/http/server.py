@@ -5,7 +5,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from tests.fakes.raw_server import read_request
+from tests.fakes.raw_server import abort, read_request
 
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -51,7 +51,7 @@ async def serving(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for writer in subject.writers:
-            writer.transport.abort()
+            abort(writer)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
