@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from gateway.domain import Api, Usage
-from gateway.errors import OutputLostError
+from gateway.errors import OutputLostError, UpstreamError
 from gateway.exchange.sink import Sink
 from gateway.translate.chunks import ChunkWriter
 from gateway.translate.completion import CompletionFold, finish_completion, split_completion
@@ -74,6 +74,32 @@ class Answer(Protocol):
         ...
 
 
+class DamageRecord:
+    """Decides whether parts that could not be read are parts of the answer.
+
+    What comes after the last finish reason holds nothing of the answer, unless text follows it.
+    """
+
+    def __init__(self) -> None:
+        self.first: UpstreamError | None = None
+        self._is_loss = False
+
+    def note(self, error: UpstreamError, *, is_whole: bool) -> None:
+        """Note a part that cannot be read, and whether the answer was whole before it."""
+        self.first = self.first or error
+        self._is_loss |= not is_whole
+
+    def check_text(self, text_bytes: int) -> None:
+        """Raise the first error if text follows it: then text between the two is missing."""
+        if self.first is not None and text_bytes > 0:
+            raise self.first
+
+    def check_end(self) -> None:
+        """Raise the first error if the answer was not whole before it."""
+        if self.first is not None and self._is_loss:
+            raise self.first
+
+
 class StreamedAnswer:
     """Chunks, each on its way as soon as it is understood; those of one part of a page travel together."""
 
@@ -85,7 +111,7 @@ class StreamedAnswer:
         self._sink = sink
         self._note_first = note_first
         self._note_chunks = note_chunks
-        self._damage: OutputLostError | None = None
+        self._damage = DamageRecord()
 
     @property
     def is_whole(self) -> bool:
@@ -114,15 +140,13 @@ class StreamedAnswer:
 
     def _frames(self, delta: Delta) -> Iterable[bytes]:
         if isinstance(delta, Damage):
-            self._damage = self._damage or delta.error
+            self._damage.note(delta.error, is_whole=self.is_whole)
             return ()
-        if self._damage is None:
+        if self._damage.first is None:
             return self._write(delta)
         text_bytes = self._writer.text_bytes
         frames = self._write(delta)
-        if self._writer.text_bytes > text_bytes:
-            # The damaged part was not the last one: text between the two is missing.
-            raise self._damage
+        self._damage.check_text(self._writer.text_bytes - text_bytes)
         return frames
 
     def _write(self, delta: Chunk | Whole) -> Iterable[bytes]:
@@ -134,8 +158,7 @@ class StreamedAnswer:
 
     async def finish(self) -> None:
         """Write what is still due, and the end mark: once, whatever the worker wrote of its own."""
-        if self._damage is not None and not self._writer.is_whole:
-            raise self._damage
+        self._damage.check_end()
         if not self.chunks:
             raise OutputLostError("The worker sent no answer.")
         with understanding:
@@ -157,7 +180,7 @@ class WholeAnswer:
         self._created_s = created_s
         self._fold = self._new_fold()
         self._restarts = RestartDetector()
-        self._damage: OutputLostError | None = None
+        self._damage = DamageRecord()
         self._whole: Fields | None = None
 
     def _new_fold(self) -> CompletionFold:
@@ -185,7 +208,7 @@ class WholeAnswer:
         """Keep the body, or fold its parts."""
         for delta in deltas:
             if isinstance(delta, Damage):
-                self._damage = self._damage or delta.error
+                self._damage.note(delta.error, is_whole=self.is_whole)
                 continue
             self.chunks += 1
             if isinstance(delta, Chunk):
@@ -197,16 +220,14 @@ class WholeAnswer:
         with understanding:
             if self._restarts.is_restart(delta.fields):
                 # The client has seen nothing of the first run: the second one replaces it.
-                self._fold, self._damage = self._new_fold(), None
+                self._fold, self._damage = self._new_fold(), DamageRecord()
             text_bytes = self._fold.text_bytes
             self._fold.add(delta.fields)
-            if self._damage is not None and self._fold.text_bytes > text_bytes:
-                raise self._damage
+            self._damage.check_text(self._fold.text_bytes - text_bytes)
 
     async def finish(self) -> None:
         """Send the body."""
-        if self._damage is not None and not self.is_whole:
-            raise self._damage
+        self._damage.check_end()
         with understanding:
             if self._whole is None and self._fold.has_started:
                 # Kept, so that what is settled is what the client was told.

@@ -8,7 +8,7 @@ from gateway.exchange.answer import Answer
 from gateway.exchange.gpu_time import AttemptCost
 from gateway.exchange.order import Order
 from gateway.exchange.upstream import Upstream
-from gateway.translate.dialects.openai import OpenAIReader
+from gateway.translate.dialects.openai_stream import OpenAIReader
 from gateway.translate.request import worker_fields
 from gateway.upstream.openai_route import good_pieces
 from gateway.wire.openai import join_fields

@@ -13,6 +13,17 @@ def is_null(value: Raw | None) -> bool:
     return value is None or bytes(value) in {b"", b"null"}
 
 
+_NOTHING = frozenset({b"", b"null", b'""', b"[]", b"{}", b"false"})
+
+
+def is_empty(value: Raw | None) -> bool:
+    """Report whether a field is missing or says nothing: null, false, an empty text, list or object.
+
+    Workers in PHP and Lua write an empty list for an object and an empty object for a list.
+    """
+    return value is None or bytes(value) in _NOTHING
+
+
 def is_object(value: Raw | None) -> bool:
     """Report whether a field is a JSON object."""
     return value is not None and bytes(value)[:1] == b"{"

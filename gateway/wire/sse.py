@@ -14,6 +14,7 @@ EVENT_BYTES_MAX = 16 * 1024 * 1024
 
 
 _FIELD_NAMES = frozenset({b"data", b"event", b"id", b"retry"})
+_INDENTED_FIELD = re.compile(rb"[ \t]+(?:data|event|id|retry|error):")
 _UNKNOWN_FIELD = re.compile(rb"[A-Za-z][\w.-]{0,31}(?::[^{}\[\]\"]{0,256})?")
 
 
@@ -77,6 +78,11 @@ class EventReader:
             raise EventTooLargeError
         return events
 
+    @property
+    def rest(self) -> bytearray:
+        """The bytes of an event that has not ended."""
+        return self._buffer
+
     def end(self) -> Events:
         """Return the data of a last event that was not closed by a blank line: whole, or cut short."""
         rest, self._buffer, self._searched = bytes(self._buffer), bytearray(), 0
@@ -99,8 +105,12 @@ class EventReader:
         if event.startswith(b"data: ") and b"\n" not in event:
             data = event[6:]
             return [] if data.isspace() or not data else [data]
-        lines = event.split(b"\n")
-        data = b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
+        # Workers that indent their source write blanks before a field's name.
+        lines = [line.lstrip(b" \t") if _INDENTED_FIELD.match(line) else line for line in event.split(b"\n")]
+        # A worker that fails in the middle of an event writes its error on the next line, without a field's name.
+        data = b"\n".join(
+            line.removeprefix(b"data:").removeprefix(b" ") for line in lines if line.startswith((b"data:", b'{"'))
+        )
         errors = [line[6:].strip() for line in lines if line.startswith(b"error:")]
         if errors or (data.strip() and any(_is_error_name(line) for line in lines)):
             return [OddEvent(b"\n".join([data, *errors]).strip(), is_error=True)]

@@ -12,7 +12,8 @@ from gateway.errors import InvalidRequestError, OutputLostError, UpstreamError
 from gateway.translate.chunks import ChunkWriter
 from gateway.translate.completion import CompletionFold, split_completion
 from gateway.translate.dialects.contract import Chunk, Damage, Delta, Dialect
-from gateway.translate.dialects.openai import OpenAIReader, read_object
+from gateway.translate.dialects.openai_object import read_object
+from gateway.translate.dialects.openai_stream import OpenAIReader
 from gateway.translate.dialects.table import DIALECTS
 from tests.factories import client_request, plain, raw
 
@@ -157,7 +158,8 @@ def test_what_no_worker_of_this_kind_writes_is_an_error(name: str, output: bytes
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"choices":[{"delta":{"content":"\xff"}}]}', b'{"error":"\\ud800"}', b'{"error":"\xff"}']
+    "body",
+    [b'{"choices":[{"delta":{"content":"\xff"}}]}', b'{"choices":[{"text":"\xed\xa0\x80"}]}', b'{"error":"\xff"}'],
 )
 def test_what_no_client_could_read_is_not_passed_on(body: bytes) -> None:
     for stream in (True, False):

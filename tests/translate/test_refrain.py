@@ -13,7 +13,8 @@ from gateway.errors import GatewayError, OutputLostError
 from gateway.translate.chunks import ChunkWriter
 from gateway.translate.completion import split_completion
 from gateway.translate.dialects.contract import Chunk, Damage, Delta
-from gateway.translate.dialects.openai import OpenAIReader, read_object
+from gateway.translate.dialects.openai_object import read_object
+from gateway.translate.dialects.openai_stream import OpenAIReader
 from gateway.translate.refrain import TRIES_MAX, RefrainReader
 from gateway.wire.sse import EventReader
 from tests.effort import tries

@@ -5,7 +5,7 @@ from typing import Protocol
 import msgspec
 from msgspec import Raw
 
-from gateway.errors import OutputLostError
+from gateway.errors import UpstreamError
 from gateway.translate.refrain import Refrain
 from gateway.wire.openai import Fields
 
@@ -36,12 +36,12 @@ class Whole(msgspec.Struct, frozen=True):
 
 
 class Damage(msgspec.Struct, frozen=True):
-    """A part of the stream that cannot be read: harmless if the answer turns out to be whole without it.
+    """A part of the stream that cannot be read: harmless where the answer is whole already.
 
     What follows may be the worker's own account of the failure, so reading goes on until there is more content.
     """
 
-    error: OutputLostError
+    error: UpstreamError
 
 
 Delta = Chunk | Whole | Damage

@@ -1,0 +1,204 @@
+"""Read the bytes of an OpenAI answer: server-sent events, JSON lines, or one object.
+
+One piece of text may be half an event, several events, one object, a list of objects, or an event pretty-printed over
+many lines: worker-vllm 2.24 yields whatever its socket gave it. So text is collected first and parsed then.
+"""
+
+import re
+
+import msgspec
+from msgspec import Raw
+
+from gateway.errors import OutputLostError
+from gateway.translate.dialects.contract import Chunk, Damage, Delta
+from gateway.translate.dialects.openai_object import NOT_JSON, raise_hidden_error, read_object
+from gateway.translate.refrain import RefrainReader
+from gateway.translate.worker_errors import output_error
+from gateway.wire.json_repair import Sequence, read_sequence
+from gateway.wire.lenient import is_object
+from gateway.wire.malformed import MALFORMED
+from gateway.wire.sse import EVENT_BYTES_MAX, EventReader, Events, EventTooLargeError, OddEvent
+
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+"""The largest answer in one piece that is held in memory."""
+SEQUENCE_BYTES_MAX = 64 * 1024
+"""How much of an event that was not closed is searched for objects that are complete."""
+
+_BEFORE_OBJECT = b"\xef\xbb\xbf \t\r\n"
+_SIDE_BY_SIDE = (b"{", b"data:", b"[DONE]")
+"""How what follows a complete object begins, where a worker writes objects side by side."""
+_WORD = re.compile(rb'"?[\w.:! -]{0,64}"?', re.ASCII)
+_PHRASE = re.compile(rb'"?[^"{}\[\]\\\x00-\x1f]{0,256}"?')
+"""Plain words: no part of a chunk, so they hold nothing of the answer."""
+_ERROR_WORD = re.compile(rb"(?i)error|exception|fail|fatal|abort|killed|timed? ?out|unavailable|out of memory")
+_CUT_SHORT = "The worker's answer was cut short."
+_DAMAGED = "A part of the worker's answer is damaged."
+
+_decode_items = msgspec.json.Decoder(list[Raw]).decode
+
+
+class OpenAIReader:
+    """Reads the bytes of an OpenAI answer, in any slices: server-sent events, or one JSON object."""
+
+    def __init__(self, *, stream: bool) -> None:
+        self.is_over = False
+        self._stream = stream
+        self._events = EventReader()
+        self._refrain = RefrainReader()
+        self._object: bytearray | None = None
+        self._is_sequence = False
+        """Whether several objects stand side by side."""
+        self._started = False
+
+    @property
+    def is_object(self) -> bool:
+        """Whether the text is one JSON object, complete at its end."""
+        return self._object is not None
+
+    def feed(self, piece: bytes) -> list[Delta]:
+        """Take the next slice; return what became complete.
+
+        Raises:
+            UpstreamError: The answer is an error, or too large.
+        """
+        if not self._started:
+            piece = piece.lstrip(_BEFORE_OBJECT)
+            if not piece:
+                return []
+            self._started = True
+            self._object = bytearray() if piece.startswith(b"{") else None
+        if self._object is not None:
+            return self._feed_object(piece, self._object)
+        try:
+            deltas = self._read_unclosed() if self._events.rest and piece.startswith(b"data:") else []
+            return deltas + self._read(self._events.feed(piece))
+        except EventTooLargeError:
+            raise OutputLostError("An event of the worker's answer is too large.") from None
+
+    def _feed_object(self, piece: bytes, text: bytearray) -> list[Delta]:
+        deltas: list[Delta] = []
+        if piece.startswith(_SIDE_BY_SIDE) and _may_end_object(text):
+            sequence = read_sequence(bytes(text))
+            if not sequence.rest:
+                self._is_sequence = True
+                deltas = self._read_sequence(sequence, NOT_JSON)
+                text.clear()
+        text += piece
+        if len(text) > ANSWER_BYTES_MAX:
+            raise OutputLostError("The worker's answer is too large.")
+        return deltas
+
+    def _read_unclosed(self) -> list[Delta]:
+        """Read an event that was not closed by a blank line: handlers that yield single lines write none."""
+        text = self._events.rest
+        if not _may_end_object(text) or not _is_complete(bytes(text).removeprefix(b"data:")):
+            return []
+        return self._read(self._events.end())
+
+    def end(self) -> list[Delta]:
+        """Return what the end of the bytes completes.
+
+        Raises:
+            OutputLostError: It stops in the middle of an object.
+        """
+        if self._object is None:
+            return self._read(self._events.end(), problem=_CUT_SHORT)
+        body, self._object = bytes(self._object), None
+        try:
+            if not self._is_sequence:
+                return [read_object(body, stream=self._stream, problem=_CUT_SHORT)]
+        except OutputLostError:
+            if len(body) > EVENT_BYTES_MAX or not read_sequence(body).objects:
+                raise
+        return self._read_sequence(read_sequence(body), _CUT_SHORT)
+
+    def _read_sequence(self, sequence: Sequence, problem: str) -> list[Delta]:
+        """Read objects that stand side by side, each of them as an event."""
+        deltas: list[Delta] = []
+        for data in sequence.objects:
+            try:
+                deltas.append(read_object(data, stream=True, problem=problem))
+            except OutputLostError as error:
+                deltas.append(Damage(error))
+        self.is_over |= sequence.is_over
+        if sequence.rest and not self.is_over:
+            raise_hidden_error(sequence.rest)
+            deltas.append(Damage(OutputLostError(problem)))
+        return deltas
+
+    def _read(self, events: Events, *, problem: str = NOT_JSON) -> list[Delta]:
+        deltas: list[Delta] = []
+        for data in events:
+            if self.is_over:
+                break
+            if isinstance(data, OddEvent):
+                deltas.append(_read_odd(data))
+            elif (text := self._refrain.text_of(data)) is not None:
+                deltas.append(Chunk(refrain=self._refrain.refrain, text=text))
+            elif data[:1] == b"{":
+                deltas += self._read_event(data, problem)
+            elif data.strip().strip(b'"').upper() == b"[DONE]":
+                self.is_over = True
+            else:
+                deltas += self._read_other(data, problem)
+        return deltas
+
+    def _read_event(self, data: bytes, problem: str) -> list[Delta]:
+        try:
+            # What comes as events is a stream, also where none was asked for.
+            delta = read_object(data, stream=True, problem=problem)
+        except OutputLostError as error:
+            sequence = read_sequence(data)
+            if sequence.objects:
+                return self._read_sequence(sequence, problem)
+            raise_hidden_error(data)
+            return [Damage(error)]
+        if self._stream and isinstance(delta, Chunk):
+            self._refrain.learn(data, delta.fields)
+        return [delta]
+
+    def _read_other(self, data: bytes, problem: str) -> list[Delta]:
+        """Read data that is no object: a list of objects, JSON without content, a word that keeps the stream alive."""
+        data = data.strip()
+        if data[:1] == b"{":
+            return self._read_event(data, problem)
+        if data[:1] != b"[":
+            if _PHRASE.fullmatch(data) and _ERROR_WORD.search(data):
+                return [Damage(output_error(data.decode(errors="replace").strip('"')))]
+            # `null`, a number, or a word such as `ping`: none of them can be a part of an answer. Anything else may be
+            # a part of an event, such as one that begins in the middle of another when a worker died.
+            return [] if _WORD.fullmatch(data) else [Damage(OutputLostError(problem))]
+        try:
+            events = [bytes(item) for item in _decode_items(data) if is_object(item)]
+            return [delta for event in events for delta in self._read_event(event, problem)]
+        except MALFORMED:
+            raise_hidden_error(data)
+            return [Damage(OutputLostError(problem))]
+
+
+def _read_odd(event: OddEvent) -> Damage:
+    """Read what is no ordinary event.
+
+    Raises:
+        UpstreamError: It is an error.
+    """
+    if event.is_error:
+        raise output_error(_json_or_text(event.data))
+    raise_hidden_error(event.data)
+    return Damage(OutputLostError(_DAMAGED))
+
+
+def _may_end_object(text: bytearray) -> bool:
+    return len(text) <= SEQUENCE_BYTES_MAX and text.rstrip().endswith(b"}")
+
+
+def _is_complete(text: bytes) -> bool:
+    sequence = read_sequence(text)
+    return bool(sequence.objects) and not sequence.rest
+
+
+def _json_or_text(value: bytes) -> object:
+    try:
+        return msgspec.json.decode(value)
+    except MALFORMED:
+        return value.decode(errors="replace")

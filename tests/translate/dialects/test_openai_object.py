@@ -1,0 +1,64 @@
+"""Chunks, whole answers and errors, told apart by what is in them."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.errors import OutputLostError, UpstreamError
+from gateway.translate.dialects.contract import Chunk, Whole
+from gateway.translate.dialects.openai_object import raise_hidden_error, read_object
+from tests.factories import plain
+
+
+@pytest.mark.parametrize(
+    ("choice", "in_stream", "alone"),
+    [
+        ({"delta": {"content": "a"}}, Chunk, Chunk),
+        ({"message": {"content": "a"}, "finish_reason": "stop"}, Whole, Whole),
+        # Some servers write the message so far beside each delta, with null or nothing for the other of the two.
+        ({"delta": {"content": "a"}, "message": {"content": "so far, a"}}, Chunk, Chunk),
+        ({"delta": {}, "message": {"content": "a"}, "finish_reason": "stop"}, Whole, Whole),
+        ({"delta": [], "message": {"content": "a"}, "finish_reason": "stop"}, Whole, Whole),
+        ({"delta": {"content": "a"}, "message": {}}, Chunk, Chunk),
+        ({"delta": {"content": "a"}, "message": None, "finish_reason": "stop"}, Chunk, Chunk),
+        ({"message": {"content": "a"}, "finish_reason": None}, Chunk, Whole),
+        ({"text": "a", "finish_reason": "stop"}, Chunk, Whole),
+    ],
+)
+def test_a_chunk_is_told_from_a_whole_answer(choice: Any, in_stream: type, alone: type) -> None:
+    body = msgspec.json.encode({"choices": [{"index": 0, **choice}]})
+    assert isinstance(read_object(body, stream=True), in_stream)
+    assert isinstance(read_object(body, stream=False), alone)
+
+
+def test_what_is_called_a_chunk_is_one() -> None:
+    body = b'{"object":"chat.completion.chunk","choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}'
+    for stream in (True, False):
+        assert isinstance(read_object(body, stream=stream), Chunk)
+
+
+def test_an_object_over_many_lines_becomes_one_line() -> None:
+    read = read_object(b'{\n  "choices": [],\r\n  "model": "m"\n}', stream=True)
+    assert bytes(read.fields["choices"]) == b"[]"
+    assert plain(read.fields) == {"choices": [], "model": "m"}
+
+
+def test_an_error_that_says_nothing_is_dropped() -> None:
+    """openai-go takes a null for a failure."""
+    for value in (b"null", b'""', b"{}", b"false"):
+        assert "error" not in read_object(b'{"choices":[],"error":%b}' % value, stream=True).fields
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"a":', b'{"a":NaN', b'{"choices":[{"delta":{"content":"x', b"[]"])
+def test_half_an_object_is_lost_output(body: bytes) -> None:
+    with pytest.raises(OutputLostError):
+        read_object(body, stream=True)
+
+
+def test_only_an_error_at_the_end_of_a_text_is_raised() -> None:
+    raise_hidden_error(b'{"choices":[{"delta":{"content":"{\\"error\\": \\"no\\"}"}}]')
+    raise_hidden_error(b'{"error":"boom"} and more')
+    raise_hidden_error(b'{"error":"boom"' + b" " * 100_000 + b"}")
+    with pytest.raises(UpstreamError):
+        raise_hidden_error(b'{"choices":[{"error":"no"},{"error":"boom"}')
