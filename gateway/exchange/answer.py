@@ -212,17 +212,20 @@ class WholeAnswer:
                 continue
             self.chunks += 1
             if isinstance(delta, Chunk):
-                self._take_chunk(delta)
+                self._take_chunk(delta.fields)
+            elif self._fold.has_started:
+                for chunk in split_completion(delta.fields):
+                    self._take_chunk(chunk)
             else:
                 self._whole = delta.fields
 
-    def _take_chunk(self, delta: Chunk) -> None:
+    def _take_chunk(self, chunk: Fields) -> None:
         with understanding:
-            if self._restarts.is_restart(delta.fields):
+            if self._restarts.is_restart(chunk):
                 # The client has seen nothing of the first run: the second one replaces it.
                 self._fold, self._damage = self._new_fold(), DamageRecord()
             text_bytes = self._fold.text_bytes
-            self._fold.add(delta.fields)
+            self._fold.add(chunk)
             self._damage.check_text(self._fold.text_bytes - text_bytes)
 
     async def finish(self) -> None:

@@ -10,11 +10,18 @@ from msgspec import UNSET, Raw, UnsetType
 
 from gateway.domain import Api
 from gateway.errors import OutputLostError
+from gateway.translate.choice_content import (
+    completion_text_of,
+    content_of,
+    delta_of,
+    raise_choice_error,
+    read_choices,
+)
 from gateway.translate.finish_reasons import later_reason, missing_reason, read_finish_reason
 from gateway.translate.request import ClientRequest, tool_names
 from gateway.translate.tool_calls import ToolCallAssembler
 from gateway.wire import openai
-from gateway.wire.lenient import integer_of, is_null, is_object
+from gateway.wire.lenient import integer_of, is_empty
 from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import NULL, ChoiceView, Fields
 
@@ -28,14 +35,8 @@ _ENDING_FIELDS = frozenset({"stop_reason", "matched_stop"})
 _CONTENT_FIELDS = frozenset({"logprobs", "token_ids"})
 """Fields that go with the text."""
 _CHUNK_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
-
-
-class _TextPart(msgspec.Struct):
-    text: str
-
-
-_decode_choices = msgspec.json.Decoder(list[Fields | None] | None).decode
-_decode_texts = msgspec.json.Decoder(list[str | _TextPart]).decode
+_METADATA = _CHUNK_FIELDS | {"type", "event", "system_fingerprint", "service_tier", "provider"}
+"""What a chunk without choices may hold and still say nothing."""
 
 
 class ClosingChoice(msgspec.Struct, frozen=True):
@@ -49,7 +50,11 @@ class _Choice(msgspec.Struct, eq=False):
     """What was seen of one choice."""
 
     started: bool = False
+    text_size: int = 0
+    """How many bytes of text were passed on, without the tool calls."""
     reason: str = ""
+    is_continued: bool = False
+    """Whether the last content came after the last finish reason, which then does not show that all has come."""
     ending: Fields = msgspec.field(default_factory=dict)
     """The fields that came with the finish reason."""
     extra: Fields = msgspec.field(default_factory=dict)
@@ -59,6 +64,14 @@ class _Choice(msgspec.Struct, eq=False):
     @property
     def has_tool_calls(self) -> bool:
         return self.tool_calls is not None and self.tool_calls.has_calls
+
+    @property
+    def has_content(self) -> bool:
+        return self.text_size > 0 or self.has_tool_calls
+
+    @property
+    def is_complete(self) -> bool:
+        return bool(self.reason) and not self.is_continued
 
 
 class ChoiceNormalizer:
@@ -75,8 +88,8 @@ class ChoiceNormalizer:
 
     @property
     def is_whole(self) -> bool:
-        """Report whether every choice that was asked for has its finish reason."""
-        return sum(bool(choice.reason) for choice in self._choices.values()) >= self._request.expected_choices
+        """Report whether every choice that was asked for has its finish reason, and nothing came after it."""
+        return sum(choice.is_complete for choice in self._choices.values()) >= self._request.expected_choices
 
     @property
     def has_started(self) -> bool:
@@ -91,23 +104,33 @@ class ChoiceNormalizer:
             JobFailedError: The worker gave up on a choice.
         """
         raw = chunk.get("choices")
-        if raw is None or is_null(raw):
-            self._has_unknown |= raw is None and "usage" not in chunk
+        if raw is None or is_empty(raw):
+            self._has_unknown |= raw is None and not chunk.keys() <= _METADATA
             return None
         try:
             views = openai.decode_choices(raw)
-            if all(map(self._is_normal, views)):
+            if (views[0].index == 0 or self._request.expected_choices > 1) and all(map(self._is_normal, views)):
                 for view in views:
                     self._note(view)
-                return raw if views else None
+                return raw
         except MALFORMED:
             pass
         try:
-            written = [self._normalize(fields, chunk) for fields in _decode_choices(raw) or () if fields is not None]
+            read = read_choices(raw)
+            written = [
+                self._normalize(fields, chunk, self._index_of(fields, at, len(read))) for at, fields in enumerate(read)
+            ]
         except MALFORMED:
             raise OutputLostError(NOT_OPENAI) from None
         choices = [fields for fields in written if fields is not None]
         return openai.join_objects(choices) if choices else None
+
+    def _index_of(self, fields: Fields, position: int, count: int) -> int:
+        """Return the index of a choice: a single one of an answer with one choice is the first, whatever its index."""
+        if self._request.expected_choices == 1 and count == 1:
+            return 0
+        index = integer_of(fields.get("index"))
+        return position if index is None else max(0, index)
 
     def end(self) -> list[ClosingChoice]:
         """Return the tool calls that were held back and the finish reasons, in the order of the choices.
@@ -124,7 +147,7 @@ class ChoiceNormalizer:
         writes_reasons = any(choice.reason for choice in self._choices.values())
         closing: list[ClosingChoice] = []
         for index, choice in sorted(self._choices.items()):
-            if not choice.reason and (writes_reasons or self._has_unknown):
+            if not choice.reason and (writes_reasons or self._has_unknown or not choice.has_content):
                 raise OutputLostError("The worker's answer was cut short: a choice has no finish reason.")
             if choice.tool_calls is not None and (calls := choice.tool_calls.flush()):
                 closing.append(ClosingChoice(self._with_calls(index, calls), {}))
@@ -144,7 +167,7 @@ class ChoiceNormalizer:
 
     def _is_normal(self, view: ChoiceView) -> bool:
         """Report whether a choice can be passed on as it is."""
-        if view.index is None or view.index < 0 or view.finish_reason is not None:
+        if view.index is None or view.index < 0 or view.finish_reason is not None or view.error is not UNSET:
             return False
         choice = self._choice(view.index)
         if choice.reason:
@@ -152,30 +175,40 @@ class ChoiceNormalizer:
         if not self._is_chat:
             return view.text is not UNSET and bytes(view.text)[:1] == b'"'
         delta = view.delta
-        if delta is None or (delta.tool_calls is not UNSET and bytes(delta.tool_calls) != b"null"):
+        if delta is None or view.message is not UNSET:
+            return False
+        if delta.tool_calls is not UNSET and bytes(delta.tool_calls) != b"null":
             return False
         if not _is_text(delta.content):
             return False
         return delta.role is UNSET if choice.started else delta.role == "assistant"
 
     def _note(self, view: ChoiceView) -> None:
-        self._choice(view.index or 0).started = True
-        if view.delta is None:
-            self.text_bytes += _text_size(view.text)
-            return
+        choice = self._choice(view.index or 0)
+        choice.started = True
         delta = view.delta
-        self.text_bytes += _text_size(delta.content)
-        if delta.reasoning is not UNSET or delta.reasoning_content is not UNSET or delta.refusal is not UNSET:
-            # Workers that send both names of the reasoning send the same text.
-            reasoning = max(_text_size(delta.reasoning), _text_size(delta.reasoning_content))
-            self.text_bytes += reasoning + _text_size(delta.refusal)
+        if delta is None:
+            size = _text_size(view.text)
+        else:
+            size = _text_size(delta.content)
+            if delta.reasoning is not UNSET or delta.reasoning_content is not UNSET or delta.refusal is not UNSET:
+                # Workers that send both names of the reasoning send the same text.
+                reasoning = max(_text_size(delta.reasoning), _text_size(delta.reasoning_content))
+                size += reasoning + _text_size(delta.refusal)
+        choice.text_size += size
+        self.text_bytes += size
 
-    def _normalize(self, fields: Fields, chunk: Fields) -> Fields | None:
-        index = max(0, integer_of(fields.get("index")) or 0)
-        choice = self._choice(index)
+    def _normalize(self, fields: Fields, chunk: Fields, index: int) -> Fields | None:
+        raise_choice_error(fields)
         reason = read_finish_reason(fields.get("finish_reason"))
-        said, has_content = self._chat_delta(fields, choice) if self._is_chat else self._text(fields)
+        if self._is_surplus(fields, index, reason):
+            return None
+        choice = self._choice(index)
+        said, has_content = self._chat_delta(fields, choice) if self._is_chat else self._text(fields, choice)
+        if has_content and choice.reason:
+            choice.is_continued = True
         if reason:
+            choice.is_continued = False
             choice.reason = later_reason(choice.reason, reason)
             dropped = _CONTENT_FIELDS if has_content else ()
             choice.ending = {name: value for name, value in fields.items() if name not in dropped}
@@ -186,34 +219,46 @@ class ChoiceNormalizer:
         choice.started = True
         return {**fields, "index": _number(index), "finish_reason": NULL, **said}
 
-    def _text(self, fields: Fields) -> tuple[Fields, bool]:
-        text = content_of(fields.get("text"))
-        if is_null(text) and is_object(fields.get("delta")):
-            text = content_of(openai.decode_fields(fields["delta"]).get("content"))
-        text = _EMPTY if is_null(text) else text
+    def _is_surplus(self, fields: Fields, index: int, reason: str) -> bool:
+        """Report whether this is an empty choice that was not asked for: some workers fill up a list."""
+        if index in self._choices or len(self._choices) < self._request.expected_choices or reason:
+            return False
+        return all(is_empty(fields.get(name)) for name in ("delta", "message", "text"))
+
+    def _text(self, fields: Fields, choice: _Choice) -> tuple[Fields, bool]:
+        text = completion_text_of(fields) or _EMPTY
+        fields.pop("delta", None)
+        fields.pop("message", None)
+        choice.text_size += _text_size(text)
         self.text_bytes += _text_size(text)
         return {"text": text}, bytes(text) != b'""'
 
     def _chat_delta(self, fields: Fields, choice: _Choice) -> tuple[Fields, bool]:
         """Return the delta to pass on, and whether it says anything."""
-        raw = fields.get("delta")
-        if raw is None or is_null(raw):
-            delta: Fields = {} if is_null(fields.get("text")) else {"content": fields["text"]}
-        else:
-            delta = openai.decode_fields(raw)
+        delta, is_message = delta_of(fields)
+        fields.pop("message", None)
         delta.pop("role", None)
         if "content" in delta:
             delta["content"] = content_of(delta["content"])
-        calls = self._assembled(delta.pop("tool_calls", NULL), choice)
+        raw_calls = delta.pop("tool_calls", NULL)
+        text_size = _delta_size(delta)
+        if is_message and text_size and text_size == choice.text_size:
+            # The message in the last chunk repeats what the deltas said.
+            delta, text_size = {}, 0
+        if is_message and choice.has_tool_calls:
+            raw_calls = NULL
+        choice.text_size += text_size
+        self.text_bytes += text_size
+        calls = self._assembled(raw_calls, choice)
         if calls:
             delta["tool_calls"] = openai.join_objects(calls)
-        has_content = any(bytes(value) not in _NOTHING for value in delta.values())
-        self.text_bytes += _delta_size(delta)
+            self.text_bytes += len(bytes(delta["tool_calls"]))
+        has_content = any(not is_empty(value) for value in delta.values())
         first = {} if choice.started else {"role": _ROLE, "content": _EMPTY}
         return {"delta": Raw(openai.encode(first | delta))}, has_content
 
     def _assembled(self, raw_calls: Raw, choice: _Choice) -> list[Fields]:
-        if is_null(raw_calls):
+        if is_empty(raw_calls):
             return []
         if choice.tool_calls is None:
             number = sum(each.tool_calls is not None for each in self._choices.values())
@@ -225,23 +270,6 @@ class ChoiceNormalizer:
         delta = Raw(openai.encode({"tool_calls": calls}))
         self.text_bytes += len(bytes(delta))
         return {"index": _number(index), "delta": delta, "finish_reason": NULL}
-
-
-_NOTHING = frozenset({b'""', b"null", b"[]", b"{}"})
-
-
-def content_of(content: Raw | None) -> Raw:
-    """Return a content as a JSON text or null; a list of texts or of text parts is joined.
-
-    worker-vllm 0.2 wrote a batch as a list of texts; Mistral's API writes a list of parts.
-
-    Raises:
-        msgspec.ValidationError: It is something else.
-    """
-    if content is None or is_null(content) or bytes(content)[:1] == b'"':
-        return NULL if content is None else content
-    parts = _decode_texts(content)
-    return Raw(openai.encode("".join(part if isinstance(part, str) else part.text for part in parts)))
 
 
 def _is_text(content: Raw | UnsetType) -> bool:

@@ -14,7 +14,7 @@ from gateway.translate.request import ClientRequest
 from gateway.translate.restart_detector import RestartDetector
 from gateway.translate.usage import estimate_usage, read_usage, usage_fields
 from gateway.wire import openai
-from gateway.wire.lenient import is_null
+from gateway.wire.lenient import is_null, is_object
 from gateway.wire.openai import Fields
 from gateway.wire.sse import encode_event
 
@@ -81,13 +81,13 @@ class ChunkWriter:
             raise OutputLostError(RESTARTED)
         choices = self._choices.add(chunk)
         usage = chunk.get("usage")
-        if usage is not None and (counted := read_usage(usage)) is not None:
+        if is_object(usage) and usage is not None and (counted := read_usage(usage)) is not None:
             self.usage, self._usage_fields = counted, openai.decode_fields(usage)
             self._counted_bytes = self.text_bytes
         if choices is None:
             return b""
         self._is_plain = choices is chunk.get("choices") and is_null(usage)
-        shows_usage = self._request.wants_continuous_usage and usage is not None
+        shows_usage = self._request.wants_continuous_usage and is_object(usage)
         return self._event(choices, usage=usage if shows_usage else None, extra=chunk)
 
     def write_again(self, refrain: Refrain, text: bytes) -> bytes:

@@ -8,19 +8,28 @@ from msgspec import Raw
 
 from gateway.domain import Api, Usage
 from gateway.errors import OutputLostError
-from gateway.translate.choices import ChoiceNormalizer, content_of
+from gateway.translate.choice_content import (
+    completion_text_of,
+    content_of,
+    message_of,
+    raise_choice_error,
+    read_choices,
+)
+from gateway.translate.choices import ChoiceNormalizer
 from gateway.translate.finish_reasons import missing_reason, read_finish_reason
 from gateway.translate.request import ClientRequest
 from gateway.translate.tool_calls import complete_tool_calls
 from gateway.translate.usage import usage_fields
 from gateway.wire import openai
-from gateway.wire.lenient import integer_of, is_null
+from gateway.wire.lenient import integer_of, is_empty, is_object
 from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import NULL, Fields
 
 JsonObject = dict[str, Any]
 _OBJECTS = {Api.CHAT_COMPLETIONS: "chat.completion", Api.COMPLETIONS: "text_completion"}
 _NO_COMPLETION = "The worker sent something that is not a completion."
+_NO_CONTENT = "The worker sent a choice without content."
+_CONTENT = frozenset({"message", "delta", "text"})
 _NOT_MERGED = frozenset({"role", "index", "type", "finish_reason"})
 
 
@@ -137,7 +146,7 @@ def _as_message(choice: JsonObject) -> JsonObject:
 
 
 def split_completion(whole: Fields) -> list[Fields]:
-    """The chunks of an answer that came in one piece although a stream was asked for.
+    """Return the chunks of an answer that came in one piece although a stream was asked for, one for each choice.
 
     Raises:
         OutputLostError: It holds no choices.
@@ -147,19 +156,8 @@ def split_completion(whole: Fields) -> list[Fields]:
     for position, choice in enumerate(_choices(whole)):
         if integer_of(choice.get("index")) is None:
             choice["index"] = Raw(str(position).encode())
-        if not is_null(choice.get("message")):
-            choice["delta"] = Raw(openai.encode(_as_delta(choice.pop("message"))))
         chunks.append({**rest, "choices": openai.join_objects([choice])})
     return chunks
-
-
-def _as_delta(message: Raw) -> Fields:
-    delta = openai.decode_fields(message)
-    if openai.is_present(delta, "tool_calls"):
-        calls = openai.decode_objects(delta["tool_calls"])
-        numbered = ({"index": Raw(str(index).encode()), **call} for index, call in enumerate(calls))
-        delta["tool_calls"] = openai.join_objects(numbered)
-    return delta
 
 
 def finish_completion(whole: Fields, request: ClientRequest, *, answer_id: str, created_s: int, usage: Usage) -> bytes:
@@ -175,7 +173,7 @@ def finish_completion(whole: Fields, request: ClientRequest, *, answer_id: str, 
         raise OutputLostError(_NO_COMPLETION) from None
     if len(choices) < request.expected_choices:
         raise OutputLostError(f"The worker gave {len(choices)} of {request.expected_choices} choices.")
-    given = msgspec.json.decode(whole["usage"], type=JsonObject) if openai.is_present(whole, "usage") else {}
+    given = msgspec.json.decode(whole["usage"], type=JsonObject) if is_object(whole.get("usage")) else {}
     own = {
         "id": answer_id,
         "object": _OBJECTS[request.api],
@@ -189,7 +187,7 @@ def finish_completion(whole: Fields, request: ClientRequest, *, answer_id: str, 
 
 def _choices(whole: Fields) -> list[Fields]:
     try:
-        choices = openai.decode_objects(whole.get("choices", b"[]"))
+        choices = read_choices(whole.get("choices", NULL))
     except MALFORMED:
         choices = []
     if not choices:
@@ -203,6 +201,8 @@ def _finish_choices(choices: list[Fields], request: ClientRequest, answer_id: st
     Raises:
         OutputLostError: A choice has no finish reason although another one has.
     """
+    for choice in choices:
+        raise_choice_error(choice)
     reasons = [read_finish_reason(choice.get("finish_reason")) for choice in choices]
     if any(reasons) and not all(reasons):
         raise OutputLostError("The worker's answer was cut short: a choice has no finish reason.")
@@ -211,25 +211,32 @@ def _finish_choices(choices: list[Fields], request: ClientRequest, answer_id: st
         indexes = list(range(len(choices)))
     finished = []
     for number, (choice, reason, index) in enumerate(zip(choices, reasons, indexes, strict=True)):
-        has_tool_calls = False
         if request.api is Api.CHAT_COMPLETIONS:
             message = _finish_message(choice, id_prefix=f"{answer_id.rpartition('-')[2][:20]}{number:02x}")
-            has_tool_calls = "tool_calls" in message
             own: Fields = {"message": Raw(openai.encode(message))}
+            has_tool_calls = "tool_calls" in message
         else:
-            text = content_of(choice.get("text"))
-            own = {"text": Raw(b'""') if is_null(text) else text}
+            own, has_tool_calls = {"text": _finish_text(choice)}, False
         own["index"] = Raw(openai.encode(index))
         own["finish_reason"] = Raw(openai.encode(reason or missing_reason(has_tool_calls=has_tool_calls)))
-        finished.append({"logprobs": NULL, **choice, **own})
+        rest = {name: value for name, value in choice.items() if name not in _CONTENT}
+        finished.append({"logprobs": NULL, **rest, **own})
     return finished
 
 
 def _finish_message(choice: Fields, *, id_prefix: str) -> Fields:
-    message = openai.decode_fields(choice.get("message", b"{}"))
+    message = message_of(choice)
+    if message is None:
+        raise OutputLostError(_NO_CONTENT)
     message["content"] = content_of(message.get("content"))
-    if not is_null(calls := message.pop("tool_calls", None)) and calls is not None:
-        completed = complete_tool_calls(calls, id_prefix=id_prefix)
-        if completed:
-            message["tool_calls"] = openai.join_objects(completed)
+    calls = message.pop("tool_calls", NULL)
+    if not is_empty(calls) and (completed := complete_tool_calls(calls, id_prefix=id_prefix)):
+        message["tool_calls"] = openai.join_objects(completed)
     return {"refusal": NULL, **message, "role": Raw(b'"assistant"')}
+
+
+def _finish_text(choice: Fields) -> Raw:
+    text = completion_text_of(choice)
+    if text is None:
+        raise OutputLostError(_NO_CONTENT)
+    return text

@@ -56,7 +56,9 @@ class ChoiceView(msgspec.Struct, frozen=True, kw_only=True):
 
     index: int | None = None
     delta: DeltaView | None = None
+    message: Raw | UnsetType = UNSET
     text: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
     finish_reason: str | UnsetType | None = UNSET
 
 

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.errors import OutputLostError, WorkerError
 from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer
 from gateway.translate.chunks import ChunkWriter
-from gateway.translate.dialects.contract import Chunk, Damage, Delta
+from gateway.translate.dialects.contract import Chunk, Damage, Delta, Whole
 from gateway.translate.worker_errors import output_error
 from tests.factories import client_request, fields_of
 
@@ -73,3 +74,25 @@ class TestDamage:
         with pytest.raises(WorkerError) as caught:
             await told(chunk("hello"), Damage(output_error("CUDA error")), DAMAGE, stream=stream)
         assert "CUDA" in caught.value.message
+
+
+def whole(text: str) -> Whole:
+    return Whole(fields_of({"choices": [{"index": 0, "message": {"content": text}, "finish_reason": "stop"}]}))
+
+
+async def test_a_whole_answer_behind_chunks_goes_on_with_them_or_repeats_them() -> None:
+    for rest in (" world", "hello"):
+        client = Client()
+        answer = answer_to(client, stream=False)
+        await answer.take([chunk("hello"), whole(rest)])
+        await answer.finish()
+        message = msgspec.json.decode(client.text)["choices"][0]["message"]
+        assert message["content"] == ("hello world" if rest == " world" else "hello")
+
+
+async def test_the_last_of_two_whole_answers_counts() -> None:
+    client = Client()
+    answer = answer_to(client, stream=False)
+    await answer.take([whole("first"), whole("second")])
+    await answer.finish()
+    assert msgspec.json.decode(client.text)["choices"][0]["message"]["content"] == "second"

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from gateway.domain import Api
-from gateway.errors import JobFailedError, OutputLostError
+from gateway.errors import JobFailedError, OutputLostError, WorkerError
 from gateway.translate.chunks import ChunkWriter
 from tests.factories import client_request, fields_of
 
@@ -237,9 +237,140 @@ def test_a_call_without_an_id_is_written_at_the_end() -> None:
     assert written.reasons()[-1] == "tool_calls"
 
 
-@pytest.mark.parametrize("content", [["a", "b"], [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]])
-def test_a_list_of_texts_is_joined(content: list[Any]) -> None:
-    assert Written(chunk(choice(role="assistant", content=content))).deltas()[0]["content"] == "ab"
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (["a", "b"], "ab"),
+        ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab"),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "b"}], "b"),
+        ({"type": "text", "text": "a"}, "a"),
+        (5, "5"),
+        (-0.5, "-0.5"),
+    ],
+)
+def test_content_that_is_no_text_is_read_as_one(content: Any, text: str) -> None:
+    assert Written(chunk(choice(role="assistant", content=content))).deltas()[0]["content"] == text
+
+
+@pytest.mark.parametrize("nothing", [None, [], {}, ""])
+def test_nothing_in_place_of_a_value_is_nothing(nothing: Any) -> None:
+    odd = [
+        chunk(choice(content=nothing)),
+        {"choices": nothing},
+        chunk({"index": 0, "delta": nothing}),
+        chunk(choice(tool_calls=nothing)),
+        chunk(choice(), usage=nothing),
+    ]
+    written = Written(*GOOD[:2], *odd, *GOOD[2:], *odd, stream_options={"include_usage": True})
+    texts = [delta.get("content") for delta in written.deltas()]
+    assert [text for text in texts if text] == ["Hi"]
+    assert not any(delta.get("tool_calls") for delta in written.deltas())
+    assert written.reasons()[-1] == "stop"
+    assert written.chunks[-1]["usage"]["completion_tokens"] == 1
+
+
+def test_the_message_so_far_beside_a_delta_is_left_out() -> None:
+    for message in ({"content": "Hi"}, None, {}):
+        parts = [{"index": 0, "delta": {"content": text}, "message": message} for text in ("H", "i")]
+        written = Written(*map(chunk, parts), chunk(choice(finish="stop")))
+        assert [delta.get("content") for delta in written.deltas()] == ["H", "i", None]
+        assert not any("message" in each for each_chunk in written.chunks for each in each_chunk["choices"])
+
+
+@pytest.mark.parametrize("delta", [None, {}, []])
+def test_a_message_in_place_of_a_delta_is_one(delta: Any) -> None:
+    parts = [
+        {"index": 0, "delta": delta, "message": {"role": "assistant", "content": text}} for text in ("Hel", "lo!!")
+    ]
+    written = Written(*map(chunk, parts), chunk(choice(finish="stop")))
+    assert "".join(each.get("content") or "" for each in written.deltas()) == "Hello!!"
+
+
+def test_a_message_at_the_end_that_repeats_the_answer_is_left_out() -> None:
+    last = {"index": 0, "delta": {}, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
+    assert Written(*GOOD[:2], chunk(last)).chunks == Written(*GOOD[:3]).chunks
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    last = {"index": 0, "message": {"content": "Hi", "tool_calls": [call]}, "finish_reason": "tool_calls"}
+    written = Written(*GOOD[:2], chunk(choice(tool_calls=[call])), chunk(last))
+    assert [delta["tool_calls"] for delta in written.deltas() if "tool_calls" in delta] == [[call]]
+    # Calls that were not said before are not lost.
+    written = Written(*GOOD[:2], chunk(last))
+    assert [delta["tool_calls"] for delta in written.deltas() if "tool_calls" in delta] == [[call]]
+
+
+def test_a_delta_that_is_a_text_is_its_content() -> None:
+    written = Written(chunk({"index": 0, "delta": "a"}), chunk(choice(content="b", finish="stop")))
+    assert [delta.get("content") for delta in written.deltas()] == ["a", "b", None]
+
+
+def test_content_after_a_reason_means_that_another_reason_is_due() -> None:
+    writer = ChunkWriter(client_request(stream=True), answer_id="x", created_s=1)
+    for finish, content, is_whole in (
+        ("stop", "a", True),
+        (None, "b", False),
+        (None, "", False),
+        ("stop", "", True),
+        (None, "", True),
+    ):
+        writer.write(fields_of(chunk(choice(content=content, finish=finish))))
+        assert writer.is_whole is is_whole
+
+
+@pytest.mark.parametrize(
+    ("part", "is_cut"),
+    [
+        ({"id": "x", "object": "y", "created": 1, "model": "m"}, False),
+        ({"type": "ping"}, False),
+        ({"event": "heartbeat"}, False),
+        ({"usage": {"prompt_tokens": 1}}, False),
+        ({"output": "more text"}, True),
+        ({"id": "x", "content": "more text"}, True),
+    ],
+)
+def test_only_a_part_that_may_hold_content_makes_a_missing_reason_a_cut(part: Any, is_cut: bool) -> None:
+    if is_cut:
+        with pytest.raises(OutputLostError, match="cut short"):
+            Written(chunk(choice(content="a")), part)
+    else:
+        assert Written(chunk(choice(content="a")), part).reasons() == [None, "stop"]
+
+
+def test_a_choice_without_content_and_without_reason_is_a_cut_answer() -> None:
+    with pytest.raises(OutputLostError, match="cut short"):
+        Written(chunk(choice(role="assistant", content="")))
+    assert Written(chunk(choice(role="assistant", content="")), chunk(choice(finish="stop"))).reasons()[-1] == "stop"
+
+
+@pytest.mark.parametrize("index", [1, "1", 7, None, "x"])
+def test_the_only_choice_is_the_first_whatever_its_index(index: Any) -> None:
+    written = Written(chunk(choice(content="a")), chunk({"index": index, "delta": {"content": "b"}}))
+    assert [delta.get("content") for delta in written.deltas()] == ["a", "b", None]
+
+
+def test_choices_without_an_index_are_counted_by_position() -> None:
+    written = Written(chunk(choice(None, content="a"), choice(None, content="b")), n=2)
+    assert [written.deltas(index)[0]["content"] for index in (0, 1)] == ["a", "b"]
+
+
+def test_empty_choices_that_were_not_asked_for_are_left_out() -> None:
+    surplus = {"index": 1, "delta": {}, "finish_reason": None}
+    written = Written(chunk(choice(content="a"), surplus), chunk(choice(finish="stop"), surplus))
+    assert written.reasons(1) == []
+    assert written.reasons(0)[-1] == "stop"
+
+
+@pytest.mark.parametrize("finish", [None, "error", "stop"])
+def test_an_error_in_a_choice_is_raised(finish: str | None) -> None:
+    odd = {
+        "index": 0,
+        "delta": {"content": ""},
+        "error": {"message": "overheated", "code": 502},
+        "finish_reason": finish,
+    }
+    with pytest.raises(WorkerError) as caught:
+        Written(*GOOD[:2], chunk(odd))
+    assert caught.value.message == "overheated"
+    assert Written(chunk({**odd, "error": None, "finish_reason": "stop"})).reasons()[-1] == "stop"
 
 
 def test_the_other_object_s_text_is_not_lost() -> None:
@@ -268,7 +399,7 @@ def test_text_completions_have_no_roles() -> None:
     assert written.chunks[0]["object"] == "text_completion"
 
 
-@pytest.mark.parametrize("content", [5, True, {}, [5]])
+@pytest.mark.parametrize("content", [True, {"a": 1}, [5], [{"type": "image_url", "image_url": "x"}]])
 def test_content_that_is_no_text_is_a_failure(content: Any) -> None:
     for parts in ([choice(role="assistant", content=content)], [choice(content="a"), choice(content=content)]):
         with pytest.raises(OutputLostError):
@@ -290,7 +421,7 @@ def test_an_answer_that_the_worker_gave_up_is_a_failure(reason: str) -> None:
         Written(chunk(choice(content="a")), chunk(choice(finish=reason)))
 
 
-@pytest.mark.parametrize("choices", ["x", [1], {"a": 1}, [{"delta": "x"}], [{"delta": {"content": {"a": 1}}}]])
+@pytest.mark.parametrize("choices", ["x", [1], {"a": 1}, [{"delta": 5}], [{"delta": {"content": {"a": 1}}}]])
 def test_a_malformed_chunk_is_a_failure(choices: object) -> None:
     with pytest.raises(OutputLostError):
         Written({"choices": choices})

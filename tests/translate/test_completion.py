@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from gateway.domain import Api, Usage
-from gateway.errors import JobFailedError, OutputLostError
+from gateway.errors import JobFailedError, OutputLostError, WorkerError
 from gateway.translate.completion import CompletionFold, finish_completion, split_completion
 from tests.factories import client_request, fields_of, plain
 
@@ -158,7 +158,12 @@ def test_text_completions_keep_their_text() -> None:
 
 @pytest.mark.parametrize(
     "odd",
-    [{"message": {"content": 5}}, {"message": "x"}, {"message": {"tool_calls": "x"}}, {"message": {"tool_calls": [5]}}],
+    [
+        {"message": {"content": True}},
+        {"message": 5},
+        {"message": {"tool_calls": "x"}},
+        {"message": {"tool_calls": [5]}},
+    ],
 )
 def test_a_choice_of_other_types_is_a_failure(odd: dict[str, Any]) -> None:
     with pytest.raises(OutputLostError):
@@ -169,7 +174,49 @@ def test_what_clients_read_of_a_choice_is_always_there() -> None:
     chat = finish({"choices": [{"message": {"role": "bot"}}, {"message": {}}]})
     assert [choice["index"] for choice in chat["choices"]] == [0, 1]
     assert chat["choices"][0]["message"] == {"role": "assistant", "content": None, "refusal": None}
-    assert finish({"choices": [{"index": 0}]}, api=Api.COMPLETIONS)["choices"][0]["text"] == ""
+    assert finish({"choices": [{"text": None}]}, api=Api.COMPLETIONS)["choices"][0]["text"] == ""
+
+
+@pytest.mark.parametrize("api", [Api.CHAT_COMPLETIONS, Api.COMPLETIONS])
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"message": {"role": "assistant", "content": "x"}},
+        {"delta": {"content": "x"}},
+        {"message": None, "delta": {"content": "x"}},
+        {"text": "x"},
+        {"message": "x"},
+        {"message": {"content": [{"type": "text", "text": "x"}]}},
+    ],
+)
+def test_the_content_is_found_wherever_it_is(api: Api, choice: Any) -> None:
+    (finished,) = finish({"choices": [{"index": 0, **choice, "finish_reason": "stop"}]}, api=api)["choices"]
+    if api is Api.COMPLETIONS:
+        assert finished == {"index": 0, "text": "x", "logprobs": None, "finish_reason": "stop"}
+    else:
+        assert finished["message"]["content"] == "x"
+        assert finished.keys() == {"index", "message", "logprobs", "finish_reason"}
+
+
+@pytest.mark.parametrize(
+    "choice", [{"finish_reason": "stop"}, {"message": None}, {"delta": None, "finish_reason": "stop"}]
+)
+def test_a_choice_without_content_is_lost_output(choice: Any) -> None:
+    for api in (Api.CHAT_COMPLETIONS, Api.COMPLETIONS):
+        with pytest.raises(OutputLostError, match="without content"):
+            finish({"choices": [{"index": 0, **choice}]}, api=api)
+
+
+def test_an_error_in_a_choice_is_raised() -> None:
+    with pytest.raises(WorkerError) as caught:
+        finish({"choices": [{"index": 0, "message": {"content": ""}, "error": {"message": "overheated"}}]})
+    assert caught.value.message == "overheated"
+
+
+@pytest.mark.parametrize("usage", [[], "", 0, None, {}])
+def test_a_usage_that_is_none_is_replaced(usage: Any) -> None:
+    answer = finish({"choices": [{"message": {"content": "x"}}], "usage": usage})
+    assert answer["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 
 
 def test_chunks_fold_into_a_message() -> None:
@@ -207,7 +254,7 @@ def test_parts_of_tool_calls_fold() -> None:
 def test_choices_and_lists_fold_apart() -> None:
     first = {"choices": [{"index": 1, "delta": {"content": "b"}, "logprobs": {"content": [1]}, "token_ids": [1]}]}
     second = {"choices": [{"index": 1, "delta": {"content": "c"}, "logprobs": {"content": [2]}, "token_ids": [2]}]}
-    whole = folded(chunk(content="a"), first, second)
+    whole = folded(chunk(content="a"), first, second, n=2)
     assert [choice["message"]["content"] for choice in whole["choices"]] == ["a", "bc"]
     assert whole["choices"][1]["logprobs"] == {"content": [1, 2]}
     assert whole["choices"][1]["token_ids"] == [1, 2]

@@ -1,0 +1,119 @@
+"""Read what a choice of a chunk or of a whole answer says, in whichever field and form a worker writes it.
+
+Chunks of a chat have a `delta`, whole answers a `message`, and text completions a `text`; workers mix up all three.
+"""
+
+import msgspec
+from msgspec import Raw
+
+from gateway.translate.worker_errors import error_in, output_error
+from gateway.wire import openai
+from gateway.wire.lenient import is_empty, is_null, text_of
+from gateway.wire.openai import NULL, Fields
+
+_EMPTY = Raw(b'""')
+_THINKING = frozenset({"thinking", "reasoning", "redacted_thinking"})
+_NUMBER = b"-0123456789"
+_decode_choices = msgspec.json.Decoder(list[Fields | None]).decode
+_decode_parts = msgspec.json.Decoder(list[str | Fields]).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+def read_choices(raw: Raw) -> list[Fields]:
+    """Return the choices of a chunk or of a whole answer; null entries are skipped.
+
+    Raises:
+        msgspec.ValidationError: It is no list of objects.
+    """
+    return [] if is_empty(raw) else [choice for choice in _decode_choices(raw) if choice is not None]
+
+
+def raise_choice_error(choice: Fields) -> None:
+    """Raise the error that a choice holds in place of an answer, as OpenRouter writes it.
+
+    Raises:
+        UpstreamError: The worker failed.
+    """
+    error = choice.pop("error", None)
+    if not is_empty(error) and (detail := error_in({"error": _decode_any(error or NULL)})) is not None:
+        raise output_error(detail)
+
+
+def delta_of(choice: Fields) -> tuple[Fields, bool]:
+    """Return what a choice of a chat's chunk says, and whether it is a whole message: delta, else message, else text.
+
+    Raises:
+        msgspec.ValidationError: None of them can be read.
+    """
+    delta, message = choice.get("delta"), choice.get("message")
+    if not is_empty(delta):
+        return _object_or_text(delta), False
+    if not is_empty(message):
+        return _object_or_text(message), True
+    return ({} if is_null(choice.get("text")) else {"content": choice["text"]}), False
+
+
+def message_of(choice: Fields) -> Fields | None:
+    """Return the message of a whole chat completion: message, else delta, else text; None where there is none of them.
+
+    Raises:
+        msgspec.ValidationError: It cannot be read.
+    """
+    for name in ("message", "delta", "text"):
+        if name in choice and not is_null(choice[name]):
+            return {} if is_empty(choice[name]) else _object_or_text(choice[name])
+    return None
+
+
+def completion_text_of(choice: Fields) -> Raw | None:
+    """Return the text of a text completion's choice, as JSON: text, else delta's or message's; None if absent.
+
+    Raises:
+        msgspec.ValidationError: It cannot be read.
+    """
+    text = content_of(choice.get("text"))
+    if not is_null(text):
+        return text
+    for name in ("delta", "message"):
+        if not is_empty(choice.get(name)):
+            content = content_of(_object_or_text(choice[name]).get("content"))
+            return _EMPTY if is_null(content) else content
+    return _EMPTY if "text" in choice else None
+
+
+def content_of(content: Raw | None) -> Raw:
+    """Return a content as a JSON text or null; a number becomes its digits, and a list of texts or parts is joined.
+
+    worker-vllm 0.2 wrote a batch as a list of texts; Mistral's API writes a list of parts, among them its thinking,
+    which is no part of the text; servers that guess types write 5 for "5".
+
+    Raises:
+        msgspec.ValidationError: It is something else.
+    """
+    if is_empty(content):
+        return NULL if content is None or bytes(content) != b'""' else content
+    first = bytes(content or b"")[:1]
+    if first == b'"':
+        return content or NULL
+    if first in _NUMBER:
+        return Raw(openai.encode(text_of(content)))
+    if first == b"{":
+        return Raw(openai.encode(_text_of_part(openai.decode_fields(content or b"{}"))))
+    return Raw(openai.encode("".join(map(_text_of_part, _decode_parts(content or b"[]")))))
+
+
+def _text_of_part(part: str | Fields) -> str:
+    if isinstance(part, str):
+        return part
+    if "text" not in part and (_THINKING & part.keys() or text_of(part.get("type")) in _THINKING):
+        return ""
+    if (text := part.get("text")) is None or bytes(text)[:1] != b'"':
+        raise msgspec.ValidationError("a part of a content that is no text")
+    return openai.decode_string(text)
+
+
+def _object_or_text(value: Raw | None) -> Fields:
+    """Read a delta or a message; a text in its place is its content."""
+    if value is not None and bytes(value)[:1] == b'"':
+        return {"content": value}
+    return openai.decode_fields(value or b"{}")
