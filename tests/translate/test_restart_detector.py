@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from gateway.translate.restart_detector import RestartDetector
+from gateway.translate.restart_detector import RUNS_MAX, RestartDetector
 from tests.factories import fields_of
 
 
@@ -68,3 +68,30 @@ def test_text_completions_have_no_roles() -> None:
 
 def test_what_cannot_be_read_is_none() -> None:
     assert not any(restarts(*texts("a"), {"id": "b", "choices": 5}, {"id": "c"}))
+
+
+def test_choices_have_ids_of_their_own() -> None:
+    def one(index: int, answer_id: str) -> list[dict[str, Any]]:
+        return [{**each, "choices": [{**each["choices"][0], "index": index}]} for each in texts(answer_id)]
+
+    assert not any(restarts(*one(0, "a"), *one(1, "b"), chunk("a", content="x")))
+    by_turns = [each for pair in zip(one(0, "a"), one(1, "b"), strict=True) for each in pair]
+    assert not any(restarts(*by_turns))
+    assert sum(restarts(*by_turns, *one(1, "c"))) == 1
+    assert sum(restarts(*by_turns, *one(0, "c"))) == 1
+
+
+def test_the_answer_may_have_another_id_than_the_reasoning() -> None:
+    def thinking(answer_id: str) -> list[dict[str, Any]]:
+        return [chunk(answer_id, role="assistant", reasoning_content="hm")] * 3
+
+    assert not any(restarts(*thinking("a"), *texts("b", 3)))
+    assert restarts(*thinking("a"), *texts("b", 3), *thinking("c")) == [False] * 7 + [True, False, False]
+
+
+def test_the_choices_that_are_followed_are_bounded() -> None:
+    detector = RestartDetector()
+    for index in range(RUNS_MAX + 10):
+        each = chunk(f"id-{index}", role="assistant", content="x")
+        assert not detector.is_restart(fields_of({**each, "choices": [{**each["choices"][0], "index": index}]}))
+    assert len(detector._runs) == RUNS_MAX
