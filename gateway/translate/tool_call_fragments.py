@@ -5,7 +5,7 @@ from msgspec import Raw
 
 from gateway.errors import OutputLostError
 from gateway.wire import openai
-from gateway.wire.lenient import integer_of, is_object, text_of
+from gateway.wire.lenient import integer_of, is_empty, is_object, text_of
 from gateway.wire.openai import Fields
 
 PAYLOADS = {"function": "arguments", "custom": "input"}
@@ -23,31 +23,37 @@ class Fragment(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     extra: Fields
 
+    @property
+    def is_empty(self) -> bool:
+        """Report whether it says nothing, apart from an index and a type."""
+        return not (self.id or self.name or self.arguments or self.extra)
+
 
 def read_fragments(raw_calls: Raw) -> list[Fragment]:
-    """Read a list of entries; a single object counts as a list of one, null entries are skipped.
+    """Read a list of entries; a single object counts as a list of one, and null entries are skipped.
 
     Raises:
         OutputLostError: An entry is not an object.
     """
+    if is_empty(raw_calls):
+        return []
     try:
-        if is_object(raw_calls):
-            return [_fragment(openai.decode_fields(raw_calls))]
-        return [_fragment(entry) for entry in _decode_entries(raw_calls) or () if entry is not None]
+        entries = [raw_calls] if is_object(raw_calls) else _decode_entries(raw_calls)
+        return [_fragment(openai.decode_fields(entry)) for entry in entries if bytes(entry) not in _NO_ENTRY]
     except msgspec.DecodeError:
         raise OutputLostError("The worker sent a tool call that is not an object.") from None
 
 
-_decode_entries = msgspec.json.Decoder(list[Fields | None] | None).decode
+_NO_ENTRY = frozenset({b"null", b'""', b"false"})
+_decode_entries = msgspec.json.Decoder(list[Raw]).decode
 
 
 def _fragment(entry: Fields) -> Fragment:
     kind = text_of(entry.get("type")) or ("custom" if "custom" in entry and "function" not in entry else "function")
     if kind not in PAYLOADS:
         kind = "function"
-    payload = openai.decode_fields(entry[kind]) if is_object(entry.get(kind)) else {}
     # Some workers put name and arguments beside the id.
-    content = {name: entry[name] for name in ("name", "arguments") if name in entry} | payload
+    content = {name: entry[name] for name in ("name", "arguments") if name in entry} | _payload(entry.get(kind))
     arguments = content.get(PAYLOADS[kind])
     has_text = arguments is None or bytes(arguments)[:1] in {b'"', b"n"}
     return Fragment(
@@ -58,3 +64,10 @@ def _fragment(entry: Fields) -> Fragment:
         kind=kind,
         extra={name: value for name, value in entry.items() if name not in _KNOWN and bytes(value) != b"null"},
     )
+
+
+def _payload(value: Raw | None) -> Fields:
+    """Read the object that holds name and arguments; some workers write it as JSON in a text."""
+    if value is not None and bytes(value)[:2] == b'"{':
+        return openai.decode_fields(openai.decode_string(value).encode())
+    return openai.decode_fields(value or b"{}") if is_object(value) else {}

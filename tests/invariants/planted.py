@@ -7,7 +7,7 @@ ORDER, HEAP, LINE = "fairshare/share_order.py", "fairshare/lazy_heap.py", "fairs
 BACKLOG, PACER, THROTTLE = "fairshare/backlog.py", "fairshare/pacer.py", "fairshare/throttle.py"
 ALLOCATOR, ACCOUNT = "fairshare/allocator.py", "fairshare/account.py"
 SCRIPT, LEASE = "state/lease.lua", "fairshare/lease.py"
-TOOLS = "translate/tool_calls.py"
+TOOLS, CALL = "translate/tool_calls.py", "translate/assembled_call.py"
 
 
 class Planted(NamedTuple):
@@ -325,13 +325,13 @@ PLANTED = [
         "return has_other_id",
     ),
     Planted(13, "a later name is dropped", TOOLS, "if fragment.name and not call.is_written:", "if not call.size:"),
-    Planted(13, "no id is made up", TOOLS, 'call.id or f"call_{self._id_prefix}{call.number:02x}"', "call.id"),
+    Planted(13, "no id is made up", CALL, 'self.id or f"call_{id_prefix}{self.number:02x}"', "self.id"),
     Planted(
         13,
         "made-up ids are alike",
-        TOOLS,
-        'call.id or f"call_{self._id_prefix}{call.number:02x}"',
-        'call.id or f"call_{self._id_prefix}"',
+        CALL,
+        'self.id or f"call_{id_prefix}{self.number:02x}"',
+        'self.id or f"call_{id_prefix}"',
     ),
     Planted(13, "two calls keep one id", TOOLS, 'if self._by_id(fragment.id) is None else ""', ""),
     Planted(
@@ -341,8 +341,8 @@ PLANTED = [
         13,
         "calls without index are one",
         TOOLS,
-        "is_positional = len(fragments) > 1 and",
-        "is_positional = len(fragments) > 99 and",
+        "return len(fragments) > 1 and",
+        "return len(fragments) > 99 and",
     ),
     Planted(
         13,
@@ -359,7 +359,58 @@ PLANTED = [
         "return call",
     ),
     Planted(
-        13, "arguments are lost while held back", TOOLS, 'arguments="".join(call.arguments), name', 'arguments="", name'
+        13,
+        "arguments are lost while held back",
+        CALL,
+        'arguments, self.held = "".join(self.held), []',
+        'arguments, self.held = self.held[-1] if self.held else "", []',
+    ),
+    Planted(13, "a placeholder stays", CALL, "if self.has_placeholder and begins", "if self.number < 0 and begins"),
+    Planted(
+        13,
+        "a placeholder begins another call",
+        TOOLS,
+        "if call.has_placeholder and has_same_id:",
+        "if call.has_placeholder and call.number < 0:",
+    ),
+    Planted(
+        13,
+        "an empty object is never written",
+        TOOLS,
+        "            if call.is_written:\n                written += call.more({})\n            elif call.name",
+        "            if call.is_written:\n                continue\n            elif call.name",
+    ),
+    Planted(
+        13,
+        "another id cuts open arguments",
+        TOOLS,
+        "            # It goes on with the arguments, whatever its id.\n            return False",
+        "            # It goes on with the arguments, whatever its id.\n            return has_other_id",
+    ),
+    Planted(
+        13,
+        "another tool goes on with open arguments",
+        TOOLS,
+        "            return False\n        return has_other_id or self._is_other_tool(call.name, fragment.name)",
+        "            return False\n        return has_other_id",
+    ),
+    Planted(
+        13,
+        "a name changes after arguments",
+        TOOLS,
+        "        if name and call.size:\n            return name\n",
+        "",
+    ),
+    Planted(13, "null is no arguments", CALL, "type=dict | None)", "type=dict)"),
+    Planted(
+        13,
+        "named parts under one index are one call",
+        TOOLS,
+        "(None in indexes or all(each.name for each in fragments))",
+        "None in indexes",
+    ),
+    Planted(
+        13, "an empty part begins a call", TOOLS, "            if fragment.is_empty:\n                continue\n", ""
     ),
     Planted(
         13, "pieces of a name are not joined", TOOLS, "candidates = (name + piece, piece, name)", "candidates = (name,)"

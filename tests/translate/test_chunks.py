@@ -129,7 +129,7 @@ def test_a_reason_that_comes_too_early_is_held_back_to_the_end() -> None:
 def test_the_last_reason_counts() -> None:
     early = Written(chunk(choice(content="a", finish="stop")), chunk(choice(content="b", finish="length")))
     assert early.reasons() == [None, None, "length"]
-    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"a":1}'}}
     twice = Written(chunk(choice(tool_calls=[call])), chunk(choice(finish="tool_calls")), chunk(choice(finish="stop")))
     assert twice.reasons() == [None, "tool_calls"]
 
@@ -289,7 +289,7 @@ def test_a_message_in_place_of_a_delta_is_one(delta: Any) -> None:
 def test_a_message_at_the_end_that_repeats_the_answer_is_left_out() -> None:
     last = {"index": 0, "delta": {}, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
     assert Written(*GOOD[:2], chunk(last)).chunks == Written(*GOOD[:3]).chunks
-    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
     last = {"index": 0, "message": {"content": "Hi", "tool_calls": [call]}, "finish_reason": "tool_calls"}
     written = Written(*GOOD[:2], chunk(choice(tool_calls=[call])), chunk(last))
     assert [delta["tool_calls"] for delta in written.deltas() if "tool_calls" in delta] == [[call]]

@@ -1,0 +1,58 @@
+import pytest
+
+from gateway.translate.assembled_call import HELD_BYTES_MAX, AssembledCall
+from tests.factories import plain
+
+
+def call(*arguments: str, kind: str = "function") -> AssembledCall:
+    made = AssembledCall(0, kind, None, name="f")
+    for each in arguments:
+        made.append(each)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_complete"),
+    [
+        ((), False),
+        (("",), False),
+        (("{}",), True),
+        (("null",), True),
+        (('{"a"', ":1}"), True),
+        (('{"a"', ":1"), False),
+        (("[1]",), False),
+        (("\ud800",), False),
+        (("[" * 10_000,), False),
+        (('{"a":"' + "x" * HELD_BYTES_MAX + '"}',), False),
+    ],
+)
+def test_arguments_are_complete_as_an_object_or_null(arguments: tuple[str, ...], is_complete: bool) -> None:
+    assert call(*arguments).has_complete_arguments is is_complete
+
+
+def test_the_input_of_a_custom_tool_is_never_complete() -> None:
+    assert not call("{}", kind="custom").has_complete_arguments
+    assert not call("{}", kind="custom").has_placeholder
+
+
+def test_an_object_takes_the_place_of_an_empty_one_that_is_not_written() -> None:
+    assert plain(call("{}", '{"a":1}').begin(id_prefix="p"))["function"] == {"name": "f", "arguments": '{"a":1}'}
+    assert plain(call("{", "}", "{}").begin(id_prefix="p"))["function"]["arguments"] == "{}"
+    begun = call("{}")
+    begun.begin(id_prefix="p")
+    begun.append('{"a":1}')
+    assert [plain(each) for each in begun.more({})] == [{"index": 0, "function": {"arguments": '{"a":1}'}}]
+
+
+def test_each_part_is_written_once() -> None:
+    one = call("{")
+    assert plain(one.begin(id_prefix="p")) == {
+        "index": 0,
+        "id": "call_p00",
+        "type": "function",
+        "function": {"name": "f", "arguments": "{"},
+    }
+    assert one.more({}) == []
+    one.append("}")
+    assert [plain(each) for each in one.more({})] == [{"index": 0, "function": {"arguments": "}"}}]
+    assert one.more({}) == []
