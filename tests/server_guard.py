@@ -7,6 +7,9 @@ these tests start in this process binds its socket before uvloop gets it.
 import sys
 from typing import Any
 
+# Binds a socket when it is imported, to see whether there is IPv6: not in the first test that needs it.
+import urllib3  # noqa: F401
+
 _EVENTS = {
     "socket.bind": "opened a listening socket",
     "subprocess.Popen": "started a process",
