@@ -12,13 +12,14 @@ from gateway.wire.openai import Fields
 
 
 def client_request(api: Api = Api.CHAT_COMPLETIONS, **fields: Any) -> ClientRequest:
-    """A request as a client would send it."""
+    """A request as a client would send it; `...` leaves a field out."""
     asked = {
         Api.CHAT_COMPLETIONS: {"messages": [{"role": "user", "content": "Hello"}]},
         Api.COMPLETIONS: {"prompt": "Hello"},
         Api.EMBEDDINGS: {"input": "Hello"},
     }[api]
-    return read_request(api, msgspec.json.encode({"model": "m", **asked, **fields}))
+    body = {name: value for name, value in {"model": "m", **asked, **fields}.items() if value is not ...}
+    return read_request(api, msgspec.json.encode(body))
 
 
 def fields_of(value: Any) -> Fields:

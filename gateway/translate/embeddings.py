@@ -15,8 +15,9 @@ from gateway.errors import OutputLostError
 from gateway.translate.request import ClientRequest
 from gateway.translate.usage import usage_fields
 from gateway.wire import openai
+from gateway.wire.lenient import integer_of
 from gateway.wire.malformed import MALFORMED
-from gateway.wire.openai import Embedding, Fields
+from gateway.wire.openai import Embedding, EmbeddingView, Fields
 
 
 def finish_embeddings(whole: Fields, request: ClientRequest, *, usage: Usage) -> bytes:
@@ -32,8 +33,7 @@ def finish_embeddings(whole: Fields, request: ClientRequest, *, usage: Usage) ->
         wants_base64 = request.encoding_format == "base64"
         indexes = _indexes(data)
         is_right = all(
-            isinstance(item.embedding, str) is wants_base64 and item.index == index
-            for item, index in zip(data, indexes, strict=True)
+            _is_right(item, index, wants_base64=wants_base64) for item, index in zip(data, indexes, strict=True)
         )
         if not is_right:
             encoded = [
@@ -51,24 +51,41 @@ def finish_embeddings(whole: Fields, request: ClientRequest, *, usage: Usage) ->
     return openai.encode({**whole, **own})
 
 
-def _indexes(data: list[Embedding]) -> list[int]:
+def _is_right(item: EmbeddingView, index: int, *, wants_base64: bool) -> bool:
+    """Report whether an embedding can be passed on as it is."""
+    if bytes(item.index) != str(index).encode() or bytes(item.object) != b'"embedding"':
+        return False
+    if isinstance(item.embedding, str):
+        return wants_base64 and len(item.embedding) % 4 == 0
+    return not wants_base64
+
+
+def _indexes(data: list[EmbeddingView]) -> list[int]:
     """Return the index of each embedding: the worker's, or its position where the worker's are not one for each.
 
     Gemini's API leaves out an index of 0 (spring-ai#7020), so a missing one is the lowest that no other has.
     """
-    given = [item.index for item in data if item.index is not None]
+    read = [integer_of(item.index) for item in data]
+    given = [index for index in read if index is not None]
     if len(set(given)) < len(given) or not all(0 <= index < len(data) for index in given):
         return list(range(len(data)))
     free = iter(sorted(set(range(len(data))) - set(given)))
-    return [next(free) if item.index is None else item.index for item in data]
+    return [next(free) if index is None else index for index in read]
 
 
 def _encoded(embedding: list[float] | str, *, wants_base64: bool) -> list[float] | str:
     match embedding:
         case list() as numbers if wants_base64:
             return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
-        case str() as text if not wants_base64:
-            packed = base64.b64decode(text, validate=True)
+        case str() as text if wants_base64:
+            return _padded(text)
+        case str() as text:
+            packed = base64.b64decode(_padded(text), validate=True)
             return list(struct.unpack(f"<{len(packed) // 4}f", packed))
         case as_it_is:
             return as_it_is
+
+
+def _padded(text: str) -> str:
+    """Add the padding that some encoders leave out, and that Python's decoder demands."""
+    return text + "=" * (-len(text) % 4)

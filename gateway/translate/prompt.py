@@ -82,7 +82,7 @@ def flatten(request: ClientRequest) -> str:
 
 def _one_prompt(request: ClientRequest) -> str:
     try:
-        return openai.decode_string(request.fields["prompt"])
+        return openai.decode_string(request.fields.get("prompt", b"null"))
     except MALFORMED:
         raise InvalidRequestError("This model's worker takes one text as 'prompt'.", param="prompt") from None
 

@@ -18,8 +18,14 @@ from gateway.wire.openai import Fields, RequestView
 N_MAX = 128
 """OpenAI's own bound for `n`."""
 MODEL_NAME_LENGTH_MAX = 512
-_NEEDED = {Api.CHAT_COMPLETIONS: "messages", Api.COMPLETIONS: "prompt", Api.EMBEDDINGS: "input"}
-_PROMPTS = frozenset(_NEEDED.values())
+_PROMPT_FIELDS = {
+    Api.CHAT_COMPLETIONS: ("messages",),
+    Api.COMPLETIONS: ("prompt", "prompt_embeds"),
+    Api.EMBEDDINGS: ("input", "messages"),
+}
+"""Where the prompt may stand, OpenAI's own name first. vLLM takes embeddings of a prompt in its place, and messages to
+be embedded (docs.vllm.ai: "Prompt Embedding Inputs", "Embeddings API")."""
+_PROMPTS = frozenset(name for names in _PROMPT_FIELDS.values() for name in names)
 LARGE_BYTES = 1024 * 1024
 """To read or to write such a body takes milliseconds."""
 
@@ -135,11 +141,18 @@ _decode_list = msgspec.json.Decoder(list[Raw]).decode
 
 def _prompt_count(api: Api, fields: Fields) -> int:
     """Count the prompts, or the inputs, of a request: a list of token ids is one of them."""
-    value = fields[_NEEDED[api]]
-    if api is Api.CHAT_COMPLETIONS or _LIST.match(memoryview(value)) is None:
+    name = _prompt_field(api, fields)
+    value = fields[name]
+    if name == "messages" or _LIST.match(memoryview(value)) is None:
         return 1
     prompts = _decode_list(value)
     return len(prompts) if any(bytes(prompt)[:1] in _PROMPT_STARTS for prompt in prompts) else 1
+
+
+def _prompt_field(api: Api, fields: Fields) -> str:
+    """Return the name of the field that holds the prompt; OpenAI's own name if there is none."""
+    names = _PROMPT_FIELDS[api]
+    return next((name for name in names if not is_null(fields.get(name))), names[0])
 
 
 _PROMPT_STARTS = frozenset({b'"', b"[", b"{"})
@@ -182,13 +195,13 @@ def _missing(name: str) -> InvalidRequestError:
 
 
 def _check(api: Api, view: RequestView, fields: Fields) -> None:
-    prompt = fields.get(_NEEDED[api])
-    if prompt is None:
-        raise _missing(_NEEDED[api])
-    if api is Api.CHAT_COMPLETIONS:
-        _check_messages(prompt)
+    name = _prompt_field(api, fields)
+    if name not in fields:
+        raise _missing(name)
+    if name == "messages":
+        _check_messages(fields[name])
     else:
-        _check_prompt(_NEEDED[api], prompt)
+        _check_prompt(name, fields[name])
     if not 0 < len(view.model) <= MODEL_NAME_LENGTH_MAX:
         raise InvalidRequestError("'model' has to be a name.", param="model")
     if view.n is not None and not 1 <= view.n <= N_MAX:

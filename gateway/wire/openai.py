@@ -105,14 +105,22 @@ class Embedding(msgspec.Struct, frozen=True, kw_only=True):
     """One embedding, as numbers or as base64 of little-endian 32-bit floats."""
 
     embedding: list[float] | str
-    index: int | None = None
+    index: int
     object: str = "embedding"
+
+
+class EmbeddingView(msgspec.Struct, frozen=True, kw_only=True):
+    """What we read of a worker's embedding."""
+
+    embedding: list[float] | str
+    index: Raw = NULL
+    object: Raw = NULL
 
 
 decode_request = msgspec.json.Decoder(RequestView).decode
 decode_choices = msgspec.json.Decoder(list[ChoiceView]).decode
 decode_usage = msgspec.json.Decoder(UsageView, strict=False).decode
-decode_embeddings = msgspec.json.Decoder(list[Embedding]).decode
+decode_embeddings = msgspec.json.Decoder(list[EmbeddingView]).decode
 encode = msgspec.json.encode
 
 

@@ -37,7 +37,7 @@ def test_the_answer_carries_the_client_s_model_and_both_counts() -> None:
     assert answer["usage"] == {"prompt_tokens": 4, "total_tokens": 4}
 
 
-@pytest.mark.parametrize("given", ["not base64!", "AAA=", None, {}, ["x"]])
+@pytest.mark.parametrize("given", ["not base64!", "AAA=", "AAA", None, {}, ["x"]])
 def test_anything_else_is_a_failure(given: object) -> None:
     with pytest.raises(OutputLostError):
         finish(given, encoding_format="float")
@@ -64,11 +64,29 @@ def item(index: int | None = None, **more: Any) -> dict[str, Any]:
         ((1, 0), [1, 0]),
         ((1, 2), [0, 1]),
         ((-1, 0), [0, 1]),
+        (("1", "0"), [1, 0]),
+        ((1.0, 0.0), [1, 0]),
+        (("x", 0), [1, 0]),
     ],
 )
 def test_every_vector_has_its_index(given: tuple[Any, ...], indexes: list[int], encoding: str | None) -> None:
     """spring-ai#7020: an index that is left out is no 0 for all."""
     assert finished(*map(item, given), encoding=encoding) == indexes
+
+
+@pytest.mark.parametrize("own", [None, "list", 5, {}])
+def test_the_object_of_an_embedding_is_ours(own: Any) -> None:
+    request = client_request(Api.EMBEDDINGS)
+    body = finish_embeddings(fields_of({"data": [item(0, object=own)]}), request, usage=Usage())
+    assert msgspec.json.decode(body)["data"] == [{"object": "embedding", "index": 0, "embedding": NUMBERS}]
+
+
+def test_missing_padding_is_added() -> None:
+    """Go's RawStdEncoding and JavaScript's helpers leave it out; Python's decoder refuses that."""
+    bare = TEXT.rstrip("=")
+    assert bare != TEXT
+    assert finish(bare, encoding_format="base64")["data"][0]["embedding"] == TEXT
+    assert finish(bare, encoding_format="float")["data"][0]["embedding"] == NUMBERS
 
 
 @pytest.mark.parametrize("data", [(), (item(0),), (item(0), item(1, embedding=[])), (item(0), item(1, embedding=""))])

@@ -137,6 +137,20 @@ def test_choices_are_expected_for_each_prompt(prompt: Any, count: int) -> None:
     assert client_request(n=2).expected_choices == 2
 
 
+def test_vllm_s_other_prompts_are_taken() -> None:
+    messages = [{"role": "user", "content": "x"}]
+    embedded = client_request(Api.EMBEDDINGS, input=..., messages=messages)
+    assert embedded.expected_choices == 1
+    assert plain(worker_fields(embedded, upstream_model="m"))["messages"] == messages
+    assert client_request(Api.EMBEDDINGS, input=None, messages=messages).expected_choices == 1
+    for prompt in (..., None):
+        assert client_request(Api.COMPLETIONS, prompt=prompt, prompt_embeds=["AAAA", "BBBB"]).expected_choices == 2
+        assert client_request(Api.COMPLETIONS, prompt=prompt, prompt_embeds="AAAA").expected_choices == 1
+    for api, field in ((Api.EMBEDDINGS, {"input": ..., "messages": []}), (Api.COMPLETIONS, {"prompt": ...})):
+        with pytest.raises(InvalidRequestError):
+            client_request(api, **field)
+
+
 def test_the_names_of_tools_are_read_where_they_can_be() -> None:
     tools = [{"type": "function", "function": {"name": name}} for name in ("f", "g", "")] + [{"type": "x"}]
     assert tool_names(client_request(tools=tools)) == {"f", "g"}
