@@ -3,6 +3,9 @@
 from gateway.domain import EndpointState
 from gateway.errors.failure import GatewayError
 
+OUTAGE_STATUSES = frozenset({502, 504, *range(520, 531)})
+"""What Runpod's edge answers where nothing behind it does: gateway errors, and Cloudflare's own 52x."""
+
 
 class UpstreamError(GatewayError):
     """Runpod, its network, or a worker."""
@@ -14,9 +17,21 @@ class UnreachableError(UpstreamError):
     `was_sent` tells whether the call may have been taken, so that it must not be made a second time blindly.
     """
 
-    def __init__(self, reason: str, *, was_sent: bool, status: int | None = None, detail: str = "") -> None:
-        """`detail` is what the answer says, fit for a tenant."""
+    def __init__(
+        self, reason: str, *, was_sent: bool, status: int | None = None, detail: str = "", is_outage: bool | None = None
+    ) -> None:
+        """Describe it.
+
+        Args:
+            reason: What failed, for the log.
+            was_sent: Whether the call may have been taken.
+            status: The HTTP status of the answer; None if there was none.
+            detail: What the answer says, fit for a tenant.
+            is_outage: Whether nobody is served, as far as is known, and not only this request. By default the status
+                tells: none at all, or one of OUTAGE_STATUSES.
+        """
         super().__init__(reason)
+        self.is_outage = status is None or status in OUTAGE_STATUSES if is_outage is None else is_outage
         self.reason = reason
         self.was_sent = was_sent
         self.is_elsewhere_safe = not was_sent
@@ -35,13 +50,17 @@ class UpstreamBusyError(UpstreamError):
 
 
 class UpstreamConfigError(UpstreamError):
-    """Runpod refused our key (401, 403) or does not know the endpoint (404): for the operator to mend."""
+    """Runpod refused our key (401, 403) or does not know the endpoint (404): for the operator to mend.
+
+    `is_certain` is False where the worker may have answered: a 404 that does not say of what.
+    """
 
     is_elsewhere_safe = True
 
-    def __init__(self, *, status: int) -> None:
+    def __init__(self, *, status: int, is_certain: bool = True) -> None:
         super().__init__()
         self.status = status
+        self.is_certain = is_certain
 
 
 class EndpointDownError(UpstreamError):

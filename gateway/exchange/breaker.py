@@ -9,6 +9,8 @@ PAUSE_S_MAX = 60.0
 TRIAL_S_MAX = 30.0
 """When another request may try, should the one that tried first never tell: its client may have left."""
 TRIAL_RETRY_S = 1.0
+LATELY_S = 300.0
+"""For so long after work was taken, an answer that only seems to come from Runpod is held to be a worker's."""
 
 
 class _State(Enum):
@@ -31,6 +33,7 @@ class Breaker:
         self._failures = 0
         self._pause_s = PAUSE_S_FIRST
         self._until_s = 0.0
+        self._succeeded_at_s = float("-inf")
 
     @property
     def is_open(self) -> bool:
@@ -62,8 +65,9 @@ class Breaker:
             else:
                 self._open(now_s)
 
-    def succeeded(self) -> None:
-        """Work was taken."""
+    def succeeded(self, now_s: float | None = None) -> None:
+        """Work was taken; `now_s` is None where that is not news of the endpoint itself."""
+        self._succeeded_at_s = self._succeeded_at_s if now_s is None else now_s
         self._state, self._failures, self._pause_s = _State.CLOSED, 0, PAUSE_S_FIRST
 
     def put_off(self) -> None:
@@ -76,6 +80,13 @@ class Breaker:
         self._failures += 1
         if self._state is _State.TRIAL or (self._state is _State.CLOSED and self._failures >= FAILURES_MAX):
             self._open(now_s)
+
+    def doubted(self, now_s: float) -> None:
+        """Work was refused as if there were no endpoint, which its worker must have said if it took some lately."""
+        if now_s - self._succeeded_at_s <= LATELY_S:
+            self.put_off()
+        else:
+            self.failed(now_s)
 
     def _open(self, now_s: float) -> None:
         self._state, self._until_s = _State.OPEN, now_s + self._pause_s

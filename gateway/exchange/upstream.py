@@ -11,10 +11,12 @@ from gateway.errors import (
     EndpointDownError,
     GatewayError,
     JobExpiredError,
+    JobFailedError,
     NoWorkerError,
     UnreachableError,
     UpstreamBusyError,
     UpstreamConfigError,
+    WorkerError,
 )
 from gateway.exchange.breaker import Breaker
 from gateway.exchange.endpoint_state import HEALTH_S_MAX, Activity, EndpointStateMachine
@@ -226,20 +228,23 @@ class Upstream:
         self._observe(UpstreamCalled(endpoint=self.endpoint.name, operation=operation, outcome=outcome))
 
     def _judge(self, error: GatewayError | None) -> None:
-        """Whether the endpoint takes work: a worker's own error says that it does, and 429 that it did.
+        """Note whether the endpoint takes work: 429 says that it did, and a worker's own error that somebody is there.
 
-        Nor may one client shut out the others with a request that Runpod finds at fault.
+        No client may shut out the others with a request that Runpod or a worker finds at fault, so only an outage and
+        Runpod's own word on the account or the endpoint count as failures.
         """
-        was_down = self.is_down
+        was_down, now_s = self.is_down, self._clock.monotonic_s()
         match error:
-            case UpstreamBusyError() | UnreachableError(status=400 | 422):
+            case UnreachableError(is_outage=True) | UpstreamConfigError(is_certain=True):
+                self._breaker.failed(now_s)
+            case UpstreamConfigError():
+                self._breaker.doubted(now_s)
+            case UpstreamBusyError() | UnreachableError() | WorkerError() | JobFailedError():
                 self._breaker.put_off()
-            case UnreachableError() | UpstreamConfigError():
-                self._breaker.failed(self._clock.monotonic_s())
             case _:
-                self._breaker.succeeded()
+                self._breaker.succeeded(now_s)
         if self.is_down is not was_down:
-            if not self.is_down and self.workers.is_ready_for_burst(self._clock.monotonic_s()):
+            if not self.is_down and self.workers.is_ready_for_burst(now_s):
                 self.gates.work.widen()
             reason = "" if error is None else type(error).__name__
             self._observe(EndpointChanged(endpoint=self.endpoint.name, is_down=self.is_down, reason=reason))

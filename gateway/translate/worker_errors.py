@@ -73,11 +73,12 @@ def job_error(error: str | None) -> UpstreamError:
 
 
 def output_error(detail: object, *, status: int | None = None) -> UpstreamError:
-    """Read an error that came as output, or as the body of an answer with an HTTP `status`."""
+    """Read an error that came as output, or as the body of an answer with an HTTP `status`, of which a 4xx is kept."""
     account = _account(detail)
-    if status is not None and (account.status is None or 400 <= status < 500):
+    is_kept = status is not None and 400 <= status < 500
+    if status is not None and (account.status is None or is_kept):
         account = msgspec.structs.replace(account, status=status)
-    return _error_of(account, is_job=False)
+    return _error_of(account, is_job=False, is_kept=is_kept)
 
 
 def error_text(detail: object) -> str:
@@ -232,10 +233,11 @@ def _status_in(detail: Detail) -> int | None:
     return 503 if type_ in _OVERLOADED else _STATUS_BY_TYPE.get(type_)
 
 
-def _error_of(account: _Account, *, is_job: bool) -> UpstreamError:
+def _error_of(account: _Account, *, is_job: bool, is_kept: bool = False) -> UpstreamError:
     """Decide whose fault it is.
 
-    A worker's 4xx is the client's; its 401, 403 and 5xx are ours to answer for: the client's key is not at fault. A
+    A worker's 4xx is the client's; its 401, 403 and 5xx are ours to answer for: the client's key is not at fault. But
+    where the worker's answer itself has such a status (`is_kept`), it is about the request, such as a filter's 403. A
     text without a status is a failure of the worker.
     """
     message, status = account.message[:SOURCE_LENGTH_MAX], account.status
@@ -248,7 +250,7 @@ def _error_of(account: _Account, *, is_job: bool) -> UpstreamError:
     if status is None and is_job:
         return JobFailedError(f"The worker failed: {text}" if text else "The worker failed without saying why.")
     text = text or "The worker answered with an error."
-    if status is None or status in {401, 403} or not 400 <= status < 500:
+    if status is None or (status in {401, 403} and not is_kept) or not 400 <= status < 500:
         return WorkerError(status=502, message=text, type_="server_error", code="worker_error")
     status = 400 if status == 422 else status
     code = {404: "model_not_found", 413: "request_too_large", 429: "rate_limit_exceeded"}.get(status)

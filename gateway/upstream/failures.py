@@ -1,5 +1,6 @@
 """What can go wrong on the way to Runpod, as our errors, and whether a call may be made again."""
 
+import re
 from email.utils import parsedate_to_datetime
 
 import httpx
@@ -23,6 +24,20 @@ RETRY_AFTER_S_MAX = 60.0
 """No pause is longer: it would hold every tenant of the endpoint."""
 _PLATFORM_5XX = 501
 """Runpod's edge and Cloudflare answer with 502 to 504 and 52x; a failed job on the OpenAI route is a 500."""
+_REFUSALS = frozenset({401, 402, 403, 404})
+_BARE_NAMES = frozenset({"error", "message"})
+_NO_ENDPOINT = re.compile(
+    r"(?i)(?:no such|unknown|invalid) (?:serverless )?endpoint(?: id)?(?:[ :]{1,2}['\"`]?[\w-]{1,64}['\"`]?)?[.!]?"
+    r"|(?:the )?(?:serverless )?endpoint(?: id)?(?: ['\"`]?[\w-]{1,64}['\"`]?)? (?:was |is |could |does )?"
+    r"(?:not (?:be )?found|not exist|doesn't exist|unknown|invalid)[.!]?"
+)
+_NOT_FOUND = re.compile(r"(?i)(?:404|error|:|-|\s){0,4}(?:page )?not found[.!]?")
+"""Says nothing of what was not found; "404 page not found" is what Go's HTTP server writes by itself."""
+_ACCOUNT = re.compile(
+    r"(?i)unauthori[sz]ed|authenticat|forbidden|api[ _-]?key|credential|access denied|permission|scope|restricted"
+    r"|balance|credits?\b|\bfunds?\b|payment|billing|spend(?:ing)?\b|suspended|\baccount\b|\btoken\b"
+)
+"""Words of a refusal that is about our key or our account."""
 
 
 def unreachable(error: httpx.TransportError) -> UnreachableError:
@@ -52,48 +67,80 @@ def job_call_failure(status: int, *, retry_after_s: float | None, has_job: bool)
         case 429:
             return UpstreamBusyError(retry_after_s=retry_after_s)
         case _:
-            return UnreachableError("unexpected status", was_sent=status >= 500, status=status)
+            was_sent = status >= 500
+            return UnreachableError("unexpected status", was_sent=was_sent, status=status, detail=_redirect(status))
 
 
 def relay_failure(status: int, *, body: bytes, retry_after_s: float | None) -> GatewayError:
     """Return what a failing status of the OpenAI route means.
 
-    A 4xx is the worker's word on the request, whatever the format of its body; but 401 to 403 are about our key, 429
-    may be Runpod's, and a 404 without a word from the worker is an unknown endpoint. A 5xx is the worker's where its
-    body is a worker's error.
+    A 4xx is the worker's word on the request, whatever the format of its body, but where Runpod is known to write it:
+    429, and 401 to 404 in Runpod's own words or without any. A 5xx is the worker's where its body is a worker's error.
     """
-    if status in {401, 402, 403, 429}:
-        failure = job_call_failure(status, retry_after_s=retry_after_s, has_job=False)
-        assert failure is not None  # noqa: S101 - none of them is a success.
-        return failure
+    if status == 429:
+        return UpstreamBusyError(retry_after_s=retry_after_s)
     detail = _detail_of(body)
     if 400 <= status < 500:
-        if status == 404 and not _is_worker_404(detail):
-            return UpstreamConfigError(status=status)
-        return output_error(detail or f"The worker answered with HTTP {status}.", status=status)
-    error = None if detail is None else _worker_error(status, detail)
+        refusal = _refusal(status, detail) if status in _REFUSALS else None
+        return refusal or output_error(detail or f"The worker answered with HTTP {status}.", status=status)
+    error = None if detail is None or status < 400 else _worker_error(status, detail)
     if error is not None:
         return error
     text = "" if detail is None else redact(error_text(detail))
-    return UnreachableError("unexpected status", was_sent=True, status=status, detail=text)
+    return UnreachableError(
+        "unexpected status",
+        was_sent=True,
+        status=status,
+        detail=_redirect(status) or text,
+        # A service that can say in JSON what is wrong with a request is there.
+        is_outage=False if text and isinstance(detail, dict | list) else None,
+    )
+
+
+def _redirect(status: int) -> str:
+    return "a redirect, which is not followed" if 300 <= status < 400 else ""
 
 
 def _detail_of(body: bytes) -> object | None:
-    """Return the error in a body: JSON, or a short text; None for HTML and for nothing."""
+    """Return the error in a body: JSON, or a short text; None for HTML, for nothing, and for the edge's own JSON."""
     try:
         decoded = msgspec.json.decode(body)
     except MALFORMED:
         text = body.decode(errors="replace").strip()
         return None if not text or text.startswith("<") else text
+    if isinstance(decoded, dict) and (decoded.get("cloudflare_error") or not error_text(decoded)):
+        # Cloudflare marks its problem details, which it sends to who accepts JSON, with `cloudflare_error`.
+        return None
     return decoded or None
 
 
-def _is_worker_404(detail: object | None) -> bool:
-    """Tell a model or a route that a worker does not know from an endpoint that Runpod does not know."""
-    if detail is None:
-        return False
-    text = error_text(detail)
-    return bool(text) and "endpoint" not in text.lower()
+def _refusal(status: int, detail: object | None) -> UpstreamConfigError | None:
+    """Return Runpod's refusal of our key, or its word that there is no such endpoint; None for a worker's answer.
+
+    What the bodies of these statuses look like is not published. Runpod's ai-sdk-provider reads `error` and `message`
+    as texts at the top; `{"message": "Not Found"}` is what users of /run have reported. Workers write more than that:
+    an object in OpenAI's form, FastAPI's `detail`, or a text that is about something else.
+    """
+    text = _bare_text(detail)
+    if text is None:
+        return None
+    if status == 404:
+        is_error = isinstance(detail, dict) and "error" in detail
+        is_silent = not text or (not is_error and _NOT_FOUND.fullmatch(text) is not None)
+        if is_silent or _NO_ENDPOINT.fullmatch(text):
+            return UpstreamConfigError(status=status, is_certain=not is_silent)
+        return None
+    is_json = isinstance(detail, dict)
+    return UpstreamConfigError(status=status) if not is_json or _ACCOUNT.search(text) else None
+
+
+def _bare_text(detail: object | None) -> str | None:
+    """Return the text of a body that holds no more than one, empty for none; None for an object that says more."""
+    if isinstance(detail, dict):
+        values = [value for name, value in detail.items() if name in _BARE_NAMES]
+        is_bare = len(values) == 1 and detail.keys() <= _BARE_NAMES | {"status", "statusCode", "code"}
+        detail = values[0] if is_bare else []
+    return (detail or "").strip() if detail is None or isinstance(detail, str) else None
 
 
 def _worker_error(status: int, detail: object) -> GatewayError | None:

@@ -48,7 +48,7 @@ class JobApi:
         )
         accepted = _decoded(reply, runpod.decode_accepted, has_job=False)
         if not _JOB_ID.fullmatch(accepted.id):
-            raise UnreachableError("no job id", was_sent=True, status=reply.status)
+            raise UnreachableError("no job id", was_sent=True, status=reply.status, is_outage=True)
         return accepted.id
 
     async def read_page(self, job_id: str, *, wait_s: float) -> runpod.StreamPage:
@@ -79,5 +79,6 @@ def _decoded(reply: Reply, decode: Callable[[bytes], T], *, has_job: bool) -> T:
     try:
         return decode(reply.body)
     except MALFORMED:
-        # The service did answer: what it handed out with this reply is gone.
-        raise UnreachableError("malformed reply", was_sent=True, status=reply.status) from None
+        # Something did answer: what it handed out with this reply is gone. No worker and no client writes these
+        # replies, so one that cannot be read is not the service's.
+        raise UnreachableError("malformed reply", was_sent=True, status=reply.status, is_outage=True) from None

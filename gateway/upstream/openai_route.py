@@ -8,6 +8,8 @@ from gateway.upstream.client import EndpointClient, OpenAnswer, Opened
 from gateway.upstream.failures import relay_failure
 
 ERROR_BYTES_MAX = 64 * 1024
+GOOD_STATUSES = frozenset({200, 201})
+"""Servers on NestJS answer a POST with 201."""
 _PATHS = {api: f"/openai{api.value}" for api in Api}
 
 
@@ -40,7 +42,7 @@ async def good_pieces(answer: OpenAnswer) -> AsyncIterator[bytes]:
     Raises:
         GatewayError: It is an error.
     """
-    if answer.status != 200:
+    if answer.status not in GOOD_STATUSES:
         raise await _failure(answer)
     return answer.pieces
 

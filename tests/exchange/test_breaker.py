@@ -1,4 +1,4 @@
-from gateway.exchange.breaker import FAILURES_MAX, PAUSE_S_FIRST, PAUSE_S_MAX, TRIAL_S_MAX, Breaker
+from gateway.exchange.breaker import FAILURES_MAX, LATELY_S, PAUSE_S_FIRST, PAUSE_S_MAX, TRIAL_S_MAX, Breaker
 
 
 def opened(now_s: float = 0.0) -> Breaker:
@@ -81,3 +81,28 @@ def test_an_endpoint_whose_health_cannot_be_read_is_tried_all_the_same() -> None
     assert breaker.enter_s(now_s) is not None
     breaker.failed(now_s)
     assert breaker.rest_s(now_s) == PAUSE_S_MAX
+
+
+def test_a_doubtful_refusal_counts_unless_work_was_taken_lately() -> None:
+    breaker = Breaker()
+    breaker.succeeded(100.0)
+    for _ in range(2 * FAILURES_MAX):
+        breaker.doubted(100.0 + LATELY_S)
+    assert not breaker.is_open
+    for _ in range(FAILURES_MAX):
+        breaker.doubted(101.0 + LATELY_S)
+    assert breaker.is_open
+    never = Breaker()
+    for _ in range(FAILURES_MAX):
+        never.doubted(0.0)
+    assert never.is_open
+
+
+def test_what_is_put_off_neither_counts_nor_breaks_a_row() -> None:
+    breaker = Breaker()
+    for _ in range(FAILURES_MAX - 1):
+        breaker.failed(0.0)
+        breaker.put_off()
+    assert not breaker.is_open
+    breaker.failed(0.0)
+    assert breaker.is_open

@@ -231,6 +231,68 @@ async def test_what_a_worker_says_of_a_request_is_no_failure_of_its_endpoint() -
         assert not subject.gateway._upstreams["chat"].is_down
 
 
+WORKER_ANSWERS = [
+    (500, b'{"error":"cannot identify image file"}'),
+    (500, b'{"error":{"message":"boom","type":"server_error"}}'),
+    (500, b'{"error":"handler: boom\\ntraceback: x"}'),
+    (500, b"Internal Server Error"),
+    (502, b'{"error":{"message":"engine gone"}}'),
+    (503, b'{"error":{"message":"engine queue full"}}'),
+    (503, b""),
+    (524, b'{"detail":"slow"}'),
+    (404, b'{"error":{"message":"model my-endpoint does not exist"}}'),
+    (404, b'{"detail":"Not Found"}'),
+    (401, b'{"error":{"message":"no"}}'),
+    (403, b'{"error":{"message":"flagged","type":"policy","code":"content_filter"}}'),
+    (405, b'{"object":"error","message":"no"}'),
+    (302, b""),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), WORKER_ANSWERS)
+async def test_no_answer_of_a_worker_shuts_out_other_tenants(status: int, body: bytes) -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"openai": [(status, body)] * 3 * FAILURES_MAX}
+    async with running(runpod, endpoint={"route": "openai"}) as subject:
+        for _ in range(2 * FAILURES_MAX):
+            call = await subject.post()
+            assert call.status == (status if 400 <= status < 500 else 502)
+        assert not subject.gateway._upstreams["chat"].is_down
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (502, b"<html>"),
+        (524, b""),
+        (401, b""),
+        (403, b'{"error":"forbidden"}'),
+        (404, b'{"error":"endpoint not found"}'),
+    ],
+)
+async def test_an_outage_and_runpod_s_own_refusals_give_the_endpoint_a_rest(status: int, body: bytes) -> None:
+    runpod = answering()
+    async with running(runpod, endpoint={"route": "openai"}) as subject:
+        assert (await subject.post(stream=True)).status == 200
+        runpod.answers = {"openai": [(status, body)] * FAILURES_MAX}
+        for _ in range(FAILURES_MAX):
+            assert (await subject.post()).status == 502
+        assert subject.gateway._upstreams["chat"].is_down
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"message":"Not Found"}'])
+async def test_a_404_that_says_nothing_counts_only_at_an_endpoint_that_has_not_served_lately(body: bytes) -> None:
+    for has_served in (True, False):
+        runpod = answering()
+        async with running(runpod, endpoint={"route": "openai"}) as subject:
+            if has_served:
+                assert (await subject.post(stream=True)).status == 200
+            runpod.answers = {"openai": [(404, body)] * FAILURES_MAX}
+            for _ in range(FAILURES_MAX):
+                assert (await subject.post()).status == 502
+            assert subject.gateway._upstreams["chat"].is_down is not has_served
+
+
 async def test_a_whole_answer_is_given_up_when_its_client_has_said_it_would() -> None:
     runpod = FakeRunpod(pages=[("IN_PROGRESS", [])] * 10_000)
     async with running(runpod) as subject:

@@ -62,6 +62,17 @@ async def test_failures_carry_the_right_status(status: int, body: bytes, expecte
         assert (await subject.post(stream=True)).status == expected
 
 
+async def test_a_201_is_an_answer_and_a_302_says_what_it_is() -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"openai": [(201, json.dumps(COMPLETION).encode()), (201, STREAM), (302, b"<html>")]}
+    async with running(runpod, endpoint=RELAY) as subject:
+        assert (await subject.post()).json["choices"][0]["message"]["content"] == "Hello"
+        assert content(await subject.post(stream=True)) == "Hello there"
+        moved = await subject.post(stream=True)
+        assert moved.status == 502
+        assert moved.json["error"]["message"] == "Runpod answered with HTTP 302: a redirect, which is not followed"
+
+
 async def test_a_stream_cut_short_is_an_error_event() -> None:
     runpod = FakeRunpod(events=[EVENTS[0].encode(), EVENTS[1].encode()])
     async with running(runpod, endpoint=RELAY) as subject:

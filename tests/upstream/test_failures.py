@@ -12,7 +12,15 @@ from gateway.errors import (
     UpstreamConfigError,
     WorkerError,
 )
-from gateway.upstream.failures import RETRY_AFTER_S_MAX, read_date, read_retry_after, relay_failure, unreachable
+from gateway.translate.error_body import error_answer
+from gateway.upstream.failures import (
+    RETRY_AFTER_S_MAX,
+    job_call_failure,
+    read_date,
+    read_retry_after,
+    relay_failure,
+    unreachable,
+)
 
 
 def failure(status: int, body: object = b"", retry_after_s: float | None = None) -> GatewayError:
@@ -78,7 +86,10 @@ def test_the_platform_s_errors_are_told_from_the_worker_s() -> None:
     for body in (b"", {}, {"error": "endpoint not found"}, b"<html>"):
         assert isinstance(failure(404, body), UpstreamConfigError)
     for status in (401, 402, 403):
-        assert isinstance(failure(status, worker_body()), UpstreamConfigError)
+        for body in (b"", b"<html>", {}, {"error": "Unauthorized"}, {"message": "Your API key is invalid"}, b"no"):
+            refused = failure(status, body)
+            assert isinstance(refused, UpstreamConfigError)
+            assert refused.is_certain
     busy = failure(429, worker_body(), retry_after_s=2)
     assert isinstance(busy, UpstreamBusyError)
     assert busy.retry_after_s == 2
@@ -88,6 +99,109 @@ def test_the_platform_s_errors_are_told_from_the_worker_s() -> None:
     assert not html.detail
     assert isinstance(failure(204), UnreachableError)
     assert not isinstance(failure(500, b"\xff"), JobFailedError)
+
+
+NO_ENDPOINT = [
+    {"error": "endpoint not found"},
+    {"message": "Endpoint does not exist."},
+    {"error": "endpoint abc123 was not found"},
+    {"error": 'Endpoint "abc123" not found', "status": 404},
+    {"message": "unknown endpoint: abc123"},
+    "endpoint not found",
+    b"Endpoint not found",
+]
+SILENT_404 = [b"", b"<html>", {}, {"error": {}}, {"message": "Not Found"}, b"404 page not found\n", b"Not Found"]
+WORKER_404 = [
+    worker_body(message="model my-endpoint does not exist"),
+    worker_body(message="endpoint not found"),
+    {"error": "model 'x' not found, see the endpoint's list"},
+    {"error": "this endpoint has no /v1/embeddings"},
+    {"error": "not found"},
+    {"detail": "Not Found"},
+    {"detail": "Endpoint not found"},
+    {"object": "error", "message": "The endpoint /v1/embeddings was not found", "type": "NotFoundError"},
+    {"error": "endpoint not found", "message": "POST /v1/embeddings"},
+    b"no such model on this endpoint",
+    [{"error": {"message": "endpoint not found"}}],
+]
+
+
+@pytest.mark.parametrize("body", NO_ENDPOINT)
+def test_only_runpod_s_own_words_say_that_there_is_no_endpoint(body: object) -> None:
+    error = failure(404, body)
+    assert isinstance(error, UpstreamConfigError)
+    assert error.is_certain
+
+
+@pytest.mark.parametrize("body", SILENT_404)
+def test_a_404_that_says_nothing_may_be_either_s(body: object) -> None:
+    error = failure(404, body)
+    assert isinstance(error, UpstreamConfigError)
+    assert not error.is_certain
+
+
+@pytest.mark.parametrize("body", WORKER_404)
+def test_a_worker_s_404_stays_one_whatever_it_speaks_of(body: object) -> None:
+    error = failure(404, body)
+    assert isinstance(error, WorkerError)
+    assert error.status == 404
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+@pytest.mark.parametrize(
+    "body",
+    [
+        worker_body(message="Unauthorized"),
+        {"object": "error", "message": "no access to this adapter", "type": "PermissionDeniedError"},
+        {"detail": "Not authenticated"},
+        {"error": "the prompt was flagged by the safety filter"},
+    ],
+)
+def test_a_worker_s_own_refusal_keeps_its_status_and_is_not_repeated(status: int, body: object) -> None:
+    error = failure(status, body)
+    assert isinstance(error, WorkerError)
+    assert error.status == status
+    assert error_answer(error).headers()["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("status", [500, 501, 502, 503, 504, 520, 524, 530, 599])
+def test_a_5xx_that_says_in_json_what_is_wrong_is_no_outage(status: int) -> None:
+    for body in (
+        {"error": "cannot identify image file"},
+        {"error": {"message": "engine queue full"}},
+        {"detail": "engine queue full"},
+        {"object": "error", "message": "engine queue full"},
+        [{"error": {"message": "engine queue full"}}],
+    ):
+        error = failure(status, body)
+        assert not isinstance(error, UnreachableError) or not error.is_outage
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", {}, {"error": {}}, b"bad gateway", {"cloudflare_error": True}])
+def test_only_what_the_edge_answers_where_nobody_does_is_an_outage(body: object) -> None:
+    for status in (502, 504, 520, 524, 530):
+        error = failure(status, body)
+        assert isinstance(error, UnreachableError)
+        assert error.is_outage
+    for status in (204, 302, 500, 503):
+        error = failure(status, body)
+        assert isinstance(error, UnreachableError)
+        assert not error.is_outage
+
+
+def test_a_redirect_says_what_it_is() -> None:
+    for error in (failure(302, b"<html>"), job_call_failure(307, retry_after_s=None, has_job=False)):
+        assert isinstance(error, UnreachableError)
+        assert error.detail == "a redirect, which is not followed"
+
+
+def test_of_the_job_api_only_the_edge_s_statuses_are_an_outage() -> None:
+    outages = {}
+    for status in (307, 400, 405, 422, 500, 502, 503, 504, 522, 524):
+        error = job_call_failure(status, retry_after_s=None, has_job=False)
+        assert isinstance(error, UnreachableError)
+        outages[status] = error.is_outage
+    assert [status for status, is_outage in outages.items() if is_outage] == [502, 504, 522, 524]
 
 
 NOW_S = 1_800_000_000.0
