@@ -73,6 +73,33 @@ async def test_a_201_is_an_answer_and_a_302_says_what_it_is() -> None:
         assert moved.json["error"]["message"] == "Runpod answered with HTTP 302: a redirect, which is not followed"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"output":{"error":"400: too hot"}}',
+        b'{"errors":{"temperature":["too hot"]}}',
+        b'{"error_code":400,"error_msg":"too hot"}',
+        b'{"title":"too hot","status":400}',
+        b'{"data":null,"error":{"message":"too hot","code":400}}',
+        b'{"data":null,"message":"too hot","code":400}',
+    ],
+)
+async def test_an_error_in_a_200_is_an_error_whatever_its_shape(body: bytes) -> None:
+    async with running(FakeRunpod(events=[body]), endpoint=RELAY) as subject:
+        for stream in (True, False):
+            call = await subject.post(stream=stream)
+            assert call.status == 400
+            assert call.json["error"]["message"].endswith("too hot")
+
+
+async def test_an_empty_error_beside_a_good_answer_is_none() -> None:
+    body = {**COMPLETION, "error": {"message": "", "type": None, "code": None}}
+    async with running(FakeRunpod(events=[json.dumps(body).encode()]), endpoint=RELAY) as subject:
+        call = await subject.post()
+        assert call.json["choices"][0]["message"]["content"] == "Hello"
+        assert "error" not in call.json
+
+
 async def test_a_stream_cut_short_is_an_error_event() -> None:
     runpod = FakeRunpod(events=[EVENTS[0].encode(), EVENTS[1].encode()])
     async with running(runpod, endpoint=RELAY) as subject:

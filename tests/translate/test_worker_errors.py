@@ -139,6 +139,15 @@ STATED = {
     "Error code: 500 - {'error': {'message': 'boom'}}": 502,
     "Server error '503 Service Unavailable' for url 'http://x'": 502,
     "Error code: 401 - {'error': {'message': 'no key'}}": 502,
+    "400: bad": 400,
+    "422, message='bad', url='http://x'": 400,
+    "litellm.BadRequestError: OpenAIException - Error code: 400 - {'error': {'message': 'bad'}}": 400,
+    "BadRequestError(\"Error code: 400 - {'error': {'message': 'bad'}}\")": 400,
+    "Request failed with status code 400": 400,
+    "The engine returned 422 Unprocessable Entity": 400,
+    "The engine returned 503": 502,
+    '[{"error": {"message": "bad", "code": 400}}]': 400,
+    '[{"error": {"message": "boom", "code": 500}}]': 502,
 }
 
 
@@ -218,6 +227,21 @@ ERRORS = [
     {"success": False, "message": "engine died"},
     {"status_code": 500, "msg": "engine died"},
     {"message": {"message": "engine died"}, "code": 400},
+    {"data": None, "error": {"message": "engine died"}},
+    {"data": None, "message": "engine died", "code": 500},
+    {"errors": {"engine": ["engine died"]}},
+    {"errors": "engine died"},
+    {"error_code": 500, "error_msg": "engine died"},
+    {"error_code": 336003, "error_msg": "engine died"},
+    {"errorMessage": "engine died"},
+    {"statusCode": 500, "message": "engine died"},
+    {"title": "engine died", "status": 500},
+    {"type": "https://x.y/errors/engine", "title": "engine died"},
+    {"output": {"error": "engine died"}},
+    {"output": {"error": {"message": "engine died"}}, "status": "FAILED"},
+    {"output": [{"error": "engine died"}]},
+    {"error": {"message": "", "code": None}, "message": "engine died", "code": 500},
+    {"message": "engine died", "code": ["odd"]},
 ]
 NO_ERRORS = [
     {"error": None},
@@ -231,6 +255,15 @@ NO_ERRORS = [
     {"code": 0, "message": "ok"},
     {"message": "hello"},
     {"errors": []},
+    {"errors": {}},
+    {"error": {"message": "", "code": None}, "choices": [{"index": 0}]},
+    {"error": {"message": None, "type": "", "param": None, "code": 0}, "choices": [{"index": 0}]},
+    {"error": {"code": 200, "message": ""}, "data": [{"embedding": [1]}]},
+    {"error": {"details": [{}]}},
+    {"error_code": 0, "error_msg": "success"},
+    {"output": {"text": "hello", "error": None}},
+    {"output": "hello", "title": "a title"},
+    {"title": "a title"},
     {"status": "ok", "message": "hello"},
     {},
     [],
@@ -291,5 +324,6 @@ def test_a_worker_s_logs_stay_here(text: str) -> None:
 
 
 def test_a_text_of_an_error_is_found_in_any_shape() -> None:
+    assert error_text({"title": "x"}) == error_text([{"error": {"message": "x"}}]) == "x"
     assert error_text({"error": {"message": "x"}}) == error_text("x") == error_text(["x"]) == "x"
     assert not error_text({})
