@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from gateway.translate.context_overflow import is_context_overflow
@@ -44,6 +46,17 @@ OTHERS = [
     "Speculative draft model's maximum context length 2048 is smaller than the target's limit; engine failed to start",
     "max_tokens must be at most 4096",
     "",
+    # Bedrock, Azure, OpenAI, Vertex and LiteLLM, when they throttle.
+    "Too many tokens, please wait before trying again.",
+    "Too many tokens per day, please wait before trying again.",
+    "Request too large: the maximum tokens/min of 30000 is exceeded, requested 40000 input tokens.",
+    "Input tokens per-minute limit exceeded: 250000 > 200000",
+    "You exceeded the maximum number of tokens of your current plan.",
+    "You have reached your daily limit: input tokens 500000 exceed 400000",
+    "Prompt tokens limit exceeded: 5000 > 4000. Add credits to continue.",
+    "The maximum number of tokens in flight is 100000",
+    "The server is busy: input length limit is reduced to 1024 tokens",
+    "Max tokens usage limit reached for this hour",
 ]
 
 
@@ -62,3 +75,28 @@ def test_a_code_or_a_type_is_enough() -> None:
     assert is_context_overflow("no", code="context_length_exceeded", type_="", status=None)
     assert is_context_overflow("no", code="", type_="exceed_context_size_error", status=None)
     assert not is_context_overflow("no", code="other", type_="other", status=None)
+    assert is_context_overflow("no", code="", type_="ContextWindowExceededError", status=500)
+    for word in ("rate_limit_exceeded", "ThrottlingException", "insufficient_quota"):
+        for code, type_ in ((word, ""), ("", word), ("context_length_exceeded", word)):
+            assert not is_context_overflow("prompt is too long: 9 > 8", code=code, type_=type_, status=400)
+
+
+@pytest.mark.parametrize("message", OVERFLOWS)
+def test_a_5xx_needs_two_numbers_or_a_code(message: str) -> None:
+    has_numbers = len(set(re.findall(r"\d[\d.]*", message))) > 1
+    assert is_context_overflow(message, code="", type_="", status=500) is has_numbers
+    assert is_context_overflow(message, code="context_length_exceeded", type_="", status=500)
+    assert is_context_overflow(message, code="", type_="", status=None)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "the model's context length is longer than llama-3-8b-8k allows",
+        "input tokens exceed the limit of layer-2 and layer-3",
+        "maximum context length exceeded: 4096 is the same as 4096",
+    ],
+)
+def test_other_numbers_are_no_counts_of_tokens(message: str) -> None:
+    assert not is_context_overflow(message, code="", type_="", status=503)
+    assert is_context_overflow(message, code="", type_="", status=400)
