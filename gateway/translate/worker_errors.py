@@ -146,4 +146,5 @@ def _error_of(account: Account, *, is_job: bool, is_kept: bool = False) -> Upstr
 
 def _bad_request(status: int, text: str, account: Account, *, code: str | None) -> WorkerError:
     type_ = "rate_limit_error" if status == 429 else "invalid_request_error"
-    return WorkerError(status=status, message=text, type_=type_, param=account.param, code=code)
+    param = None if account.param is None else redact(account.param)
+    return WorkerError(status=status, message=text, type_=type_, param=param, code=code)

@@ -1,6 +1,7 @@
 import pytest
 
-from gateway.translate.redaction import REDACTED, SHOWN_LENGTH_MAX, redact
+from gateway.translate.redaction import _TAIL, REDACTED, SHOWN_LENGTH_MAX, SOURCE_LENGTH_MAX, redact
+from tests.patterns import reach_of
 
 SECRETS = {
     "Bearer rpa_WORKERKEY was refused": "rpa_WORKERKEY",
@@ -64,3 +65,48 @@ def test_a_public_url_keeps_its_host() -> None:
 @pytest.mark.parametrize("unit", ["a", "a-", "/a", "password", "http://", "1.", "eyJ", "=", "key=", " ", "bearer "])
 def test_texts_are_bounded_and_cheap(unit: str) -> None:
     assert len(redact(unit * 2_000_000)) <= SHOWN_LENGTH_MAX + 1
+
+
+TAILS = {
+    "boom\ntraceback: Traceback (most recent call last):\n  x": "boom",
+    "boom\nlogs:\nprompt of a tenant": "boom",
+    r"boom\nlogs:\nprompt of a tenant": "boom",
+    "boom. Worker logs: prompt of a tenant": "boom.",
+    "boom. Last logs of the engine (20 lines): prompt": "boom.",
+    "boom. Worker logs (last 20 lines): prompt": "boom.",
+    "exit code 1, stderr: prompt of a tenant": "exit code 1,",
+    "exit code 1, stdout=prompt of a tenant": "exit code 1,",
+    "{'code': 1, 'stderr': 'prompt'}": "{'code': 1, '",
+    "boom\n--- logs ---\nprompt": "boom",
+}
+
+
+@pytest.mark.parametrize("text", TAILS)
+def test_a_worker_s_logs_are_cut_off(text: str) -> None:
+    assert redact(text) == TAILS[text]
+
+
+def test_all_rules_are_applied_together() -> None:
+    text = (
+        "GET https://u:p@ss@x.example.com/y failed: token=hunter2 at 10.1.2.3:8000, see /app/src/a.py. stderr: prompt"
+    )
+    assert redact(text) == f"GET https://x.example.com/… failed: token={REDACTED} at …, see …"
+
+
+@pytest.mark.parametrize(
+    "unit", ["a", "key=", "password='", "-----BEGIN A-----\n", "http://", "a:@", "::1 ", "/a", "x. "]
+)
+def test_of_a_long_text_only_the_beginning_is_read(unit: str) -> None:
+    """Counted by what is seen: 100 kB cost as much as their first 4 KiB."""
+    text = (unit * 100_000)[:100_000]
+    assert redact(text) == redact(text[:SOURCE_LENGTH_MAX])
+    assert len(redact(text)) <= SHOWN_LENGTH_MAX + 1
+
+
+def test_a_credential_that_the_cut_halves_is_not_shown() -> None:
+    long = "-----BEGIN X-----" + "a" * (SOURCE_LENGTH_MAX - 50) + "-----END X----- sk-abcdefghijkl"
+    assert "sk-" not in redact(long)
+
+
+def test_no_expression_looks_further_than_a_bound() -> None:
+    assert reach_of(_TAIL.pattern) < 100

@@ -1,0 +1,188 @@
+"""Take credentials out of a text: keys, tokens, passwords and cookies, by their names and by their own form.
+
+What is named in a sentence stays readable: "Missing key: 'messages'", `max_token: 5`, "Bearer authentication". Every
+quantifier has an upper bound, so that a long text costs no more than its length.
+"""
+
+import re
+
+REDACTED = "[redacted]"
+
+_QUOTED = r"[bru]{0,2}(?P<q>\\{0,3}['\"`])(?:(?!(?P=q))(?:\\.|[^\n\\])){0,2048}(?P<end>(?P=q)|(?=\n)|$)"
+_GROUPED = r"\[[^\]\n]{0,1024}\]?|\{[^}\n]{0,1024}\}?"
+_PLAIN = (
+    r"(?:(?:bearer|basic|token)\s{1,3})?"
+    r"(?:[^\s,;&'\"]|[,;&](?!\s|[\w-]{1,40}\s?[=:]|['\"]|$)|['\"](?=\w)){1,2048}"
+)
+_SIGN = r"\\{0,3}['\"`]?\]?\s{0,3}(?:=>|:=|->|==|=|:)\s{0,3}"
+_NAMES = (
+    r"password|passwd|passphrase|passcode|pwd|secret|credential|cookie|(?:db|ssh|user|root|admin|smtp|mysql)_?pass(?=\W)"
+    r"|(?:api|access|secret|private|account|auth|signing|encryption|storage|subscription|license|master)[ _-]?key"
+    r"|(?:access|auth|refresh|bearer|session|hub|api|bot|client|csrf|xsrf|security|personal|secret)[ _-]?token(?![\w-])"
+)
+_DOUBTFUL = (
+    r"(?:(?<![a-z0-9])(?:key|sig|sas|signature|auth|pass|session[_-]?id)|token)|(?-i:(?<=[a-z0-9])(?:Key|Sig|Pass))"
+)
+_ASSIGNED = re.compile(
+    rf"(?i)(?:(?P<secret>(?:{_NAMES})[\w-]{{0,20}}(?:\s(?:provided|given|used|supplied))?)"
+    rf"(?P<sign>{_SIGN}|\s{{1,3}}(?:is|was):?\s{{1,3}}|\s{{1,3}}(?=\\{{0,3}}['\"]))"
+    rf"|(?P<doubtful>{_DOUBTFUL})(?P<mark>{_SIGN}))"
+    rf"(?P<value>{_QUOTED}|{_GROUPED}|{_PLAIN})"
+)
+"""A name, a sign, and a value. What `_DOUBTFUL` names is not always a secret."""
+_CLOSERS = ")]}>.:;,!?"
+_NOTHING = frozenset({"", "null", "none", "nil", "true", "false", "undefined", "unset", "empty", "...", "…", "***"})
+_SENTENCE = re.compile(
+    r"(?i)(?:required|invalid|incorrect|missing|not|too|wrong|expired|empty|set|needed|field|input|extra|str|string"
+    r"|value|must|should|cannot|can|may|has|have|does|unknown|only|allowed|disabled|optional|expected|none|null|an?|the"
+    r"|no|in|of|to|for|or|and|is|was|with|if|when|used|being|unauthori[sz]ed|header|out|on|at|by|from|as|that|this|your|part"
+    r"|stored|rejected|revoked|longer|shorter|less|more|already|still|never|also|now|available|configured|provided)\b"
+)
+"""Words that go on with a sentence about the name."""
+_WORD_BEFORE = re.compile(r"([A-Z]?[a-z]{1,30}|[A-Z]{1,30})[ _-]{0,2}$")
+_NOT_SECRET = frozenset(
+    {"max", "min", "eos", "bos", "pad", "unk", "sep", "cls", "mask", "stop", "end", "start", "prompt",
+    "completion", "input", "output", "total", "cached", "reasoning", "new", "num", "first", "next", "last",
+    "image", "audio", "video", "special", "forced", "draft", "chat", "generated", "sampled", "banned", "per",
+    "by", "each", "single", "unexpected", "unknown", "missing", "duplicate", "extra", "required",
+    "unsupported", "unrecognized", "primary", "foreign", "sort", "partition", "cache", "public", "routing",
+    "group", "dict", "json", "object", "field", "column", "index", "idempotency", "hash", "lookup", "state",
+    "param", "config", "layer", "weight", "forward", "backward", "second", "count"}
+)  # fmt: skip
+"""What stands before `token`, `key` and `pass` where models, schemas and parsers speak of them."""
+_NUMBER = re.compile(r"[+-]?\d[\d.,_]{0,11}")
+
+_PEM = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{1,40}-----(?:[^-]|-(?!----END)){0,4096}(?:-----END [A-Z0-9 ]{1,40}-----)?", re.DOTALL
+)
+_PARAMETER = r"[\w-]{1,40}=(?:\\?\"[^\"\n]{0,512}\"|[^\s,'\"]{1,512})"
+_AUTHORIZATION = re.compile(
+    rf"(?i)(authorization{_SIGN})(?!(?:required|missing|header|invalid|is|not|field)\b)"
+    rf"(?:{_QUOTED}|(?:[a-z][\w-]{{1,30}}\s{{1,3}})?"
+    rf"(?:{_PARAMETER}(?:,\s{{0,3}}{_PARAMETER}){{0,20}}|[^\s'\",;]{{1,2048}}))"
+)
+_COOKIE = re.compile(rf"(?i)((?:set-)?cookies?2?{_SIGN})(?:{_QUOTED}|[^\n]{{1,4096}})")
+_PAIR = re.compile(
+    rf"(?i)(\(b?['\"][\w-]{{0,40}}(?:authorization|cookie|key|token|secret|password)['\"],\s{{0,3}}){_QUOTED}"
+)
+"""A header or a variable as a Python tuple."""
+_USER = re.compile(
+    rf"(?<!\S)((?:-[uU]|--(?:proxy-)?user)[ =]{{0,3}})(?:{_QUOTED}|(?:[^\s:'\"]{{1,128}}:[^\s'\"]{{1,256}}))"
+)
+_OPTION = re.compile(
+    rf"(?i)(?<![\w-])(--[\w-]{{0,40}}?(?:password|passwd|token|secret|api-key|access-key|auth)\s{{1,3}})"
+    rf"(?:{_QUOTED}|(?P<plain>(?!-)[^\s'\"]{{1,512}}))"
+)
+_BEARER = re.compile(r"(?i)\b(bearer)(\s{1,3}|%20)([\w.~+/=-]{3,2048})")
+_BASIC = re.compile(r"(?i)\b(basic)(\s{1,3}|%20)([\w+/-]{8,2048}={0,2})")
+_BEARER_WORD = re.compile(
+    r"(?i)(?:auth\w{0,20}|tokens?|schemes?|credentials?|headers?|keys?|realm\b.{0,200}|error\b.{0,200}|format|types?"
+    r"|prefix|challenge|access|security|methods?|strings?|values?|are|was|with|from|and|for|not|only|must|should|instead"
+    r"|required|missing|invalid|expected)"
+)
+_BASIC_WORD = re.compile(
+    r"[A-Za-z][a-z]{0,30}(?:tion|tions|ing|ings|ity|ture|tures|ment|ments|ness|ance|ence|ical|ally)"
+)
+_KEY = re.compile(
+    r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:"
+    r"(?:sk|pk|rk|rpa|rps|fp|gh[pousr]|github_pat|gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|imt)|xox[abeoprs]|xapp|gsk|nvapi"
+    r"|xai|r8|shp(?:at|ss|ca|pa)|dop_v1|dckr_pat|whsec|lin_api)[-_][A-Za-z0-9_*-]{6,2048}"
+    r"|(?:fw|rnd|phc|jina|npm)_[A-Za-z0-9]{16,2048}|(?:pplx|csk|tvly|pypi|tgp_v1)[-_][A-Za-z0-9_-]{16,2048}"
+    r"|hf_(?:(?=[a-z]{0,60}[A-Z0-9])[A-Za-z0-9]{6,2048}|[a-z]{20,2048})"
+    r"|(?:AIza|AKIA|ASIA|ABIA|ACCA|ATATT3)[A-Za-z0-9_*=-]{6,2048}|(?:ya29|hvs|SG)\.[A-Za-z0-9_.-]{6,2048}"
+    r"|eyJ[\w-]{8,4096}(?:\.[\w-]{0,4096}){0,4})"
+)
+"""What tokens begin with: OpenAI and others (sk-), Runpod, GitHub, GitLab, Slack, Google, AWS, Hugging Face, JWTs, …"""
+
+
+def without_credentials(text: str) -> str:
+    """Return the text with REDACTED in the place of each credential."""
+    text = _PEM.sub(REDACTED, text)
+    text = _COOKIE.sub(_value_hidden, text)
+    text = _PAIR.sub(_value_hidden, text)
+    text = _AUTHORIZATION.sub(_value_hidden, text)
+    text = _USER.sub(_user, text)
+    text = _OPTION.sub(_option, text)
+    text = _without_assigned(text)
+    text = _BEARER.sub(_bearer, text)
+    text = _BASIC.sub(_basic, text)
+    return _KEY.sub(REDACTED, text)
+
+
+def _value_hidden(found: re.Match[str]) -> str:
+    """Hide all but the first group, and the quotes around the rest."""
+    value = found[0][len(found[1]) :]
+    opening = "" if found["q"] is None else value[: value.index(found["q"]) + len(found["q"])]
+    return f"{found[1]}{opening}{REDACTED}{found['end'] or ''}"
+
+
+def _user(found: re.Match[str]) -> str:
+    return _value_hidden(found) if ":" in found[0] else found[0]
+
+
+def _option(found: re.Match[str]) -> str:
+    plain = found["plain"]
+    if plain is not None and (_SENTENCE.match(plain) or _NUMBER.fullmatch(plain)):
+        return found[0]
+    return _value_hidden(found)
+
+
+def _bearer(found: re.Match[str]) -> str:
+    token = found[3].rstrip("./")
+    return found[0] if _BEARER_WORD.fullmatch(token) else f"{found[1]}{found[2]}{REDACTED}"
+
+
+def _basic(found: re.Match[str]) -> str:
+    """Hide what looks like base64: the word "basic" stands before many others."""
+    token = found[3]
+    is_mixed = re.search(r"[a-z][A-Z]|[0-9+/=]", token) is not None
+    is_long = token.isalpha() and len(token) >= 12 and not _BASIC_WORD.fullmatch(token)
+    return f"{found[1]}{found[2]}{REDACTED}" if is_mixed or is_long else found[0]
+
+
+def _without_assigned(text: str) -> str:
+    """Hide the values of names; a value that stays may hold another name."""
+    parts, at = [], 0
+    while (found := _ASSIGNED.search(text, at)) is not None:
+        start, end = found.span("value")
+        value = found["value"]
+        if found["q"] is not None:
+            opening = value[: value.index(found["q"]) + len(found["q"])]
+            closing = found["end"]
+        else:
+            opening = value[: len(value) - len(value.lstrip("([{<"))]
+            closing = value[len(value.rstrip(_CLOSERS)) :]
+        bare = value[len(opening) : len(value) - len(closing)]
+        parts.append(text[at:start])
+        at = start
+        if _is_hidden(text, found, bare):
+            parts.append(f"{opening}{REDACTED}{closing}")
+            at = end
+    return "".join((*parts, text[at:]))
+
+
+def _is_hidden(text: str, found: re.Match[str], value: str) -> bool:
+    """Tell a credential from a word."""
+    if value.strip().lower() in _NOTHING or value.startswith(REDACTED[:-1]) or REDACTED in found["value"]:
+        return False
+    sign = found["sign"] if found["secret"] else found["mark"]
+    is_sentence = found["q"] is None and sign[-1:].isspace() and _SENTENCE.match(value) is not None
+    if found["secret"]:
+        return not is_sentence
+    has_form = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
+    before = _WORD_BEFORE.search(text[max(0, found.start() - 40) : found.start()])
+    if before is not None and before[1].lower() in _NOT_SECRET:
+        return has_form and len(value) >= 16 and value.isalnum()
+    return not is_sentence and _is_doubtful_hidden(found["doubtful"].lower(), sign, value, has_form=has_form)
+
+
+def _is_doubtful_hidden(name: str, sign: str, value: str, *, has_form: bool) -> bool:
+    is_number = _NUMBER.fullmatch(value) is not None
+    is_tight = "=" in sign or sign[:1] in {"'", '"', "\\", "`"}
+    if name == "token":
+        # Of a model's vocabulary, such as `<|end|>`, or of a parser's.
+        return not (is_number or value[:1] in "<|" or not any(map(str.isalnum, value)))
+    has_form = has_form and len(value) >= 6
+    if name == "key":
+        return has_form or (len(value) >= 20 and " " not in value)
+    return has_form or (is_tight and (name == "pass" or not is_number))

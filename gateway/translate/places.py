@@ -1,0 +1,82 @@
+"""Take places out of a text: addresses and hosts of a private network, file paths, and all of a URL but a public host.
+
+Every quantifier has an upper bound, so that a long text costs no more than its length.
+"""
+
+import re
+
+_URL = re.compile(
+    r"(?i)\b(?:(?<=')([a-z][a-z0-9+.-]{1,20})://([^\s'\"<>]{1,4096})|([a-z][a-z0-9+.-]{1,20})://([^\s\"<>]{1,4096}))"
+)
+_CLOSERS = ")]}>.:;,!?'`\\"
+_PORT = re.compile(r"(?::\d{0,5})?$")
+_ODD_PORT = re.compile(r":(?!\d{0,5}$)")
+_PUBLIC_HOST = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63}){1,10}\.?")
+_INTERNAL_ENDS = (
+    r"(?:internal|local|localdomain|localhost|svc|lan|corp|intranet|intra|private|consul|home\.arpa|runpod\.net)"
+)
+_INTERNAL_HOST = re.compile(rf"(?i)[\d.]{{1,64}}|(?:[\w-]{{1,63}}\.){{0,10}}(?:{_INTERNAL_ENDS})\.?|[^.]{{1,255}}")
+_USER = re.compile(
+    r"(?<![\w@/:.-])[\w.+%-]{1,64}:[^\s/'\"<>]{1,256}@(?!sha256:)"
+    r"(?:((?:[\w-]{1,63}\.){0,10}[\w-]{1,63}(?::\d{1,5})?)|(?=\[))"
+)
+_V6_PART = r"(?:[0-9a-f]{1,4}:){0,6}[0-9a-f]{1,4}"
+_IPV4 = r"(?:\d{1,3}\.){3}\d{1,3}"
+_IPV6_ADDRESS = re.compile(
+    r"(?i)(?<![\w:.])(?<!\w\[)\[?(?=[0-9a-f:]{0,44}[0-9a-f])"
+    rf"(?:(?:[0-9a-f]{{1,4}}:){{7}}[0-9a-f]{{1,4}}|(?:{_V6_PART})?::(?:(?:[0-9a-f]{{1,4}}:){{0,6}}{_IPV4}|(?:{_V6_PART})?))"
+    r"(?:%[\w.-]{1,20})?(?:\](?::\d{1,5})?)?(?![\w:]|\.\d)"
+)
+_IPV4_ADDRESS = re.compile(rf"(?<![\w.]){_IPV4}(?::\d{{1,5}})?(?!\.?\d)")
+_HOST = re.compile(
+    rf"(?i)(?<![\w.@-])(?:(?:[\w-]{{1,63}}\.){{1,10}}{_INTERNAL_ENDS}|localhost)(?::\d{{1,5}})?(?![\w-]|\.\w)"
+    r"|(?<![\w./@:-])[a-z][a-z0-9]{0,30}(?:-[a-z0-9]{1,30}){1,8}:\d{4,5}(?![\w.:-])"
+)
+"""By the end of the name, or by a name such as `vllm-engine-0` with a port."""
+_NAMED_HOST = re.compile(
+    r"(?i)\b(host(?:name)?|connect(?:ing|ion|ed)? to|address|server|peer|upstream|backend)(['\"]?[ =:]{1,3}['\"]?)"
+    r"([a-z0-9][\w.-]{0,253})(:\d{2,5}\b)?"
+)
+_PATH = re.compile(r"(?<![\w/.:])(?:/[\w.@+-]{1,255}){2,64}/?|[A-Za-z]:\\[^\s'\"]{1,1024}")
+
+
+def without_places(text: str) -> str:
+    """Return the text with … in the place of each."""
+    text = _USER.sub(_host_of_user, text)
+    text = _IPV6_ADDRESS.sub("…", text)
+    text = _IPV4_ADDRESS.sub("…", text)
+    text = _HOST.sub("…", text)
+    text = _NAMED_HOST.sub(_named_host, text)
+    return _PATH.sub("…", text)
+
+
+def with_bare_urls(text: str) -> str:
+    """Keep scheme and host of a public URL; its path may hold names, its query signatures, and its host be internal."""
+    return _URL.sub(_bare_url, text)
+
+
+def _bare_url(found: re.Match[str]) -> str:
+    scheme, rest = (found[1], found[2]) if found[1] else (found[3], found[4])
+    bare = rest.rstrip(_CLOSERS)
+    closing = rest[len(bare) :]
+    authority = re.split(r"[/?#]", bare, maxsplit=1)[0]
+    if "@" in authority or ("@" in bare and _ODD_PORT.search(authority)):
+        # A password may hold an @, and even a slash: the last @ stands before the host.
+        bare = bare.rpartition("@")[2]
+        authority = re.split(r"[/?#]", bare, maxsplit=1)[0]
+    host = _PORT.sub("", authority)
+    if not _PUBLIC_HOST.fullmatch(host) or _INTERNAL_HOST.fullmatch(host):
+        return f"{scheme}://…{closing}"
+    return f"{scheme}://{host}{'/…' if len(bare) > len(authority) else ''}{closing}"
+
+
+def _host_of_user(found: re.Match[str]) -> str:
+    host = _PORT.sub("", found[1] or "")
+    return f"…@{found[1]}" if _PUBLIC_HOST.fullmatch(host) and not _INTERNAL_HOST.fullmatch(host) else "…"
+
+
+def _named_host(found: re.Match[str]) -> str:
+    """Take out a host that is called one, where its name cannot be a public one."""
+    is_said = found[4] is not None or (found[1].lower().startswith("host") and not found[2].isspace())
+    is_internal = _INTERNAL_HOST.fullmatch(found[3].rstrip(".")) is not None
+    return f"{found[1]}{found[2]}…" if is_said and is_internal else found[0]
