@@ -57,7 +57,7 @@ _PEM = re.compile(
 )
 _PARAMETER = r"[\w-]{1,40}=(?:\\?\"[^\"\n]{0,512}\"|[^\s,'\"]{1,512})"
 _AUTHORIZATION = re.compile(
-    rf"(?i)(authorization{_SIGN})(?!(?:required|missing|header|invalid|is|not|field)\b)"
+    rf"(?i)(authorization{_SIGN}(?:\[\s{{0,3}}(?=['\"]))?)(?!(?:required|missing|header|invalid|is|not|field)\b)"
     rf"(?:{_QUOTED}|(?:[a-z][\w-]{{1,30}}\s{{1,3}})?"
     rf"(?:{_PARAMETER}(?:,\s{{0,3}}{_PARAMETER}){{0,20}}|[^\s'\",;]{{1,2048}}))"
 )
@@ -66,6 +66,9 @@ _PAIR = re.compile(
     rf"(?i)(\(b?['\"][\w-]{{0,40}}(?:authorization|cookie|key|token|secret|password)['\"],\s{{0,3}}){_QUOTED}"
 )
 """A header or a variable as a Python tuple."""
+_TAG = re.compile(
+    r"(?i)(<[\w:-]{0,40}(?:password|passwd|secret|api[_-]?key|access[_-]?key|access[_-]?token)[\w-]{0,20}>)[^<]{1,1024}"
+)
 _USER = re.compile(
     rf"(?<!\S)((?:-[uU]|--(?:proxy-)?user)[ =]{{0,3}})(?:{_QUOTED}|(?:[^\s:'\"]{{1,128}}:[^\s'\"]{{1,256}}))"
 )
@@ -73,7 +76,7 @@ _OPTION = re.compile(
     rf"(?i)(?<![\w-])(--[\w-]{{0,40}}?(?:password|passwd|token|secret|api-key|access-key|auth)\s{{1,3}})"
     rf"(?:{_QUOTED}|(?P<plain>(?!-)[^\s'\"]{{1,512}}))"
 )
-_BEARER = re.compile(r"(?i)\b(bearer)(\s{1,3}|%20)([\w.~+/=-]{3,2048})")
+_BEARER = re.compile(r"(?i)\b(bearer)(\s{1,3}|%20|[:=]\s{0,3})([\w.~+/=-]{3,2048})")
 _BASIC = re.compile(r"(?i)\b(basic)(\s{1,3}|%20)([\w+/-]{8,2048}={0,2})")
 _BEARER_WORD = re.compile(
     r"(?i)(?:auth\w{0,20}|tokens?|schemes?|credentials?|headers?|keys?|realm\b.{0,200}|error\b.{0,200}|format|types?"
@@ -99,6 +102,7 @@ def without_credentials(text: str) -> str:
     """Return the text with REDACTED in the place of each credential."""
     text = _PEM.sub(REDACTED, text)
     text = _COOKIE.sub(_value_hidden, text)
+    text = _TAG.sub(rf"\1{REDACTED}", text)
     text = _PAIR.sub(_value_hidden, text)
     text = _AUTHORIZATION.sub(_value_hidden, text)
     text = _USER.sub(_user, text)
@@ -171,6 +175,9 @@ def _is_hidden(text: str, found: re.Match[str], value: str) -> bool:
         return not is_sentence
     has_form = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
     before = _WORD_BEFORE.search(text[max(0, found.start() - 40) : found.start()])
+    if text[max(0, found.start() - 1) : found.start()] in {"?", "&"}:
+        # In a query, where `key` is a common name of a credential.
+        return _NUMBER.fullmatch(value) is None
     if before is not None and before[1].lower() in _NOT_SECRET:
         return has_form and len(value) >= 16 and value.isalnum()
     return not is_sentence and _is_doubtful_hidden(found["doubtful"].lower(), sign, value, has_form=has_form)

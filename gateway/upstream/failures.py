@@ -34,8 +34,11 @@ _NO_ENDPOINT = re.compile(
 _NOT_FOUND = re.compile(r"(?i)(?:404|error|:|-|\s){0,4}(?:page )?not found[.!]?")
 """Says nothing of what was not found; "404 page not found" is what Go's HTTP server writes by itself."""
 _ACCOUNT = re.compile(
-    r"(?i)unauthori[sz]ed|authenticat|forbidden|api[ _-]?key|credential|access denied|permission|scope|restricted"
-    r"|balance|credits?\b|\bfunds?\b|payment|billing|spend(?:ing)?\b|suspended|\baccount\b|\btoken\b"
+    r"(?i)^(?:error:? )?(?:http )?(?:\d{3}:? )?(?:unauthori[sz]ed|unauthenticated|forbidden|payment required"
+    r"|access denied)\b.{0,40}$|api[ _-]?key"
+    r"|\b(?:key|token)s? (?:is |was )?(?:invalid|missing|expired|disabled|revoked|not valid)"
+    r"|\b(?:invalid|missing|expired|disabled|revoked|unknown|no) (?:\w{1,20} )?(?:key|token|credentials?)\b"
+    r"|authenticat|balance|\bfunds?\b|billing|spend(?:ing)?\b|suspended|\baccount\b"
 )
 """Words of a refusal that is about our key or our account."""
 

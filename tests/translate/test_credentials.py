@@ -59,6 +59,10 @@ HIDDEN = {
     "Bearer rpa_WORKERKEY was refused": f"Bearer {X} was refused",
     "Basic dXNlcjpwYXNz was refused": f"Basic {X} was refused",
     "Basic abcdefghijkl was refused": f"Basic {X} was refused",
+    '{"authorization": ["Token hunter2"]}': f'{{"authorization": ["{X}"]}}',
+    "Bearer: abcdefgh": f"Bearer: {X}",
+    "<db:password>hunter 2</db:password>": f"<db:password>{X}</db:password>",
+    "GET /v1?a=1&key=hunter&token=abc": f"GET /v1?a=1&key={X}&token={X}",
     # Command lines.
     "curl -u bob:hunter2 x": f"curl -u {X} x",
     "curl --user 'bob:hunter two' x": f"curl --user '{X}' x",

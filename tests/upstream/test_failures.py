@@ -101,6 +101,16 @@ def test_the_platform_s_errors_are_told_from_the_worker_s() -> None:
     assert not isinstance(failure(500, b"\xff"), JobFailedError)
 
 
+@pytest.mark.parametrize("status", [401, 402, 403])
+@pytest.mark.parametrize(
+    "text",
+    ["forbidden", "401 Unauthorized", "Invalid token", "token expired", "insufficient balance", "Account is suspended"],
+)
+def test_words_about_our_account_are_runpod_s(status: int, text: str) -> None:
+    for body in ({"error": text}, {"message": text, "code": status}):
+        assert isinstance(failure(status, body), UpstreamConfigError)
+
+
 NO_ENDPOINT = [
     {"error": "endpoint not found"},
     {"message": "Endpoint does not exist."},
@@ -155,6 +165,8 @@ def test_a_worker_s_404_stays_one_whatever_it_speaks_of(body: object) -> None:
         {"object": "error", "message": "no access to this adapter", "type": "PermissionDeniedError"},
         {"detail": "Not authenticated"},
         {"error": "the prompt was flagged by the safety filter"},
+        {"error": "the adapter you asked for is forbidden to this worker's users"},
+        {"message": "permission to use this voice was not given"},
     ],
 )
 def test_a_worker_s_own_refusal_keeps_its_status_and_is_not_repeated(status: int, body: object) -> None:
