@@ -52,7 +52,8 @@ class UpstreamBusyError(UpstreamError):
 class UpstreamConfigError(UpstreamError):
     """Runpod refused our key (401, 403) or does not know the endpoint (404): for the operator to mend.
 
-    `is_certain` is False where the worker may have answered: a 404 that does not say of what.
+    `is_certain` is False where the worker may have answered, or a firewall that dislikes one request: a 404 that does
+    not say of what, or a page of HTML.
     """
 
     is_elsewhere_safe = True

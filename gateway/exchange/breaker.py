@@ -82,7 +82,7 @@ class Breaker:
             self._open(now_s)
 
     def doubted(self, now_s: float) -> None:
-        """Work was refused as if there were no endpoint, which its worker must have said if it took some lately."""
+        """Work was refused, it is not known by whom; not for all requests, at an endpoint that took some lately."""
         if now_s - self._succeeded_at_s <= LATELY_S:
             self.put_off()
         else:

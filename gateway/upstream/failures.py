@@ -24,6 +24,8 @@ RETRY_AFTER_S_MAX = 60.0
 """No pause is longer: it would hold every tenant of the endpoint."""
 _PLATFORM_5XX = 501
 """Runpod's edge and Cloudflare answer with 502 to 504 and 52x; a failed job on the OpenAI route is a 500."""
+_EVENT = re.compile(rb"\s{0,9}(?:event: ?\w{1,20}\r?\n)?data: ?([^\r\n]+)")
+"""An error in the form of a stream's first event."""
 _REFUSALS = frozenset({401, 402, 403, 404})
 _BARE_NAMES = frozenset({"error", "message"})
 _NO_ENDPOINT = re.compile(
@@ -53,10 +55,13 @@ def unreachable(error: httpx.TransportError) -> UnreachableError:
     return UnreachableError(type(error).__name__, was_sent=was_sent)
 
 
-def job_call_failure(status: int, *, retry_after_s: float | None, has_job: bool) -> GatewayError | None:
+def job_call_failure(
+    status: int, *, retry_after_s: float | None, has_job: bool, body: bytes = b""
+) -> GatewayError | None:
     """Return what a status of the job API means; None for success. No failure's body is documented.
 
-    `has_job` tells a 404 that means an expired job from one that means an unknown endpoint.
+    `has_job` tells a 404 that means an expired job from one that means an unknown endpoint. A page of HTML is not the
+    API's own: a firewall before it may have taken offence at what one request holds.
     """
     match status:
         case 200 | 201 | 202:
@@ -64,7 +69,7 @@ def job_call_failure(status: int, *, retry_after_s: float | None, has_job: bool)
         case 404 if has_job:
             return JobExpiredError()
         case 401 | 402 | 403 | 404:
-            return UpstreamConfigError(status=status)
+            return UpstreamConfigError(status=status, is_certain=not _is_page(body))
         case 413:
             return BodyTooLargeError(bytes_max=JOB_BODY_BYTES_MAX)
         case 429:
@@ -84,7 +89,7 @@ def relay_failure(status: int, *, body: bytes, retry_after_s: float | None) -> G
         return UpstreamBusyError(retry_after_s=retry_after_s)
     detail = _detail_of(body)
     if 400 <= status < 500:
-        refusal = _refusal(status, detail) if status in _REFUSALS else None
+        refusal = _refusal(status, detail, is_page=_is_page(body)) if status in _REFUSALS else None
         return refusal or output_error(detail or f"The worker answered with HTTP {status}.", status=status)
     error = None if detail is None or status < 400 else _worker_error(status, detail)
     if error is not None:
@@ -95,9 +100,18 @@ def relay_failure(status: int, *, body: bytes, retry_after_s: float | None) -> G
         was_sent=True,
         status=status,
         detail=_redirect(status) or text,
-        # A service that can say in JSON what is wrong with a request is there.
-        is_outage=False if text and isinstance(detail, dict | list) else None,
+        # A service that can say in JSON what is wrong with a request is there, also where only the beginning was read.
+        is_outage=False if text and not _is_words(detail) else None,
     )
+
+
+def _is_page(body: bytes) -> bool:
+    return body.lstrip()[:1] == b"<"
+
+
+def _is_words(detail: object | None) -> bool:
+    """Tell a text from JSON, and from the beginning of JSON that was too long to be read."""
+    return isinstance(detail, str) and not detail.startswith(("{", "["))
 
 
 def _redirect(status: int) -> str:
@@ -106,18 +120,19 @@ def _redirect(status: int) -> str:
 
 def _detail_of(body: bytes) -> object | None:
     """Return the error in a body: JSON, or a short text; None for HTML, for nothing, and for the edge's own JSON."""
+    event = _EVENT.match(body)
     try:
-        decoded = msgspec.json.decode(body)
+        decoded = msgspec.json.decode(body if event is None else event[1])
     except MALFORMED:
         text = body.decode(errors="replace").strip()
-        return None if not text or text.startswith("<") else text
+        return None if not text or _is_page(body) else text
     if isinstance(decoded, dict) and (decoded.get("cloudflare_error") or not error_text(decoded)):
         # Cloudflare marks its problem details, which it sends to who accepts JSON, with `cloudflare_error`.
         return None
     return decoded or None
 
 
-def _refusal(status: int, detail: object | None) -> UpstreamConfigError | None:
+def _refusal(status: int, detail: object | None, *, is_page: bool) -> UpstreamConfigError | None:
     """Return Runpod's refusal of our key, or its word that there is no such endpoint; None for a worker's answer.
 
     What the bodies of these statuses look like is not published. Runpod's ai-sdk-provider reads `error` and `message`
@@ -133,8 +148,11 @@ def _refusal(status: int, detail: object | None) -> UpstreamConfigError | None:
         if is_silent or _NO_ENDPOINT.fullmatch(text):
             return UpstreamConfigError(status=status, is_certain=not is_silent)
         return None
-    is_json = isinstance(detail, dict)
-    return UpstreamConfigError(status=status) if not is_json or _ACCOUNT.search(text) else None
+    if isinstance(detail, dict) and _ACCOUNT.search(text) is None:
+        return None
+    return UpstreamConfigError(
+        status=status, is_certain=not is_page and (not text or _ACCOUNT.search(text) is not None)
+    )
 
 
 def _bare_text(detail: object | None) -> str | None:
@@ -143,7 +161,9 @@ def _bare_text(detail: object | None) -> str | None:
         values = [value for name, value in detail.items() if name in _BARE_NAMES]
         is_bare = len(values) == 1 and detail.keys() <= _BARE_NAMES | {"status", "statusCode", "code"}
         detail = values[0] if is_bare else []
-    return (detail or "").strip() if detail is None or isinstance(detail, str) else None
+    if detail is None:
+        return ""
+    return detail.strip() if isinstance(detail, str) and _is_words(detail) else None
 
 
 def _worker_error(status: int, detail: object) -> GatewayError | None:

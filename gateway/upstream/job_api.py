@@ -74,7 +74,8 @@ class JobApi:
 
 
 def _decoded(reply: Reply, decode: Callable[[bytes], T], *, has_job: bool) -> T:
-    if failure := job_call_failure(reply.status, retry_after_s=reply.retry_after_s, has_job=has_job):
+    failure = job_call_failure(reply.status, retry_after_s=reply.retry_after_s, has_job=has_job, body=reply.body)
+    if failure is not None:
         raise failure
     try:
         return decode(reply.body)

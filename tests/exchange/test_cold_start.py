@@ -293,6 +293,17 @@ async def test_a_404_that_says_nothing_counts_only_at_an_endpoint_that_has_not_s
             assert subject.gateway._upstreams["chat"].is_down is not has_served
 
 
+async def test_a_firewall_that_dislikes_one_tenant_s_prompts_shuts_out_nobody() -> None:
+    for route, operation in (("job", "run"), ("openai", "openai")):
+        runpod = answering()
+        async with running(runpod, endpoint={"route": route}) as subject:
+            assert (await subject.post(stream=True)).status == 200
+            runpod.answers = {operation: [(403, b"<!DOCTYPE html>")] * FAILURES_MAX}
+            for _ in range(FAILURES_MAX):
+                assert (await subject.post()).status == 502
+            assert not subject.gateway._upstreams["chat"].is_down
+
+
 async def test_a_whole_answer_is_given_up_when_its_client_has_said_it_would() -> None:
     runpod = FakeRunpod(pages=[("IN_PROGRESS", [])] * 10_000)
     async with running(runpod) as subject:

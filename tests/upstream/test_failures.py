@@ -86,10 +86,15 @@ def test_the_platform_s_errors_are_told_from_the_worker_s() -> None:
     for body in (b"", {}, {"error": "endpoint not found"}, b"<html>"):
         assert isinstance(failure(404, body), UpstreamConfigError)
     for status in (401, 402, 403):
-        for body in (b"", b"<html>", {}, {"error": "Unauthorized"}, {"message": "Your API key is invalid"}, b"no"):
+        for body in (b"", {}, {"error": "Unauthorized"}, {"message": "Your API key is invalid"}, b"Unauthorized"):
             refused = failure(status, body)
             assert isinstance(refused, UpstreamConfigError)
             assert refused.is_certain
+        # A firewall's page, or nobody knows whose text.
+        for body in (b"<html>", b" \n<!DOCTYPE html>", b"flagged"):
+            doubtful = failure(status, body)
+            assert isinstance(doubtful, UpstreamConfigError)
+            assert not doubtful.is_certain
     busy = failure(429, worker_body(), retry_after_s=2)
     assert isinstance(busy, UpstreamBusyError)
     assert busy.retry_after_s == 2
@@ -133,6 +138,8 @@ WORKER_404 = [
     {"error": "endpoint not found", "message": "POST /v1/embeddings"},
     b"no such model on this endpoint",
     [{"error": {"message": "endpoint not found"}}],
+    b'data: {"error": {"message": "endpoint not found"}}\n\n',
+    b'{"error": "endpoint not found, ' + b"x" * 70_000,
 ]
 
 
@@ -184,6 +191,9 @@ def test_a_5xx_that_says_in_json_what_is_wrong_is_no_outage(status: int) -> None
         {"detail": "engine queue full"},
         {"object": "error", "message": "engine queue full"},
         [{"error": {"message": "engine queue full"}}],
+        b'data: {"error": {"message": "engine queue full"}}\n\ndata: [DONE]\n\n',
+        b'event: error\ndata: {"error": {"message": "engine queue full"}}\n\n',
+        b'{"error": {"message": "' + b"x" * 70_000,
     ):
         error = failure(status, body)
         assert not isinstance(error, UnreachableError) or not error.is_outage
@@ -205,6 +215,14 @@ def test_a_redirect_says_what_it_is() -> None:
     for error in (failure(302, b"<html>"), job_call_failure(307, retry_after_s=None, has_job=False)):
         assert isinstance(error, UnreachableError)
         assert error.detail == "a redirect, which is not followed"
+
+
+def test_a_page_before_the_job_api_is_not_its_own_refusal() -> None:
+    for body, is_certain in ((b"", True), (b'{"error":"x"}', True), (b"<html>", False)):
+        for status in (401, 403, 404):
+            error = job_call_failure(status, retry_after_s=None, has_job=False, body=body)
+            assert isinstance(error, UpstreamConfigError)
+            assert error.is_certain is is_certain
 
 
 def test_of_the_job_api_only_the_edge_s_statuses_are_an_outage() -> None:
