@@ -24,7 +24,7 @@ _DOUBTFUL = (
     r"(?:(?<![a-z0-9])(?:key|sig|sas|signature|auth|pass|session[_-]?id)|token)|(?-i:(?<=[a-z0-9])(?:Key|Sig|Pass))"
 )
 _ASSIGNED = re.compile(
-    rf"(?i)(?:(?P<secret>(?:{_NAMES})[\w-]{{0,20}}(?:\s(?:provided|given|used|supplied))?)"
+    rf"(?i)(?:(?P<secret>(?:{_NAMES})[\w-]{{0,20}}(?:\s(?:provided|given|used|supplied|for\s[\w@.' -]{{1,40}}?))?)"
     rf"(?P<sign>{_SIGN}|\s{{1,3}}(?:is|was):?\s{{1,3}}|\s{{1,3}}(?=\\{{0,3}}['\"]))"
     rf"|(?P<doubtful>{_DOUBTFUL})(?P<mark>{_SIGN}))"
     rf"(?P<value>{_QUOTED}|{_GROUPED}|{_PLAIN})"
@@ -81,10 +81,12 @@ _BASIC = re.compile(r"(?i)\b(basic)(\s{1,3}|%20)([\w+/-]{8,2048}={0,2})")
 _BEARER_WORD = re.compile(
     r"(?i)(?:auth\w{0,20}|tokens?|schemes?|credentials?|headers?|keys?|realm\b.{0,200}|error\b.{0,200}|format|types?"
     r"|prefix|challenge|access|security|methods?|strings?|values?|are|was|with|from|and|for|not|only|must|should|instead"
+    r"|[a-z]{2,20}_[a-z_]{1,20}=.{0,200}"
     r"|required|missing|invalid|expected)"
 )
 _BASIC_WORD = re.compile(
-    r"[A-Za-z][a-z]{0,30}(?:tion|tions|ing|ings|ity|ture|tures|ment|ments|ness|ance|ence|ical|ally)"
+    r"(?i)[a-z]{0,30}(?:tion|ing|ity|ture|ment|ness|[ae]nce|ical|ally)s?|(?:example|template|response|request|command"
+    r"|message|language|problem|concept|principle|username|password|credential|knowledge|research|support)s?"
 )
 _KEY = re.compile(
     r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:"
@@ -140,8 +142,8 @@ def _basic(found: re.Match[str]) -> str:
     """Hide what looks like base64: the word "basic" stands before many others."""
     token = found[3]
     is_mixed = re.search(r"[a-z][A-Z]|[0-9+/=]", token) is not None
-    is_long = token.isalpha() and len(token) >= 12 and not _BASIC_WORD.fullmatch(token)
-    return f"{found[1]}{found[2]}{REDACTED}" if is_mixed or is_long else found[0]
+    is_no_word = token.isalpha() and not _BASIC_WORD.fullmatch(token)
+    return f"{found[1]}{found[2]}{REDACTED}" if is_mixed or is_no_word else found[0]
 
 
 def _without_assigned(text: str) -> str:
