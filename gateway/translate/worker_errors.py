@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 import msgspec
+from msgspec import Raw
 
 from gateway.errors import JobFailedError, JobNotRunError, UpstreamError, WorkerError
 from gateway.translate import context_overflow
@@ -28,6 +29,7 @@ from gateway.translate.error_accounts import (
 from gateway.translate.error_statements import Detail, parsed
 from gateway.translate.redaction import SOURCE_LENGTH_MAX, redact
 from gateway.wire.lenient import is_null
+from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import Fields, size_of
 
 _ERROR_TYPE = re.compile(r"error|exception|invalid|fail", re.IGNORECASE)
@@ -95,6 +97,21 @@ def _error_in_output(output: object) -> Detail | None:
     """Find the error in what an answer of Runpod's job API wraps: an object, or a list of a worker's yields."""
     items = output[:TEXTS_MAX] if isinstance(output, list) else [output]
     return next((each for each in items if isinstance(each, Mapping) and not is_blank(each.get("error"))), None)
+
+
+def raise_error_in(output: bytes | Raw) -> None:
+    """Raise the error that an output without content is, alone or in a list.
+
+    Raises:
+        UpstreamError: The worker failed, or found the request at fault.
+    """
+    try:
+        value = msgspec.json.decode(output)
+    except MALFORMED:
+        return
+    for each in value if isinstance(value, list) else [value]:
+        if (detail := error_in(each)) is not None:
+            raise output_error(detail)
 
 
 def may_be_error(fields: Fields) -> bool:

@@ -22,6 +22,7 @@ ERROR_OUTPUTS: list[Any] = [
     {"error": {"message": "no", "type": "BadRequestError", "code": 400}},
     {"error": "vLLM returned HTTP 400: {}"},
     [{"error": {"message": "no", "code": 400}}],
+    {"detail": "no"},
 ]
 
 
@@ -143,6 +144,21 @@ def test_an_error_that_arrives_as_output_is_raised(name: str, output: Any) -> No
     dialect = DIALECTS[name](client_request(stream=True), "org/real")
     with pytest.raises(UpstreamError):
         dialect.read(raw(output))
+
+
+GOOD_OUTPUTS: dict[str, Any] = {
+    "openai": {"choices": [{"index": 0, "delta": {"content": "x"}}]},
+    "tokens": {"choices": [{"tokens": ["x"]}]},
+    "legacy": {"text": "x"},
+}
+"""Of the dialects whose workers yield objects."""
+
+
+@pytest.mark.parametrize("name", GOOD_OUTPUTS)
+@pytest.mark.parametrize("blank", [None, "", {}, {"message": "", "code": None}])
+def test_an_error_that_says_nothing_is_none(name: str, blank: Any) -> None:
+    dialect = DIALECTS[name](client_request(stream=True), "org/real")
+    assert dialect.read(raw({**GOOD_OUTPUTS[name], "error": blank}))
 
 
 @pytest.mark.parametrize("name", DIALECTS)

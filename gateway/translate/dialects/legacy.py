@@ -12,9 +12,10 @@ from msgspec import Raw
 from gateway.errors import OutputLostError
 from gateway.translate.dialects.contract import Delta
 from gateway.translate.dialects.plain import finish_chunk, text_chunk
+from gateway.translate.error_accounts import is_blank
 from gateway.translate.prompt import flatten, refuse_beyond_text, sampling_params
 from gateway.translate.request import ClientRequest
-from gateway.translate.worker_errors import output_error
+from gateway.translate.worker_errors import raise_error_in
 from gateway.wire import openai
 from gateway.wire.malformed import MALFORMED
 
@@ -55,19 +56,20 @@ class LegacyDialect:
         try:
             parts = _decode(output)
         except MALFORMED:
+            raise_error_in(output)
             raise OutputLostError(_NO_TEXT) from None
-        return [self._delta(part) for part in (parts if isinstance(parts, list) else [parts])]
+        parts = parts if isinstance(parts, list) else [parts]
+        if any(part.text is None or not is_blank(part.error) for part in parts):
+            raise_error_in(output)
+            raise OutputLostError(_NO_TEXT)
+        return [self._delta(part) for part in parts]
 
     def _delta(self, part: _Part) -> Delta:
-        if part.error:
-            raise output_error(part.error)
-        if part.text is None:
-            raise OutputLostError(_NO_TEXT)
         self._prompt_tokens += part.input_tokens
         self._counts_grow &= part.output_tokens > self._count_last
         self._count_sum += part.output_tokens
         self._count_last = part.output_tokens
-        texts = [part.text] if isinstance(part.text, str) else part.text
+        texts = [part.text] if isinstance(part.text, str) else part.text or []
         usage = (self._prompt_tokens, self._completion_tokens())
         return text_chunk(self._request.api, texts, usage=usage)
 

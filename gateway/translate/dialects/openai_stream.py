@@ -132,7 +132,9 @@ class OpenAIReader:
             if self.is_over:
                 break
             if isinstance(data, OddEvent):
-                deltas.append(_read_odd(data))
+                # A list of objects without a field's name.
+                is_list = not data.is_error and data.data.lstrip()[:1] == b"["
+                deltas += self._read_other(data.data, problem) if is_list else [_read_odd(data)]
             elif (text := self._refrain.text_of(data)) is not None:
                 deltas.append(Chunk(refrain=self._refrain.refrain, text=text))
             elif data[:1] == b"{":
@@ -162,6 +164,9 @@ class OpenAIReader:
         data = data.strip()
         if data[:1] == b"{":
             return self._read_event(data, problem)
+        if data.upper() == b"[DONE]":
+            self.is_over = True
+            return []
         if data[:1] != b"[":
             if _PHRASE.fullmatch(data) and _ERROR_WORD.search(data):
                 return [Damage(output_error(data.decode(errors="replace").strip('"')))]

@@ -8,11 +8,11 @@ from gateway.translate.dialects.contract import Delta
 from gateway.translate.dialects.plain import text_chunk
 from gateway.translate.prompt import flatten, refuse_beyond_text, sampling_params
 from gateway.translate.request import ClientRequest
-from gateway.translate.worker_errors import output_error
+from gateway.translate.worker_errors import raise_error_in
 from gateway.wire import openai
 from gateway.wire.malformed import MALFORMED
 
-_decode = msgspec.json.Decoder(list[str] | str | dict[str, msgspec.Raw]).decode
+_decode = msgspec.json.Decoder(list[str] | str).decode
 
 
 class TextDialect:
@@ -40,11 +40,8 @@ class TextDialect:
         try:
             value = _decode(output)
         except MALFORMED:
+            raise_error_in(output)
             raise OutputLostError("The worker did not send text.") from None
-        if isinstance(value, dict):
-            if "error" in value:
-                raise output_error(msgspec.json.decode(output))
-            raise OutputLostError("The worker did not send text.")
         return [text_chunk(self._request.api, [text]) for text in (value if isinstance(value, list) else [value])]
 
     def end(self) -> list[Delta]:

@@ -13,9 +13,10 @@ from gateway.domain import Api
 from gateway.errors import OutputLostError
 from gateway.translate.dialects.contract import Delta
 from gateway.translate.dialects.plain import finish_chunk, text_chunk
+from gateway.translate.error_accounts import is_blank
 from gateway.translate.prompt import flatten, refuse_beyond_text, sampling_params
 from gateway.translate.request import ClientRequest
-from gateway.translate.worker_errors import output_error
+from gateway.translate.worker_errors import raise_error_in
 from gateway.wire import openai
 from gateway.wire.malformed import MALFORMED
 
@@ -66,17 +67,18 @@ class TokensDialect:
         try:
             batches = _decode(output)
         except MALFORMED:
+            raise_error_in(output)
             raise OutputLostError(_NO_BATCH) from None
-        return [self._delta(batch) for batch in (batches if isinstance(batches, list) else [batches])]
+        batches = batches if isinstance(batches, list) else [batches]
+        if any(batch.choices is None or not is_blank(batch.error) for batch in batches):
+            raise_error_in(output)
+            raise OutputLostError(_NO_BATCH)
+        return [self._delta(batch) for batch in batches]
 
     def _delta(self, batch: _Batch) -> Delta:
-        if batch.error:
-            raise output_error(batch.error)
-        if batch.choices is None:
-            raise OutputLostError(_NO_BATCH)
         usage = (batch.usage.input, batch.usage.output) if batch.usage else None
         self._completion_tokens = usage[1] if usage else self._completion_tokens
-        return text_chunk(self._request.api, ["".join(choice.tokens) for choice in batch.choices], usage=usage)
+        return text_chunk(self._request.api, ["".join(choice.tokens) for choice in batch.choices or ()], usage=usage)
 
     def end(self) -> list[Delta]:
         """Nothing is held back; why it ended has to be inferred."""

@@ -39,6 +39,7 @@ def text_of(deltas: list[Delta]) -> str:
         b"data: %b%b\n\ndata: %b\n\ndata: [DONE]\n\n" % (HELLO, WORLD, STOP),
         b"data: %bdata: %b\n\ndata: %b\n\ndata: [DONE]\n\n" % (HELLO, WORLD, STOP),
         b"%b\n%b\n%b\n[DONE]" % (HELLO, WORLD, STOP),
+        b"[%b,%b,%b]\n\n[DONE]" % (HELLO, WORLD, STOP),
         b"%b%b%bdata: [DONE]\n\n" % (HELLO, WORLD, STOP),
     ],
 )
@@ -139,6 +140,16 @@ def test_json_that_only_some_parsers_take_is_repaired(frame: bytes, text: str) -
     for body in (b"data: " + frame + b"\n\n", frame):
         deltas, _ = read(body)
         assert text_of(deltas) == text
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    "body", [b'[{"error":{"message":"temperature is out of range","code":400}}]', b'[{"detail":"out of range"}]']
+)
+def test_a_list_with_an_error_is_one(body: bytes, stream: bool) -> None:
+    with pytest.raises(WorkerError) as caught:
+        read(body, stream=stream)
+    assert "out of range" in caught.value.message
 
 
 def test_numbers_are_no_answer() -> None:
