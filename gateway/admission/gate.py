@@ -47,7 +47,7 @@ class Gate:
         self._order: ShareOrder[Permit] = ShareOrder(tariff)
         self.backlog = Backlog(bounds or Bounds())
         self._timer: asyncio.TimerHandle | None = None
-        self._narrowing = Narrowing()
+        self.narrowing = Narrowing()
         self._narrow_wait_s_max = narrow_wait_s_max
         self._shares = ShareMeter()
         self._weights: Mapping[str, float] = {}
@@ -76,16 +76,16 @@ class Gate:
     @property
     def is_narrowed(self) -> bool:
         """Whether less is let through than there is capacity for."""
-        return self._narrowing.seats is not None
+        return self.narrowing.seats is not None
 
     def narrow(self, seats: int) -> None:
         """Let only so many through until `widen`: what they are for is not there. Waits have another limit then."""
-        self._narrowing.begin(seats, self._clock.monotonic_s())
+        self.narrowing.begin(seats, self._clock.monotonic_s())
 
     def widen(self) -> None:
         """Let through again whatever there is capacity for."""
         if self.is_narrowed:
-            self._narrowing.end(self._clock.monotonic_s())
+            self.narrowing.end(self._clock.monotonic_s())
             self.pump()
 
     def reweigh(self, weights: Mapping[str, float]) -> None:
@@ -174,7 +174,7 @@ class Gate:
     async def _admit(self, tenant: Tenant, *, wait_s_max: float, member: str, size: int, is_urgent: bool) -> Permit:
         now_s = self._clock.monotonic_s()
         permit = Permit(tenant, size=size, now_s=now_s)
-        has_seat = self.backlog.held < self._capacity.seats(now_s) and not self._is_at_narrow_end()
+        has_seat = self.backlog.held < self._capacity.seats(now_s) and not self.narrowing.is_full(self.backlog.held)
         weight = self._weights.get(tenant.name, tenant.weight)
         if has_seat and not self.has_line and self._capacity.ready_at_s(now_s) <= now_s:
             self._order.grant_at_once(tenant=tenant.name, weight=weight, now_s=now_s)
@@ -185,7 +185,7 @@ class Gate:
         if self._capacity.paused_until_s - now_s > max(wait_s_max, PAUSE_S):
             # Runpod asked for a longer pause than this request may wait: say so now, and for how long.
             raise NoTurnError(retry_after_s=self._capacity.paused_until_s - now_s)
-        permit.narrowed_s = self._narrowing.total_s(now_s)
+        permit.narrowed_s = self.narrowing.total_s(now_s)
         if self.has_line or not has_seat:
             self._make_room(permit, weight, wait_s_max, now_s)
         self.backlog.arrive(tenant.name, weight, size)
@@ -209,16 +209,13 @@ class Gate:
         while permit.is_waiting:
             now_s = self._clock.monotonic_s()
             waited_s = now_s - permit.ticket_at_s
-            left_s = wait_s_max - (waited_s - (self._narrowing.total_s(now_s) - permit.narrowed_s))
+            left_s = wait_s_max - (waited_s - (self.narrowing.total_s(now_s) - permit.narrowed_s))
             if self.is_narrowed:
                 left_s = min(max(left_s, NARROW_LOOK_S), self._narrow_wait_s_max - waited_s)
             if left_s <= 0:
                 return
             with anyio.move_on_after(left_s):
                 await permit.turn()
-
-    def _is_at_narrow_end(self) -> bool:
-        return self._narrowing.seats is not None and self.backlog.held >= self._narrowing.seats
 
     def _make_room(self, permit: Permit, weight: float, wait_s_max: float, now_s: float) -> None:
         """Let a ticket in that has to wait, at another's cost where the line is full.
@@ -256,7 +253,8 @@ class Gate:
         """Grant as many turns as there are seats and calls now. Never awaits."""
         while len(self._order):
             now_s = self._clock.monotonic_s()
-            if self._is_at_narrow_end():
+            self.narrowing.look(now_s)
+            if self.narrowing.is_full(self.backlog.held):
                 return
             if self.backlog.held >= self._capacity.seats(now_s):
                 self._capacity.starve()

@@ -80,3 +80,28 @@ async def test_when_it_is_wide_again_the_ordinary_limit_holds() -> None:
         with anyio.fail_after(2), pytest.raises(RefusedError):
             async with subject.permit(tenant(), wait_s_max=0.1):
                 pass
+
+
+async def test_what_those_in_line_came_for_may_be_gone_when_their_turn_comes() -> None:
+    subject, let_in = gate(2), 0
+
+    async def ask(stay_s: float) -> None:
+        nonlocal let_in
+        async with subject.permit(tenant(), wait_s_max=50):
+            let_in += 1
+            await anyio.sleep(stay_s)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(ask, 1)
+        await anyio.wait_all_tasks_blocked()
+        subject.narrowing.ceiling = lambda: 1
+        for _ in range(3):
+            tasks.start_soon(ask, 1000)
+        await anyio.sleep(2)
+        assert (let_in, subject.held) == (3, {"acme": 1})
+        subject.narrowing.ceiling = lambda: None
+        subject.widen()
+        await anyio.wait_all_tasks_blocked()
+        assert let_in == 4
+        tasks.cancel_scope.cancel()
