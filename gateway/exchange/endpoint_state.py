@@ -8,31 +8,27 @@ is. Source: recordings of the live service by Runpod's staff (golden path 15) an
 
 `throttled`, `unhealthy` and `absent` are what /health says of an endpoint that cannot wake. How long a worker stays up
 after its last request is learned from the requests that follow pauses: one that is served promptly shows that a pause
-of that length is survived, one that waits shows that it is not.
-"""
+of that length is survived, one that waits shows that it is not. A pause is known only where every request before it was
+answered: one that was given up may have woken a worker.
 
-import statistics
-from collections import deque
+A job that is taken at once shows that a worker is up, where none was seen to load after it took a job. That opens the
+seats; a relayed request still needs output, as it cannot wait for a model that loads.
+"""
 
 import msgspec
 
 from gateway.domain import EndpointState
+from gateway.exchange.wake_lessons import IDLE_TIMEOUT_S, PROMPTLY_TAKEN_S, WakeLessons
 from gateway.wire.runpod import EndpointHealth
 
-IDLE_TIMEOUT_S = 5.0
-"""Runpod's default idle timeout (endpoint configurations): a worker may be gone this long after its last request."""
-STAY_MARGIN = 0.8
-"""A relayed request has to arrive while the worker is still there."""
-FORESIGHT = 4.0
-"""A pause up to this many times the longest one that was survived is expected to be survived too."""
-PROMPT_S = 2.0
-"""A first output within this time needed no start: FlashBoot wakes within a second."""
-SLOW_FACTOR = 3.0
-IDLE_PAUSE_S_MIN = 1.0
-"""A first output this many times slower than a prompt one, after a pause, shows that the worker was gone after all."""
+SILENT_S_MAX = 30.0
+"""A stream that is silent for longer is no sign of a worker any more. An assumption: a worker that generates yields
+several times a second, and one that died leaves its stream open."""
+COLD_READ_S = 3.0
+"""How long a request has to be there before a reading without running workers says that it found none: a reading takes
+up to 2 s, and the service may count late."""
 HEALTH_S_MAX = 15.0
 """How old a reading of /health may be to be believed."""
-STARTS_KEPT = 8
 
 
 class StartReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +44,9 @@ class StartReport(msgspec.Struct, frozen=True, kw_only=True):
 class Activity:
     """One request at an endpoint, as far as its workers are concerned. Times are monotonic seconds."""
 
-    __slots__ = ("_machine", "began_at_s", "has_output", "is_over", "pause_s", "taken_at_s", "was_warm")
+    __slots__ = (
+        "_machine", "began_at_s", "has_output", "is_over", "is_prompt", "pause_s", "taken_at_s", "was_warm",
+    )  # fmt: skip
 
     def __init__(self, machine: "EndpointStateMachine", *, now_s: float, pause_s: float | None, was_warm: bool) -> None:
         self._machine = machine
@@ -57,26 +55,41 @@ class Activity:
         """How long the endpoint had been idle when this request came; None if it was not, or if nobody knows."""
         self.was_warm = was_warm
         self.taken_at_s: float | None = None
+        self.is_prompt = False
+        """Whether it was taken at once, by a worker that is believed to be up."""
         self.has_output = False
         self.is_over = False
 
-    def taken(self, now_s: float) -> None:
-        """Note that a worker has the request."""
-        if self.taken_at_s is None:
-            self.taken_at_s = now_s
+    @property
+    def is_surely_warm(self) -> bool:
+        """Report whether a worker was there when it came: seen at work, and not only expected after a longer pause."""
+        return self.was_warm and (self.pause_s or 0.0) <= IDLE_TIMEOUT_S
+
+    def taken(self, now_s: float, *, at_s: float | None = None) -> None:
+        """Note that a worker has the request: since `at_s` if Runpod told it, else by now at the latest."""
+        at_s = max(self.began_at_s, now_s if at_s is None else min(now_s, at_s))
+        if self.taken_at_s is None or at_s < self.taken_at_s:
+            self.taken_at_s = at_s
+            self._machine.note_taken(self, now_s)
 
     def output(self, now_s: float, *, is_first_token: bool = True) -> None:
         """Note the first output; `is_first_token` is False if it is a whole answer, which takes as long as it takes."""
-        if not self.has_output:
-            self.taken(now_s)
-            self.has_output = True
+        if not self.has_output and not self.is_over:
             self._machine.learn(self, now_s, is_first_token=is_first_token)
+            self.has_output = True
+            if self.taken_at_s is None:
+                self.taken_at_s = now_s
 
-    def end(self, now_s: float) -> None:
-        """Note that the request is over, or given up."""
+    def heard(self, now_s: float) -> None:
+        """Note more output."""
+        if self.has_output:
+            self._machine.evidence_at_s = now_s
+
+    def end(self, now_s: float, *, was_sent: bool = True) -> None:
+        """Note that the request is over, or given up; `was_sent` is False if Runpod never had it."""
         if not self.is_over:
             self.is_over = True
-            self._machine.forget(self, now_s)
+            self._machine.forget(self, now_s, was_sent=was_sent)
 
 
 class EndpointStateMachine:
@@ -90,12 +103,18 @@ class EndpointStateMachine:
         self.is_used_since_read = False
         """Whether a request was handed over since then, however short it was."""
         self._read_at_s = float("-inf")
+        self.evidence_at_s: float | None = None
+        """When a worker was last seen to give output; None before the first."""
+        self.speaking = 0
+        """How many requests under way have shown output."""
+        self._prompt = 0
+        """How many were taken at once."""
         self._active: set[Activity] = set()
-        self._evidence_at_s: float | None = None
-        self._survived_s = 0.0
-        self._lost_s = float("inf")
-        self._starts_s: deque[float] = deque(maxlen=STARTS_KEPT)
-        self._warm_waits_s: deque[float] = deque(maxlen=STARTS_KEPT)
+        self._unanswered_at_s = float("-inf")
+        """When a request last ended without an answer: it may have woken a worker."""
+        self._cold_at_s = float("-inf")
+        """When requests were last seen to wait while no worker ran."""
+        self._lessons = WakeLessons()
 
     @property
     def waiting(self) -> int:
@@ -109,16 +128,27 @@ class EndpointStateMachine:
 
     def begin(self, now_s: float) -> Activity:
         """Note that a request was handed to the endpoint."""
-        is_idle = not any(each.has_output for each in self._active)
-        pause_s = None if self._evidence_at_s is None or not is_idle else now_s - self._evidence_at_s
+        pause_s = None
+        if self.evidence_at_s is not None and not self._active and self._unanswered_at_s <= self.evidence_at_s:
+            pause_s = now_s - self.evidence_at_s
         activity = Activity(self, now_s=now_s, pause_s=pause_s, was_warm=self.is_warm(now_s))
         self._active.add(activity)
         self.is_used_since_read = True
         return activity
 
     def read(self, health: EndpointHealth, now_s: float) -> None:
-        """Note a reading of /health."""
+        """Note a reading of /health. Where no worker runs, requests that wait found none.
+
+        Nothing else shows that of relayed answers in one piece, which may take long on a warm worker too.
+        """
         self.health, self._read_at_s, self.is_used_since_read = health, now_s, False
+        if health.workers.get("running", 0) > 0:
+            return
+        for each in self._active:
+            if not each.has_output and each.taken_at_s is None and now_s - each.began_at_s >= COLD_READ_S:
+                self._cold_at_s = now_s
+                if (each.pause_s or 0.0) > IDLE_TIMEOUT_S:
+                    self._lessons.lose(each.pause_s)
 
     def health_age_s(self, now_s: float) -> float:
         """Return how old the last reading is."""
@@ -126,33 +156,39 @@ class EndpointStateMachine:
 
     def is_warm(self, now_s: float) -> bool:
         """Report whether a worker serves requests, by the output that was seen."""
-        if any(each.has_output for each in self._active):
-            return True
-        if self._evidence_at_s is None:
+        if self.evidence_at_s is None or self.evidence_at_s < self._cold_at_s:
             return False
-        if self.min_workers and self._lost_s == float("inf"):
+        quiet_s = now_s - self.evidence_at_s
+        if self.speaking and quiet_s <= SILENT_S_MAX:
             return True
-        stays_s = max(STAY_MARGIN * IDLE_TIMEOUT_S, STAY_MARGIN * self._survived_s)
-        return now_s - self._evidence_at_s <= min(stays_s, STAY_MARGIN * self._lost_s)
+        return quiet_s <= self._lessons.stay_s or (self.min_workers > 0 and self._lessons.was_never_lost)
 
     def is_ready_for_burst(self, now_s: float) -> bool:
         """Report whether requests may be sent without waiting for a first one to wake the endpoint."""
-        if self.min_workers or self.is_warm(now_s):
+        if self.min_workers or self._prompt or self.is_warm(now_s):
             return True
-        if self._evidence_at_s is None:
+        if self.evidence_at_s is None or self.evidence_at_s < self._cold_at_s:
             return False
-        expected_s = max(IDLE_TIMEOUT_S, FORESIGHT * self._survived_s)
-        return now_s - self._evidence_at_s <= min(expected_s, STAY_MARGIN * self._lost_s)
+        return now_s - self.evidence_at_s <= self._lessons.expected_stay_s
+
+    def has_running_workers(self, now_s: float) -> bool | None:
+        """Report whether workers run, by /health; None if it was not read lately."""
+        workers = self._fresh_workers(now_s)
+        return None if workers is None else workers.get("running", 0) > 0
+
+    def _fresh_workers(self, now_s: float) -> dict[str, int] | None:
+        is_fresh = self.health is not None and self.health_age_s(now_s) <= HEALTH_S_MAX
+        return self.health.workers if is_fresh and self.health is not None else None
 
     def state(self, now_s: float) -> EndpointState:
         """Return the state, by the requests under way first and by a fresh reading of /health after that."""
-        if self.is_warm(now_s):
+        if self._prompt or self.is_warm(now_s):
             return EndpointState.WARM
-        if any(each.taken_at_s is not None for each in self._active):
+        if any(each.taken_at_s is not None and not each.has_output for each in self._active):
             return EndpointState.LOADING
-        if self.health is None or self.health_age_s(now_s) > HEALTH_S_MAX:
+        workers = self._fresh_workers(now_s)
+        if workers is None:
             return EndpointState.UNKNOWN
-        workers = self.health.workers
         if workers.get("running", 0) > 0:
             return EndpointState.LOADING
         if workers.get("initializing", 0) > 0:
@@ -168,52 +204,50 @@ class EndpointStateMachine:
         state = self.state(now_s)
         since_s: float | None = None
         if state is EndpointState.LOADING:
-            taken = [each.taken_at_s for each in self._active if each.taken_at_s is not None]
+            taken = [each.taken_at_s for each in self._active if each.taken_at_s is not None and not each.has_output]
             since_s = now_s - min(taken) if taken else None
         elif state is not EndpointState.WARM and self._active:
             since_s = now_s - min(each.began_at_s for each in self._active)
-        return StartReport(state=state, since_s=since_s, usual_s=self.usual_start_s())
+        return StartReport(state=state, since_s=since_s, usual_s=self._lessons.usual_start_s())
 
-    def usual_start_s(self) -> float | None:
-        """Return how long a start took recently; None if none was seen."""
-        return statistics.median(self._starts_s) if self._starts_s else None
+    def note_taken(self, activity: Activity, now_s: float) -> None:
+        """Take a job that was taken at once as a sign of a worker that is up.
+
+        Not on an endpoint that was never seen to give output, nor where a worker is starting: of SDK 2.0 it may take a
+        job before its model is loaded.
+        """
+        if activity.is_prompt or self.evidence_at_s is None or self._lessons.loads_late:
+            return
+        workers = self._fresh_workers(now_s) or {}
+        if _is_promptly_taken(activity) and not workers.get("initializing", 0):
+            activity.is_prompt = True
+            self._prompt += 1
 
     def learn(self, activity: Activity, now_s: float, *, is_first_token: bool) -> None:
         """Take the first output of a request as evidence, and its wait as a lesson."""
-        waited_s = now_s - activity.began_at_s
-        queued_s = (activity.taken_at_s or now_s) - activity.began_at_s
-        pause_s = activity.pause_s or 0.0
-        was_gone = pause_s > IDLE_PAUSE_S_MIN and waited_s > SLOW_FACTOR * self._prompt_s()
-        if activity.was_warm and not (was_gone and is_first_token):
-            if is_first_token:
-                self._warm_waits_s.append(waited_s)
-        elif waited_s <= self._prompt_s():
-            self._survive(pause_s)
-        elif is_first_token or queued_s > self._prompt_s():
-            # A whole answer may have been written all that time.
-            self._starts_s.append(waited_s if is_first_token else queued_s)
-            self._lose(activity.pause_s)
-        self._evidence_at_s = now_s
+        waited_s, taken_at_s = now_s - activity.began_at_s, activity.taken_at_s
+        is_first = self.evidence_at_s is None
+        is_told = activity.is_prompt or is_first or self._lessons.loads_late
+        if is_first_token and is_told and taken_at_s is not None and _is_promptly_taken(activity):
+            loading_s = now_s - taken_at_s
+            self._lessons.learn_from_prompt(waited_s, loading_s=loading_s, pause_s=activity.pause_s, is_first=is_first)
+        else:
+            queued_s = 0.0 if taken_at_s is None else taken_at_s - activity.began_at_s
+            start_s = waited_s if is_first_token else queued_s
+            pause_s, was_warm = activity.pause_s, activity.was_warm
+            self._lessons.learn_from_wait(waited_s, start_s=start_s, pause_s=pause_s, was_warm=was_warm)
+        self.evidence_at_s = now_s
+        self.speaking += 1
 
-    def forget(self, activity: Activity, now_s: float) -> None:
+    def forget(self, activity: Activity, now_s: float, *, was_sent: bool) -> None:
         """Drop a request that is over."""
         self._active.discard(activity)
+        self._prompt -= activity.is_prompt
         if activity.has_output:
-            self._evidence_at_s = now_s
+            self.speaking -= 1
+        elif was_sent:
+            self._unanswered_at_s = now_s
 
-    def _prompt_s(self) -> float:
-        """Return how long a first output may take that needed no start: models differ in how fast they begin."""
-        usual_s = statistics.median(self._warm_waits_s) if self._warm_waits_s else 0.0
-        return max(PROMPT_S, 2 * usual_s)
 
-    def _survive(self, pause_s: float) -> None:
-        self._survived_s = max(self._survived_s, pause_s)
-        if pause_s >= self._lost_s:
-            # Its configuration has changed.
-            self._lost_s = float("inf")
-
-    def _lose(self, pause_s: float | None) -> None:
-        """Learn that a worker was gone after a pause; one that never was there says nothing of pauses."""
-        if pause_s is not None:
-            self._lost_s = max(IDLE_TIMEOUT_S, pause_s)
-            self._survived_s = min(self._survived_s, STAY_MARGIN * pause_s)
+def _is_promptly_taken(activity: Activity) -> bool:
+    return activity.taken_at_s is not None and activity.taken_at_s - activity.began_at_s <= PROMPTLY_TAKEN_S

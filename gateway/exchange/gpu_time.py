@@ -50,6 +50,10 @@ class AttemptTime:
         """Note that it is over: since `at_s`, if that is known, else now. Only the first call counts."""
         self._time.ended(self._number, at_s)
 
+    def dropped(self) -> None:
+        """Note that Runpod never had it: nothing is charged and nothing told."""
+        self._time.dropped(self._number)
+
     def settle(self, gpu_s: float) -> None:
         """Take its final figure; for the clock's owner."""
         self.settled_s = gpu_s
@@ -92,6 +96,12 @@ class GpuTime:
         self._gpu_clock.end(number, now_ns if at_s is None else min(now_ns, int(at_s * _NS)))
         self.advance()
 
+    def dropped(self, number: int) -> None:
+        """Forget an attempt."""
+        self._gpu_clock.drop(number, self._now_ns())
+        self._attempts.pop(number, None)
+        self.advance()
+
     def estimate_s(self, number: int) -> float:
         """Estimate the GPU seconds of an attempt that is not settled."""
         return self._gpu_clock.share_ns(number, self._now_ns()) / _NS
@@ -128,6 +138,8 @@ class AttemptCost(msgspec.Struct, eq=False):
     attempt: Attempt
     on_settled: Callable[[float], None]
     """Told its GPU seconds once, when they are final."""
+    on_complete: Callable[[float], None] = lambda _gpu_s: None
+    """Told the same if the client got its answer from it, when both are known."""
     time: AttemptTime | None = None
     delay_s: float | None = None
     is_complete: bool = False
@@ -137,8 +149,29 @@ class AttemptCost(msgspec.Struct, eq=False):
         """Note that it was handed to Runpod."""
         if job_id is not None:
             self.attempt = msgspec.structs.replace(self.attempt, job_id=job_id)
-        self.time = gpu.open(self.attempt, self.on_settled)
+        self.time = gpu.open(self.attempt, self._settled)
         return self.time
+
+    def close(self, *, was_sent: bool) -> None:
+        """Note that it is over; `was_sent` is False if Runpod never had it after all."""
+        if self.time is None:
+            return
+        if was_sent:
+            self.time.ended()
+        else:
+            self.time.dropped()
+            self.time = None
+
+    def complete(self) -> None:
+        """Note that the client got its answer from it. Its GPU seconds may be final by then."""
+        self.is_complete = True
+        if self.time is not None and self.time.settled_s is not None:
+            self.on_complete(self.time.settled_s)
+
+    def _settled(self, gpu_s: float) -> None:
+        self.on_settled(gpu_s)
+        if self.is_complete:
+            self.on_complete(gpu_s)
 
     @property
     def gpu_s(self) -> float | None:

@@ -12,6 +12,7 @@ from gateway.errors import (
     JobExpiredError,
     UnreachableError,
     UpstreamBusyError,
+    UpstreamError,
     UpstreamTimeoutError,
 )
 from gateway.exchange.endpoint_state import Activity
@@ -109,9 +110,15 @@ class QueueJob:
         except (UpstreamBusyError, UnreachableError) as error:
             await self._after_failure(error, was_page=reads_page)
             return []
+        except UpstreamError:
+            if self.stream.failed_in_handler:
+                # A worker ran it, to say so.
+                self._note_answer(is_first_token=False)
+            raise
         self._failed_calls = 0
-        self._note_progress()
         await self._note_start()
+        if self.stream.has_output and (outputs or self.stream.is_terminal):
+            self._note_answer(is_first_token=self._is_stream)
         is_hasty = self._clock.monotonic_s() - asked_at_s < HASTY_PAGE_S
         if not outputs and is_hasty and not self.stream.is_terminal and self.stream.next is not Next.NOTHING:
             await anyio.sleep(HASTY_PAGE_S if reads_page else STATUS_PAUSE_S)
@@ -175,29 +182,28 @@ class QueueJob:
         """When a worker was seen to have it, in monotonic seconds."""
         return None if self.activity is None else self.activity.taken_at_s
 
-    def _note_progress(self) -> None:
-        if self.activity is None:
-            return
-        if self.stream.has_started:
-            self.activity.taken(self._clock.monotonic_s())
-        if self.stream.has_output:
-            self.upstream.output(self.activity, is_first_token=self._is_stream)
+    def _note_answer(self, *, is_first_token: bool) -> None:
+        if self.activity is not None:
+            self.upstream.output(self.activity, is_first_token=is_first_token)
 
     async def _note_start(self) -> None:
-        """Tell the clock when a worker began; where polls left it open, by the delay that Runpod tells."""
-        time = self._time
-        if time is None or self._is_timed:
+        """Tell when a worker began; where polls left it open, by the delay that Runpod tells."""
+        time, activity = self._time, self.activity
+        if time is None or activity is None or self._is_timed:
             return
+        now_s = self._clock.monotonic_s()
         if not self.stream.has_started:
-            self._not_queued_since_s = self._clock.monotonic_s()
+            self._not_queued_since_s = now_s
             time.queued()
             return
         self._is_timed = True
         began_at_s = None
-        is_warm = self.activity is not None and self.activity.was_warm
         since_s = max(self._accepted_at_s, self._not_queued_since_s)
-        if not is_warm and self._clock.monotonic_s() - since_s > START_DOUBT_S:
+        # Its client may leave while Runpod is asked.
+        self.upstream.taken(activity)
+        if not activity.is_surely_warm and now_s - since_s > START_DOUBT_S:
             began_at_s = await self._learn_start()
+            self.upstream.taken(activity, at_s=began_at_s)
         time.started(began_at_s)
 
     async def _learn_start(self) -> float | None:

@@ -3,10 +3,11 @@
 import anyio
 
 from gateway.domain import Operation
-from gateway.errors import OutputLostError, UnreachableError, UpstreamTimeoutError
+from gateway.errors import GatewayError, OutputLostError, UnreachableError, UpstreamTimeoutError, WorkerError
 from gateway.exchange.answer import Answer
 from gateway.exchange.gpu_time import AttemptCost
 from gateway.exchange.order import Order
+from gateway.exchange.relay_times import never_sent
 from gateway.exchange.upstream import Upstream
 from gateway.translate.dialects.openai_stream import OpenAIReader
 from gateway.translate.request import worker_fields
@@ -35,7 +36,8 @@ async def relay(
         Operation.OPENAI, tenant=order.tenant, wait_s_max=endpoint.queue_timeout_s, is_urgent=is_urgent
     ):
         activity, time = upstream.begin(), cost.open(upstream.gpu)
-        upstream.open_relay(time, activity)
+        failure: GatewayError | None = None
+        upstream.relays.open(time, activity)
         with anyio.move_on_after(endpoint.cold_start_timeout_s + endpoint.execution_timeout_s) as budget:
             try:
                 async with upstream.openai.opened(
@@ -44,17 +46,25 @@ async def relay(
                     async for piece in await good_pieces(opened):
                         if not activity.has_output:
                             upstream.relay_output(activity, time, is_first_token=request.stream)
+                        else:
+                            activity.heard(upstream.now_s)
                         if deltas := reader.feed(piece):
                             await answer.take(deltas)
                         if reader.is_over:
                             break
-            except UnreachableError as error:
-                if answer.chunks and error.status is None:
+            except GatewayError as error:
+                failure = error
+                if isinstance(error, WorkerError):
+                    # It ran, to say so.
+                    upstream.relay_output(activity, time, is_first_token=False)
+                if isinstance(error, UnreachableError) and answer.chunks and error.status is None:
                     raise OutputLostError("The connection to the worker broke in the middle of its answer.") from error
                 raise
             finally:
-                activity.end(upstream.now_s)
-                upstream.close_relay(time)
+                was_sent = not never_sent(failure)
+                activity.end(upstream.now_s, was_sent=was_sent)
+                upstream.relays.close(time)
+                cost.close(was_sent=was_sent)
         if budget.cancelled_caught:
             raise UpstreamTimeoutError
         await answer.take(reader.end())

@@ -1,5 +1,7 @@
 """The ways in which one request can be served, tried in order: endpoints, their routes, and a call once more."""
 
+from functools import partial
+
 import anyio
 
 from gateway.domain import JOB_BODY_BYTES_MAX, Api, Attempt, Endpoint, Route
@@ -92,9 +94,8 @@ class Serving:
             GatewayError: What its routes failed with.
         """
         endpoint, record = upstream.endpoint, self._record
-        routes = self._routes(upstream)
-        record.endpoint, record.route = endpoint.name, routes[0].value
-        if routes[0] is Route.JOB:
+        record.endpoint, record.route = endpoint.name, self._routes(upstream)[0].value
+        if record.route == Route.JOB:
             # Made once before the turn: it refuses what these workers cannot serve, and nobody should wait for that.
             self._dialect(endpoint)
         upstream.check()
@@ -113,15 +114,15 @@ class Serving:
                 record.queue_s, record.turn_at_s = permit.wait_s, arrived_at_s + permit.wait_s
                 self._means.observe(Admitted(tenant=self._tenant.name, endpoint=endpoint.name, wait_s=permit.wait_s))
                 meter = Meter(gate, permit, endpoint.share_by)
-                await self._serve_in_turn(routes, upstream, sink, meter, is_last=is_last)
+                await self._serve_in_turn(upstream, sink, meter, is_last=is_last)
         except NoTurnError:
             if gate.is_narrowed and not has_turn:
                 raise upstream.no_worker(record.elapsed_s() - arrived_at_s) from None
             raise
 
-    async def _serve_in_turn(
-        self, routes: tuple[Route, ...], upstream: Upstream, sink: Sink, meter: Meter, *, is_last: bool
-    ) -> None:
+    async def _serve_in_turn(self, upstream: Upstream, sink: Sink, meter: Meter, *, is_last: bool) -> None:
+        # By what is known now: a worker may have come or gone during the wait.
+        routes = self._routes(upstream)
         for route in routes:
             self._record.route = route.value
             is_last_route = route is routes[-1]
@@ -179,7 +180,7 @@ class Serving:
             else:
                 await relay(upstream, self._order, answer, cost, is_urgent=is_urgent, traceparent=record.traceparent)
                 await answer.finish()
-                cost.is_complete = True
+                cost.complete()
         finally:
             record.usage, record.chunks = answer.usage(), answer.chunks
             meter.settle_usage(record.usage)
@@ -197,12 +198,8 @@ class Serving:
             route=route.value,
         )
 
-        def on_settled(gpu_s: float) -> None:
-            meter.settle_gpu(gpu_s)
-            if cost.is_complete:
-                upstream.gpu_means.note(attempt.tenant, attempt.endpoint, gpu_s)
-
-        cost = AttemptCost(attempt, on_settled)
+        note_mean = partial(upstream.gpu_means.note, attempt.tenant, attempt.endpoint)
+        cost = AttemptCost(attempt, meter.settle_gpu, note_mean)
         record.attempts.append(cost)
         return cost
 
@@ -253,7 +250,7 @@ class Serving:
                 await read_answer(job, dialect, answer, record)
                 await answer.finish()
                 job.is_answered, self._answered = True, job
-                cost.is_complete = True
+                cost.complete()
             finally:
                 if not job.is_answered:
                     self._note_times(job)

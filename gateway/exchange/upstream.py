@@ -23,6 +23,7 @@ from gateway.exchange.endpoint_state import HEALTH_S_MAX, Activity, EndpointStat
 from gateway.exchange.events import CallOutcome, EndpointChanged, Observer, UpstreamCalled
 from gateway.exchange.gpu_time import AttemptTime, GpuTime
 from gateway.exchange.mean_times import MeanTimes
+from gateway.exchange.relay_times import RelayTimes
 from gateway.upstream.client import EndpointClient
 from gateway.upstream.job_api import JobApi
 from gateway.upstream.openai_route import OpenAIRoute
@@ -60,10 +61,11 @@ class Upstream:
         self.gpu = gpu
         self.gpu_means = MeanTimes()
         """GPU seconds of a tenant's complete requests."""
-        self._unstarted_relays: set[AttemptTime] = set()
+        self.relays = RelayTimes()
         self._breaker = Breaker()
         self._clock = clock
         self._observe = observe
+        gates.work.narrowing.ceiling = self._ceiling
 
     def take(self, endpoint: Endpoint) -> None:
         """The same endpoint with other settings, from now on."""
@@ -111,14 +113,10 @@ class Upstream:
         now_s = self._clock.monotonic_s()
         work = self.gates.work
         is_in_use = self.workers.has_activity or self.workers.is_used_since_read or (work.is_narrowed and work.has_line)
-        age_s_max = COLD_HEALTH_AGE_S_MAX if self._unstarted_relays else HEALTH_AGE_S_MAX
+        age_s_max = COLD_HEALTH_AGE_S_MAX if self.relays.are_waiting else HEALTH_AGE_S_MAX
         is_old = self.workers.health_age_s(now_s) > age_s_max
-        return self._breaker.wants_look(now_s) or (is_old and (is_in_use or self._has_running_workers))
-
-    @property
-    def _has_running_workers(self) -> bool:
-        health = self.workers.health
-        return health is not None and health.workers.get("running", 0) > 0
+        has_running = self.workers.has_running_workers(now_s)
+        return self._breaker.wants_look(now_s) or (is_old and (is_in_use or has_running is True))
 
     def looked(self, health: EndpointHealth | None) -> None:
         """Its health was read; None where it could not be."""
@@ -130,27 +128,7 @@ class Upstream:
         elif self.workers.health_age_s(now_s) > HEALTH_S_MAX:
             # A reading that cannot be repeated must not count workers for ever.
             self.gpu.read_workers(0)
-        for relayed in tuple(self._unstarted_relays):
-            self._note_relay(relayed, has_worker=self._has_running_workers)
-
-    def open_relay(self, time: AttemptTime, activity: Activity) -> None:
-        """Follow a relayed request, of which only its bytes and the number of running workers are seen."""
-        if activity.was_warm:
-            time.started()
-        else:
-            self._unstarted_relays.add(time)
-
-    def close_relay(self, time: AttemptTime) -> None:
-        """Note that a relayed request is over, or that its client has left: what follows is not seen."""
-        self._unstarted_relays.discard(time)
-        time.ended()
-
-    def _note_relay(self, time: AttemptTime, *, has_worker: bool) -> None:
-        if has_worker:
-            self._unstarted_relays.discard(time)
-            time.started()
-        else:
-            time.queued()
+        self.relays.looked(has_workers=self.workers.has_running_workers(now_s))
 
     def arrive(self) -> bool:
         """A request wants a turn; return whether the endpoint's health should be read at once.
@@ -158,21 +136,36 @@ class Upstream:
         Until a worker has shown output, few are let through to wake one, or to try an endpoint that failed. The others
         wait here, where their order is fair.
         """
-        work = self.gates.work
-        if self.workers.is_ready_for_burst(self._clock.monotonic_s()) and not self.is_down:
+        work, ceiling = self.gates.work, self._ceiling()
+        if ceiling is None:
             work.widen()
             return False
-        work.narrow(self.endpoint.max_in_flight_cold)
-        return work.backlog.held >= self.endpoint.max_in_flight_cold
+        work.narrow(ceiling)
+        return work.backlog.held >= ceiling
+
+    def _ceiling(self) -> int | None:
+        """Return how many requests may be let through now; None for all that have seats.
+
+        Those whose answers came to a halt wake no worker, and keep nobody from it.
+        """
+        if self.workers.is_ready_for_burst(self._clock.monotonic_s()) and not self.is_down:
+            return None
+        return self.endpoint.max_in_flight_cold + self.workers.speaking
 
     def begin(self) -> Activity:
         """Note that a request was handed to Runpod; its owner has to end the activity."""
         return self.workers.begin(self._clock.monotonic_s())
 
+    def taken(self, activity: Activity, *, at_s: float | None = None) -> None:
+        """Note that a worker has a job, since `at_s` if Runpod told that. Taken at once, it shows that one is up."""
+        now_s = self._clock.monotonic_s()
+        activity.taken(now_s, at_s=at_s)
+        if activity.is_prompt and not self.is_down:
+            self.gates.work.widen()
+
     def relay_output(self, activity: Activity, time: AttemptTime, *, is_first_token: bool) -> None:
         """Note a byte of a relayed answer."""
-        if time in self._unstarted_relays:
-            self._note_relay(time, has_worker=True)
+        self.relays.heard(time)
         self.output(activity, is_first_token=is_first_token)
 
     def output(self, activity: Activity, *, is_first_token: bool) -> None:
@@ -180,9 +173,11 @@ class Upstream:
 
         A relayed call itself is judged when the answer ends, and nobody has to wait for that.
         """
+        now_s = self._clock.monotonic_s()
         if activity.has_output:
+            activity.heard(now_s)
             return
-        activity.output(self._clock.monotonic_s(), is_first_token=is_first_token)
+        activity.output(now_s, is_first_token=is_first_token)
         if self.is_down:
             self._judge(None)
         self.gates.work.widen()

@@ -30,6 +30,7 @@ class _Attempt(msgspec.Struct, eq=False):
     """While its start is unknown, the earliest time of it; then the start."""
     is_known: bool = False
     ended_at_ns: int | None = None
+    is_dropped: bool = False
     began_at: int | None = None
     """The share per attempt, `_per_attempt`, when its start was reached."""
 
@@ -102,6 +103,19 @@ class GpuClock:
         found.ended_at_ns = max(at_ns, found.not_before_ns, self._done_ns)
         self._push(found.ended_at_ns, _Kind.END, attempt)
 
+    def drop(self, attempt: int, at_ns: int) -> None:
+        """Forget an attempt that no worker had after all: it is never settled, and what it was given becomes idle."""
+        found = self._attempts.get(attempt)
+        if found is None or found.ended_at_ns is not None:
+            return
+        if not found.is_known:
+            del self._attempts[attempt]
+            self._unknown.discard(attempt)
+            return
+        found.is_dropped = True
+        # From its start on, as far as time is not yet divided.
+        self.end(attempt, min(at_ns, found.not_before_ns))
+
     def set_workers(self, count: int, at_ns: int) -> None:
         """Note how many workers run."""
         self._push(max(at_ns, self._done_ns), _Kind.WORKERS, count)
@@ -159,7 +173,11 @@ class GpuClock:
             case _Kind.END:
                 ended = self._attempts.pop(value)
                 self._running -= 1
-                self._settled.append((value, self._per_attempt - (ended.began_at or 0)))
+                share_ns = self._per_attempt - (ended.began_at or 0)
+                if ended.is_dropped:
+                    self.idle_ns += share_ns
+                else:
+                    self._settled.append((value, share_ns))
             case _Kind.WORKERS:
                 self._workers = value
             case _Kind.OTHERS:

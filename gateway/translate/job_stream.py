@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.errors import JobExpiredError, JobFailedError, OutputLostError, UpstreamError
-from gateway.translate.worker_errors import job_error
+from gateway.translate.worker_errors import is_from_handler, job_error
 from gateway.wire.malformed import MALFORMED
 from gateway.wire.runpod import JobState, JobStatus, StreamPage
 
@@ -58,6 +58,8 @@ class JobStream:
         """Whether Runpod said that the job is over; until then it costs money."""
         self.delay_s: float | None = None
         self.execution_s: float | None = None
+        self.failed_in_handler = False
+        """Whether it failed by its handler's own account: a worker ran it."""
         self._phase = _Phase.STREAMING
         self._outputs_read = 0
         self._ending_pages = 0
@@ -131,7 +133,9 @@ class JobStream:
             return []
         has_gap, self._phase = self._phase is _Phase.RECONCILING, _Phase.OVER
         if state is not JobState.COMPLETED:
-            raise _failure(state, status)
+            text = _error_text(status.error)
+            self.failed_in_handler = state is JobState.FAILED and text is not None and is_from_handler(text)
+            raise _failure(state, text)
         outputs = self._rest(status, has_gap=has_gap)
         self.is_doubted = True
         return outputs
@@ -174,14 +178,14 @@ class JobStream:
         return [status.output]
 
 
-def _failure(state: JobState, status: JobStatus) -> UpstreamError:
+def _failure(state: JobState, text: str | None) -> UpstreamError:
     match state:
         case JobState.CANCELLED:
             return JobFailedError("The job was cancelled at Runpod.")
         case JobState.TIMED_OUT:
             return JobFailedError("The job timed out at Runpod.")
         case _:
-            return job_error(_error_text(status.error))
+            return job_error(text)
 
 
 def _error_text(error: Raw) -> str | None:

@@ -67,6 +67,13 @@ def has_worker_form(text: str) -> bool:
     return text.startswith("handler: ") or "traceback:" in text or isinstance(parsed(text), Mapping)
 
 
+def is_from_handler(text: str) -> bool:
+    """Report whether a job's error is its handler's own, and neither the platform's nor of the time before it ran."""
+    detail = parsed(text.strip()[:READ_LENGTH_MAX])
+    is_before = isinstance(detail, Mapping) and detail.get("event") in {PRESTART_CANCELLED, PRESTART_FAILED}
+    return not is_before and (has_worker_form(text) or isinstance(job_error(text), WorkerError))
+
+
 def error_in(value: object) -> Detail | None:
     """Find the error in a value that may be a chunk or an answer; None if it holds none.
 

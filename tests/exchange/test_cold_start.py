@@ -7,7 +7,9 @@ import anyio
 import httpx
 import pytest
 
+from gateway.domain import EndpointState
 from gateway.exchange.breaker import FAILURES_MAX
+from gateway.exchange.endpoint_state import SILENT_S_MAX
 from gateway.exchange.upstream import Upstream
 from gateway.wire.runpod import EndpointHealth
 from tests.exchange.test_exchange import content
@@ -135,9 +137,9 @@ async def test_a_burst_after_a_pause_that_workers_survived_is_not_served_one_by_
         await subject.post(stream=True)
         # Two quiet hours in a row, each ended by a request that was served at once.
         for _ in range(2):
-            workers._evidence_at_s = subject.gateway._clock.monotonic_s() - 3600
+            workers.evidence_at_s = subject.gateway._clock.monotonic_s() - 3600
             await subject.post(stream=True)
-        workers._evidence_at_s = subject.gateway._clock.monotonic_s() - 3600
+        workers.evidence_at_s = subject.gateway._clock.monotonic_s() - 3600
         runpod.pages = [("IN_PROGRESS", [])] * 10_000
         crowd = Crowd(subject, 20)
         async with anyio.create_task_group() as tasks:
@@ -166,7 +168,7 @@ async def test_what_keeps_workers_away_is_named_to_everybody_who_waited(workers:
 async def test_the_wait_that_is_told_is_what_starts_took() -> None:
     runpod = asleep()
     async with running(runpod, endpoint={"cold_start_timeout_s": 0.3}) as subject:
-        subject.gateway._upstreams["chat"].workers._starts_s.append(41.0)
+        subject.gateway._upstreams["chat"].workers._lessons._starts_s.append(41.0)
         assert (await subject.post()).headers["retry-after"] == "41"
 
 
@@ -378,3 +380,113 @@ async def test_a_request_that_runpod_finds_at_fault_shuts_out_nobody(route: str,
             # On the OpenAI route it is the worker that answers, and a 4xx stays one.
             assert (await subject.post(stream=True)).status == (400 if route == "openai" else 502)
         assert not subject.gateway._upstreams["chat"].is_down
+
+
+def rest(subject: Subject, pause_s: float = 3600.0) -> Upstream:
+    """Let its endpoint have been seen at work so long ago."""
+    upstream = subject.gateway._upstreams["chat"]
+    upstream.workers.evidence_at_s = upstream.now_s - pause_s
+    return upstream
+
+
+async def test_a_crowd_of_whole_answers_after_a_pause_follows_the_first_that_is_taken() -> None:
+    runpod = answering()
+    async with running(runpod) as subject:
+        await subject.post()
+        rest(subject)
+        # A worker has each of them at once, and shows nothing for as long as it writes.
+        runpod.pages = [("IN_PROGRESS", [])] * 10_000
+        calls = [subject.call() for _ in range(20)]
+        async with anyio.create_task_group() as tasks:
+            for call in calls:
+                tasks.start_soon(call.run, subject.gateway.app)
+            await anyio.sleep(0.5)
+            assert runpod.count("run") == 21
+            tasks.cancel_scope.cancel()
+
+
+async def test_a_job_that_a_late_poll_finds_taken_is_dated_by_runpod_s_own_delay() -> None:
+    runpod = answering()
+    async with running(runpod) as subject:
+        await subject.post()
+        upstream = rest(subject)
+        runpod.pages, runpod.status = [("IN_PROGRESS", [])] * 10_000, {"status": "IN_PROGRESS", "delayTime": 400}
+        runpod.answers = {"stream": [httpx.ReadError("broken")]}
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(subject.call().run, subject.gateway.app)
+            # The first poll was lost, and the next one came a while later.
+            await until(lambda: upstream.workers.state(upstream.now_s) is EndpointState.WARM)
+            tasks.cancel_scope.cancel()
+
+
+async def test_a_stream_that_hangs_keeps_nobody_from_waking_the_endpoint() -> None:
+    runpod = FakeRunpod(pages=[("IN_PROGRESS", [EVENTS[1]]), *[("IN_PROGRESS", [])] * 10_000])
+    async with running(runpod) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(subject.call(stream=True).run, subject.gateway.app)
+            await until(lambda: upstream.workers.speaking == 1)
+            assert upstream.workers.is_warm(upstream.now_s)
+            await anyio.sleep(SILENT_S_MAX + 5)
+            assert not upstream.workers.is_warm(upstream.now_s)
+            runpod.pages = list(PAGES)
+            assert content(await subject.post(stream=True)) == "Hello there"
+            tasks.cancel_scope.cancel()
+
+
+async def test_those_in_line_are_let_through_by_what_is_known_when_their_turn_comes() -> None:
+    runpod = asleep()
+    async with running(runpod, endpoint={"max_in_flight": 4, "route": "job"}) as subject:
+        upstream = rest(subject, 1.0)
+        crowd, behind = Crowd(subject, 4), Crowd(subject, 4)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(crowd.run)
+            await until(lambda: runpod.count("run") == 4)
+            tasks.start_soon(behind.run)
+            await until(lambda: bool(upstream.gates.work.waiting))
+            # Nobody was answered, and their clients leave.
+            rest(subject)
+            for call in crowd.calls:
+                call.leave()
+            await anyio.sleep(1)
+            assert runpod.count("run") == 5
+            assert upstream.gates.work.held == {"acme": 1}
+            tasks.cancel_scope.cancel()
+
+
+HANDLER_ERROR = "handler: no such voice \ntraceback: Traceback (most recent call last)"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_evidence"),
+    [
+        (HANDLER_ERROR, True),
+        ('{"error_type": "<class \'ValueError\'>", "error_message": "no"}', True),
+        ("vLLM returned HTTP 400: no", True),
+        ("job timed out after 1 retries", False),
+        ('{"event": "prestart_failed", "error_message": "no GPU"}', False),
+        (None, False),
+    ],
+)
+async def test_a_job_that_failed_in_its_handler_shows_that_a_worker_runs(
+    error: str | None, *, is_evidence: bool
+) -> None:
+    runpod = FakeRunpod(pages=[("FAILED", [])])
+    runpod.status = {"status": "FAILED", "error": error}
+    async with running(runpod) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        assert (await subject.post(stream=True)).status >= 400
+        assert upstream.workers.is_warm(upstream.now_s) is is_evidence
+        assert upstream.workers.speaking == 0
+
+
+async def test_a_relayed_refusal_of_the_worker_s_shows_that_one_runs() -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"openai": [(400, b'{"error":{"message":"no","code":400}}'), (429, b"")]}
+    async with running(runpod, endpoint={"route": "openai"}) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        assert (await subject.post()).status == 400
+        assert upstream.workers.is_warm(upstream.now_s)
+        upstream.workers.evidence_at_s = None
+        await subject.post()
+        assert not upstream.workers.is_warm(upstream.now_s)

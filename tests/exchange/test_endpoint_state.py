@@ -3,14 +3,8 @@
 import pytest
 
 from gateway.domain import EndpointState
-from gateway.exchange.endpoint_state import (
-    FORESIGHT,
-    HEALTH_S_MAX,
-    IDLE_TIMEOUT_S,
-    PROMPT_S,
-    STAY_MARGIN,
-    EndpointStateMachine,
-)
+from gateway.exchange.endpoint_state import COLD_READ_S, HEALTH_S_MAX, SILENT_S_MAX, EndpointStateMachine
+from gateway.exchange.wake_lessons import FORESIGHT, IDLE_TIMEOUT_S, LOAD_S_MIN, PROMPT_S, STAY_MARGIN
 from gateway.wire.runpod import EndpointHealth
 
 S = EndpointState
@@ -138,7 +132,7 @@ def test_a_worker_that_was_gone_although_it_seemed_warm_is_learned_too() -> None
     assert machine.is_warm(end_s + 15)
     end_s = served(machine, end_s + 15, wait_s=60.0)
     assert not machine.is_warm(end_s + 15)
-    assert machine.usual_start_s() == 60.0
+    assert machine.report(0.0).usual_s == 60.0
 
 
 def test_a_slow_model_s_first_token_is_no_cold_start() -> None:
@@ -148,7 +142,7 @@ def test_a_slow_model_s_first_token_is_no_cold_start() -> None:
         end_s = served(machine, end_s + 0.5, wait_s=3.0)
     end_s = served(machine, end_s + 100, wait_s=5.0)
     assert machine.is_ready_for_burst(end_s + 300)
-    assert machine.usual_start_s() == 60.0
+    assert machine.report(0.0).usual_s == 60.0
 
 
 def test_a_whole_answer_tells_of_its_wait_in_the_queue_alone() -> None:
@@ -157,14 +151,14 @@ def test_a_whole_answer_tells_of_its_wait_in_the_queue_alone() -> None:
     activity.taken(40.0)
     activity.output(90.0, is_first_token=False)
     activity.end(90.0)
-    assert machine.usual_start_s() == 40.0
+    assert machine.report(0.0).usual_s == 40.0
     end_s = served(machine, 91.0, wait_s=50.0, is_first_token=False)
-    assert machine.usual_start_s() == 40.0
+    assert machine.report(0.0).usual_s == 40.0
     activity = machine.begin(end_s + 100)
     activity.taken(end_s + 100.5)
     activity.output(end_s + 150, is_first_token=False)
     # Promptly taken, and maybe loaded: nothing was learned either way.
-    assert machine.usual_start_s() == 40.0
+    assert machine.report(0.0).usual_s == 40.0
 
 
 def test_workers_that_are_configured_to_stay_up_need_no_waking() -> None:
@@ -180,13 +174,13 @@ def test_workers_that_are_configured_to_stay_up_need_no_waking() -> None:
 
 def test_usual_starts_are_those_of_cold_requests() -> None:
     machine = EndpointStateMachine()
-    assert machine.usual_start_s() is None
+    assert machine.report(0.0).usual_s is None
     at_s = 0.0
     for wait_s in (40.0, 60.0, 50.0):
         at_s = served(machine, at_s, wait_s=wait_s)
         at_s = served(machine, at_s + 0.1, wait_s=PROMPT_S / 2)
         at_s += 1000
-    assert machine.usual_start_s() == 50.0
+    assert machine.report(0.0).usual_s == 50.0
 
 
 def test_what_a_waiting_client_may_be_told() -> None:
@@ -222,3 +216,170 @@ def test_an_activity_ends_once() -> None:
     # One that was given up without output is no evidence.
     machine.begin(100.0).end(101.0)
     assert not machine.is_warm(101.0)
+
+
+def rested() -> tuple[EndpointStateMachine, float]:
+    """A machine whose endpoint was seen at work, and a time a quarter of an hour after that."""
+    machine = EndpointStateMachine()
+    return machine, served(machine, 0.0, wait_s=60.0) + 900
+
+
+def is_believed_to_stay(machine: EndpointStateMachine, pause_s: float = 100.0) -> bool:
+    """Whether a worker is expected to be there so long after the last evidence."""
+    assert machine.evidence_at_s is not None
+    return machine.is_warm(machine.evidence_at_s + pause_s)
+
+
+def test_a_request_that_another_one_woke_the_endpoint_for_teaches_nothing_of_pauses() -> None:
+    machine, at_s = rested()
+    waker = machine.begin(at_s)
+    follower = machine.begin(at_s + 59.5)
+    assert (waker.pause_s, follower.pause_s) == (900.0, None)
+    follower.output(at_s + 60.0)
+    assert not is_believed_to_stay(machine)
+    waker.output(at_s + 60.1)
+    assert not is_believed_to_stay(machine)
+
+
+@pytest.mark.parametrize("was_sent", [True, False])
+def test_a_request_that_was_given_up_may_have_woken_a_worker(*, was_sent: bool) -> None:
+    machine, at_s = rested()
+    machine.begin(at_s).end(at_s + 5, was_sent=was_sent)
+    served(machine, at_s + 55, wait_s=0.5)
+    # One that Runpod never had woke nobody.
+    assert is_believed_to_stay(machine) is not was_sent
+    if was_sent:
+        # From then on pauses are known again.
+        assert machine.begin(at_s + 155.5).pause_s == 100.0
+
+
+def test_a_stream_that_hangs_is_no_sign_of_a_worker() -> None:
+    machine, at_s = rested()
+    stream = machine.begin(at_s)
+    stream.output(at_s + 60)
+    stream.heard(at_s + 100)
+    assert machine.is_warm(at_s + 100 + SILENT_S_MAX)
+    assert not machine.is_warm(at_s + 100.1 + SILENT_S_MAX)
+    assert machine.speaking == 1
+    # Nor when it is given up at last.
+    stream.end(at_s + 600)
+    assert not machine.is_warm(at_s + 600)
+    assert machine.speaking == 0
+
+
+def survivor() -> tuple[EndpointStateMachine, float]:
+    """A machine that believes that its workers stay for a quarter of an hour, and a time ten minutes after the last."""
+    machine, at_s = rested()
+    at_s = served(machine, at_s, wait_s=0.5) + 600
+    assert machine.is_warm(at_s)
+    return machine, at_s
+
+
+def test_a_relayed_whole_answer_that_found_no_worker_is_unlearned_by_health() -> None:
+    machine, at_s = survivor()
+    whole = machine.begin(at_s)
+    machine.read(health(**RESTING), at_s + COLD_READ_S - 0.1)
+    assert machine.is_warm(at_s + COLD_READ_S)
+    machine.read(health(**{**RESTING, "initializing": 1}), at_s + COLD_READ_S)
+    assert not machine.is_warm(at_s + COLD_READ_S)
+    assert not machine.is_ready_for_burst(at_s + COLD_READ_S)
+    whole.output(at_s + 70, is_first_token=False)
+    whole.end(at_s + 70)
+    assert machine.is_warm(at_s + 71)
+    assert not is_believed_to_stay(machine, 600.0)
+
+
+@pytest.mark.parametrize(("workers", "is_taken"), [({"running": 1}, False), (RESTING, True)])
+def test_a_request_that_a_worker_has_contradicts_nothing(workers: dict[str, int], *, is_taken: bool) -> None:
+    machine, at_s = survivor()
+    whole = machine.begin(at_s)
+    if is_taken:
+        whole.taken(at_s + 0.5)
+    machine.read(health(**workers), at_s + 10)
+    assert machine.is_warm(at_s + 10)
+
+
+def test_configured_workers_that_do_not_run_are_not_relayed_to() -> None:
+    machine = EndpointStateMachine(min_workers=1)
+    end_s = served(machine, 0.0, wait_s=0.5)
+    machine.begin(end_s + 3600)
+    machine.read(health(**RESTING), end_s + 3610)
+    assert not machine.is_warm(end_s + 3610)
+    assert machine.is_ready_for_burst(end_s + 3610)
+
+
+def test_a_whole_answer_s_wait_in_the_queue_is_a_lesson_although_the_endpoint_seemed_warm() -> None:
+    machine, at_s = survivor()
+    whole = machine.begin(at_s)
+    whole.taken(at_s + 50)
+    whole.output(at_s + 80, is_first_token=False)
+    whole.end(at_s + 80)
+    assert machine.report(at_s).usual_s == 55.0
+    assert not is_believed_to_stay(machine, 600.0)
+
+
+def test_a_relayed_whole_answer_was_maybe_written_all_that_time() -> None:
+    machine, at_s = rested()
+    whole = machine.begin(at_s)
+    whole.output(at_s + 50, is_first_token=False)
+    assert machine.report(at_s).usual_s == 60.0
+
+
+def test_a_job_that_is_taken_at_once_opens_the_seats_before_its_output() -> None:
+    machine, at_s = rested()
+    assert not machine.is_ready_for_burst(at_s)
+    whole = machine.begin(at_s)
+    whole.taken(at_s + 1.2)
+    assert not machine.is_ready_for_burst(at_s + 1.2)
+    # Seen late, by a poll, and taken early by Runpod's own account.
+    whole.taken(at_s + 1.3, at_s=at_s + 0.4)
+    assert machine.is_ready_for_burst(at_s + 300)
+    assert machine.state(at_s + 300) is S.WARM
+    assert not machine.is_warm(at_s + 300)
+    whole.end(at_s + 301)
+    assert not machine.is_ready_for_burst(at_s + 301)
+
+
+def test_a_job_that_a_starting_or_unknown_worker_takes_at_once_opens_nothing() -> None:
+    machine = EndpointStateMachine()
+    machine.begin(0.0).taken(0.1)
+    assert not machine.is_ready_for_burst(0.1)
+    machine, at_s = rested()
+    machine.read(health(idle=1, initializing=1), at_s)
+    machine.begin(at_s).taken(at_s + 0.5)
+    assert not machine.is_ready_for_burst(at_s + 0.5)
+
+
+def test_a_worker_that_loads_with_its_job_in_hand_opens_nothing_by_taking_it() -> None:
+    machine, at_s = EndpointStateMachine(), 0.0
+    for number in range(3):
+        job = machine.begin(at_s)
+        job.taken(at_s + 0.3)
+        assert not machine.is_ready_for_burst(at_s + 0.3)
+        job.output(at_s + 2 * LOAD_S_MIN)
+        job.end(at_s + 2 * LOAD_S_MIN)
+        assert machine.report(at_s).usual_s == 2 * LOAD_S_MIN
+        at_s += 900 * (number + 1)
+    # It does so no more.
+    job = machine.begin(at_s)
+    job.taken(at_s + 0.3)
+    job.output(at_s + 0.8)
+    job.end(at_s + 0.8)
+    assert is_believed_to_stay(machine)
+    machine.begin(at_s + 9000).taken(at_s + 9000.3)
+    assert machine.is_ready_for_burst(at_s + 9001)
+
+
+def test_how_fast_a_slow_model_begins_is_learned_from_jobs_that_are_taken_at_once() -> None:
+    machine, at_s = rested()
+    for _ in range(3):
+        job = machine.begin(at_s)
+        job.taken(at_s + 0.3)
+        job.output(at_s + 10)
+        job.end(at_s + 20)
+        at_s += 900
+    assert machine.report(at_s).usual_s == 60.0
+    # Its workers stay, so that a relayed request may follow a pause; and it is as slow as ever.
+    assert is_believed_to_stay(machine, 600.0)
+    served(machine, at_s, wait_s=12.0)
+    assert is_believed_to_stay(machine, 600.0)

@@ -72,3 +72,38 @@ def test_a_cost_is_unknown_until_it_is_handed_over() -> None:
     time.execution_s = 9.0
     assert cost.gpu_s == pytest.approx(2, abs=1e-6)
     assert cost.execution_s == 9.0
+
+
+@pytest.mark.parametrize("is_complete_first", [True, False])
+def test_a_complete_attempt_is_told_as_such_once_whatever_is_known_first(*, is_complete_first: bool) -> None:
+    world, complete = World(), list[float]()
+    cost = AttemptCost(attempt(), lambda _gpu_s: None, complete.append)
+    time = cost.open(world.gpu)
+    time.started()
+    world.pass_s(2)
+    if is_complete_first:
+        cost.complete()
+        time.ended()
+    else:
+        time.ended()
+        cost.complete()
+    assert complete == pytest.approx([2], abs=1e-6)
+
+
+def test_an_attempt_that_is_not_complete_counts_for_no_mean() -> None:
+    world, settled, complete = World(), list[float](), list[float]()
+    cost = AttemptCost(attempt(), settled.append, complete.append)
+    cost.close(was_sent=True)
+    cost.open(world.gpu).started()
+    cost.close(was_sent=True)
+    assert (settled, complete) == ([0.0], [])
+
+
+def test_an_attempt_that_was_not_sent_is_forgotten() -> None:
+    world, settled = World(), list[float]()
+    cost = AttemptCost(attempt(), settled.append)
+    cost.open(world.gpu).started()
+    world.pass_s(3)
+    cost.close(was_sent=False)
+    cost.complete()
+    assert (settled, world.told, cost.gpu_s, world.gpu.running) == ([], [], None, 0)

@@ -102,6 +102,35 @@ def test_what_was_given_is_not_taken_back() -> None:
     assert settled(clock, 6 * S) == {2: 0}
 
 
+def test_an_attempt_that_is_dropped_is_never_settled_and_leaves_what_it_was_given_idle() -> None:
+    clock = GpuClock(0)
+    for number in range(2):
+        clock.open(number, 0)
+        clock.start(number)
+    clock.advance(4 * S)
+    clock.drop(1, 6 * S)
+    clock.drop(1, 7 * S)
+    clock.end(0, 8 * S)
+    # Time that was divided already stays so.
+    assert settled(clock, 8 * S) == {0: 6 * S}
+    assert (clock.idle_ns, clock.workers_ns) == (2 * S, 8 * S)
+
+
+def test_an_attempt_that_is_dropped_in_time_was_never_there() -> None:
+    clock = GpuClock(0)
+    for number in range(3):
+        clock.open(number, 0)
+    clock.start(0)
+    clock.start(1)
+    # The second had begun, as far as was known, and the third had not.
+    clock.drop(1, 5 * S)
+    clock.drop(2, 5 * S)
+    clock.drop(99, 5 * S)
+    clock.end(0, 8 * S)
+    assert settled(clock, 8 * S) == {0: 8 * S}
+    assert (clock.idle_ns, clock.running) == (0, 0)
+
+
 def test_attempts_of_other_replicas_have_their_part() -> None:
     clock = GpuClock(0)
     clock.set_others(3, 0)
@@ -144,7 +173,7 @@ def test_what_is_not_divisible_is_carried_and_ends_as_idle() -> None:
 
 MOVES = st.lists(
     st.tuples(
-        st.sampled_from(["open", "queued", "start", "start late", "end", "workers", "advance"]),
+        st.sampled_from(["open", "queued", "start", "start late", "end", "drop", "workers", "advance"]),
         st.integers(0, 7),
         st.integers(0, 5),
         st.integers(0, 1_000),
@@ -178,6 +207,10 @@ def test_shares_and_idle_time_are_the_time_of_the_workers(moves: list[tuple[str,
                 clock.start(number, now_ns)
             elif kind == "start late":
                 clock.start(number, opened_ns)
+            elif kind == "drop":
+                clock.drop(number, now_ns)
+                del live[slot]
+                got[number] = 0
             elif kind == "end":
                 clock.end(number, now_ns)
                 got |= settled(clock, now_ns)

@@ -1,0 +1,113 @@
+"""What the requests to an endpoint teach: how long its workers stay, how long they take to start. Pure.
+
+A request after a pause that is served promptly shows that a pause of that length is survived, one that waits shows that
+it is not. What was learned either way gives way to the next lesson.
+"""
+
+import statistics
+from collections import deque
+
+IDLE_TIMEOUT_S = 5.0
+"""Runpod's default idle timeout (endpoint configurations): a worker may be gone this long after its last request."""
+STAY_MARGIN = 0.8
+"""A relayed request has to arrive while the worker is still there."""
+FORESIGHT = 4.0
+"""A pause up to this many times the longest one that was survived is expected to be survived too."""
+PROMPT_S = 2.0
+"""A first output within this time needed no start: FlashBoot wakes within a second."""
+PROMPTLY_TAKEN_S = 1.0
+"""A job that waited no longer than this in Runpod's queue found a worker that was up, or that FlashBoot revived."""
+LOAD_S_MIN = 15.0
+"""A worker that has a job and is silent for longer loads its model, as far as is known. An assumption: cold starts on
+record take 44 s and more (golden paths 11 and 12), and first tokens of long prompts a few seconds."""
+SLOW_FACTOR = 3.0
+"""A first output this many times slower than a prompt one, after a pause, shows that the worker was gone after all."""
+IDLE_PAUSE_S_MIN = 1.0
+STARTS_KEPT = 8
+
+
+class WakeLessons:
+    """The lessons of one endpoint. A pause is None where there was none, or where nobody knows."""
+
+    def __init__(self) -> None:
+        self.loads_late = False
+        """Whether workers of this endpoint take jobs before their model is loaded."""
+        self._survived_s = 0.0
+        self._lost_s = float("inf")
+        self._starts_s: deque[float] = deque(maxlen=STARTS_KEPT)
+        self._warm_waits_s: deque[float] = deque(maxlen=STARTS_KEPT)
+
+    @property
+    def was_never_lost(self) -> bool:
+        """Report whether no worker was found gone, or not since longer pauses were survived."""
+        return self._lost_s == float("inf")
+
+    @property
+    def stay_s(self) -> float:
+        """How long a worker surely stays up after its last output."""
+        return STAY_MARGIN * min(max(IDLE_TIMEOUT_S, self._survived_s), self._lost_s)
+
+    @property
+    def expected_stay_s(self) -> float:
+        """How long one is expected to."""
+        return min(max(IDLE_TIMEOUT_S, FORESIGHT * self._survived_s), STAY_MARGIN * self._lost_s)
+
+    @property
+    def prompt_s(self) -> float:
+        """How long a first output may take that needed no start: models differ in how fast they begin."""
+        usual_s = statistics.median(self._warm_waits_s) if self._warm_waits_s else 0.0
+        return max(PROMPT_S, 2 * usual_s)
+
+    def usual_start_s(self) -> float | None:
+        """Return how long a start took recently; None if none was seen."""
+        return statistics.median(self._starts_s) if self._starts_s else None
+
+    def learn_from_prompt(self, waited_s: float, *, loading_s: float, pause_s: float | None, is_first: bool) -> None:
+        """Learn from the first token of a job that was taken at once: how fast the model begins, or that it loads.
+
+        `loading_s` is how long its worker had it, `is_first` whether no output was ever seen before.
+        """
+        if is_first or pause_s is not None:
+            self.loads_late = loading_s > max(LOAD_S_MIN, SLOW_FACTOR * self.prompt_s)
+            if self.loads_late:
+                self._start(waited_s, pause_s)
+                return
+        if not is_first and not self.loads_late:
+            self._warm_waits_s.append(waited_s)
+            self.survive(pause_s)
+        elif waited_s > self.prompt_s:
+            # A slow model, or a start: of an endpoint that was never seen at work nobody can tell.
+            self._starts_s.append(waited_s)
+
+    def learn_from_wait(self, waited_s: float, *, start_s: float, pause_s: float | None, was_warm: bool) -> None:
+        """Learn from any other first output; `start_s` is the part of its wait in which no worker can have served it.
+
+        For a whole answer that is the wait that was seen in the queue: it may have been written all the other time.
+        """
+        is_whole = start_s < waited_s
+        was_gone = (pause_s or 0.0) > IDLE_PAUSE_S_MIN and start_s > SLOW_FACTOR * self.prompt_s
+        if was_warm and not was_gone and not is_whole:
+            self._warm_waits_s.append(waited_s)
+        elif waited_s <= self.prompt_s:
+            self.survive(pause_s)
+        elif start_s > self.prompt_s and (was_gone or not was_warm):
+            self._start(start_s, pause_s)
+
+    def survive(self, pause_s: float | None) -> None:
+        """Learn that a worker was still there after a pause."""
+        if pause_s is None:
+            return
+        self._survived_s = max(self._survived_s, pause_s)
+        if pause_s >= self._lost_s:
+            # Its configuration has changed.
+            self._lost_s = float("inf")
+
+    def lose(self, pause_s: float | None) -> None:
+        """Learn that a worker was gone after a pause; one that never was there says nothing of pauses."""
+        if pause_s is not None:
+            self._lost_s = max(IDLE_TIMEOUT_S, pause_s)
+            self._survived_s = min(self._survived_s, STAY_MARGIN * pause_s)
+
+    def _start(self, start_s: float, pause_s: float | None) -> None:
+        self._starts_s.append(start_s)
+        self.lose(pause_s)
