@@ -75,16 +75,17 @@ class Exchanges:
     async def background(self) -> None:
         """What goes on beside the exchanges: cancels, looks at the endpoints' health, and the measure of shares."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._measure_shares)
+            tasks.start_soon(self._review)
             tasks.start_soon(self._means.jobs.run)
             tasks.start_soon(self._idempotency.run)
             tasks.start_soon(self._means.health.run)
 
-    async def _measure_shares(self) -> None:
+    async def _review(self) -> None:
         while True:
             try:
                 for upstream in self._means.upstreams.values():
                     upstream.gates.work.measure_shares()
+                    upstream.review()
                     upstream.gpu.advance()
             except Exception as error:  # noqa: BLE001 - a wrong figure must not end what goes on beside it.
                 self.report("", error)

@@ -12,6 +12,8 @@ class Meter:
         self._gate = gate
         self._permit = permit
         self._resource = resource
+        self._settled = 0.0
+        """What its attempts came to, as far as that is known for sure."""
 
     def read(self, tokens: int) -> None:
         """The worker was given so many tokens, by estimate."""
@@ -28,11 +30,16 @@ class Meter:
         self._gate.forgive(self._permit)
 
     def settle_usage(self, usage: Usage | None) -> None:
-        """What it came to in tokens; None where there was no output."""
+        """Replace the estimate of an attempt by its tokens; None where there was no output."""
         if self._resource is Resource.TOKENS:
-            self._gate.settle(self._permit, 0 if usage is None else usage.total_tokens)
+            self._settle(0 if usage is None else usage.total_tokens)
 
     def settle_gpu(self, gpu_s: float) -> None:
-        """Replace the time of its seat by its GPU seconds."""
+        """Replace the time of its seat by the GPU seconds of an attempt."""
         if self._resource is Resource.GPU_SECONDS:
-            self._gate.settle(self._permit, gpu_s)
+            self._settle(gpu_s)
+
+    def _settle(self, cost: float) -> None:
+        # Earlier attempts keep their cost: what they used is not given back by a later one.
+        self._settled += cost
+        self._gate.settle(self._permit, self._settled)

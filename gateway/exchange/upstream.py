@@ -152,6 +152,11 @@ class Upstream:
             return None
         return self.endpoint.max_in_flight_cold + self.workers.speaking
 
+    def review(self) -> None:
+        """Let through again whoever waits for a state that is over; to be called every second or so."""
+        if self.gates.work.is_narrowed and self._ceiling() is None:
+            self.gates.work.widen()
+
     def begin(self) -> Activity:
         """Note that a request was handed to Runpod; its owner has to end the activity."""
         return self.workers.begin(self._clock.monotonic_s())

@@ -13,6 +13,7 @@ from gateway.exchange.endpoint_state import SILENT_S_MAX
 from gateway.exchange.upstream import Upstream
 from gateway.wire.runpod import EndpointHealth
 from tests.exchange.test_exchange import content
+from tests.factories import tenant
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import EVENTS, PAGES, Subject, answering, running
@@ -490,3 +491,21 @@ async def test_a_relayed_refusal_of_the_worker_s_shows_that_one_runs() -> None:
         upstream.workers.evidence_at_s = None
         await subject.post()
         assert not upstream.workers.is_warm(upstream.now_s)
+
+
+async def test_a_stream_that_goes_on_lets_those_through_who_wait_for_a_worker() -> None:
+    runpod = answering()
+    async with running(runpod, endpoint={"queue_timeout_s": 60}) as subject:
+        upstream = rest(subject)
+        work = upstream.gates.work
+        async with anyio.create_task_group() as tasks, work.permit(tenant(), wait_s_max=1):
+            stream = upstream.begin()
+            stream.output(upstream.now_s - SILENT_S_MAX - 1)
+            upstream.workers._cold_at_s = upstream.now_s
+            async with work.permit(tenant(), wait_s_max=1):
+                tasks.start_soon(subject.call(stream=True).run, subject.gateway.app)
+                await anyio.sleep(3)
+                assert runpod.count("run") == 0
+                stream.heard(upstream.now_s)
+                await until(lambda: runpod.count("run") == 1)
+            stream.end(upstream.now_s)

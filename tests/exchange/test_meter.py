@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
+from gateway.admission.capacity import StaticCapacities
+from gateway.admission.gate import Gate
 from gateway.config.keys import key_line
+from gateway.domain import Resource, Usage
+from gateway.exchange.meter import Meter
+from gateway.fairshare.tariff import of_seats, of_tokens
+from tests.factories import tenant
+from tests.fakes.clock import FakeClock
 from tests.fakes.runpod import FakeRunpod
 from tests.stacks import KEY
 from tests.subject import Subject, answering, running
@@ -51,3 +58,32 @@ async def test_seat_seconds_need_no_account() -> None:
     runpod = answering()
     runpod.status["executionTime"] = 7000
     assert 0 < await attained_by(runpod, share_by="seat_seconds", stream=True) < 1
+
+
+class OneRequest:
+    """The meter of one request that has a seat."""
+
+    def __init__(self, resource: Resource) -> None:
+        seats = StaticCapacities().seats("work", 1)
+        price = of_tokens(1) if resource is Resource.TOKENS else of_seats(1)
+        self._resource = resource
+        self._clock = FakeClock()
+        self.gate = Gate(seats, price, clock=self._clock)
+
+    async def charged(self, costs: list[float]) -> float:
+        """What it is charged, in the end, for attempts that take a second and come to these."""
+        async with self.gate.permit(tenant(), wait_s_max=1) as permit:
+            meter = Meter(self.gate, permit, self._resource)
+            for cost in costs:
+                meter.read(7)
+                meter.wrote(2)
+                self._clock.now_s += 1
+                meter.settle_gpu(cost)
+                meter.settle_usage(Usage(completion_tokens=int(cost)))
+        return self.gate._order.served(["acme"], self._clock.now_s)["acme"]
+
+
+@pytest.mark.parametrize("resource", [Resource.GPU_SECONDS, Resource.TOKENS])
+async def test_a_later_attempt_gives_nothing_of_an_earlier_one_back(resource: Resource) -> None:
+    assert await OneRequest(resource).charged([30, 5]) == pytest.approx(35)
+    assert await OneRequest(resource).charged([30]) == pytest.approx(30)
