@@ -2,6 +2,9 @@
 
 Adding one never waits and never fails, so that a request can be left at any point. The one with the most work ahead
 goes first; each is asked about until it is over, or its ttl has ended it.
+
+Nobody polls such a job any more, so that a worker may take it unseen. What is learned of it later counts back to
+DOUBT_S_MAX; for longer the accounts of other attempts do not wait for it.
 """
 
 import heapq
@@ -26,6 +29,9 @@ PAUSE_S_MAX = 8.0
 TURN_S_MAX = 120.0
 """400 cancels at once need 42 s at 100 in 10 s."""
 COST_TURN_S_MAX = 1.0
+DOUBT_S_MAX = 5.0
+"""A worker that takes a job is learned of within this time, or the job is charged from then on."""
+REVIEW_S = 1.0
 NOBODY = Tenant(name="")
 """Who cancels: the gateway itself. Whose job costs most is no matter of shares."""
 
@@ -38,6 +44,8 @@ class LeftJob(msgspec.Struct, frozen=True, kw_only=True):
     """When a worker was seen to have taken it."""
     expires_at_s: float
     """When its ttl ends it."""
+    accepted_at_s: float | None = None
+    """When Runpod took it; None if that is not known here."""
     is_orphan: bool = False
     """Whether a process that is dead left it."""
     time: AttemptTime | None = None
@@ -55,6 +63,8 @@ class _Entry(msgspec.Struct, eq=False):
     """A cancel to be made."""
 
     job: LeftJob
+    started_at_s: float | None
+    """When a worker took it, by the polls of its client or by a later look; None if it was last seen to wait."""
     tries: int = 0
 
 
@@ -65,8 +75,8 @@ class _Line:
         self.upstream = upstream
         self.due: list[tuple[float, int, _Entry]] = []
         """Those to be made now, a heap: the most work first, then who came first."""
-        self.pending: set[str] = set()
-        """The jobs that are not yet confirmed to be over."""
+        self.pending: dict[str, _Entry] = {}
+        """The jobs that are not yet confirmed to be over, by their ids."""
         self.asking = 0
         """Tasks that wait for the budget; each takes one entry when its turn comes."""
 
@@ -87,8 +97,11 @@ class CancelQueue:
         """A job is to be cancelled."""
         line = self._lines.setdefault(upstream.endpoint.name, _Line(upstream))
         if job.job_id not in line.pending:
-            line.pending.add(job.job_id)
-            self._push(line, _Entry(job))
+            entry = line.pending[job.job_id] = _Entry(job, job.started_at_s)
+            if job.time is not None and job.started_at_s is not None:
+                # No news, unless its client left while Runpod was asked when it began.
+                job.time.started()
+            self._push(line, entry)
 
     def pending(self) -> dict[str, int]:
         """How many are not yet confirmed, by endpoint."""
@@ -100,7 +113,9 @@ class CancelQueue:
             async with anyio.create_task_group() as self._tasks:
                 for line in self._lines.values():
                     self._dispatch(line)
-                await anyio.sleep_forever()
+                while True:
+                    await anyio.sleep(REVIEW_S)
+                    self._review()
         finally:
             self._tasks = None
 
@@ -110,9 +125,17 @@ class CancelQueue:
             self._settled = anyio.Event()
             await self._settled.wait()
 
+    def _review(self) -> None:
+        """Let the accounts of other attempts go on, however long cancels take."""
+        doubtful_s = self._clock.monotonic_s() - DOUBT_S_MAX
+        for line in self._lines.values():
+            for entry in line.pending.values():
+                if entry.job.time is not None and entry.started_at_s is None:
+                    entry.job.time.queued(doubtful_s)
+
     def _push(self, line: _Line, entry: _Entry) -> None:
         work_s = self._mean_s(line, entry.job, unknown_s=line.upstream.endpoint.execution_timeout_s)
-        heapq.heappush(line.due, (self._ran_s(entry.job) - work_s, next(self._numbers), entry))
+        heapq.heappush(line.due, (self._ran_s(entry) - work_s, next(self._numbers), entry))
         self._dispatch(line)
 
     def _mean_s(self, line: _Line, job: LeftJob, *, unknown_s: float) -> float:
@@ -120,8 +143,8 @@ class CancelQueue:
         mean_s = self._executions.mean_s(job.attempt.tenant, line.upstream.endpoint.name)
         return unknown_s if mean_s is None else mean_s
 
-    def _ran_s(self, job: LeftJob) -> float:
-        return 0.0 if job.started_at_s is None else self._clock.monotonic_s() - job.started_at_s
+    def _ran_s(self, entry: _Entry) -> float:
+        return 0.0 if entry.started_at_s is None else self._clock.monotonic_s() - entry.started_at_s
 
     def _dispatch(self, line: _Line) -> None:
         """As many tasks wait for the budget as there are entries that could use it."""
@@ -153,18 +176,17 @@ class CancelQueue:
         if entry is None:
             line.asking -= 1
         elif outcome is None:
-            await self._try_again(line, entry)
+            await self._try_again(line, entry, status)
         else:
-            await self._settle(line, entry.job, outcome, status)
+            await self._settle(line, entry, outcome, status)
         self._dispatch(line)
 
-    async def _try_again(self, line: _Line, entry: _Entry) -> None:
+    async def _try_again(self, line: _Line, entry: _Entry, status: JobStatus | None) -> None:
         """The call failed, or the job is not over yet: again after a pause, unless its ttl ends it before."""
-        if entry.job.time is not None:
-            # If it had begun by now, a poll would have seen it: other attempts need not wait for this one's account.
-            entry.job.time.queued()
-        if entry.tries and (over := await self._look(line, entry.job)) is not None:
-            await self._settle(line, entry.job, *over)
+        if status is not None:
+            self._note_state(entry, status)
+        if entry.tries and (over := await self._look(line, entry)) is not None:
+            await self._settle(line, entry, *over)
             return
         pause_s = min(PAUSE_S_MAX, PAUSE_S_FIRST * 2**entry.tries)
         entry.tries += 1
@@ -172,27 +194,42 @@ class CancelQueue:
             await anyio.sleep(pause_s)
             self._push(line, entry)
         else:
-            await self._settle(line, entry.job, CallOutcome.FAILED, None)
+            await self._settle(line, entry, CallOutcome.FAILED, None)
 
-    async def _look(self, line: _Line, job: LeftJob) -> tuple[CallOutcome, JobStatus | None] | None:
+    async def _look(self, line: _Line, entry: _Entry) -> tuple[CallOutcome, JobStatus | None] | None:
         """Whether it is over without a cancel; None where it is not, or nobody knows.
 
         What Runpod answers to the cancel of a job that is over is not documented, and its cancels are scarce.
         """
         try:
-            status = await self._status(line, job)
+            status = await self._status(line, entry.job)
         except JobExpiredError:
             return CallOutcome.GONE, None
         except GatewayError:
             return None
+        self._note_state(entry, status)
         return (CallOutcome.OK, status) if status.state.is_terminal else None
 
-    async def _settle(self, line: _Line, job: LeftJob, outcome: CallOutcome, status: JobStatus | None) -> None:
+    def _note_state(self, entry: _Entry, status: JobStatus) -> None:
+        """Note whether a worker has a job that is not over: since when, its delay tells."""
+        now_s, job = self._clock.monotonic_s(), entry.job
+        if status.state is JobState.IN_QUEUE and entry.started_at_s is None and job.time is not None:
+            job.time.queued()
+        elif status.state in {JobState.IN_PROGRESS, JobState.RUNNING} and entry.started_at_s is None:
+            began_at_s = None
+            if job.accepted_at_s is not None and status.delay_s is not None:
+                began_at_s = min(now_s, job.accepted_at_s + status.delay_s)
+            entry.started_at_s = now_s if began_at_s is None else began_at_s
+            if job.time is not None:
+                job.time.started(began_at_s)
+
+    async def _settle(self, line: _Line, entry: _Entry, outcome: CallOutcome, status: JobStatus | None) -> None:
         """It is over: say what it cost, and what it would have cost."""
+        job = entry.job
         execution_s = await self._execution_s(line, job, status)
-        line.pending.discard(job.job_id)
+        line.pending.pop(job.job_id, None)
         self._settled.set()
-        gpu_s = self._end_time(job, execution_s)
+        gpu_s = self._end_time(line, entry, execution_s)
         job.close()
         means, attempt = line.upstream.gpu_means, job.attempt
         usual_s = means.mean_s(attempt.tenant, attempt.endpoint) or 0.0
@@ -208,22 +245,20 @@ class CancelQueue:
             )
         )
 
-    def _end_time(self, job: LeftJob, execution_s: float | None) -> float:
-        """End its GPU time when Runpod says that it ended, or now; return its GPU seconds, as far as they are known."""
-        time = job.time
+    def _end_time(self, line: _Line, entry: _Entry, execution_s: float | None) -> float:
+        """End its GPU time, after what Runpod says that it ran; return its GPU seconds, as far as they are known."""
+        job, time = entry.job, entry.job.time
         if time is None:
-            # The process that saw its beginning is dead: Runpod's word is all there is.
-            gpu_s = self._ran_s(job) if execution_s is None else execution_s
+            # The process that saw its beginning is dead: Runpod's word is all there is, or a guess from what it noted.
+            guess_s = min(self._ran_s(entry), line.upstream.endpoint.execution_timeout_s)
+            gpu_s = guess_s if execution_s is None else execution_s
             self._observe(GpuTimeSettled(attempt=job.attempt, gpu_s=gpu_s))
             return gpu_s
         time.execution_s = execution_s
-        began_at_s = job.started_at_s
-        if began_at_s is not None:
-            time.started()
-        elif execution_s:
-            # No poll saw it begin.
+        if entry.started_at_s is None and execution_s:
+            # Nobody saw it begin.
             time.started(self._clock.monotonic_s() - execution_s)
-        time.ended(None if execution_s is None or began_at_s is None else began_at_s + execution_s)
+        time.ended(after_s=execution_s)
         return time.gpu_s
 
     async def _execution_s(self, line: _Line, job: LeftJob, status: JobStatus | None) -> float | None:

@@ -38,17 +38,17 @@ class AttemptTime:
             self._time.advance()
         return self._time.estimate_s(self._number) if self.settled_s is None else self.settled_s
 
-    def queued(self) -> None:
-        """Note that it still waits for a worker."""
-        self._time.queued(self._number)
+    def queued(self, at_s: float | None = None) -> None:
+        """Note that it still waited for a worker at `at_s`, or that it does now."""
+        self._time.queued(self._number, at_s)
 
     def started(self, at_s: float | None = None) -> None:
         """Note that a worker has it: since `at_s`, or since the last time it was not known to wait."""
         self._time.started(self._number, at_s)
 
-    def ended(self, at_s: float | None = None) -> None:
-        """Note that it is over: since `at_s`, if that is known, else now. Only the first call counts."""
-        self._time.ended(self._number, at_s)
+    def ended(self, *, after_s: float | None = None) -> None:
+        """Note that it is over: after so long on a worker, if that is known, else now. Only the first call counts."""
+        self._time.ended(self._number, after_s)
 
     def dropped(self) -> None:
         """Note that Runpod never had it: nothing is charged and nothing told."""
@@ -69,6 +69,8 @@ class GpuTime:
         self._gpu_clock = GpuClock(self._now_ns())
         self._numbers = itertools.count()
         self._attempts: dict[int, AttemptTime] = {}
+        self._nones_read = 0
+        """Readings of no worker in a row, since an attempt last began."""
 
     @property
     def running(self) -> int:
@@ -82,33 +84,50 @@ class GpuTime:
         opened = self._attempts[number] = AttemptTime(self, number, attempt, on_settled)
         return opened
 
-    def queued(self, number: int) -> None:
-        """Note that an attempt still waits."""
-        self._gpu_clock.queued(number, self._now_ns())
+    def queued(self, number: int, at_s: float | None) -> None:
+        """Note that an attempt still waits, or did."""
+        self._gpu_clock.queued(number, self._now_ns() if at_s is None else int(at_s * _NS))
 
     def started(self, number: int, at_s: float | None) -> None:
         """Note when an attempt began."""
+        self._nones_read = 0
         self._gpu_clock.start(number, None if at_s is None else int(at_s * _NS))
 
-    def ended(self, number: int, at_s: float | None) -> None:
-        """Note when an attempt ended."""
+    def ended(self, number: int, after_s: float | None) -> None:
+        """Note that an attempt ended, now or after so long a run."""
         now_ns = self._now_ns()
-        self._gpu_clock.end(number, now_ns if at_s is None else min(now_ns, int(at_s * _NS)))
+        ran_until_ns = None if after_s is None else self._gpu_clock.ran_until_ns(number, int(after_s * _NS))
+        self._gpu_clock.end(number, now_ns if ran_until_ns is None else min(now_ns, ran_until_ns))
         self.advance()
 
     def dropped(self, number: int) -> None:
-        """Forget an attempt."""
-        self._gpu_clock.drop(number, self._now_ns())
+        """Forget an attempt that never ran."""
+        self._gpu_clock.drop(number)
         self._attempts.pop(number, None)
+        self.advance()
+
+    def close(self, is_elsewhere: Callable[[Attempt], bool]) -> None:
+        """End and settle what is open, as this process ends; but not what another one will end and charge."""
+        now_ns = self._now_ns()
+        for number, each in tuple(self._attempts.items()):
+            if is_elsewhere(each.attempt):
+                self._gpu_clock.drop(number, now_ns)
+                del self._attempts[number]
+            else:
+                self._gpu_clock.end(number, now_ns)
         self.advance()
 
     def estimate_s(self, number: int) -> float:
         """Estimate the GPU seconds of an attempt that is not settled."""
         return self._gpu_clock.share_ns(number, self._now_ns()) / _NS
 
-    def read_workers(self, running: int) -> None:
-        """Note how many workers run."""
-        self._gpu_clock.set_workers(running, self._now_ns())
+    def read_workers(self, running: int | None) -> None:
+        """Note how many workers run; None if that is not known any more.
+
+        Read twice without a start in between, none is sure: attempts that still seem to run were lost with theirs.
+        """
+        self._nones_read = 0 if running is None or running else self._nones_read + 1
+        self._gpu_clock.set_workers(running or 0, self._now_ns(), is_sure=self._nones_read > 1)
         self.advance()
 
     def read_others(self, running: int) -> None:

@@ -1,6 +1,7 @@
 """One job over HTTP: submitted once, read by a single poller."""
 
 import zlib
+from collections.abc import Callable
 
 import anyio
 from msgspec import Raw
@@ -64,7 +65,10 @@ class QueueJob:
         """The last time at which it was seen to wait."""
         self._is_stream = is_stream
         self._clock = clock
-        self._accepted_at_s = 0.0
+        self.accepted_at_s = 0.0
+        """When Runpod took it, in monotonic seconds."""
+        self.on_start: Callable[[], None] = lambda: None
+        """Called when a worker is seen to have it."""
         self._failed_calls = 0
 
     async def submit(
@@ -89,10 +93,10 @@ class QueueJob:
                 self.id = await self.upstream.jobs.submit(submission, traceparent=traceparent)
             if self.id is None:
                 raise UnreachableError("no reply to a submission", was_sent=True)
-        self._accepted_at_s = self._clock.monotonic_s()
+        self.accepted_at_s = self._clock.monotonic_s()
         self.activity = self.upstream.begin()
         self._time = self.cost.open(self.upstream.gpu, job_id=self.id)
-        self.expires_at_s = self._accepted_at_s + (policy.ttl or 0) / 1000
+        self.expires_at_s = self.accepted_at_s + (policy.ttl or 0) / 1000
 
     async def read(self) -> list[Raw]:
         """Ask Runpod once more; return the new outputs, none if there are none yet.
@@ -198,13 +202,14 @@ class QueueJob:
             return
         self._is_timed = True
         began_at_s = None
-        since_s = max(self._accepted_at_s, self._not_queued_since_s)
+        since_s = max(self.accepted_at_s, self._not_queued_since_s)
         # Its client may leave while Runpod is asked.
         self.upstream.taken(activity)
         if not activity.is_surely_warm and now_s - since_s > START_DOUBT_S:
             began_at_s = await self._learn_start()
             self.upstream.taken(activity, at_s=began_at_s)
         time.started(began_at_s)
+        self.on_start()
 
     async def _learn_start(self) -> float | None:
         """Ask how long it waited in Runpod's queue. Best effort."""
@@ -221,7 +226,7 @@ class QueueJob:
             self.stream.delay_s = status.delay_s
         if self.stream.delay_s is None:
             return None
-        return min(self._clock.monotonic_s(), self._accepted_at_s + self.stream.delay_s)
+        return min(self._clock.monotonic_s(), self.accepted_at_s + self.stream.delay_s)
 
     def note_times(self) -> None:
         """Keep what Runpod told of its times beside our own."""
@@ -238,7 +243,7 @@ class QueueJob:
             if self.stream.has_started:
                 # No news, unless its client left while Runpod was asked when it began.
                 self._time.started()
-            self._time.ended()
+            self._time.ended(after_s=self.stream.execution_s)
 
     def _remaining_s(self) -> float:
         """Seconds of the budget that runs now: for the first output, or for the execution.
@@ -254,13 +259,13 @@ class QueueJob:
         if is_at_work and self.started_at_s is not None:
             remaining_s = self.started_at_s + endpoint.execution_timeout_s - now_s
         else:
-            remaining_s = self._accepted_at_s + endpoint.cold_start_timeout_s - now_s
+            remaining_s = self.accepted_at_s + endpoint.cold_start_timeout_s - now_s
         if remaining_s > 0:
             return remaining_s
         if is_at_work and self.started_at_s is not None:
             is_loading = self.upstream.workers.state(now_s) is EndpointState.LOADING
             raise UpstreamTimeoutError(ran_s=now_s - self.started_at_s, is_loading=is_loading)
-        self.stream.delay_s = now_s - self._accepted_at_s
+        self.stream.delay_s = now_s - self.accepted_at_s
         raise self.upstream.no_worker(endpoint.cold_start_timeout_s)
 
     def _spread(self, pause_s: float) -> float:

@@ -127,7 +127,7 @@ class Upstream:
             self.gpu.read_workers(health.workers.get("running", 0))
         elif self.workers.health_age_s(now_s) > HEALTH_S_MAX:
             # A reading that cannot be repeated must not count workers for ever.
-            self.gpu.read_workers(0)
+            self.gpu.read_workers(None)
         self.relays.looked(has_workers=self.workers.has_running_workers(now_s))
 
     def arrive(self) -> bool:

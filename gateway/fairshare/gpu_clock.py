@@ -15,6 +15,9 @@ from enum import Enum, auto
 
 import msgspec
 
+_NONE = -1
+"""No workers, and that is sure."""
+
 
 class _Kind(Enum):
     START = auto()
@@ -48,6 +51,8 @@ class GpuClock:
         self._done_ns = now_ns
         """Until when time is divided."""
         self._workers = 0
+        self._workers_min = 1
+        """How many an attempt that runs is believed to have, whatever was read."""
         self._running = 0
         self._others = 0
         self._per_attempt = 0
@@ -90,6 +95,11 @@ class GpuClock:
         self._unknown.discard(attempt)
         self._push(found.not_before_ns, _Kind.START, attempt)
 
+    def ran_until_ns(self, attempt: int, run_ns: int) -> int | None:
+        """Return when an attempt ended that ran for so long; None if its start is unknown."""
+        found = self._attempts.get(attempt)
+        return found.not_before_ns + run_ns if found is not None and found.is_known else None
+
     def end(self, attempt: int, at_ns: int) -> None:
         """Note when an attempt ended. One whose start is unknown did not begin."""
         found = self._attempts.get(attempt)
@@ -103,22 +113,24 @@ class GpuClock:
         found.ended_at_ns = max(at_ns, found.not_before_ns, self._done_ns)
         self._push(found.ended_at_ns, _Kind.END, attempt)
 
-    def drop(self, attempt: int, at_ns: int) -> None:
-        """Forget an attempt that no worker had after all: it is never settled, and what it was given becomes idle."""
+    def drop(self, attempt: int, at_ns: int | None = None) -> None:
+        """Forget an attempt that nobody is charged for here: it is not settled, and what it was given is idle.
+
+        It ran until `at_ns`, or never where that is None: then only what is divided already was given to it.
+        """
         found = self._attempts.get(attempt)
-        if found is None or found.ended_at_ns is not None:
+        if found is None:
             return
         if not found.is_known:
             del self._attempts[attempt]
             self._unknown.discard(attempt)
             return
         found.is_dropped = True
-        # From its start on, as far as time is not yet divided.
-        self.end(attempt, min(at_ns, found.not_before_ns))
+        self.end(attempt, found.not_before_ns if at_ns is None else at_ns)
 
-    def set_workers(self, count: int, at_ns: int) -> None:
-        """Note how many workers run."""
-        self._push(max(at_ns, self._done_ns), _Kind.WORKERS, count)
+    def set_workers(self, count: int, at_ns: int, *, is_sure: bool = False) -> None:
+        """Note how many workers run. If that is sure, none means that the attempts under way have none either."""
+        self._push(max(at_ns, self._done_ns), _Kind.WORKERS, _NONE if is_sure and not count else count)
 
     def set_others(self, count: int, at_ns: int) -> None:
         """Note how many attempts of other replicas run."""
@@ -144,7 +156,7 @@ class GpuClock:
         until_ns = now_ns if found.ended_at_ns is None else found.ended_at_ns
         since_ns = max(self._done_ns, found.not_before_ns)
         in_use = max(1, self._running + self._others)
-        return given + max(0, until_ns - since_ns) * min(max(1, self._workers), in_use) // in_use
+        return given + max(0, until_ns - since_ns) * min(max(self._workers_min, self._workers), in_use) // in_use
 
     def _push(self, at_ns: int, kind: _Kind, value: int) -> None:
         heapq.heappush(self._events, (at_ns, next(self._numbers), kind, value))
@@ -155,8 +167,8 @@ class GpuClock:
             return
         self._done_ns = until_ns
         in_use = self._running + self._others
-        # An attempt that runs has a worker, whatever the last reading said.
-        workers = max(self._workers, 1 if in_use else 0)
+        # An attempt that runs has a worker, whatever a single reading said: it may be older than its start.
+        workers = max(self._workers, self._workers_min if in_use else 0)
         busy = min(workers, in_use)
         self.workers_ns += passed_ns * workers
         self.idle_ns += passed_ns * (workers - busy)
@@ -170,6 +182,7 @@ class GpuClock:
             case _Kind.START:
                 self._attempts[value].began_at = self._per_attempt
                 self._running += 1
+                self._workers_min = 1
             case _Kind.END:
                 ended = self._attempts.pop(value)
                 self._running -= 1
@@ -179,7 +192,7 @@ class GpuClock:
                 else:
                     self._settled.append((value, share_ns))
             case _Kind.WORKERS:
-                self._workers = value
+                self._workers, self._workers_min = max(0, value), 0 if value == _NONE else 1
             case _Kind.OTHERS:
                 self._others = value
         if not self._running + self._others:

@@ -5,7 +5,7 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from gateway.exchange.cancel_queue import CancelQueue
+from gateway.exchange.cancel_queue import DOUBT_S_MAX, CancelQueue
 from gateway.exchange.events import CallOutcome, Event, JobCancelled
 from tests.factories import attempt, left_job, tenant
 from tests.fakes.runpod import FakeRunpod
@@ -187,3 +187,87 @@ async def test_a_job_whose_start_was_seen_is_charged_although_its_client_left_ju
         await anyio.sleep(0.01)
         (event,) = await cancelled(subject, left_job("a", started_at_s=upstream.now_s, time=time))
     assert event.gpu_s > 0
+
+
+@pytest.mark.parametrize("has_turn", [True, False])
+async def test_cancels_that_wait_for_their_budget_hold_up_no_other_attempt_s_account(*, has_turn: bool) -> None:
+    """As many as Runpod takes in minutes, or a budget of which no turn comes."""
+    runpod = FakeRunpod()
+    async with running(runpod, endpoint={"limits": {"cancel": {"per_10s": 1, "concurrent": 1}}}) as subject:
+        upstream, settled = subject.gateway._upstreams["chat"], list[float]()
+        if not has_turn:
+            runpod.answers = {"cancel": [(429, b"")]}
+        lefts = [upstream.gpu.open(attempt(number=number), lambda _gpu_s: None) for number in range(5)]
+        for number, each in enumerate(lefts):
+            queue_of(subject).add(upstream, left_job(f"job-{number}", time=each))
+        other = upstream.gpu.open(attempt(number=9), settled.append)
+        other.started()
+        await anyio.sleep(1)
+        other.ended()
+        assert settled == []
+        await anyio.sleep(DOUBT_S_MAX + 3)
+        assert settled == pytest.approx([1], abs=0.01)
+        assert queue_of(subject).pending()["chat"] > 1
+
+
+async def test_a_start_that_was_seen_is_charged_from_then_although_cancels_fail() -> None:
+    runpod = FakeRunpod()
+    runpod.status = {"status": "IN_PROGRESS"}
+    runpod.answers = {"cancel": [(500, b"")] * 2}
+    async with running(runpod) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        time = upstream.gpu.open(attempt(), lambda _gpu_s: None)
+        await anyio.sleep(2)
+        began_s = upstream.now_s - 2
+        (event,) = await cancelled(subject, left_job("a", started_at_s=upstream.now_s, time=time))
+        assert event.gpu_s == pytest.approx(upstream.now_s - began_s, abs=0.1)
+
+
+@pytest.mark.parametrize("delay_ms", [None, 300])
+async def test_a_look_that_finds_a_job_with_a_worker_dates_its_start(delay_ms: int | None) -> None:
+    runpod = FakeRunpod()
+    runpod.status = {"status": "IN_PROGRESS", "delayTime": delay_ms}
+    runpod.answers = {"cancel": [(500, b"")] * 6}
+    async with running(runpod) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        accepted_s = upstream.now_s
+        time = upstream.gpu.open(attempt(), lambda _gpu_s: None)
+        job = left_job("a", accepted_at_s=accepted_s, time=time)
+        (event,) = await cancelled(subject, job, seconds=60)
+        ran_s = upstream.now_s - accepted_s - (0 if delay_ms is None else 0.3)
+    # Nobody saw it wait: without Runpod's word it may have begun at once.
+    assert event.gpu_s == pytest.approx(ran_s, abs=0.1)
+    assert event.gpu_s > 15
+
+
+async def test_a_look_that_finds_a_job_waiting_says_that_it_costs_nothing_yet() -> None:
+    runpod = FakeRunpod()
+    runpod.status = {"status": "IN_QUEUE"}
+    runpod.answers = {"cancel": [(500, b"")] * 6}
+    async with running(runpod) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        time = upstream.gpu.open(attempt(), lambda _gpu_s: None)
+        (event,) = await cancelled(subject, left_job("a", time=time), seconds=60)
+    assert event.gpu_s == 0
+
+
+async def test_a_job_that_ran_unseen_is_charged_what_runpod_says_that_it_ran() -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"cancel": [(200, b'{"status":"CANCELLED","executionTime":3000}')]}
+    async with running(runpod) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        time = upstream.gpu.open(attempt(), lambda _gpu_s: None)
+        await anyio.sleep(4)
+        (event,) = await cancelled(subject, left_job("a", time=time))
+    assert (event.gpu_s, event.execution_s) == (pytest.approx(3, abs=0.01), 3.0)
+
+
+async def test_a_dead_process_s_job_is_charged_from_its_noted_start_where_runpod_does_not_know_it() -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"cancel": [(404, b"")] * 2}
+    async with running(runpod, endpoint={"execution_timeout_s": 100}) as subject:
+        now_s = subject.gateway._clock.monotonic_s()
+        lately = left_job("a", is_orphan=True, started_at_s=now_s - 30)
+        long_ago = left_job("b", is_orphan=True, started_at_s=now_s - 3000)
+        charged = [event.gpu_s for event in await cancelled(subject, lately, long_ago)]
+    assert sorted(charged) == pytest.approx([30, 100], abs=0.1)

@@ -107,3 +107,70 @@ def test_an_attempt_that_was_not_sent_is_forgotten() -> None:
     cost.close(was_sent=False)
     cost.complete()
     assert (settled, world.told, cost.gpu_s, world.gpu.running) == ([], [], None, 0)
+
+
+def test_runpod_s_word_on_how_long_an_attempt_ran_counts_as_far_as_time_is_not_divided() -> None:
+    world, settled = World(), list[float]()
+    early, late, odd = [world.gpu.open(attempt(number=number), settled.append) for number in range(3)]
+    early.started()
+    world.pass_s(6)
+    odd.ended(after_s=3)
+    early.ended(after_s=2)
+    late.ended(after_s=1)
+    assert sorted(settled) == pytest.approx([0, 0, 2], abs=1e-6)
+    world.gpu.open(attempt(number=4), settled.append).started()
+    last = world.gpu.open(attempt(number=5), settled.append)
+    last.started()
+    world.pass_s(6)
+    world.gpu.advance()
+    last.ended(after_s=100)
+    assert settled[-1] == pytest.approx(3, abs=1e-6)
+
+
+def test_how_long_an_attempt_was_seen_to_wait_may_be_known_later() -> None:
+    world, settled = World(), list[float]()
+    time = world.gpu.open(attempt(), settled.append)
+    world.pass_s(10)
+    time.queued(world.clock.now_s - 4)
+    time.started()
+    time.ended()
+    assert settled == pytest.approx([4], abs=1e-6)
+
+
+def test_what_is_open_when_the_process_ends_is_settled_or_another_one_s_to_charge() -> None:
+    world, settled = World(), list[float]()
+    names = ["begun", "waits", "left", "answered"]
+    times = {name: world.gpu.open(attempt(job_id=name), settled.append) for name in names}
+    for name in ("begun", "left", "answered"):
+        times[name].started()
+    world.pass_s(3)
+    # Its settlement still waits for the one whose start is unknown.
+    times["answered"].ended()
+    world.pass_s(3)
+    world.gpu.close(lambda one: one.job_id == "left")
+    assert sorted(settled) == pytest.approx([0, 1, 2.5], abs=1e-6)
+    assert len(world.told) == 3
+    assert world.gpu.running == 0
+
+
+@pytest.mark.parametrize(
+    ("readings", "charged_s"),
+    [
+        # Two without a worker are sure; the first may be older than the start, and what cannot be read says nothing.
+        ([0, 0, 0], 2),
+        ([0, None, 0], 4),
+        ([0, 1, 0], 4),
+        ([None, None, None], 4),
+    ],
+)
+def test_an_attempt_costs_nothing_when_all_workers_are_gone(readings: list[int | None], charged_s: float) -> None:
+    world, settled = World(), list[float]()
+    world.gpu.read_workers(0)
+    time = world.gpu.open(attempt(), settled.append)
+    time.started()
+    for reading in readings:
+        world.pass_s(1)
+        world.gpu.read_workers(reading)
+    world.pass_s(1)
+    time.ended()
+    assert settled == pytest.approx([charged_s], abs=1e-6)

@@ -48,6 +48,23 @@ def test_an_attempt_that_runs_has_a_worker_whatever_was_read() -> None:
     assert (clock.workers_ns, clock.idle_ns) == (2 * S, 0)
 
 
+def test_an_attempt_whose_worker_is_surely_gone_costs_nothing_until_another_begins() -> None:
+    clock = GpuClock(0)
+    clock.set_workers(1, 0)
+    clock.open(1, 0)
+    clock.start(1)
+    clock.set_workers(0, 2 * S)
+    clock.set_workers(0, 4 * S, is_sure=True)
+    clock.advance(5 * S)
+    assert clock.share_ns(1, 9 * S) == 4 * S
+    clock.open(2, 10 * S)
+    clock.start(2, 10 * S)
+    clock.end(2, 12 * S)
+    clock.end(1, 12 * S)
+    assert settled(clock, 12 * S) == {1: 5 * S, 2: 1 * S}
+    assert (clock.workers_ns, clock.idle_ns) == (6 * S, 0)
+
+
 def test_a_start_that_is_learned_at_the_end_counts_from_when_it_was() -> None:
     clock = GpuClock(0)
     clock.open(1, 0)
@@ -108,12 +125,23 @@ def test_an_attempt_that_is_dropped_is_never_settled_and_leaves_what_it_was_give
         clock.open(number, 0)
         clock.start(number)
     clock.advance(4 * S)
-    clock.drop(1, 6 * S)
-    clock.drop(1, 7 * S)
+    clock.drop(1)
+    clock.drop(1)
     clock.end(0, 8 * S)
     # Time that was divided already stays so.
     assert settled(clock, 8 * S) == {0: 6 * S}
     assert (clock.idle_ns, clock.workers_ns) == (2 * S, 8 * S)
+
+
+def test_an_attempt_that_is_charged_elsewhere_has_its_part_until_then() -> None:
+    clock = GpuClock(0)
+    for number in range(2):
+        clock.open(number, 0)
+        clock.start(number)
+    clock.drop(1, 6 * S)
+    clock.end(0, 8 * S)
+    assert settled(clock, 8 * S) == {0: 5 * S}
+    assert (clock.idle_ns, clock.workers_ns) == (3 * S, 8 * S)
 
 
 def test_an_attempt_that_is_dropped_in_time_was_never_there() -> None:
@@ -123,12 +151,35 @@ def test_an_attempt_that_is_dropped_in_time_was_never_there() -> None:
     clock.start(0)
     clock.start(1)
     # The second had begun, as far as was known, and the third had not.
-    clock.drop(1, 5 * S)
-    clock.drop(2, 5 * S)
-    clock.drop(99, 5 * S)
+    clock.drop(1)
+    clock.drop(2)
+    clock.drop(99)
     clock.end(0, 8 * S)
     assert settled(clock, 8 * S) == {0: 8 * S}
     assert (clock.idle_ns, clock.running) == (0, 0)
+
+
+def test_an_attempt_that_is_over_and_not_settled_can_be_dropped() -> None:
+    clock = GpuClock(0)
+    clock.open(1, 0)
+    clock.open(2, 0)
+    clock.start(1)
+    clock.end(1, 3 * S)
+    assert settled(clock, 3 * S) == {}
+    clock.drop(1)
+    clock.end(2, 4 * S)
+    assert settled(clock, 4 * S) == {2: 0}
+    assert clock.idle_ns == clock.workers_ns == 3 * S
+
+
+def test_an_attempt_that_ran_for_so_long_ended_so_long_after_its_start() -> None:
+    clock = GpuClock(0)
+    clock.open(1, 0)
+    clock.queued(1, 2 * S)
+    assert clock.ran_until_ns(1, 3 * S) is None
+    clock.start(1)
+    assert clock.ran_until_ns(1, 3 * S) == 5 * S
+    assert clock.ran_until_ns(99, 3 * S) is None
 
 
 def test_attempts_of_other_replicas_have_their_part() -> None:
@@ -197,7 +248,7 @@ def test_shares_and_idle_time_are_the_time_of_the_workers(moves: list[tuple[str,
             live[slot] = now_ns
             clock.open(number, now_ns)
         elif kind == "workers":
-            clock.set_workers(count, now_ns)
+            clock.set_workers(count // 2, now_ns, is_sure=bool(count % 2))
         elif kind == "advance":
             got |= settled(clock, now_ns)
         elif opened_ns is not None:
@@ -208,7 +259,7 @@ def test_shares_and_idle_time_are_the_time_of_the_workers(moves: list[tuple[str,
             elif kind == "start late":
                 clock.start(number, opened_ns)
             elif kind == "drop":
-                clock.drop(number, now_ns)
+                clock.drop(number, now_ns if count % 2 else None)
                 del live[slot]
                 got[number] = 0
             elif kind == "end":
