@@ -46,6 +46,8 @@ class OpenJob(msgspec.Struct, frozen=True, array_like=True):
     attempt: int = 0
     key_id: str = ""
     model: str = ""
+    started_at_s: float | None = None
+    """When a worker was seen to have it, in seconds since 1970; noted anew then."""
 
     @property
     def key(self) -> str:
@@ -103,8 +105,17 @@ class Journal:
         self._heard_since_s: float | None = None
         self._heard_at_s = 0.0
 
+    @property
+    def has_store(self) -> bool:
+        """Report whether what this process leaves open is known to others."""
+        return self._store is not None
+
+    def holds(self, key: str) -> bool:
+        """Report whether another process will end this job, should this one leave it."""
+        return self._store is not None and key in self._open
+
     def opened(self, job: OpenJob) -> None:
-        """Runpod took a job."""
+        """Runpod took a job, or more is known of it."""
         if self._store is not None:
             self._open[job.key] = self._opened[job.key] = job
             self._changed.set()
@@ -135,6 +146,9 @@ class Journal:
             return
         with anyio.move_on_after(LEAVE_S_MAX, shield=True):
             try:
+                while len(self._opened) > ENTRY_JOBS_MAX:
+                    entry = self._entry(is_leaving=False)
+                    self._note_written(entry, was_known=(await self._store.write(entry)).was_known)
                 await self._store.write(self._entry(is_leaving=True))
             except StoreError:
                 pass

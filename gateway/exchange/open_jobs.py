@@ -46,6 +46,8 @@ class OpenJobs:
     def accepted(self, job: QueueJob) -> None:
         """Runpod took it: from now on it is somebody's to end, whatever becomes of this process."""
         self._journal.opened(self._entry(job))
+        if self._journal.has_store:
+            job.on_start = lambda: self._journal.opened(self._entry(job))
 
     def leave(self, job: QueueJob) -> None:
         """Nobody waits for it any more: what still runs is to be cancelled. Never waits."""
@@ -61,6 +63,7 @@ class OpenJobs:
             attempt=job.cost.attempt,
             started_at_s=job.started_at_s,
             expires_at_s=job.expires_at_s,
+            accepted_at_s=job.accepted_at_s,
             time=job.cost.time,
             close=partial(self._journal.closed, entry),
         )
@@ -81,8 +84,16 @@ class OpenJobs:
         await self._cancels.flush()
 
     async def aclose(self) -> None:
-        """Leave the journal, and in it whatever is still open."""
+        """Settle what attempts cost until now, and leave the journal, and in it whatever is still open.
+
+        A job that another process will end is charged there, by Runpod's account of all of it.
+        """
+        for address, upstream in self._upstreams.items():
+            upstream.gpu.close(partial(self._is_others, address))
         await self._journal.leave()
+
+    def _is_others(self, address: str, attempt: Attempt) -> bool:
+        return self._journal.holds(f"{address} {attempt.job_id}")
 
     def _inherit(self, entry: OpenJob) -> None:
         """A process that is dead left a job: nobody waits for it."""
@@ -91,6 +102,7 @@ class OpenJobs:
             # An endpoint of an older configuration; its ttl ends it.
             self._journal.closed(entry)
             return
+        unix_less_monotonic_s = self._clock.unix_s() - self._clock.monotonic_s()
         left = LeftJob(
             attempt=Attempt(
                 request_id=entry.request_id,
@@ -102,21 +114,23 @@ class OpenJobs:
                 route=Route.JOB.value,
                 job_id=entry.job_id,
             ),
-            started_at_s=None,
-            expires_at_s=self._clock.monotonic_s() + entry.expires_at_s - self._clock.unix_s(),
+            started_at_s=None if entry.started_at_s is None else entry.started_at_s - unix_less_monotonic_s,
+            expires_at_s=entry.expires_at_s - unix_less_monotonic_s,
             is_orphan=True,
             close=partial(self._journal.closed, entry),
         )
         self._cancels.add(upstream, left)
 
     def _entry(self, job: QueueJob) -> OpenJob:
+        unix_less_monotonic_s = self._clock.unix_s() - self._clock.monotonic_s()
         return OpenJob(
             endpoint=job.upstream.endpoint.address,
             job_id=job.id or "",
             tenant=job.tenant.name,
-            expires_at_s=self._clock.unix_s() + job.expires_at_s - self._clock.monotonic_s(),
+            expires_at_s=unix_less_monotonic_s + job.expires_at_s,
             request_id=job.cost.attempt.request_id,
             attempt=job.cost.attempt.number,
             key_id=job.cost.attempt.key_id,
             model=job.cost.attempt.model,
+            started_at_s=None if job.started_at_s is None else unix_less_monotonic_s + job.started_at_s,
         )

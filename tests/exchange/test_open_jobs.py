@@ -1,0 +1,82 @@
+"""What is noted of jobs under way, and what becomes of their costs when the process ends."""
+
+import anyio
+import pytest
+
+from gateway.exchange.events import Event, GpuTimeSettled
+from gateway.exchange.journal import OpenJob
+from tests.exchange.test_journal import Store
+from tests.factories import attempt, left_job
+from tests.fakes.runpod import FakeRunpod
+from tests.subject import Subject, running
+
+
+async def test_a_start_is_noted_for_whoever_has_to_end_the_job() -> None:
+    runpod = FakeRunpod(pages=[*[("IN_QUEUE", [])] * 10, *[("IN_PROGRESS", [])] * 10_000])
+    async with running(runpod) as subject:
+        journal, clock = subject.gateway._jobs._journal, subject.gateway._clock
+        journal._store = Store()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(subject.call().run, subject.gateway.app)
+            await anyio.sleep(1)
+            (noted,) = journal._opened.values()
+            assert noted.started_at_s is None
+            await anyio.sleep(3)
+            (noted,) = journal._opened.values()
+            assert noted.started_at_s is not None
+            assert noted.started_at_s == pytest.approx(clock.unix_s() - 2, abs=1.5)
+            tasks.cancel_scope.cancel()
+
+
+async def test_an_heir_knows_when_a_job_began() -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"cancel": [(404, b"")]}
+    async with running(runpod) as subject:
+        seen: list[Event] = []
+        jobs, clock = subject.gateway._jobs, subject.gateway._clock
+        jobs._cancels._observe = seen.append
+        address = subject.gateway._upstreams["chat"].endpoint.address
+        jobs._inherit(OpenJob(address, "j", "acme", clock.unix_s() + 100, started_at_s=clock.unix_s() - 20))
+        await jobs.flush()
+    assert [event.gpu_s for event in seen if isinstance(event, GpuTimeSettled)] == pytest.approx([20], abs=0.1)
+
+
+async def settled_at_the_end(subject: Subject) -> list[str | None]:
+    """The jobs that are charged when this process ends with one that runs, one that waits and one relayed request."""
+    seen: list[Event] = []
+    gateway = subject.gateway
+    upstream, clock = gateway._upstreams["chat"], gateway._clock
+    upstream.gpu._observe = seen.append
+    for name in ("runs", "waits"):
+        time = upstream.gpu.open(attempt(job_id=name), lambda _gpu_s: None)
+        started_at_s = upstream.now_s if name == "runs" else None
+        gateway._jobs._journal.opened(OpenJob(upstream.endpoint.address, name, "acme", clock.unix_s() + 100))
+        gateway._jobs._cancels.add(upstream, left_job(name, time=time, started_at_s=started_at_s))
+    upstream.gpu.open(attempt(job_id=None), lambda _gpu_s: None).started()
+    await anyio.sleep(2)
+    await gateway._jobs.aclose()
+    return [event.attempt.job_id for event in seen if isinstance(event, GpuTimeSettled)]
+
+
+@pytest.mark.parametrize("has_heir", [True, False])
+async def test_costs_of_what_is_open_at_the_end_are_told_once(*, has_heir: bool) -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"cancel": [(500, b"")] * 100}
+    runpod.status = {"status": "IN_PROGRESS"}
+    async with running(runpod) as subject:
+        subject.gateway._jobs._journal._store = Store() if has_heir else None
+        told = await settled_at_the_end(subject)
+    # An heir cancels the jobs, and charges them by Runpod's account.
+    assert sorted(map(str, told)) == (["None"] if has_heir else ["None", "runs", "waits"])
+
+
+async def test_all_that_is_open_is_left_to_others_however_much_it_is() -> None:
+    async with running(FakeRunpod()) as subject:
+        journal, store = subject.gateway._jobs._journal, Store()
+        journal._store = store
+        for number in range(2500):
+            journal.opened(OpenJob("http://x ep1", f"job-{number}", "acme", 1e12))
+        await subject.gateway._jobs.aclose()
+    assert len(store.jobs) == 2500
+    assert [entry.is_leaving for entry in store.entries][-1]
+    assert sum(entry.is_leaving for entry in store.entries) == 1
