@@ -2,9 +2,6 @@
 
 Adding one never waits and never fails, so that a request can be left at any point. The one with the most work ahead
 goes first; each is asked about until it is over, or its ttl has ended it.
-
-Nobody polls such a job any more, so that a worker may take it unseen. What is learned of it later counts back to
-DOUBT_S_MAX; for longer the accounts of other attempts do not wait for it.
 """
 
 import heapq
@@ -29,9 +26,6 @@ PAUSE_S_MAX = 8.0
 TURN_S_MAX = 120.0
 """400 cancels at once need 42 s at 100 in 10 s."""
 COST_TURN_S_MAX = 1.0
-DOUBT_S_MAX = 5.0
-"""A worker that takes a job is learned of within this time, or the job is charged from then on."""
-REVIEW_S = 1.0
 NOBODY = Tenant(name="")
 """Who cancels: the gateway itself. Whose job costs most is no matter of shares."""
 
@@ -75,8 +69,8 @@ class _Line:
         self.upstream = upstream
         self.due: list[tuple[float, int, _Entry]] = []
         """Those to be made now, a heap: the most work first, then who came first."""
-        self.pending: dict[str, _Entry] = {}
-        """The jobs that are not yet confirmed to be over, by their ids."""
+        self.pending: set[str] = set()
+        """The jobs that are not yet confirmed to be over."""
         self.asking = 0
         """Tasks that wait for the budget; each takes one entry when its turn comes."""
 
@@ -97,11 +91,11 @@ class CancelQueue:
         """A job is to be cancelled."""
         line = self._lines.setdefault(upstream.endpoint.name, _Line(upstream))
         if job.job_id not in line.pending:
-            entry = line.pending[job.job_id] = _Entry(job, job.started_at_s)
+            line.pending.add(job.job_id)
             if job.time is not None and job.started_at_s is not None:
                 # No news, unless its client left while Runpod was asked when it began.
                 job.time.started()
-            self._push(line, entry)
+            self._push(line, _Entry(job, job.started_at_s))
 
     def pending(self) -> dict[str, int]:
         """How many are not yet confirmed, by endpoint."""
@@ -113,9 +107,7 @@ class CancelQueue:
             async with anyio.create_task_group() as self._tasks:
                 for line in self._lines.values():
                     self._dispatch(line)
-                while True:
-                    await anyio.sleep(REVIEW_S)
-                    self._review()
+                await anyio.sleep_forever()
         finally:
             self._tasks = None
 
@@ -124,14 +116,6 @@ class CancelQueue:
         while any(line.pending for line in self._lines.values()):
             self._settled = anyio.Event()
             await self._settled.wait()
-
-    def _review(self) -> None:
-        """Let the accounts of other attempts go on, however long cancels take."""
-        doubtful_s = self._clock.monotonic_s() - DOUBT_S_MAX
-        for line in self._lines.values():
-            for entry in line.pending.values():
-                if entry.job.time is not None and entry.started_at_s is None:
-                    entry.job.time.queued(doubtful_s)
 
     def _push(self, line: _Line, entry: _Entry) -> None:
         work_s = self._mean_s(line, entry.job, unknown_s=line.upstream.endpoint.execution_timeout_s)
@@ -227,7 +211,7 @@ class CancelQueue:
         """It is over: say what it cost, and what it would have cost."""
         job = entry.job
         execution_s = await self._execution_s(line, job, status)
-        line.pending.pop(job.job_id, None)
+        line.pending.discard(job.job_id)
         self._settled.set()
         gpu_s = self._end_time(line, entry, execution_s)
         job.close()

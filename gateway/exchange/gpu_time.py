@@ -14,6 +14,9 @@ from gateway.domain import Attempt
 from gateway.exchange.events import GpuTimeSettled, Observer
 from gateway.fairshare.gpu_clock import GpuClock
 
+DOUBT_S_MAX = 10.0
+"""A worker that takes an attempt is learned of within this time, or the attempt is charged from then on: a job whose
+cancel waits is polled by nobody, and while Runpod cannot be reached no poll comes back."""
 _NS = 1_000_000_000
 
 
@@ -38,9 +41,9 @@ class AttemptTime:
             self._time.advance()
         return self._time.estimate_s(self._number) if self.settled_s is None else self.settled_s
 
-    def queued(self, at_s: float | None = None) -> None:
-        """Note that it still waited for a worker at `at_s`, or that it does now."""
-        self._time.queued(self._number, at_s)
+    def queued(self) -> None:
+        """Note that it still waits for a worker."""
+        self._time.queued(self._number)
 
     def started(self, at_s: float | None = None) -> None:
         """Note that a worker has it: since `at_s`, or since the last time it was not known to wait."""
@@ -84,9 +87,9 @@ class GpuTime:
         opened = self._attempts[number] = AttemptTime(self, number, attempt, on_settled)
         return opened
 
-    def queued(self, number: int, at_s: float | None) -> None:
-        """Note that an attempt still waits, or did."""
-        self._gpu_clock.queued(number, self._now_ns() if at_s is None else int(at_s * _NS))
+    def queued(self, number: int) -> None:
+        """Note that an attempt still waits."""
+        self._gpu_clock.queued(number, self._now_ns())
 
     def started(self, number: int, at_s: float | None) -> None:
         """Note when an attempt began."""
@@ -136,7 +139,8 @@ class GpuTime:
 
     def advance(self) -> None:
         """Settle the attempts that are over. To be called now and then, as a settlement may have to wait."""
-        for number, share_ns in self._gpu_clock.advance(self._now_ns()):
+        now_ns = self._now_ns()
+        for number, share_ns in self._gpu_clock.advance(now_ns, waited_until_ns=now_ns - int(DOUBT_S_MAX * _NS)):
             settled = self._attempts.pop(number)
             gpu_s = share_ns / _NS
             settled.settle(gpu_s)

@@ -136,9 +136,17 @@ class GpuClock:
         """Note how many attempts of other replicas run."""
         self._push(max(at_ns, self._done_ns), _Kind.OTHERS, count)
 
-    def advance(self, now_ns: int) -> list[tuple[int, int]]:
-        """Divide the time until now, or the earliest unknown start; return the attempts settled, with their ns."""
-        until_ns = min([now_ns, *(self._attempts[each].not_before_ns for each in self._unknown)])
+    def advance(self, now_ns: int, *, waited_until_ns: int | None = None) -> list[tuple[int, int]]:
+        """Divide the time until now, or the earliest unknown start; return the attempts settled, with their ns.
+
+        Attempts of which nothing is known are taken to have waited until `waited_until_ns`, so that none of the others
+        waits longer for them.
+        """
+        until_ns = self._known_until_ns(now_ns)
+        if waited_until_ns is not None and until_ns < waited_until_ns:
+            for each in self._unknown:
+                self.queued(each, waited_until_ns)
+            until_ns = self._known_until_ns(now_ns)
         while self._events and self._events[0][0] <= until_ns:
             at_ns, _, kind, value = heapq.heappop(self._events)
             self._divide(at_ns)
@@ -146,6 +154,9 @@ class GpuClock:
         self._divide(until_ns)
         settled, self._settled = self._settled, []
         return settled
+
+    def _known_until_ns(self, now_ns: int) -> int:
+        return min([now_ns, *(self._attempts[each].not_before_ns for each in self._unknown)])
 
     def share_ns(self, attempt: int, now_ns: int) -> int:
         """Estimate what an attempt that is not settled has had until now, or until its end."""

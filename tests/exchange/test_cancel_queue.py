@@ -5,8 +5,9 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from gateway.exchange.cancel_queue import DOUBT_S_MAX, CancelQueue
+from gateway.exchange.cancel_queue import CancelQueue
 from gateway.exchange.events import CallOutcome, Event, JobCancelled
+from gateway.exchange.gpu_time import DOUBT_S_MAX
 from tests.factories import attempt, left_job, tenant
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import Subject, running

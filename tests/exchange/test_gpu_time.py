@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.exchange.events import Event, GpuTimeSettled
-from gateway.exchange.gpu_time import AttemptCost, GpuTime
+from gateway.exchange.gpu_time import DOUBT_S_MAX, AttemptCost, GpuTime
 from tests.factories import attempt
 from tests.fakes.clock import FakeClock
 
@@ -127,14 +127,21 @@ def test_runpod_s_word_on_how_long_an_attempt_ran_counts_as_far_as_time_is_not_d
     assert settled[-1] == pytest.approx(3, abs=1e-6)
 
 
-def test_how_long_an_attempt_was_seen_to_wait_may_be_known_later() -> None:
+def test_a_start_that_is_learned_late_counts_back_for_as_long_as_is_doubted() -> None:
     world, settled = World(), list[float]()
     time = world.gpu.open(attempt(), settled.append)
-    world.pass_s(10)
-    time.queued(world.clock.now_s - 4)
+    other = world.gpu.open(attempt(number=2), settled.append)
+    other.started()
+    world.pass_s(1)
+    other.ended()
+    world.gpu.advance()
+    assert settled == []
+    world.pass_s(DOUBT_S_MAX + 2)
+    world.gpu.advance()
+    assert settled == pytest.approx([1], abs=1e-6)
     time.started()
     time.ended()
-    assert settled == pytest.approx([4], abs=1e-6)
+    assert settled == pytest.approx([1, DOUBT_S_MAX], abs=1e-6)
 
 
 def test_what_is_open_when_the_process_ends_is_settled_or_another_one_s_to_charge() -> None:

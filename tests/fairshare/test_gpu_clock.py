@@ -92,6 +92,20 @@ def test_a_queue_that_was_seen_lets_time_go_on() -> None:
     assert settled(clock, 9 * S) == {2: 2 * S}
 
 
+def test_no_account_waits_for_ever_for_a_start_that_nobody_sees() -> None:
+    clock = GpuClock(0)
+    clock.open(1, 0)
+    clock.open(2, 0)
+    clock.start(1)
+    clock.end(1, 3 * S)
+    assert dict(clock.advance(8 * S, waited_until_ns=-2 * S)) == {}
+    assert dict(clock.advance(12 * S, waited_until_ns=2 * S)) == {}
+    assert dict(clock.advance(13 * S, waited_until_ns=3 * S)) == {1: 3 * S}
+    clock.start(2, 1 * S)
+    clock.end(2, 14 * S)
+    assert settled(clock, 14 * S) == {2: 11 * S}
+
+
 def test_an_attempt_that_never_began_costs_nothing() -> None:
     clock = GpuClock(0)
     clock.open(1, 0)
@@ -250,7 +264,7 @@ def test_shares_and_idle_time_are_the_time_of_the_workers(moves: list[tuple[str,
         elif kind == "workers":
             clock.set_workers(count // 2, now_ns, is_sure=bool(count % 2))
         elif kind == "advance":
-            got |= settled(clock, now_ns)
+            got |= dict(clock.advance(now_ns, waited_until_ns=now_ns - 1000 * count if count else None))
         elif opened_ns is not None:
             if kind == "queued":
                 clock.queued(number, now_ns)
