@@ -52,6 +52,7 @@ class EndpointSection(Section, frozen=True):
     worker: DialectName = "openai"
     max_in_flight: Count = 64
     max_in_flight_cold: Count = 1
+    """Of each gateway process: it is not leased, as any of them may be the only one with a request."""
     min_workers: Annotated[int, Meta(ge=0)] = 0
     queue_timeout_s: Seconds = 30
     cold_start_timeout_s: Seconds = 600
