@@ -115,8 +115,9 @@ class Upstream:
         is_in_use = self.workers.has_activity or self.workers.is_used_since_read or (work.is_narrowed and work.has_line)
         age_s_max = COLD_HEALTH_AGE_S_MAX if self.relays.are_waiting else HEALTH_AGE_S_MAX
         is_old = self.workers.health_age_s(now_s) > age_s_max
-        has_running = self.workers.has_running_workers(now_s)
-        return self._breaker.wants_look(now_s) or (is_old and (is_in_use or has_running is True))
+        health = self.workers.health
+        has_workers = health is not None and health.workers.get("running", 0) > 0
+        return self._breaker.wants_look(now_s) or (is_old and (is_in_use or has_workers))
 
     def looked(self, health: EndpointHealth | None) -> None:
         """Its health was read; None where it could not be."""
@@ -126,7 +127,8 @@ class Upstream:
             self.workers.read(health, now_s)
             self.gpu.read_workers(health.workers.get("running", 0))
         elif self.workers.health_age_s(now_s) > HEALTH_S_MAX:
-            # A reading that cannot be repeated must not count workers for ever.
+            # A reading that cannot be repeated must not count workers for ever, here and in metrics.
+            self.workers.health = None
             self.gpu.read_workers(None)
         self.relays.looked(has_workers=self.workers.has_running_workers(now_s))
 

@@ -1,6 +1,9 @@
 import anyio
 
+from gateway.exchange.endpoint_state import COLD_READ_S, HEALTH_S_MAX
 from gateway.exchange.upstream import HEALTH_AGE_S_MAX
+from gateway.wire.runpod import EndpointHealth
+from tests.factories import attempt
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import Subject, answering, running
 
@@ -58,3 +61,44 @@ async def test_it_is_read_while_a_request_is_under_way_and_until_workers_have_st
         await look(subject)
         upstream.workers._read_at_s -= 2 * HEALTH_AGE_S_MAX
         assert not upstream.wants_look()
+
+
+async def test_workers_that_cannot_be_read_any_more_are_forgotten_and_then_left_alone() -> None:
+    runpod = FakeRunpod(health={"running": 2})
+    async with running(runpod) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        await look(subject)
+        runpod.answers = {"health": [(500, b"")] * 1000}
+        await anyio.sleep(HEALTH_S_MAX + 5)
+        assert upstream.workers.health is None
+        idle_s, count = upstream.gpu.idle_s, runpod.count("health")
+        assert 2 * HEALTH_S_MAX <= idle_s < 2 * (HEALTH_S_MAX + 3)
+        await anyio.sleep(60)
+        assert (upstream.gpu.idle_s, runpod.count("health")) == (idle_s, count)
+
+
+async def test_an_old_reading_does_not_begin_the_account_of_a_relayed_request() -> None:
+    async with running(FakeRunpod(health={"running": 1})) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        await look(subject)
+        await anyio.sleep(0.01)
+        upstream.workers._read_at_s -= 3600
+        activity, time = upstream.begin(), upstream.gpu.open(attempt(), lambda _gpu_s: None)
+        upstream.relays.open(time, activity)
+        upstream.looked(None)
+        assert upstream.relays.are_waiting
+
+
+async def test_a_reading_without_workers_sends_the_next_request_by_the_way_that_can_wait() -> None:
+    runpod = answering()
+    async with running(runpod, endpoint={"route": "auto"}) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        await subject.post(stream=True)
+        await subject.post()
+        assert (runpod.count("run"), runpod.count("openai")) == (1, 1)
+        whole = upstream.begin()
+        await anyio.sleep(COLD_READ_S)
+        upstream.looked(EndpointHealth(workers={"idle": 2, "running": 0}))
+        await subject.post()
+        assert (runpod.count("run"), runpod.count("openai")) == (2, 1)
+        whole.end(upstream.now_s)
