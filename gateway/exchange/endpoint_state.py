@@ -18,7 +18,7 @@ seats; a relayed request still needs output, as it cannot wait for a model that 
 import msgspec
 
 from gateway.domain import EndpointState
-from gateway.exchange.wake_lessons import IDLE_TIMEOUT_S, PROMPTLY_TAKEN_S, WakeLessons
+from gateway.exchange.wake_lessons import IDLE_TIMEOUT_S, PROMPTLY_TAKEN_S, Wait, WakeLessons
 from gateway.wire.runpod import EndpointHealth
 
 SILENT_S_MAX = 30.0
@@ -233,9 +233,8 @@ class EndpointStateMachine:
             self._lessons.learn_from_prompt(waited_s, loading_s=loading_s, pause_s=activity.pause_s, is_first=is_first)
         else:
             queued_s = 0.0 if taken_at_s is None else taken_at_s - activity.began_at_s
-            start_s = waited_s if is_first_token else queued_s
-            pause_s, was_warm = activity.pause_s, activity.was_warm
-            self._lessons.learn_from_wait(waited_s, start_s=start_s, pause_s=pause_s, was_warm=was_warm)
+            wait = Wait(waited_s=waited_s, queued_s=queued_s, is_first_token=is_first_token)
+            self._lessons.learn_from_wait(wait, pause_s=activity.pause_s, was_warm=activity.was_warm)
         self.evidence_at_s = now_s
         self.speaking += 1
 

@@ -7,6 +7,8 @@ it is not. What was learned either way gives way to the next lesson.
 import statistics
 from collections import deque
 
+import msgspec
+
 IDLE_TIMEOUT_S = 5.0
 """Runpod's default idle timeout (endpoint configurations): a worker may be gone this long after its last request."""
 STAY_MARGIN = 0.8
@@ -24,6 +26,21 @@ SLOW_FACTOR = 3.0
 """A first output this many times slower than a prompt one, after a pause, shows that the worker was gone after all."""
 IDLE_PAUSE_S_MIN = 1.0
 STARTS_KEPT = 8
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a request waited for its first output."""
+
+    waited_s: float
+    queued_s: float
+    """The part of it that it was seen to wait in Runpod's queue; none of a relayed request."""
+    is_first_token: bool
+    """Whether it is that, and not a whole answer."""
+
+    @property
+    def start_s(self) -> float:
+        """Return how long no worker can have served it: a whole answer may have been written since a worker had it."""
+        return self.waited_s if self.is_first_token else self.queued_s
 
 
 class WakeLessons:
@@ -44,19 +61,22 @@ class WakeLessons:
 
     @property
     def stay_s(self) -> float:
-        """How long a worker surely stays up after its last output."""
+        """Return how long a worker surely stays up after its last output."""
         return STAY_MARGIN * min(max(IDLE_TIMEOUT_S, self._survived_s), self._lost_s)
 
     @property
     def expected_stay_s(self) -> float:
-        """How long one is expected to."""
+        """Return how long one is expected to."""
         return min(max(IDLE_TIMEOUT_S, FORESIGHT * self._survived_s), STAY_MARGIN * self._lost_s)
 
     @property
     def prompt_s(self) -> float:
-        """How long a first output may take that needed no start: models differ in how fast they begin."""
+        """Return how long a first output may take that needed no start: models differ in how fast they begin.
+
+        With many requests at once they begin late too. That must not make a start look prompt.
+        """
         usual_s = statistics.median(self._warm_waits_s) if self._warm_waits_s else 0.0
-        return max(PROMPT_S, 2 * usual_s)
+        return min(max(PROMPT_S, 2 * usual_s), LOAD_S_MIN)
 
     def usual_start_s(self) -> float | None:
         """Return how long a start took recently; None if none was seen."""
@@ -79,19 +99,20 @@ class WakeLessons:
             # A slow model, or a start: of an endpoint that was never seen at work nobody can tell.
             self._starts_s.append(waited_s)
 
-    def learn_from_wait(self, waited_s: float, *, start_s: float, pause_s: float | None, was_warm: bool) -> None:
-        """Learn from any other first output; `start_s` is the part of its wait in which no worker can have served it.
-
-        For a whole answer that is the wait that was seen in the queue: it may have been written all the other time.
-        """
-        is_whole = start_s < waited_s
-        was_gone = (pause_s or 0.0) > IDLE_PAUSE_S_MIN and start_s > SLOW_FACTOR * self.prompt_s
-        if was_warm and not was_gone and not is_whole:
-            self._warm_waits_s.append(waited_s)
-        elif waited_s <= self.prompt_s:
+    def learn_from_wait(self, wait: Wait, *, pause_s: float | None, was_warm: bool) -> None:
+        """Learn from any other first output."""
+        had_pause = (pause_s or 0.0) > IDLE_PAUSE_S_MIN
+        was_gone = had_pause and wait.start_s > SLOW_FACTOR * self.prompt_s
+        # No model is slow before a worker has its request.
+        was_queued = wait.queued_s > SLOW_FACTOR * PROMPT_S and (had_pause or not was_warm)
+        if was_queued:
+            self._start(wait.start_s, pause_s)
+        elif was_warm and not was_gone and wait.is_first_token:
+            self._warm_waits_s.append(wait.waited_s)
+        elif wait.waited_s <= self.prompt_s:
             self.survive(pause_s)
-        elif start_s > self.prompt_s and (was_gone or not was_warm):
-            self._start(start_s, pause_s)
+        elif wait.start_s > self.prompt_s and (was_gone or not was_warm):
+            self._start(wait.start_s, pause_s)
 
     def survive(self, pause_s: float | None) -> None:
         """Learn that a worker was still there after a pause."""

@@ -10,6 +10,7 @@ from gateway.exchange.wake_lessons import (
     SLOW_FACTOR,
     STARTS_KEPT,
     STAY_MARGIN,
+    Wait,
     WakeLessons,
 )
 
@@ -68,38 +69,59 @@ def test_of_a_first_job_nobody_can_tell_whether_its_model_is_slow() -> None:
     lessons.learn_from_prompt(10, loading_s=9.7, pause_s=None, is_first=True)
     assert (lessons.usual_start_s(), lessons.prompt_s) == (10, PROMPT_S)
     lessons.learn_from_prompt(10, loading_s=9.7, pause_s=900, is_first=False)
-    assert (lessons.usual_start_s(), lessons.prompt_s) == (10, 20)
+    assert (lessons.usual_start_s(), lessons.prompt_s) == (10, LOAD_S_MIN)
+
+
+SLOW_S = SLOW_FACTOR * PROMPT_S + 1
+
+
+def token(waited_s: float, queued_s: float = 0.0) -> Wait:
+    return Wait(waited_s=waited_s, queued_s=queued_s, is_first_token=True)
+
+
+def whole(waited_s: float, queued_s: float = 0.0) -> Wait:
+    return Wait(waited_s=waited_s, queued_s=queued_s, is_first_token=False)
 
 
 @pytest.mark.parametrize(
-    ("waited_s", "start_s", "was_warm", "start", "stay_s"),
+    ("wait", "was_warm", "start", "stay_s"),
     [
-        # A first token: all of its wait counts.
-        (1.0, 1.0, False, None, 900),
-        (60.0, 60.0, False, 60.0, None),
-        (SLOW_FACTOR * PROMPT_S + 1, SLOW_FACTOR * PROMPT_S + 1, True, SLOW_FACTOR * PROMPT_S + 1, None),
-        (5.0, 5.0, True, None, 0),
-        # A whole answer: its wait in the queue alone.
-        (60.0, 0.0, False, None, 0),
-        (60.0, 0.0, True, None, 0),
-        (60.0, 50.0, True, 50.0, None),
-        (60.0, 5.0, True, None, 0),
-        (1.0, 0.0, True, None, 900),
+        # Of a first token all of its wait counts.
+        (token(1.0), False, None, 900),
+        (token(60.0), False, 60.0, None),
+        (token(SLOW_S), True, SLOW_S, None),
+        (token(5.0), True, None, 0),
+        (token(60.0, 59.0), True, 60.0, None),
+        # Of a whole answer its wait in the queue alone.
+        (whole(60.0), False, None, 0),
+        (whole(60.0), True, None, 0),
+        (whole(60.0, 50.0), True, 50.0, None),
+        (whole(60.0, 5.0), True, None, 0),
+        (whole(60.0, 5.0), False, 5.0, None),
+        (whole(1.0), True, None, 900),
     ],
 )
-def test_a_wait_after_a_pause(
-    waited_s: float, start_s: float, start: float | None, stay_s: float | None, *, was_warm: bool
-) -> None:
+def test_a_wait_after_a_pause(wait: Wait, start: float | None, stay_s: float | None, *, was_warm: bool) -> None:
     lessons = WakeLessons()
-    lessons.learn_from_wait(waited_s, start_s=start_s, pause_s=900, was_warm=was_warm)
+    lessons.learn_from_wait(wait, pause_s=900, was_warm=was_warm)
     assert lessons.usual_start_s() == start
     assert lessons.was_never_lost is (stay_s is not None)
     if stay_s is not None:
         assert lessons.expected_stay_s == max(IDLE_TIMEOUT_S, FORESIGHT * stay_s)
 
 
+@pytest.mark.parametrize("wait", [token(10.5, 10.0), token(LOAD_S_MIN + 1), whole(60.0, 10.0)])
+def test_waits_of_a_crowd_do_not_make_a_start_look_prompt(wait: Wait) -> None:
+    lessons = WakeLessons()
+    for _ in range(STARTS_KEPT):
+        lessons.learn_from_wait(token(40.0), pause_s=None, was_warm=True)
+    lessons.learn_from_wait(wait, pause_s=900, was_warm=False)
+    assert lessons.usual_start_s() == wait.start_s
+    assert not lessons.was_never_lost
+
+
 def test_only_the_last_starts_count() -> None:
     lessons = WakeLessons()
     for start_s in (500.0, *[40.0] * STARTS_KEPT):
-        lessons.learn_from_wait(start_s, start_s=start_s, pause_s=None, was_warm=False)
+        lessons.learn_from_wait(token(start_s), pause_s=None, was_warm=False)
     assert lessons.usual_start_s() == 40.0
