@@ -144,6 +144,7 @@ REPORTS: dict[str, tuple[list[list[Part]], list[Call]]] = {
         [("a", "f", ""), ("b", "g", "")],
     ),
     "name and arguments beside the id": ([[{"id": "a", "name": "f", "arguments": "{}"}]], [("a", "f", "{}")]),
+    "a type that nobody knows": ([[part("f", "{}", index=0, id="a", type="tool")]], [("a", "f", "{}")]),
     "an index in quotes": ([[part("f", "", index="0", id="a")], [part(..., "{}", index="0")]], [("a", "f", "{}")]),
     "entries that are null": ([[None, part("f", "{}", id="a")]], [("a", "f", "{}")]),
     "entries that say nothing": (

@@ -56,9 +56,17 @@ def test_half_an_object_is_lost_output(body: bytes) -> None:
         read_object(body, stream=True)
 
 
+@pytest.mark.parametrize("value", [b"1e999", b"[" * 1000 + b"]" * 1000, b"[" * 100_000 + b"]" * 100_000])
+def test_an_error_that_cannot_be_read_is_lost_output(value: bytes) -> None:
+    with pytest.raises(OutputLostError):
+        read_object(b'{"error":%b}' % value, stream=True)
+
+
 def test_only_an_error_at_the_end_of_a_text_is_raised() -> None:
     raise_hidden_error(b'{"choices":[{"delta":{"content":"{\\"error\\": \\"no\\"}"}}]')
     raise_hidden_error(b'{"error":"boom"} and more')
+    raise_hidden_error(b'{"choices":[{"error": null}')
+    raise_hidden_error(b'{"choices":[{"message":"hello"}')
     raise_hidden_error(b'{"error":"boom"' + b" " * 100_000 + b"}")
     with pytest.raises(UpstreamError):
         raise_hidden_error(b'{"choices":[{"error":"no"},{"error":"boom"}')

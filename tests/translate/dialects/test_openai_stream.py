@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import WorkerError
+from gateway.errors import OutputLostError, WorkerError
+from gateway.translate.dialects import openai_stream
 from gateway.translate.dialects.contract import Chunk, Damage, Delta
 from gateway.translate.dialects.openai_stream import SEQUENCE_BYTES_MAX, OpenAIReader
+from gateway.wire.sse import EVENT_BYTES_MAX
 from tests.factories import plain
 
 HELLO = b'{"choices":[{"index":0,"delta":{"content":"hello"}}]}'
@@ -150,6 +152,35 @@ def test_a_list_with_an_error_is_one(body: bytes, stream: bool) -> None:
     with pytest.raises(WorkerError) as caught:
         read(body, stream=stream)
     assert "out of range" in caught.value.message
+
+
+def test_sizes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OutputLostError, match="event of"):
+        read(b"data: " + b"x" * EVENT_BYTES_MAX, b"x" * 100)
+    monkeypatch.setattr(openai_stream, "ANSWER_BYTES_MAX", 100)
+    with pytest.raises(OutputLostError, match="answer is too large"):
+        read(b"{" + b"x" * 100)
+
+
+def test_an_object_that_cannot_be_read_among_others_is_damage() -> None:
+    # Python's reader takes the number for infinity, msgspec's refuses it.
+    deltas, _ = read(b"data: " + HELLO + b'{"error":1e999}' + WORLD + b"\n\n")
+    assert [type(delta) for delta in deltas] == [Chunk, Damage, Chunk]
+
+
+def test_what_follows_the_end_mark_is_not_read() -> None:
+    deltas, reader = read(b"data: [DONE]\n\ndata: " + HELLO + b"\n\n")
+    assert (deltas, reader.is_over) == ([], True)
+
+
+def test_objects_with_blanks_before_them_are_read() -> None:
+    assert text_of(read(b"data:   " + HELLO + b"\n\n")[0]) == "hello"
+
+
+def test_an_error_event_without_json_is_told_in_its_words() -> None:
+    with pytest.raises(WorkerError) as caught:
+        read(b"event: error\ndata: the GPU overheated\n\n")
+    assert caught.value.message == "the GPU overheated"
 
 
 def test_numbers_are_no_answer() -> None:
