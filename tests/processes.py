@@ -1,6 +1,7 @@
 """Real `fairpod` processes, started for a test and ended by their id."""
 
 import contextlib
+import itertools
 import os
 import pathlib
 import socket
@@ -18,10 +19,21 @@ from tests.waiting import BOUND_S, eventually
 STOP_S_MAX = BOUND_S
 
 
+PORTS = range(20_000, 32_000)
+"""Below those that Linux and macOS give to outgoing connections and to whoever listens on any port.
+
+Between the choice of one of those and the start of its server, which takes seconds, another connection may get it.
+"""
+_CHOICES = itertools.islice(itertools.cycle(PORTS), os.getpid() * 997 % len(PORTS), None)
+"""Each process of a run begins at a place of its own, far from that of its neighbour."""
+
+
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A port that nobody listens on, and that this process was not given before."""
+    for port in itertools.islice(_CHOICES, len(PORTS)):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise OSError("every port is taken")
 
 
 def fairpod(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

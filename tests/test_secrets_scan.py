@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.planted_tests import run_planted
 from tests.processes import Served, fairpod
 from tests.secrets_scan import PIECE_LENGTH, LeakError, Secrets, pieces
 from tests.stacks import KEY, RUNPOD_KEY
@@ -92,19 +93,9 @@ def test_harmless():
 
 @pytest.mark.server
 def test_tests_that_let_something_out_fail(tmp_path: pathlib.Path) -> None:
-    planted = tmp_path / "test_planted.py"
-    planted.write_text(PLANTED)
-    plugins = ["-p", "tests.conftest", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *plugins, "-c", "/dev/null", f"--rootdir={tmp_path}", str(planted)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert "4 failed, 2 passed, 1 error" in done.stdout, done.stdout + done.stderr
-    assert done.stdout.count("LeakError: Captured") >= 5
+    output = run_planted(tmp_path, PLANTED)
+    assert "4 failed, 2 passed, 1 error" in output, output
+    assert output.count("LeakError: Captured") >= 5
 
 
 @pytest.mark.server

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.planted_tests import run_planted
+
 ROOT = pathlib.Path(__file__).parent.parent
 
 PLANTED = """
@@ -66,20 +68,10 @@ def test_that_connects():
 
 @pytest.mark.server
 def test_a_test_without_the_mark_that_needs_a_server_fails(tmp_path: pathlib.Path) -> None:
-    planted = tmp_path / "test_planted.py"
-    planted.write_text(PLANTED)
-    # Without the settings of this suite: what fails here is to be the guard's doing, and not a warning's.
-    options = ["-p", "tests.conftest", "-p", "no:cacheprovider", "-c", "/dev/null", "-o", "asyncio_mode=auto"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-W", "ignore", *options, f"--rootdir={tmp_path}", str(planted)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert "5 failed, 2 passed, 1 error" in done.stdout, done.stdout + done.stderr
-    assert done.stdout.count("mark it with pytest.mark.server") >= 6
+    # What fails here is to be the guard's doing, and not a warning's.
+    output = run_planted(tmp_path, PLANTED, "-W", "ignore", "-o", "asyncio_mode=auto")
+    assert "5 failed, 2 passed, 1 error" in output, output
+    assert output.count("mark it with pytest.mark.server") >= 6
 
 
 def test_the_guard_watches_this_test() -> None:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.demo.processes import wait_until_gone
+from tests.waiting import BOUND_S
 
 pytestmark = [
     pytest.mark.server,
@@ -55,6 +56,6 @@ def test_a_parent_that_is_gone_already(environment):
     not_its_parent = "1"
     run = subprocess.run(
         [sys.executable, "-m", "gateway.tether", not_its_parent, "SIGKILL", "part"],
-        env=environment, capture_output=True, timeout=10, check=False,
+        env=environment, capture_output=True, timeout=BOUND_S, check=False,
     )  # fmt: skip
     assert (run.returncode, run.stdout) == (1, b"")

@@ -2,6 +2,8 @@
 
 The bound only ends a test whose condition never comes true. It says nothing about speed, since everything may take long
 on a busy machine. Promises about time are tested in virtual time, or by tests marked `alone`.
+
+Calls of httpx that name no timeout wait as long; its own five seconds are less than a busy machine may need.
 """
 
 import time
@@ -9,11 +11,16 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import anyio
+import httpx
 
 T = TypeVar("T")
-BOUND_S = 30.0
+BOUND_S = 60.0
 PAUSE_S = 0.01
 MOMENT_S = 0.1
+
+# There is one such object, which is the default of every function and class.
+for _phase in ("connect", "read", "write", "pool"):
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, _phase, BOUND_S)
 
 
 def eventually(condition: Callable[[], T], *, within_s: float = BOUND_S, or_show: Callable[[], object] = str) -> T:

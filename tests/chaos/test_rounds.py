@@ -11,7 +11,7 @@ from tests.chaos.rounds import SEEDS, Round, check, play
 from tests.chaos.table import FAILED, ROUNDS
 from tests.chaos.world import World, world
 
-pytestmark = [pytest.mark.server, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -13,12 +13,12 @@ import openai
 import pytest
 
 from tests.demo.processes import descendants, wait_until_gone
-from tests.waiting import a_moment, eventually
+from tests.waiting import BOUND_S, a_moment, eventually
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("default_hangup")]
 
-READY_S_MAX = 40
-GONE_S_MAX = 30
+READY_S_MAX = 2 * BOUND_S
+GONE_S_MAX = BOUND_S
 STOP_CPU_S_MAX = 10
 """What the model may still compute for an answer that nobody wants; all of it would cost a minute."""
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]

@@ -152,14 +152,18 @@ async def test_a_long_prompt_can_be_stopped_too(worker, engine):
     assert engine.said == 1
 
 
-async def test_jobs_run_side_by_side(worker):
+async def test_jobs_run_side_by_side(worker, engine):
+    """The long one begins first; held until both have begun, the short one ends first."""
     ends = []
 
     async def ask(max_tokens):
         await outputs(worker, messages=STORY, max_tokens=max_tokens, temperature=1)
         ends.append(max_tokens)
 
+    engine.may_go_on.clear()
     async with anyio.create_task_group() as group:
-        for max_tokens in (60, 2):
+        for number, max_tokens in enumerate((60, 2), 1):
             group.start_soon(ask, max_tokens)
+            await engine.until(lambda engine, count=number: engine.answering == count)
+        engine.may_go_on.set()
     assert ends == [2, 60]

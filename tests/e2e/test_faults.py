@@ -10,6 +10,7 @@ import pytest
 from gateway.emulator.faults import Faults
 from gateway.emulator.settings import EmulatorSettings
 from tests.stacks import KEY, RUNPOD_KEY, Stack, stack
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.server
 
@@ -121,5 +122,5 @@ def test_a_job_whose_time_to_live_ends_is_an_error() -> None:
 
 def test_nothing_is_left_running(running: Stack) -> None:
     ask(running, "count to 3")
-    assert [job["id"] for job in running.jobs() if job["state"] in {"IN_QUEUE", "IN_PROGRESS"}] == []
-    assert httpx.get(f"{running.url}/readyz").json()["exchanges"] == 0
+    eventually(lambda: not [job for job in running.jobs() if job["state"] in {"IN_QUEUE", "IN_PROGRESS"}])
+    eventually(lambda: httpx.get(f"{running.url}/readyz").json()["exchanges"] == 0)

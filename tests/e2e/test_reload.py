@@ -156,7 +156,6 @@ async def crowd_during_reloads(gateway: Served, emulator_url: str, directory: pa
         return crowd
 
 
-@pytest.mark.timeout(180)
 def test_ten_thousand_requests_during_fifty_reloads(tmp_path: pathlib.Path, emulator_url: str) -> None:
     with served(tmp_path, config(emulator_url, 0)) as gateway:
         crowd = asyncio.run(crowd_during_reloads(gateway, emulator_url, tmp_path))

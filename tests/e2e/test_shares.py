@@ -120,7 +120,6 @@ async def flood_served(
     return {name: after[name] - before[name] for name in clients}, ended_at_s - began_at_s
 
 
-@pytest.mark.timeout(2 * TURNS_S_MAX)
 @pytest.mark.parametrize("route", ["job", "openai"])
 def test_a_flood_is_shared_three_to_one_within_two_percent(route: str) -> None:
     settings = EmulatorSettings(

@@ -87,7 +87,6 @@ async def break_off(gateway: Served, clients: Clients, emulator_url: str) -> int
     return left
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("heir", ["restarted", "survivor"])
 def test_with_redis_the_jobs_of_a_killed_gateway_are_cancelled(
     tmp_path: Path, emulator_url: str, redis: RedisServer, heir: str
@@ -113,7 +112,6 @@ def test_with_redis_the_jobs_of_a_killed_gateway_are_cancelled(
         assert f'gateway_orphans_total{{endpoint="chat"}} {STREAMS}.0' in metrics
 
 
-@pytest.mark.timeout(120)
 def test_without_redis_no_job_of_a_killed_gateway_outlives_its_ttl(tmp_path: Path, emulator_url: str) -> None:
     # The time to live is what may be waited for a worker and for an answer, and a minute.
     endpoint = {**ENDPOINT, "cold_start_timeout_s": 5, "execution_timeout_s": 5}
@@ -127,7 +125,6 @@ def test_without_redis_no_job_of_a_killed_gateway_outlives_its_ttl(tmp_path: Pat
     assert len(submitted) == STREAMS
 
 
-@pytest.mark.timeout(120)
 def test_a_hundred_streams_end_inside_the_drain(tmp_path: Path, emulator_url: str) -> None:
     with served(tmp_path, config_of(emulator_url, endpoint=ENDPOINT, drain_s=30)) as gateway:
         clients = Clients(gateway.url, 12)

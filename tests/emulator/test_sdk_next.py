@@ -50,7 +50,6 @@ def shape(kind: FailWith) -> set[str]:
     return set(json.loads(job_error(kind, fault_error(400))))
 
 
-@pytest.mark.timeout(240)
 def test_a_job_is_in_progress_while_a_prestart_hook_runs_and_how_a_hook_ends(tmp_path):
     assert NEXT_PYTHON.exists(), "The next SDK of Runpod's is missing. Install with: python3 scripts/setup.py test"
     with contextlib.ExitStack() as stack:

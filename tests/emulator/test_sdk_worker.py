@@ -164,10 +164,12 @@ def test_a_worker_that_is_killed_in_mid_job_and_the_one_that_takes_over(tmp_path
         job_id = run(client, end="never")
         while not client.get(f"/stream/{job_id}").json()["stream"]:
             pass
+        # A ping that came too late on a busy machine may have cost it the job once already.
+        retries = client.get(f"/status/{job_id}").json().get("retries", 0)
         os.killpg(process.pid, signal.SIGKILL)
         taken = client.get("/job-take/second")
         while taken.status_code == 204:
             taken = client.get("/job-take/second")
         assert taken.json()["id"] == job_id
         status = client.get(f"/status/{job_id}").json()
-        assert (status["status"], status["retries"], status["workerId"]) == ("IN_PROGRESS", 1, "second")
+        assert (status["status"], status["retries"], status["workerId"]) == ("IN_PROGRESS", retries + 1, "second")

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, settings
 from tests.effort import tries
 
 CASES = int(os.environ.get("FAIRPOD_FUZZ_CASES") or tries(500))
-TIMEOUT = pytest.mark.timeout(60 + CASES // 5)
+TIMEOUT = pytest.mark.timeout(300 + CASES // 2)
 
 
 def fuzzed(cases: int = CASES, *, shrinks: bool = True) -> settings:

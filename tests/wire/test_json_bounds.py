@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from gateway.wire.json_bounds import DEPTH_MAX, PARTS_MAX, is_within_bounds
 
 MANY = 10_000_000
+CPU_S_MAX = 20.0
+"""Of the processor's time, of which a busy machine gives less for it: reading again and again would take hours."""
 SEVERAL = b'"few":[' + b"{}," * 200 + b'{}],"x":'
 """So many brackets that they have to be looked at."""
 
@@ -51,6 +53,7 @@ def test_fields_are_counted() -> None:
     assert is_within_bounds(b"{" + b'"key":1,' * (PARTS_MAX - 2) + b'"key":1}')
     assert not is_within_bounds(b"{" + b'"key":1,' * PARTS_MAX + b'"key":1}')
     assert not is_within_bounds(b"[" + b"{}," * PARTS_MAX + b"{}]")
+    assert not is_within_bounds(b"{" + b'"[":"[",' * (PARTS_MAX + 1) + b'"key":1}')
     assert is_within_bounds(b'{"a":"' + b"a:b" * PARTS_MAX + b'"}')
     assert is_within_bounds(b'{"input":[' + b"1," * MANY + b"1]}")
 
@@ -60,7 +63,7 @@ def test_the_worst_of_bodies_is_looked_at_in_bounded_time(piece: bytes) -> None:
     body = piece * (MANY // len(piece)) + nested(200)
     started = time.process_time()
     is_within_bounds(body)
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < CPU_S_MAX
 
 
 values = st.recursive(
