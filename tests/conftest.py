@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.redis_server import RedisServer, redis_server
 from tests.secrets_scan import LeakError
@@ -24,6 +25,13 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 GUARD = ServerGuard()
+
+# No example is too slow, since a busy machine makes any of them slow; and every run tries the same ones, so that what
+# they cover is the same as well.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 
 def pytest_collection_finish() -> None:
