@@ -99,13 +99,26 @@ DEEP = [
 ]
 
 
+LEVELS = (900, 1100, 9000, 100_000)
+"""The reader of JSON takes a thousand on Python 3.11, and ten thousand on 3.13."""
+
+
+def is_readable(text: str) -> bool:
+    """Whether the reader of JSON still takes it, so that it may be passed on."""
+    try:
+        msgspec.json.decode(text)
+    except RecursionError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_output_without_bottom_is_lost_output(dialect: str, stream: bool) -> None:
-    for shape, levels, (begin, end) in itertools.product(DEEP, (900, 1100, 100_000), ("[]", ('{"a":', "}"))):
-        output = shape.replace("DEEP", begin * levels + "1" + end * levels)
-        # What the reader of JSON still takes may be passed on.
-        with contextlib.suppress(UpstreamError) if levels < 1000 else pytest.raises(UpstreamError):
+    for shape, levels, (begin, end) in itertools.product(DEEP, LEVELS, ("[]", ('{"a":', "}"))):
+        deep = begin * levels + "1" + end * levels
+        output = shape.replace("DEEP", deep)
+        with contextlib.suppress(UpstreamError) if is_readable(deep) else pytest.raises(UpstreamError):
             await tell(dialect, client_request(stream=stream), output)
 
 
