@@ -1,8 +1,12 @@
 # Three commands matter: `make run`, `make test` and, while you work, `make quick`. They set up all they need.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -q
+WITHOUT_SERVERS := --dist worksteal -m "not server and not alone"
+# What Python has compiled is kept, whatever the environment says: or each of a run's many processes does it again.
+export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test quick check audit pytest lock clean
+.PHONY: run test quick check audit pytest coverage gaps measured next-python lock clean
 
 run:
 	@$(PYTHON) scripts/setup.py demo
@@ -16,7 +20,7 @@ test:
 quick:
 	@$(PYTHON) scripts/setup.py test
 	@$(MAKE) --no-print-directory check
-	FAIRPOD_TEST_EFFORT=0.2 $(BIN)/pytest -q -n 2 --dist worksteal -m "not server and not alone"
+	FAIRPOD_TEST_EFFORT=0.2 $(PYTEST) -n 2 $(WITHOUT_SERVERS)
 
 check:
 	$(BIN)/ruff check
@@ -27,9 +31,25 @@ check:
 audit:
 	$(BIN)/python scripts/audit.py requirements/demo.txt
 
-pytest:
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "not alone"
-	$(BIN)/pytest -q -m alone
+# Tests with servers wait more than they compute, so that two cores have time for three at once.
+pytest: coverage next-python
+	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder -m "server and not alone"
+	$(PYTEST) -m alone tests/e2e
+
+# The tests without servers, and what they cover.
+coverage: measured
+	$(BIN)/python scripts/coverage_gaps.py
+
+# Writes tests/coverage_gaps.yaml anew. Read the difference.
+gaps: measured
+	$(BIN)/python scripts/coverage_gaps.py --write
+
+measured:
+	@rm -f .coverage .coverage.*
+	$(PYTEST) -n 2 -p tests.unit_coverage $(WITHOUT_SERVERS)
+
+next-python:
+	$(BIN)/python scripts/next_python.py
 
 # The lock files hold versions and hashes, and no address of an index. The larger ones bind the smaller ones.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
@@ -43,4 +63,5 @@ lock:
 	$(COMPILE:pyproject.toml=) --group runpod-next -o requirements/runpod-next.txt
 
 clean:
-	rm -rf .venv .venv-runpod-next .bench tests/clients/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-3.* .venv-runpod-next .coverage .coverage.* .bench \
+		tests/clients/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

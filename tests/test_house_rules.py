@@ -91,6 +91,7 @@ def test_the_exceptions_exist() -> None:
     assert {name_of(path) for path in MODULES} >= WITHOUT_TEST
 
 
+MARKED_ALONE = "pytest.mark.alone"
 WALL_CLOCK = {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep"}
 READS_THE_CLOCK = {"tests/waiting.py", "tests/emulator/sdk_next_worker.py"}
 """The one place where tests wait for real, and a worker process that can import nothing of ours."""
@@ -121,9 +122,15 @@ def test_tests_read_no_wall_clock() -> None:
     assert [
         name
         for name, text in sorted(texts.items())
-        if name not in READS_THE_CLOCK and "pytest.mark.alone" not in text
+        if name not in READS_THE_CLOCK and MARKED_ALONE not in text
         if read_names(ast.parse(text), "time") & WALL_CLOCK
     ] == []
+
+
+def test_tests_that_measure_alone_are_where_the_makefile_looks_for_them() -> None:
+    tests = set((ROOT / "tests").rglob("test_*.py")) - {pathlib.Path(__file__)}
+    assert {name_of(path.parent) for path in tests if MARKED_ALONE in path.read_text()} == {"tests/e2e"}
+    assert "-m alone tests/e2e\n" in (ROOT / "Makefile").read_text()
 
 
 PLANTED = {

@@ -102,6 +102,17 @@ def test_caps_hold_over_all_replicas() -> None:
     subject.reserve(1, 0.0)
 
 
+def test_replicas_that_are_out_of_reach_have_nothing_in_flight() -> None:
+    subject = TenantQuota(tenant(max_in_flight=1, tokens_per_minute=100))
+    subject.note_elsewhere({"r1": QuotaUse(1, 1, 40)}, {"r1"}, 0.0)
+    with pytest.raises(TenantLimitError):
+        subject.reserve(1, 0.0)
+    subject.forget_in_flight_elsewhere()
+    subject.reserve(1, 0.0)
+    assert subject.requests_reading(0.0) is None
+    assert subject.tokens_reading(0.0) == BucketReading(limit=100, remaining=59, reset_s=24.6)
+
+
 def test_what_a_known_replica_begins_counts_from_its_beginning() -> None:
     subject = TenantQuota(tenant(requests_per_minute=10))
     subject.note_elsewhere({"r1": QuotaUse(0, 3, 0)}, {"r1"}, 0.0)

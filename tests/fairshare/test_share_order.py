@@ -217,3 +217,29 @@ def test_urgent_tickets_go_before_their_own_tenant_s_others_only() -> None:
         order.enqueue(ticket, tenant="a", weight=1, now_s=0, is_urgent=is_urgent)
     order.enqueue("b1", tenant="b", weight=1, now_s=0)
     assert [order.grant(0) for _ in range(4)] == ["a2", "b1", "a3", "a1"]
+
+
+def two_calls() -> ShareOrder[str]:
+    """One call of either tenant was granted, and one more of each waits."""
+    order: ShareOrder[str] = ShareOrder(of_calls(10, seats=20))
+    for ticket, tenant in (("a1", "a"), ("b1", "b")):
+        order.enqueue(ticket, tenant=tenant, weight=1.0, now_s=0.0)
+    assert {order.grant(0.0), order.grant(0.0)} == {"a1", "b1"}
+    for ticket, tenant in (("a2", "a"), ("b2", "b")):
+        order.enqueue(ticket, tenant=tenant, weight=1.0, now_s=0.0)
+    return order
+
+
+@pytest.mark.parametrize("tenant", ["a", "b"])
+def test_a_grant_that_is_forgiven_costs_nothing_whether_or_not_it_was_the_last(tenant: str) -> None:
+    order = two_calls()
+    order.forgive(tenant, 0.0, 0.0)
+    assert order.grant(0.0) == f"{tenant}2"
+
+
+def test_who_does_not_wait_is_not_withdrawn() -> None:
+    order = two_calls()
+    order.withdraw("a1", tenant="a")
+    assert len(order) == 2
+    order.withdraw("a2", tenant="a")
+    assert (len(order), order.grant(0.0), order.grant(0.0)) == (1, "b2", None)
