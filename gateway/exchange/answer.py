@@ -3,18 +3,20 @@
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from msgspec import Raw
+
 from gateway.domain import Api, Usage
 from gateway.errors import OutputLostError, UpstreamError
 from gateway.exchange.sink import Sink
 from gateway.translate.chunks import ChunkWriter
-from gateway.translate.completion import CompletionFold, finish_completion, split_completion
+from gateway.translate.completion import CompletionFold, finish_completion, split_completion, text_bytes
 from gateway.translate.dialects.contract import Chunk, Damage, Delta, Whole
 from gateway.translate.embeddings import finish_embeddings
 from gateway.translate.request import ClientRequest
 from gateway.translate.restart_detector import RestartDetector
-from gateway.translate.usage import estimate_usage, read_usage
+from gateway.translate.usage import read_usage, settle_usage
 from gateway.wire.malformed import MALFORMED
-from gateway.wire.openai import Fields, size_of
+from gateway.wire.openai import Fields
 from gateway.wire.sse import DONE
 
 
@@ -202,7 +204,7 @@ class WholeAnswer:
             return self._usage(self._whole)
         if not self._fold.has_started:
             return None
-        return read_usage(self._fold.usage) or self._estimate(self._fold.text_bytes)
+        return self._settled(self._fold.usage, self._fold.text_bytes)
 
     async def take(self, deltas: list[Delta]) -> None:
         """Keep the body, or fold its parts."""
@@ -250,10 +252,8 @@ class WholeAnswer:
         )
 
     def _usage(self, whole: Fields) -> Usage:
-        if (counted := read_usage(whole.get("usage"))) is not None:
-            return counted
-        is_embedding = self._request.api is Api.EMBEDDINGS
-        return self._estimate(0 if is_embedding else size_of(whole.get("choices", b"")))
+        return self._settled(whole.get("usage"), 0 if self._request.api is Api.EMBEDDINGS else text_bytes(whole))
 
-    def _estimate(self, completion_bytes: int) -> Usage:
-        return estimate_usage(prompt_tokens=self._request.prompt_tokens, completion_bytes=completion_bytes)
+    def _settled(self, counted: Raw | None, completion_bytes: int) -> Usage:
+        prompt_tokens = self._request.prompt_tokens
+        return settle_usage(read_usage(counted), prompt_tokens=prompt_tokens, completion_bytes=completion_bytes)

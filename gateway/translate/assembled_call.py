@@ -9,8 +9,10 @@ from gateway.wire.openai import Fields
 
 HELD_BYTES_MAX = 1024 * 1024
 """Arguments that wait for an id: beyond this the id is generated. Longer ones are not checked for completeness."""
-PLACEHOLDER = "{}"
+PLACEHOLDERS = frozenset({"{}", "null"})
 """What some workers write as arguments before they know them."""
+_PLACEHOLDER_MAX = max(map(len, PLACEHOLDERS))
+_OBJECT_MAY_FOLLOW = (":", ",", "[")
 
 
 class AssembledCall(msgspec.Struct, eq=False):
@@ -37,35 +39,58 @@ class AssembledCall(msgspec.Struct, eq=False):
 
     @property
     def has_complete_arguments(self) -> bool:
-        """Report whether the arguments so far are a JSON object, or null for none."""
+        """Report whether the arguments so far are a JSON object or list, or null for none."""
         if not self.size or self.size > HELD_BYTES_MAX or self.kind == "custom":
             return False
         try:
-            msgspec.json.decode("".join(self.arguments), type=dict | None)
+            msgspec.json.decode("".join(self.arguments), type=dict | list | None)
         except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
             return False
         return True
 
     @property
     def has_placeholder(self) -> bool:
-        """Report whether the arguments so far are an empty object that is not written yet."""
-        return self.size == len(PLACEHOLDER) and self.kind != "custom" and "".join(self.held) == PLACEHOLDER
+        """Report whether the arguments so far are an empty object or null, and not written yet."""
+        return self.size <= _PLACEHOLDER_MAX and self.kind != "custom" and "".join(self.held) in PLACEHOLDERS
 
     @property
     def is_over_bound(self) -> bool:
         """Report whether more arguments wait than are held back for an id."""
         return self.size > HELD_BYTES_MAX
 
+    def is_said_again(self, arguments: str) -> bool:
+        """Report whether a part is all of the arguments again, which are complete."""
+        if len(arguments) < self.size or not arguments.strip() or self.has_placeholder:
+            return False
+        return arguments == "".join(self.arguments) and self.has_complete_arguments
+
+    def can_go_on(self, arguments: str) -> bool:
+        """Report whether a part may go on with arguments that are open: an object follows only where JSON allows it."""
+        if self.kind == "custom" or not arguments.strip():
+            return False
+        return not begins_object(arguments) or "".join(self.arguments).rstrip().endswith(_OBJECT_MAY_FOLLOW)
+
     def append(self, arguments: str) -> None:
-        """Add a part of the arguments; an object takes the place of a placeholder."""
-        if not arguments:
+        """Add a part of the arguments, without what was said before; an object takes the place of a placeholder."""
+        if not arguments or self.is_said_again(arguments):
             return
         if self.has_placeholder and begins_object(arguments):
             self.arguments, self.held, self.size = [], [], 0
+        elif self._is_cumulative(arguments):
+            arguments = arguments[self.size :]
         self.size += len(arguments)
         self.held.append(arguments)
         if self.size <= HELD_BYTES_MAX:
             self.arguments.append(arguments)
+
+    def _is_cumulative(self, arguments: str) -> bool:
+        """Report whether a part begins with all that came before, and JSON cannot go on with it."""
+        if not 0 < self.size < min(len(arguments), HELD_BYTES_MAX) or self.kind == "custom":
+            return False
+        before = "".join(self.arguments)
+        return (
+            begins_object(before) and arguments.startswith(before) and not before.rstrip().endswith(_OBJECT_MAY_FOLLOW)
+        )
 
     def begin(self, *, id_prefix: str) -> Fields:
         """Write the first fragment of the call, with all that was held back; generate the id if there is none."""

@@ -4,7 +4,7 @@ Chunks of a chat have a `delta`, whole answers a `message`, and text completions
 """
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from gateway.translate.worker_errors import error_in, output_error
 from gateway.wire import openai
@@ -45,12 +45,14 @@ def delta_of(choice: Fields) -> tuple[Fields, bool]:
     Raises:
         msgspec.ValidationError: None of them can be read.
     """
-    delta, message = choice.get("delta"), choice.get("message")
-    if not is_empty(delta):
-        return _object_or_text(delta), False
-    if not is_empty(message):
-        return _object_or_text(message), True
-    return ({} if is_null(choice.get("text")) else {"content": choice["text"]}), False
+    delta = {} if is_empty(choice.get("delta")) else _object_or_text(choice["delta"])
+    if any(not is_empty(value) for name, value in delta.items() if name != "role"):
+        return delta, False
+    if not is_empty(choice.get("message")):
+        return _object_or_text(choice["message"]), True
+    if not is_empty(choice.get("text")):
+        return {"content": choice["text"]}, False
+    return delta, False
 
 
 def message_of(choice: Fields) -> Fields | None:
@@ -100,6 +102,18 @@ def content_of(content: Raw | None) -> Raw:
     if first == b"{":
         return Raw(openai.encode(_text_of_part(openai.decode_fields(content or b"{}"))))
     return Raw(openai.encode("".join(map(_text_of_part, _decode_parts(content or b"[]")))))
+
+
+def text_size(text: Raw | UnsetType) -> int:
+    """Return the bytes of a text as it stands in JSON, without its quotes; null and an absent one have none."""
+    return 0 if text is UNSET or bytes(text) == b"null" else len(bytes(text)) - 2
+
+
+def delta_size(delta: Fields) -> int:
+    """Return the bytes of text in a delta, counting the two names of the reasoning once."""
+    sizes = {name: max(0, text_size(value)) for name, value in delta.items()}
+    twice = min(sizes.get("reasoning", 0), sizes.get("reasoning_content", 0))
+    return sum(sizes.values()) - twice
 
 
 def _text_of_part(part: str | Fields) -> str:

@@ -14,14 +14,17 @@ from gateway.translate.choice_content import (
     completion_text_of,
     content_of,
     delta_of,
+    delta_size,
     raise_choice_error,
     read_choices,
+    text_size,
 )
-from gateway.translate.finish_reasons import later_reason, missing_reason, read_finish_reason
+from gateway.translate.choice_state import CHUNK_FIELDS, REASONING, ChoiceState
+from gateway.translate.finish_reasons import missing_reason, read_finish_reason
 from gateway.translate.request import ClientRequest, tool_names
 from gateway.translate.tool_calls import ToolCallAssembler
 from gateway.wire import openai
-from gateway.wire.lenient import integer_of, is_empty
+from gateway.wire.lenient import integer_of, is_empty, is_null
 from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import NULL, ChoiceView, Fields
 
@@ -32,10 +35,8 @@ _ROLE = Raw(b'"assistant"')
 _EMPTY = Raw(b'""')
 _ENDING_FIELDS = frozenset({"stop_reason", "matched_stop"})
 """Fields that go with a finish reason."""
-_CONTENT_FIELDS = frozenset({"logprobs", "token_ids"})
-"""Fields that go with the text."""
-_CHUNK_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
-_METADATA = _CHUNK_FIELDS | {"type", "event", "system_fingerprint", "service_tier", "provider"}
+_BODIES = ("delta", "message", "text")
+_METADATA = CHUNK_FIELDS | {"type", "event", "system_fingerprint", "service_tier", "provider"}
 """What a chunk without choices may hold and still say nothing."""
 
 
@@ -44,34 +45,6 @@ class ClosingChoice(msgspec.Struct, frozen=True):
 
     choice: Fields
     extra: Fields
-
-
-class _Choice(msgspec.Struct, eq=False):
-    """What was seen of one choice."""
-
-    started: bool = False
-    text_size: int = 0
-    """How many bytes of text were passed on, without the tool calls."""
-    reason: str = ""
-    is_continued: bool = False
-    """Whether the last content came after the last finish reason, which then does not show that all has come."""
-    ending: Fields = msgspec.field(default_factory=dict)
-    """The fields that came with the finish reason."""
-    extra: Fields = msgspec.field(default_factory=dict)
-    """Those of its chunk."""
-    tool_calls: ToolCallAssembler | None = None
-
-    @property
-    def has_tool_calls(self) -> bool:
-        return self.tool_calls is not None and self.tool_calls.has_calls
-
-    @property
-    def has_content(self) -> bool:
-        return self.text_size > 0 or self.has_tool_calls
-
-    @property
-    def is_complete(self) -> bool:
-        return bool(self.reason) and not self.is_continued
 
 
 class ChoiceNormalizer:
@@ -83,7 +56,9 @@ class ChoiceNormalizer:
         self._request = request
         self._answer_id = answer_id
         self._is_chat = request.api is Api.CHAT_COMPLETIONS
-        self._choices: dict[int, _Choice] = {}
+        self._choices: dict[int, ChoiceState] = {}
+        self._only_index: int | None = None
+        """The worker's index of the only choice that was asked for, once it has come."""
         self._has_unknown = False
 
     @property
@@ -105,11 +80,11 @@ class ChoiceNormalizer:
         """
         raw = chunk.get("choices")
         if raw is None or is_empty(raw):
-            self._has_unknown |= raw is None and not chunk.keys() <= _METADATA
+            self._has_unknown |= is_null(raw) and not chunk.keys() <= _METADATA
             return None
         try:
             views = openai.decode_choices(raw)
-            if (views[0].index == 0 or self._request.expected_choices > 1) and all(map(self._is_normal, views)):
+            if (self._request.expected_choices > 1 or self._is_first(views[0])) and all(map(self._is_normal, views)):
                 for view in views:
                     self._note(view)
                 return raw
@@ -117,20 +92,29 @@ class ChoiceNormalizer:
             pass
         try:
             read = read_choices(raw)
-            written = [
-                self._normalize(fields, chunk, self._index_of(fields, at, len(read))) for at, fields in enumerate(read)
-            ]
+            written = [self._normalize(fields, chunk, self._index_of(fields, at)) for at, fields in enumerate(read)]
         except MALFORMED:
             raise OutputLostError(NOT_OPENAI) from None
         choices = [fields for fields in written if fields is not None]
         return openai.join_objects(choices) if choices else None
 
-    def _index_of(self, fields: Fields, position: int, count: int) -> int:
-        """Return the index of a choice: a single one of an answer with one choice is the first, whatever its index."""
-        if self._request.expected_choices == 1 and count == 1:
-            return 0
+    def _is_first(self, view: ChoiceView) -> bool:
+        """Report whether the worker's index of the only choice is 0, as far as is known."""
+        if self._only_index is None:
+            self._only_index = view.index
+        return self._only_index == 0
+
+    def _index_of(self, fields: Fields, position: int) -> int:
+        """Return the index of a choice: the only one that was asked for is the first, whatever its index."""
         index = integer_of(fields.get("index"))
-        return position if index is None else max(0, index)
+        if self._request.expected_choices > 1:
+            return position if index is None else max(0, index)
+        if index is None:
+            return position
+        if self._only_index is None:
+            self._only_index = index
+        # Another one, which was not asked for, must not take its place.
+        return 0 if index == self._only_index else max(0, index) or max(1, self._only_index)
 
     def end(self) -> list[ClosingChoice]:
         """Return the tool calls that were held back and the finish reasons, in the order of the choices.
@@ -147,7 +131,10 @@ class ChoiceNormalizer:
         writes_reasons = any(choice.reason for choice in self._choices.values())
         closing: list[ClosingChoice] = []
         for index, choice in sorted(self._choices.items()):
-            if not choice.reason and (writes_reasons or self._has_unknown or not choice.has_content):
+            if not choice.has_body:
+                raise OutputLostError("The worker sent a choice without content.")
+            is_doubtful = writes_reasons or self._has_unknown or not choice.has_content
+            if not choice.reason and is_doubtful and index < expected:
                 raise OutputLostError("The worker's answer was cut short: a choice has no finish reason.")
             if choice.tool_calls is not None and (calls := choice.tool_calls.flush()):
                 closing.append(ClosingChoice(self._with_calls(index, calls), {}))
@@ -157,12 +144,12 @@ class ChoiceNormalizer:
             closing.append(ClosingChoice(choice.ending | own, choice.extra))
         return closing
 
-    def _choice(self, index: int) -> _Choice:
+    def _choice(self, index: int) -> ChoiceState:
         choice = self._choices.get(index)
         if choice is None:
             if len(self._choices) >= self._request.expected_choices + SURPLUS_MAX:
                 raise OutputLostError(f"The worker sent more than {len(self._choices)} choices.")
-            choice = self._choices[index] = _Choice()
+            choice = self._choices[index] = ChoiceState()
         return choice
 
     def _is_normal(self, view: ChoiceView) -> bool:
@@ -175,7 +162,7 @@ class ChoiceNormalizer:
         if not self._is_chat:
             return view.text is not UNSET and bytes(view.text)[:1] == b'"'
         delta = view.delta
-        if delta is None or view.message is not UNSET:
+        if delta is None or view.message is not UNSET or view.text is not UNSET:
             return False
         if delta.tool_calls is not UNSET and bytes(delta.tool_calls) != b"null":
             return False
@@ -185,16 +172,19 @@ class ChoiceNormalizer:
 
     def _note(self, view: ChoiceView) -> None:
         choice = self._choice(view.index or 0)
-        choice.started = True
+        choice.started = choice.has_body = True
         delta = view.delta
         if delta is None:
-            size = _text_size(view.text)
+            size = text_size(view.text)
         else:
-            size = _text_size(delta.content)
+            size = text_size(delta.content)
+            if size > 0:
+                choice.streamed.add("content")
             if delta.reasoning is not UNSET or delta.reasoning_content is not UNSET or delta.refusal is not UNSET:
                 # Workers that send both names of the reasoning send the same text.
-                reasoning = max(_text_size(delta.reasoning), _text_size(delta.reasoning_content))
-                size += reasoning + _text_size(delta.refusal)
+                reasoning = max(text_size(delta.reasoning), text_size(delta.reasoning_content))
+                size += reasoning + text_size(delta.refusal)
+                choice.streamed |= REASONING if reasoning > 0 else {"refusal"}
         choice.text_size += size
         self.text_bytes += size
 
@@ -204,15 +194,12 @@ class ChoiceNormalizer:
         if self._is_surplus(fields, index, reason):
             return None
         choice = self._choice(index)
+        choice.has_body |= any(not is_null(fields.get(name)) for name in _BODIES)
         said, has_content = self._chat_delta(fields, choice) if self._is_chat else self._text(fields, choice)
         if has_content and choice.reason:
             choice.is_continued = True
         if reason:
-            choice.is_continued = False
-            choice.reason = later_reason(choice.reason, reason)
-            dropped = _CONTENT_FIELDS if has_content else ()
-            choice.ending = {name: value for name, value in fields.items() if name not in dropped}
-            choice.extra = {name: value for name, value in chunk.items() if name not in _CHUNK_FIELDS}
+            choice.close(reason, fields, chunk, has_content=has_content)
             fields = {name: value for name, value in fields.items() if name not in _ENDING_FIELDS}
         if not has_content and choice.reason and choice.started:
             return None
@@ -223,32 +210,36 @@ class ChoiceNormalizer:
         """Report whether this is an empty choice that was not asked for: some workers fill up a list."""
         if index in self._choices or len(self._choices) < self._request.expected_choices or reason:
             return False
-        return all(is_empty(fields.get(name)) for name in ("delta", "message", "text"))
+        return all(is_empty(fields.get(name)) for name in _BODIES)
 
-    def _text(self, fields: Fields, choice: _Choice) -> tuple[Fields, bool]:
+    def _text(self, fields: Fields, choice: ChoiceState) -> tuple[Fields, bool]:
+        if choice.text_size and is_empty(fields.get("text")) and is_empty(fields.get("delta")):
+            # A message at the end repeats the text.
+            fields.pop("message", None)
         text = completion_text_of(fields) or _EMPTY
         fields.pop("delta", None)
         fields.pop("message", None)
-        choice.text_size += _text_size(text)
-        self.text_bytes += _text_size(text)
+        choice.text_size += text_size(text)
+        self.text_bytes += text_size(text)
         return {"text": text}, bytes(text) != b'""'
 
-    def _chat_delta(self, fields: Fields, choice: _Choice) -> tuple[Fields, bool]:
+    def _chat_delta(self, fields: Fields, choice: ChoiceState) -> tuple[Fields, bool]:
         """Return the delta to pass on, and whether it says anything."""
         delta, is_message = delta_of(fields)
         fields.pop("message", None)
+        fields.pop("text", None)
         delta.pop("role", None)
         if "content" in delta:
             delta["content"] = content_of(delta["content"])
         raw_calls = delta.pop("tool_calls", NULL)
-        text_size = _delta_size(delta)
-        if is_message and text_size and text_size == choice.text_size:
-            # The message in the last chunk repeats what the deltas said.
-            delta, text_size = {}, 0
-        if is_message and choice.has_tool_calls:
-            raw_calls = NULL
-        choice.text_size += text_size
-        self.text_bytes += text_size
+        if is_message:
+            delta = choice.unsaid(delta, is_last=not is_empty(fields.get("finish_reason")))
+            raw_calls = NULL if choice.has_tool_calls else raw_calls
+        else:
+            choice.streamed.update(name for name, value in delta.items() if not is_empty(value))
+        size = delta_size(delta)
+        choice.text_size += size
+        self.text_bytes += size
         calls = self._assembled(raw_calls, choice)
         if calls:
             delta["tool_calls"] = openai.join_objects(calls)
@@ -257,7 +248,7 @@ class ChoiceNormalizer:
         first = {} if choice.started else {"role": _ROLE, "content": _EMPTY}
         return {"delta": Raw(openai.encode(first | delta))}, has_content
 
-    def _assembled(self, raw_calls: Raw, choice: _Choice) -> list[Fields]:
+    def _assembled(self, raw_calls: Raw, choice: ChoiceState) -> list[Fields]:
         if is_empty(raw_calls):
             return []
         if choice.tool_calls is None:
@@ -274,17 +265,6 @@ class ChoiceNormalizer:
 
 def _is_text(content: Raw | UnsetType) -> bool:
     return content is UNSET or bytes(content)[:1] in {b'"', b"n"}
-
-
-def _text_size(text: Raw | UnsetType) -> int:
-    return 0 if text is UNSET or bytes(text) == b"null" else len(bytes(text)) - 2
-
-
-def _delta_size(delta: Fields) -> int:
-    """Return the bytes of text in a delta, counting the two names of the reasoning once."""
-    sizes = {name: max(0, _text_size(value)) for name, value in delta.items()}
-    twice = min(sizes.get("reasoning", 0), sizes.get("reasoning_content", 0))
-    return sum(sizes.values()) - twice
 
 
 def _number(number: int) -> Raw:

@@ -12,7 +12,7 @@ from gateway.translate.choices import ChoiceNormalizer
 from gateway.translate.refrain import Refrain
 from gateway.translate.request import ClientRequest
 from gateway.translate.restart_detector import RestartDetector
-from gateway.translate.usage import estimate_usage, read_usage, usage_fields
+from gateway.translate.usage import estimate_usage, read_usage, settle_usage, usage_fields
 from gateway.wire import openai
 from gateway.wire.lenient import is_null, is_object
 from gateway.wire.openai import Fields
@@ -56,13 +56,12 @@ class ChunkWriter:
 
     def settled_usage(self) -> Usage:
         """Return the worker's count, or an estimate by size; what was written after the count is added to it."""
+        prompt_tokens = self._request.prompt_tokens
+        counted = settle_usage(self.usage, prompt_tokens=prompt_tokens, completion_bytes=self.text_bytes)
         bytes_since = self.text_bytes - self._counted_bytes
-        if self.usage is None:
-            return estimate_usage(prompt_tokens=self._request.prompt_tokens, completion_bytes=self.text_bytes)
-        if self.is_whole or not bytes_since:
-            return self.usage
+        if counted is not self.usage or self.is_whole or not bytes_since:
+            return counted
         more = estimate_usage(prompt_tokens=0, completion_bytes=bytes_since).completion_tokens
-        counted = self.usage
         return Usage(
             prompt_tokens=counted.prompt_tokens,
             completion_tokens=counted.completion_tokens + more,

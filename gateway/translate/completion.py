@@ -11,6 +11,7 @@ from gateway.errors import OutputLostError
 from gateway.translate.choice_content import (
     completion_text_of,
     content_of,
+    delta_size,
     message_of,
     raise_choice_error,
     read_choices,
@@ -30,14 +31,28 @@ _OBJECTS = {Api.CHAT_COMPLETIONS: "chat.completion", Api.COMPLETIONS: "text_comp
 _NO_COMPLETION = "The worker sent something that is not a completion."
 _NO_CONTENT = "The worker sent a choice without content."
 _CONTENT = frozenset({"message", "delta", "text"})
+_TEXTS = frozenset(
+    {
+        "content",
+        "text",
+        "reasoning",
+        "reasoning_content",
+        "thinking",
+        "refusal",
+        "arguments",
+        "input",
+        "transcript",
+        "data",
+    }
+)
 _NOT_MERGED = frozenset({"role", "index", "type", "finish_reason"})
 
 
 class CompletionFold:
     """Folds the chunks of a stream into one completion.
 
-    Strings and lists grow, objects merge, anything else is replaced: so unknown fields, such as `reasoning` or
-    `token_ids`, come out whole.
+    Strings and lists grow, objects merge, anything else is replaced: so unknown fields, such as `token_ids`, come out
+    whole. A string that is repeated stays as it is, unless its name says that it is text.
     """
 
     def __init__(self, request: ClientRequest, *, answer_id: str) -> None:
@@ -103,7 +118,8 @@ def _merge(into: JsonObject, part: JsonObject) -> None:
         elif isinstance(known, dict) and isinstance(value, dict):
             _merge(known, value)
         elif name not in _NOT_MERGED and isinstance(known, str) and isinstance(value, str):
-            into[name] = known + value
+            # Names, ratings and signatures are repeated as they are; texts go on.
+            into[name] = known if value == known and name not in _TEXTS else known + value
         elif isinstance(known, list) and isinstance(value, list):
             into[name] = [*known, *value]
         else:
@@ -185,6 +201,21 @@ def finish_completion(whole: Fields, request: ClientRequest, *, answer_id: str, 
     return openai.encode(own | {name: value for name, value in whole.items() if name not in own})
 
 
+def text_bytes(whole: Fields) -> int:
+    """Return how much text an answer holds, for an estimate of tokens: reasoning and tool calls included."""
+    try:
+        return sum(map(_choice_bytes, _choices(whole)))
+    except (*MALFORMED, OutputLostError):
+        return 0
+
+
+def _choice_bytes(choice: Fields) -> int:
+    message = message_of(choice) or {}
+    message.pop("role", None)
+    calls = message.pop("tool_calls", NULL)
+    return delta_size(message) + (0 if is_empty(calls) else len(bytes(calls)))
+
+
 def _choices(whole: Fields) -> list[Fields]:
     try:
         choices = read_choices(whole.get("choices", NULL))
@@ -207,7 +238,8 @@ def _finish_choices(choices: list[Fields], request: ClientRequest, answer_id: st
     if any(reasons) and not all(reasons):
         raise OutputLostError("The worker's answer was cut short: a choice has no finish reason.")
     indexes = [integer_of(choice.get("index")) for choice in choices]
-    if None in indexes or len(set(indexes)) < len(indexes):
+    is_only = len(choices) == request.expected_choices == 1
+    if is_only or None in indexes or len(set(indexes)) < len(indexes) or min(each or 0 for each in indexes) < 0:
         indexes = list(range(len(choices)))
     finished = []
     for number, (choice, reason, index) in enumerate(zip(choices, reasons, indexes, strict=True)):

@@ -56,7 +56,7 @@ def _is_right(item: EmbeddingView, index: int, *, wants_base64: bool) -> bool:
     if bytes(item.index) != str(index).encode() or bytes(item.object) != b'"embedding"':
         return False
     if isinstance(item.embedding, str):
-        return wants_base64 and len(item.embedding) % 4 == 0
+        return wants_base64 and _standard(item.embedding) == item.embedding
     return not wants_base64
 
 
@@ -78,14 +78,25 @@ def _encoded(embedding: list[float] | str, *, wants_base64: bool) -> list[float]
         case list() as numbers if wants_base64:
             return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
         case str() as text if wants_base64:
-            return _padded(text)
+            return _standard(text)
         case str() as text:
-            packed = base64.b64decode(_padded(text), validate=True)
+            packed = base64.b64decode(_standard(text))
             return list(struct.unpack(f"<{len(packed) // 4}f", packed))
         case as_it_is:
             return as_it_is
 
 
-def _padded(text: str) -> str:
-    """Add the padding that some encoders leave out, and that Python's decoder demands."""
-    return text + "=" * (-len(text) % 4)
+_FROM_URL_SAFE = str.maketrans("-_", "+/")
+
+
+def _standard(text: str) -> str:
+    """Return base64 in the standard alphabet and with its padding, which some encoders leave out and Python demands.
+
+    Raises:
+        binascii.Error: It is no base64.
+        struct.error: It holds no whole floats.
+    """
+    standard = text.translate(_FROM_URL_SAFE) + "=" * (-len(text) % 4)
+    if len(base64.b64decode(standard, validate=True)) % 4:
+        raise struct.error
+    return standard

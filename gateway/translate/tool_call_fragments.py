@@ -5,12 +5,14 @@ from msgspec import Raw
 
 from gateway.errors import OutputLostError
 from gateway.wire import openai
-from gateway.wire.lenient import integer_of, is_empty, is_object, text_of
+from gateway.wire.lenient import integer_of, is_empty, is_null, is_object, text_of
 from gateway.wire.openai import Fields
 
 PAYLOADS = {"function": "arguments", "custom": "input"}
 """The object that holds the name, and the field of it that grows."""
-_KNOWN = frozenset({"index", "id", "type", "function", "custom", "name", "arguments"})
+_ARGUMENTS = ("arguments", "parameters", "input")
+"""OpenAI's name of a function's arguments, and those of other servers' own formats."""
+_KNOWN = frozenset({"index", "id", "type", "function", "custom", "name", *_ARGUMENTS})
 
 
 class Fragment(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +40,7 @@ def read_fragments(raw_calls: Raw) -> list[Fragment]:
     if is_empty(raw_calls):
         return []
     try:
-        entries = [raw_calls] if is_object(raw_calls) else _decode_entries(raw_calls)
+        entries = _entries_of(raw_calls) if is_object(raw_calls) else _decode_entries(raw_calls)
         return [_fragment(openai.decode_fields(entry)) for entry in entries if bytes(entry) not in _NO_ENTRY]
     except msgspec.DecodeError:
         raise OutputLostError("The worker sent a tool call that is not an object.") from None
@@ -48,13 +50,21 @@ _NO_ENTRY = frozenset({b"null", b'""', b"false"})
 _decode_entries = msgspec.json.Decoder(list[Raw]).decode
 
 
+def _entries_of(raw: Raw) -> list[Raw]:
+    """Read an object in place of a list: a single entry, or PHP's way of writing a list, by number."""
+    fields = openai.decode_fields(raw)
+    is_numbered = all(name.isdecimal() and is_object(value) for name, value in fields.items())
+    return list(fields.values()) if is_numbered else [raw]
+
+
 def _fragment(entry: Fields) -> Fragment:
     kind = text_of(entry.get("type")) or ("custom" if "custom" in entry and "function" not in entry else "function")
     if kind not in PAYLOADS:
         kind = "function"
     # Some workers put name and arguments beside the id.
-    content = {name: entry[name] for name in ("name", "arguments") if name in entry} | _payload(entry.get(kind))
-    arguments = content.get(PAYLOADS[kind])
+    content = {name: entry[name] for name in ("name", *_ARGUMENTS) if name in entry} | _payload(entry.get(kind))
+    names = (PAYLOADS[kind], *_ARGUMENTS)
+    arguments = next((content[name] for name in names if not is_null(content.get(name))), None)
     has_text = arguments is None or bytes(arguments)[:1] in {b'"', b"n"}
     return Fragment(
         index=integer_of(entry.get("index")),

@@ -6,12 +6,15 @@ blank, delay or change any of the four, so a call is identified by one rule:
 
 1. An empty text, list or object, null and false say nothing.
 2. A fragment belongs to the call of its index; without an index, to the call of its id, else to the last call. Several
-   fragments in one delta are counted by their position if they have no indexes, or if each has a name under one index.
+   fragments in one delta are counted by their position if each has a name and they share one index or have none, or if
+   they have neither.
 3. A fragment with a name begins a new call at a known index if it brings another id, if it names another tool, or if
    the arguments so far are complete; but not if it only repeats the name, or goes on with arguments that are open.
 4. A fragment without a name never begins a call at a known index, whatever its id: the index wins.
 5. A call is written when its name and id are known. An id that never arrives, or that another call has, is generated.
-6. Arguments `{}` are a placeholder if an object follows: they are written when the answer ends.
+6. Arguments `{}` or `null` are a placeholder if an object follows: they are written when the answer ends.
+7. Arguments that begin with all of those before them, where JSON cannot go on so, are sent cumulatively; the same ones
+   again, without a name or with the same id, say nothing.
 
 Sources: the reports that tests/translate/test_tool_calls.py names case by case.
 """
@@ -19,7 +22,7 @@ Sources: the reports that tests/translate/test_tool_calls.py names case by case.
 from msgspec import Raw
 
 from gateway.errors import OutputLostError
-from gateway.translate.assembled_call import AssembledCall, begins_object, payload_of
+from gateway.translate.assembled_call import AssembledCall, payload_of
 from gateway.translate.tool_call_fragments import Fragment, read_fragments
 from gateway.wire import openai
 from gateway.wire.openai import Fields
@@ -56,11 +59,13 @@ class ToolCallAssembler:
         """
         fragments = read_fragments(raw_calls)
         is_positional = _is_positional(fragments)
+        # Two calls of one delta may share an id; a call that was begun before is known by it.
+        known = {call.sent_id for call in self._calls if call.sent_id}
         written: list[Fields] = []
         for position, fragment in enumerate(fragments):
             if fragment.is_empty:
                 continue
-            index = position if is_positional and not self._by_id(fragment.id) else fragment.index
+            index = position if is_positional and fragment.id not in known else fragment.index
             written += self._append(self._call_of(fragment, index), fragment)
         return written
 
@@ -86,6 +91,8 @@ class ToolCallAssembler:
     def _call_of(self, fragment: Fragment, index: int | None) -> AssembledCall:
         """Find the call that a fragment belongs to, or begin it."""
         call = self._known_call(fragment, index)
+        if call is not None and call.is_said_again(fragment.arguments) and _may_repeat(call, fragment):
+            return call
         if call is None or self._begins_another(call, fragment):
             return self._new_call(fragment, index)
         if call.is_named_again and fragment.arguments.strip():
@@ -114,7 +121,7 @@ class ToolCallAssembler:
             if named is not None:
                 # The index changed in the middle of a call, and its id says so.
                 return named
-            is_open = last is not None and last.size > 0 and not last.has_complete_arguments
+            is_open = last is not None and not last.has_complete_arguments
             return last if is_open and fragment.arguments and not fragment.id else None
         # Two calls may share an index, and their fragments may alternate.
         return named if named is not None and named.index == index else call
@@ -134,7 +141,7 @@ class ToolCallAssembler:
             return self._is_other_tool(call.name, fragment.name)
         if call.has_complete_arguments:
             return has_other_id or fragment.name != call.name or bool(fragment.arguments.strip())
-        if fragment.name == call.name and fragment.arguments.strip() and not begins_object(fragment.arguments):
+        if fragment.name == call.name and call.can_go_on(fragment.arguments):
             # It goes on with the arguments, whatever its id.
             return False
         return has_other_id or self._is_other_tool(call.name, fragment.name)
@@ -169,7 +176,7 @@ class ToolCallAssembler:
     def _joined_name(self, call: AssembledCall, piece: str) -> str:
         """Join a name that comes in pieces, is repeated, or is sent cumulatively."""
         name = call.name
-        if name and call.size:
+        if name and call.size and (name in self._tool_names or name + piece not in self._tool_names):
             return name
         candidates = (name + piece, piece, name)
         declared = next((each for each in candidates if each in self._tool_names), None)
@@ -199,6 +206,8 @@ def complete_tool_calls(raw_calls: Raw, *, id_prefix: str) -> list[Fields]:
     completed: list[Fields] = []
     ids: set[str] = set()
     for number, fragment in enumerate(read_fragments(raw_calls)):
+        if fragment.is_empty:
+            continue
         if not fragment.name:
             raise OutputLostError("The worker sent a tool call without a name.")
         call_id = fragment.id if fragment.id and fragment.id not in ids else f"call_{id_prefix}{number:02x}"
@@ -213,9 +222,17 @@ def complete_tool_calls(raw_calls: Raw, *, id_prefix: str) -> list[Fields]:
 def _is_positional(fragments: list[Fragment]) -> bool:
     """Report whether the fragments of one delta are to be counted by their position (rule 2)."""
     indexes = {fragment.index for fragment in fragments}
-    return len(fragments) > 1 and len(indexes) == 1 and (None in indexes or all(each.name for each in fragments))
+    named = sum(bool(each.name) for each in fragments)
+    is_told = named == len(fragments) or (None in indexes and not named)
+    return len(fragments) > 1 and len(indexes) == 1 and is_told
 
 
 def _is_repeated(call: AssembledCall, fragment: Fragment) -> bool:
     """Report whether a fragment under another index goes on with a call whose id and name it repeats."""
-    return call.name == fragment.name and not call.has_complete_arguments
+    has_more = bool(fragment.arguments.strip())
+    return call.name == fragment.name and has_more and not call.has_complete_arguments
+
+
+def _may_repeat(call: AssembledCall, fragment: Fragment) -> bool:
+    """Report whether a fragment with the same arguments may be the same call: it has no name, or the same id too."""
+    return not fragment.name or (fragment.name == call.name and bool(fragment.id) and fragment.id == call.sent_id)

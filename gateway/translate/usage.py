@@ -39,6 +39,20 @@ def estimate_usage(*, prompt_tokens: int, completion_bytes: int) -> Usage:
     )
 
 
+def settle_usage(counted: Usage | None, *, prompt_tokens: int, completion_bytes: int) -> Usage:
+    """Return the worker's count, or an estimate where it gave none, or counted no tokens for what it wrote.
+
+    Args:
+        counted: What the worker counted.
+        prompt_tokens: An estimate of the prompt.
+        completion_bytes: How much text it wrote.
+    """
+    if counted is not None and (counted.completion_tokens or not completion_bytes):
+        return counted
+    known = 0 if counted is None else counted.prompt_tokens
+    return estimate_usage(prompt_tokens=known or prompt_tokens, completion_bytes=completion_bytes)
+
+
 def usage_fields(usage: Usage) -> Fields:
     """The three counts that OpenAI's description requires."""
     return {

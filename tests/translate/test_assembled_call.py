@@ -20,7 +20,8 @@ def call(*arguments: str, kind: str = "function") -> AssembledCall:
         (("null",), True),
         (('{"a"', ":1}"), True),
         (('{"a"', ":1"), False),
-        (("[1]",), False),
+        (("[1]",), True),
+        (("1",), False),
         (("\ud800",), False),
         (("[" * 10_000,), False),
         (('{"a":"' + "x" * HELD_BYTES_MAX + '"}',), False),
@@ -42,6 +43,39 @@ def test_an_object_takes_the_place_of_an_empty_one_that_is_not_written() -> None
     begun.begin(id_prefix="p")
     begun.append('{"a":1}')
     assert [plain(each) for each in begun.more({})] == [{"index": 0, "function": {"arguments": '{"a":1}'}}]
+
+
+def test_null_is_a_placeholder_too() -> None:
+    assert plain(call("null", '{"a":1}').begin(id_prefix="p"))["function"]["arguments"] == '{"a":1}'
+    assert plain(call("null").begin(id_prefix="p"))["function"]["arguments"] == "null"
+
+
+@pytest.mark.parametrize(
+    ("parts", "arguments"),
+    [
+        (('{"a"', '{"a":1', '{"a":1}'), '{"a":1}'),
+        (("{", '{"a', '{"a":1}'), '{"a":1}'),
+        (('{"a":1}', '{"a":1}'), '{"a":1}'),
+        # An object that begins like the arguments may stand in them, where JSON allows one.
+        (('{"a":', '{"a":1}', "}"), '{"a":{"a":1}}'),
+        (('{"a":[', '{"a":[1]}', "]}"), '{"a":[{"a":[1]}]}'),
+        (('{"a":"', '{"a":"', '"}'), '{"a":"{"a":""}'),
+    ],
+)
+def test_what_was_said_before_is_left_out(parts: tuple[str, ...], arguments: str) -> None:
+    assert plain(call(*parts).begin(id_prefix="p"))["function"]["arguments"] == arguments
+
+
+def test_the_input_of_a_custom_tool_may_repeat_itself() -> None:
+    assert plain(call("ab", "abab", kind="custom").begin(id_prefix="p"))["custom"]["input"] == "ababab"
+
+
+@pytest.mark.parametrize(
+    ("before", "part", "can"),
+    [('{"a"', ":1}", True), ('{"a"', '{"b"', False), ('{"a":', '{"b":1}', True), ('{"a"', " ", False)],
+)
+def test_an_object_goes_on_only_where_json_allows_it(before: str, part: str, can: bool) -> None:
+    assert call(before).can_go_on(part) is can
 
 
 def test_each_part_is_written_once() -> None:

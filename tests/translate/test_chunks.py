@@ -286,16 +286,61 @@ def test_a_message_in_place_of_a_delta_is_one(delta: Any) -> None:
     assert "".join(each.get("content") or "" for each in written.deltas()) == "Hello!!"
 
 
-def test_a_message_at_the_end_that_repeats_the_answer_is_left_out() -> None:
-    last = {"index": 0, "delta": {}, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
-    assert Written(*GOOD[:2], chunk(last)).chunks == Written(*GOOD[:3]).chunks
+ENDINGS = ["Hello world", " Hello world ", "Hello w\u00f6rld", ""]
+
+
+@pytest.mark.parametrize("content", ENDINGS)
+@pytest.mark.parametrize("pieces", [["Hello ", "world"], ["one", " two", " three", " four", " five"]])
+def test_a_message_at_the_end_of_deltas_repeats_them(pieces: list[str], content: str) -> None:
+    said = [chunk(choice(role="assistant", content="")), *(chunk(choice(content=text)) for text in pieces)]
+    last = {"index": 0, "delta": {}, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
+    for first in ([], [chunk(choice(reasoning_content="hm"))]):
+        written = Written(said[0], *first, *said[1:], chunk(last))
+        assert "".join(delta.get("content") or "" for delta in written.deltas()) == "".join(pieces)
+        assert written.reasons()[-1] == "stop"
+
+
+def test_what_only_the_message_at_the_end_says_is_passed_on() -> None:
     call = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
-    last = {"index": 0, "message": {"content": "Hi", "tool_calls": [call]}, "finish_reason": "tool_calls"}
-    written = Written(*GOOD[:2], chunk(choice(tool_calls=[call])), chunk(last))
+    message = {"content": "Hi", "reasoning": "hm", "tool_calls": [call]}
+    last = chunk({"index": 0, "message": message, "finish_reason": "tool_calls"})
+    written = Written(chunk(choice(reasoning_content="hm")), last)
+    assert [delta.get("content") for delta in written.deltas()] == ["", "Hi", None]
     assert [delta["tool_calls"] for delta in written.deltas() if "tool_calls" in delta] == [[call]]
-    # Calls that were not said before are not lost.
-    written = Written(*GOOD[:2], chunk(last))
+    written = Written(*GOOD[:2], chunk(choice(tool_calls=[call])), last)
     assert [delta["tool_calls"] for delta in written.deltas() if "tool_calls" in delta] == [[call]]
+
+
+@pytest.mark.parametrize(
+    ("contents", "text"),
+    [
+        (["Hello ", "world!"], "Hello world!"),
+        (["ha", "ha"], "haha"),
+        (["Hello", "Hello world", "Hello world"], "Hello world"),
+    ],
+)
+def test_messages_without_deltas_go_on_or_grow(contents: list[str], text: str) -> None:
+    *parts, last = [{"index": 0, "message": {"content": content}} for content in contents]
+    closing = [chunk(last), chunk(choice(finish="stop"))]
+    if contents[-1] == contents[-2] == text:
+        closing = [chunk({**last, "finish_reason": "stop"})]
+    written = Written(*map(chunk, parts), *closing)
+    assert "".join(delta.get("content") or "" for delta in written.deltas()) == text
+
+
+@pytest.mark.parametrize("delta", [{}, {"role": "assistant"}, {"content": ""}, None])
+def test_a_text_beside_a_delta_that_says_nothing_is_the_content(delta: Any) -> None:
+    parts = [{"index": 0, "delta": delta, "text": text} for text in ("Hello ", "world")]
+    written = Written(*map(chunk, parts), chunk(choice(finish="stop")))
+    assert "".join(delta.get("content") or "" for delta in written.deltas()) == "Hello world"
+    assert not any("text" in each for made in written.chunks for each in made["choices"])
+
+
+def test_a_choice_that_is_a_reason_alone_is_lost_output() -> None:
+    for odd in ({"finish_reason": "stop"}, {"message": None, "finish_reason": "length"}):
+        with pytest.raises(OutputLostError, match="without content"):
+            Written(chunk({"index": 0, **odd}))
+    assert Written(chunk({"index": 0, "delta": {}, "finish_reason": "stop"})).reasons()[-1] == "stop"
 
 
 def test_a_delta_that_is_a_text_is_its_content() -> None:
@@ -341,10 +386,26 @@ def test_a_choice_without_content_and_without_reason_is_a_cut_answer() -> None:
     assert Written(chunk(choice(role="assistant", content="")), chunk(choice(finish="stop"))).reasons()[-1] == "stop"
 
 
-@pytest.mark.parametrize("index", [1, "1", 7, None, "x"])
+@pytest.mark.parametrize("index", [0, 1, "1", 7, None, "x"])
 def test_the_only_choice_is_the_first_whatever_its_index(index: Any) -> None:
-    written = Written(chunk(choice(content="a")), chunk({"index": index, "delta": {"content": "b"}}))
+    parts = [{"index": index, "delta": {"content": text}} for text in "ab"]
+    written = Written(*map(chunk, parts), chunk({"index": index, "delta": {}, "finish_reason": "length"}))
     assert [delta.get("content") for delta in written.deltas()] == ["a", "b", None]
+    assert written.reasons() == [None, None, "length"]
+
+
+@pytest.mark.parametrize(("first", "other"), [(0, 1), (1, 0), (3, 0), (0, "1")])
+def test_a_choice_that_was_not_asked_for_is_kept_apart(first: int, other: Any) -> None:
+    written = Written(
+        chunk(choice(first, content="Hello ")),
+        chunk({"index": other, "delta": {"content": "Bonjour "}}),
+        chunk(choice(first, content="world")),
+        chunk({"index": other, "delta": {"content": "monde"}}),
+        chunk(choice(first, finish="stop")),
+    )
+    assert "".join(delta.get("content") or "" for delta in written.deltas()) == "Hello world"
+    (surplus,) = {each["index"] for made in written.chunks for each in made["choices"]} - {0}
+    assert "".join(delta.get("content") or "" for delta in written.deltas(surplus)) == "Bonjour monde"
 
 
 def test_choices_without_an_index_are_counted_by_position() -> None:

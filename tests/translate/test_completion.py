@@ -5,7 +5,7 @@ import pytest
 
 from gateway.domain import Api, Usage
 from gateway.errors import JobFailedError, OutputLostError, WorkerError
-from gateway.translate.completion import CompletionFold, finish_completion, split_completion
+from gateway.translate.completion import CompletionFold, finish_completion, split_completion, text_bytes
 from tests.factories import client_request, fields_of, plain
 
 USAGE = Usage(prompt_tokens=3, completion_tokens=2)
@@ -249,6 +249,30 @@ def test_parts_of_tool_calls_fold() -> None:
         {"id": "c0", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}},
         {"id": "c1", "type": "function", "function": {"name": "g", "arguments": "{}"}},
     ]
+
+
+def test_strings_that_are_repeated_are_not_joined() -> None:
+    rating = {"content_filter_results": {"hate": {"severity": "safe", "filtered": False}}, "thought_signature": "sig"}
+    whole = folded(
+        *({"choices": [{"index": 0, "delta": {"content": "ha", **rating}}]} for _ in range(3)), chunk("stop")
+    )
+    message = whole["choices"][0]["message"]
+    assert message["content"] == "hahaha"
+    assert {name: message[name] for name in rating} == rating
+
+
+@pytest.mark.parametrize("index", [5, -1, None, "x"])
+def test_the_only_choice_has_index_0(index: Any) -> None:
+    assert finish({"choices": [{"index": index, "message": {"content": "x"}}]})["choices"][0]["index"] == 0
+
+
+def test_text_is_measured_without_what_is_around_it() -> None:
+    calls = [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]
+    messages = [{"role": "assistant", "content": "abcd", "reasoning": "ef"}, {"content": None, "tool_calls": calls}]
+    choices = [{"index": 0, "message": each, "logprobs": {"content": [1] * 99}} for each in messages]
+    assert text_bytes(fields_of({"choices": choices})) == 6 + len(msgspec.json.encode(calls))
+    assert text_bytes(fields_of({"choices": [{"text": "abc"}]})) == 3
+    assert text_bytes(fields_of({"choices": "x"})) == text_bytes(fields_of({})) == 0
 
 
 def test_choices_and_lists_fold_apart() -> None:

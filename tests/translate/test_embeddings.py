@@ -89,6 +89,20 @@ def test_missing_padding_is_added() -> None:
     assert finish(bare, encoding_format="float")["data"][0]["embedding"] == NUMBERS
 
 
+def test_base64_for_urls_becomes_the_standard_one() -> None:
+    standard = base64.b64encode(bytes.fromhex("fbffbf3e")).decode()
+    for_urls = standard.replace("+", "-").replace("/", "_").rstrip("=")
+    assert for_urls == "-_-_Pg"
+    assert finish(for_urls, encoding_format="base64")["data"][0]["embedding"] == standard
+
+
+@pytest.mark.parametrize("given", ["not base64!!", "AAAA", "====", "A"])
+@pytest.mark.parametrize("encoding", ["base64", "float"])
+def test_base64_that_holds_no_vector_is_a_failure(given: str, encoding: str) -> None:
+    with pytest.raises(OutputLostError):
+        finish(given, encoding_format=encoding)
+
+
 @pytest.mark.parametrize("data", [(), (item(0),), (item(0), item(1, embedding=[])), (item(0), item(1, embedding=""))])
 def test_a_missing_vector_is_a_failure(data: tuple[Any, ...]) -> None:
     with pytest.raises(OutputLostError, match=r"of 2 embeddings|not a list"):

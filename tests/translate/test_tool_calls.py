@@ -146,6 +146,67 @@ REPORTS: dict[str, tuple[list[list[Part]], list[Call]]] = {
     "name and arguments beside the id": ([[{"id": "a", "name": "f", "arguments": "{}"}]], [("a", "f", "{}")]),
     "a type that nobody knows": ([[part("f", "{}", index=0, id="a", type="tool")]], [("a", "f", "{}")]),
     "an index in quotes": ([[part("f", "", index="0", id="a")], [part(..., "{}", index="0")]], [("a", "f", "{}")]),
+    "two calls at two indexes with one id": (
+        [
+            [part("f", "", index=0, id="i")],
+            [part("f", "", index=1, id="i")],
+            [part(..., '{"a":1}', index=0)],
+            [part(..., '{"b":2}', index=1)],
+        ],
+        [("i", "f", '{"a":1}'), ("call_p01", "f", '{"b":2}')],
+    ),
+    "the same in one delta": (
+        [[part("f", "", index=0, id="i"), part("f", "", index=1, id="i")], [part(..., '{"b":2}', index=1)]],
+        [("i", "f", ""), ("call_p01", "f", '{"b":2}')],
+    ),
+    "two calls with one id and without indexes in one delta": (
+        [[part("f", {}, id="i"), part("f", {"b": 2}, id="i")]],
+        [("i", "f", "{}"), ("call_p01", "f", '{"b":2}')],
+    ),
+    "two tools with one id and without indexes in one delta": (
+        [[part("f", "", id="i"), part("g", "", id="i")]],
+        [("i", "f", ""), ("call_p01", "g", "")],
+    ),
+    "NousResearch/hermes-agent#35718: a whole call again": (
+        [
+            [part("f", "", index=0, id="i")],
+            [part(..., '{"a":1}', index=0)],
+            [part("f", '{"a":1}', index=0, id="i")],
+            [part(..., '{"a":1}', index=0)],
+        ],
+        [("i", "f", '{"a":1}')],
+    ),
+    "vercel/ai#15888: arguments so far in each part": (
+        [[part("f", '{"a"', index=0, id="i")], [part(..., '{"a":1', index=0)], [part(..., '{"a":1}', index=0)]],
+        [("i", "f", '{"a":1}')],
+    ),
+    "the arguments under another index than the call": (
+        [[part("f", "", index=0, id="i")], [part(..., '{"a":1}', index=1)]],
+        [("i", "f", '{"a":1}')],
+    ),
+    "a call and its arguments in one delta without indexes": (
+        [[part("f", "", id="i"), part(..., '{"a":1}')]],
+        [("i", "f", '{"a":1}')],
+    ),
+    "arguments under other names": (
+        [
+            [{"index": 0, "id": "a", "function": {"name": "f", "parameters": {"a": 1}}}],
+            [{"index": 1, "id": "b", "function": {"name": "f", "arguments": None, "input": '{"b":2}'}}],
+        ],
+        [("a", "f", '{"a":1}'), ("b", "f", '{"b":2}')],
+    ),
+    "ids and names in each part, and an object in the arguments": (
+        [[part("f", text, index=0, id=name)] for text, name in (('{"x":', "a"), ('{"y":1}', "b"), ("}", "c"))],
+        [("a", "f", '{"x":{"y":1}}')],
+    ),
+    "a declared name that goes on after the arguments began": (
+        [[part("get_", '{"a"', index=0)], [part("weather", ":1}", index=0)]],
+        [("call_p00", "get_weather", '{"a":1}')],
+    ),
+    "a list as arguments, then another call": (
+        [[part("f", "[1]", index=0)], [part("f", '{"a":1}', index=0)]],
+        [("call_p00", "f", "[1]"), ("call_p01", "f", '{"a":1}')],
+    ),
     "entries that are null": ([[None, part("f", "{}", id="a")]], [("a", "f", "{}")]),
     "entries that say nothing": (
         [
@@ -256,6 +317,21 @@ def test_fields_that_are_not_known_pass() -> None:
     assert "none" not in first
 
 
+def test_a_list_written_as_an_object_by_number_is_one() -> None:
+    """PHP writes an array so where its numbers do not begin at 0 or have a gap."""
+    assembler = ToolCallAssembler(id_prefix="p")
+    written = assembler.add(raw({"0": part("f", '{"a":1}', id="a"), "2": part("g", '{"b":2}', id="b")}))
+    assert joined([plain(each) for each in written]) == [("a", "f", '{"a":1}'), ("b", "g", '{"b":2}')]
+
+
+def test_two_custom_calls_under_one_index_are_told_apart_by_their_ids() -> None:
+    def custom(call_id: str, text: str) -> Part:
+        return {"index": 0, "id": call_id, "type": "custom", "custom": {"name": "run", "input": text}}
+
+    written = assembled([custom("a", "abc")], [custom("b", "def")])
+    assert [(each["id"], each["custom"]["input"]) for each in written] == [("a", "abc"), ("b", "def")]
+
+
 def test_custom_tools_keep_their_kind() -> None:
     written = assembled(
         [{"index": 0, "id": "a", "type": "custom", "custom": {"name": "run", "input": "ls"}}],
@@ -319,6 +395,7 @@ COMPLETE: dict[str, tuple[list[Any], list[Call]]] = {
     "no id": ([part("f", "{}")], [("call_p00", "f", "{}")]),
     "one id twice": ([part("f", "{}", id="a"), part("f", "{}", id="a")], [("a", "f", "{}"), ("call_p01", "f", "{}")]),
     "an object": ([part("f", {"n": 1}, id="a")], [("a", "f", '{"n":1}')]),
+    "an entry that says nothing": ([{}, part("f", "{}", id="a")], [("a", "f", "{}")]),
     "null arguments": ([part("f", None, id="a")], [("a", "f", "")]),
     "indexes are of no account": ([part("f", "{}", id="a", index=3)], [("a", "f", "{}")]),
 }

@@ -2,7 +2,7 @@ import pytest
 from msgspec import Raw
 
 from gateway.domain import Usage
-from gateway.translate.usage import TOKENS_MAX, estimate_usage, read_usage, usage_fields
+from gateway.translate.usage import TOKENS_MAX, estimate_usage, read_usage, settle_usage, usage_fields
 from tests.factories import plain, raw
 
 
@@ -29,3 +29,11 @@ def test_an_estimate_is_marked() -> None:
     usage = estimate_usage(prompt_tokens=3, completion_bytes=4)
     assert usage == Usage(prompt_tokens=3, completion_tokens=1, is_estimate=True)
     assert plain(usage_fields(usage)) == {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
+
+
+def test_no_tokens_for_a_text_are_no_count() -> None:
+    counted = Usage(prompt_tokens=7)
+    assert settle_usage(counted, prompt_tokens=3, completion_bytes=0) is counted
+    for given, prompt_tokens in ((counted, 7), (Usage(), 3), (None, 3)):
+        usage = settle_usage(given, prompt_tokens=3, completion_bytes=8)
+        assert (usage.prompt_tokens, usage.completion_tokens, usage.is_estimate) == (prompt_tokens, 2, True)

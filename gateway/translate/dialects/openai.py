@@ -19,7 +19,7 @@ class OpenAIDialect:
         self._request = request
         self._upstream_model = upstream_model
         self._reader = OpenAIReader(stream=request.stream)
-        self._has_whole = False
+        self._has_whole = self._has_objects = False
 
     @property
     def is_over(self) -> bool:
@@ -28,8 +28,12 @@ class OpenAIDialect:
 
     @property
     def marks_end(self) -> bool:
-        """By `[DONE]` or by finish reasons; one object as text is cut short where it is no JSON."""
-        return not self._reader.is_object
+        """By `[DONE]` or by finish reasons.
+
+        Not one object as text, which is cut short where it is no JSON, and not objects where no stream was asked for:
+        the job's output holds all of them.
+        """
+        return not (self._reader.is_object or (self._has_objects and not self._request.stream))
 
     def job_input(self) -> bytes:
         """The pair that Runpod's own /openai route makes of a request."""
@@ -45,6 +49,7 @@ class OpenAIDialect:
             case b"{":
                 delta = read_object(body, stream=self._request.stream)
                 self._has_whole |= isinstance(delta, Whole)
+                self._has_objects = True
                 return [delta]
             case b"[":
                 return self._read_items(body)

@@ -10,7 +10,7 @@ from gateway.wire import openai
 from gateway.wire.json_repair import repaired
 from gateway.wire.lenient import is_empty, is_object
 from gateway.wire.malformed import MALFORMED
-from gateway.wire.openai import Fields
+from gateway.wire.openai import NULL, Fields
 
 ERROR_BYTES_MAX = 64 * 1024
 """How far from its end a damaged text is searched for an error."""
@@ -48,19 +48,20 @@ def read_object(body: bytes | Raw, *, stream: bool, problem: str = NOT_JSON) -> 
 
 
 def _is_whole(fields: Fields, *, stream: bool) -> bool:
-    """Report whether an object that is not called a chunk is a whole answer.
+    """Report whether an object that is not called a chunk is a whole answer: embeddings, or an ended message.
 
-    Text completions look the same in a stream and without one. Some servers write the message so far beside each delta,
-    and then the delta is the chunk's content.
+    Anything else may be one part of several, also where no stream was asked for: workers yield chunks all the same, and
+    chunks of text completions look like whole ones.
     """
+    raw = fields.get("choices", NULL)
+    if is_empty(raw):
+        return not stream and not is_empty(fields.get("data"))
     try:
-        choices = openai.decode_objects(fields.get("choices", b"[]"))
+        choices = openai.decode_objects(raw)
     except MALFORMED:
-        return not stream
+        return False
     if any(not is_empty(choice.get("delta")) for choice in choices):
         return False
-    if not stream:
-        return True
     return any(is_object(choice.get("message")) and not is_empty(choice.get("finish_reason")) for choice in choices)
 
 

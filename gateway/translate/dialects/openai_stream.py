@@ -27,6 +27,7 @@ SEQUENCE_BYTES_MAX = 64 * 1024
 _BEFORE_OBJECT = b"\xef\xbb\xbf \t\r\n"
 _SIDE_BY_SIDE = (b"{", b"data:", b"[DONE]")
 """How what follows a complete object begins, where a worker writes objects side by side."""
+_FRAME = re.compile(rb"\A(?:data:[ \t]*){1,4}")
 _WORD = re.compile(rb'"?[\w.:! -]{0,64}"?', re.ASCII)
 _PHRASE = re.compile(rb'"?[^"{}\[\]\\\x00-\x1f]{0,256}"?')
 """Plain words: no part of a chunk, so they hold nothing of the answer."""
@@ -161,7 +162,8 @@ class OpenAIReader:
 
     def _read_other(self, data: bytes, problem: str) -> list[Delta]:
         """Read data that is no object: a list of objects, JSON without content, a word that keeps the stream alive."""
-        data = data.strip()
+        # Some proxies frame events a second time.
+        data = _FRAME.sub(b"", data.strip())
         if data[:1] == b"{":
             return self._read_event(data, problem)
         if data.upper() == b"[DONE]":

@@ -12,24 +12,30 @@ from tests.factories import plain
 
 
 @pytest.mark.parametrize(
-    ("choice", "in_stream", "alone"),
+    ("choice", "kind"),
     [
-        ({"delta": {"content": "a"}}, Chunk, Chunk),
-        ({"message": {"content": "a"}, "finish_reason": "stop"}, Whole, Whole),
+        ({"delta": {"content": "a"}}, Chunk),
+        ({"message": {"content": "a"}, "finish_reason": "stop"}, Whole),
         # Some servers write the message so far beside each delta, with null or nothing for the other of the two.
-        ({"delta": {"content": "a"}, "message": {"content": "so far, a"}}, Chunk, Chunk),
-        ({"delta": {}, "message": {"content": "a"}, "finish_reason": "stop"}, Whole, Whole),
-        ({"delta": [], "message": {"content": "a"}, "finish_reason": "stop"}, Whole, Whole),
-        ({"delta": {"content": "a"}, "message": {}}, Chunk, Chunk),
-        ({"delta": {"content": "a"}, "message": None, "finish_reason": "stop"}, Chunk, Chunk),
-        ({"message": {"content": "a"}, "finish_reason": None}, Chunk, Whole),
-        ({"text": "a", "finish_reason": "stop"}, Chunk, Whole),
+        ({"delta": {"content": "a"}, "message": {"content": "so far, a"}}, Chunk),
+        ({"delta": {}, "message": {"content": "a"}, "finish_reason": "stop"}, Whole),
+        ({"delta": [], "message": {"content": "a"}, "finish_reason": "stop"}, Whole),
+        ({"delta": {"content": "a"}, "message": {}}, Chunk),
+        ({"delta": {"content": "a"}, "message": None, "finish_reason": "stop"}, Chunk),
+        ({"message": {"content": "a"}, "finish_reason": None}, Chunk),
+        ({"text": "a", "finish_reason": "stop"}, Chunk),
     ],
 )
-def test_a_chunk_is_told_from_a_whole_answer(choice: Any, in_stream: type, alone: type) -> None:
+def test_a_chunk_is_told_from_a_whole_answer(choice: Any, kind: type) -> None:
     body = msgspec.json.encode({"choices": [{"index": 0, **choice}]})
-    assert isinstance(read_object(body, stream=True), in_stream)
-    assert isinstance(read_object(body, stream=False), alone)
+    for stream in (True, False):
+        assert isinstance(read_object(body, stream=stream), kind)
+
+
+def test_embeddings_are_whole_and_objects_without_content_are_not() -> None:
+    assert isinstance(read_object(b'{"data":[{"embedding":[1.0]}]}', stream=False), Whole)
+    for body in (b"{}", b'{"type":"ping"}', b'{"choices":[],"usage":{}}', b'{"data":[]}', b'{"choices":5}'):
+        assert isinstance(read_object(body, stream=False), Chunk)
 
 
 def test_what_is_called_a_chunk_is_one() -> None:

@@ -35,6 +35,7 @@ def text_of(deltas: list[Delta]) -> str:
         b"  data: %b\n\n  data: %b\n\n  data: %b\n\n  data: [DONE]\n\n" % (HELLO, WORLD, STOP),
         b'data: %b\n\ndata: %b\n\ndata: %b\n\ndata: "[DONE]"\n\n' % (HELLO, WORLD, STOP),
         b"data: %b\n\ndata: %b\n\ndata: %b\n\ndata: [done]\n\n" % (HELLO, WORLD, STOP),
+        b"data: data: %b\n\ndata: data: %b\n\ndata: data: %b\n\ndata: data: [DONE]\n\n" % (HELLO, WORLD, STOP),
         b'data: ping\n\ndata: %b\n\ndata: "keep-alive"\n\ndata: %b\n\ndata: null\n\ndata: %b\n\ndata: [DONE]\n\n'
         % (HELLO, WORLD, STOP),
         b"data: [%b,%b]\n\ndata: [%b]\n\ndata: [DONE]\n\n" % (HELLO, WORLD, STOP),

@@ -1,0 +1,63 @@
+"""Jobs that speak OpenAI: what their outputs make of a request without a stream."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.domain import Api
+from gateway.exchange.answer import WholeAnswer
+from gateway.translate.dialects.openai import OpenAIDialect
+from tests.exchange.test_answer import Client
+from tests.factories import client_request, raw
+
+TEXTS = [
+    {"object": "text_completion", "choices": [{"index": 0, "text": text, "finish_reason": reason}]}
+    for text, reason in (("Hello ", None), ("world", None), ("", "stop"))
+]
+DELTAS: list[Any] = [
+    {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+    for delta, reason in (({}, None), ({"content": "Hello "}, None), ({"content": "world"}, None), ({}, "stop"))
+]
+WHOLE = {"choices": [{"index": 0, "message": {"content": "Hello world"}, "finish_reason": "stop"}]}
+NOTHING: list[Any] = [
+    {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}},
+    {"type": "ping"},
+    {"status": "loading"},
+    {},
+    {"worker_id": "x"},
+]
+
+
+async def answered(*outputs: Any, api: Api = Api.CHAT_COMPLETIONS) -> Any:
+    request = client_request(api)
+    dialect, client = OpenAIDialect(request, "org/real"), Client()
+    answer = WholeAnswer(request, client, answer_id="x", created_s=1, note_first=lambda: None)
+    for output in outputs:
+        await answer.take(dialect.read(raw(output)))
+    assert dialect.is_over or answer.is_whole or not dialect.marks_end
+    await answer.take(dialect.end())
+    await answer.finish()
+    return msgspec.json.decode(client.text)
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+async def test_chunks_are_folded_although_no_stream_was_asked_for(as_list: bool) -> None:
+    for api, outputs in ((Api.COMPLETIONS, TEXTS), (Api.CHAT_COMPLETIONS, DELTAS), (Api.CHAT_COMPLETIONS, [WHOLE])):
+        (choice,) = (await answered(*([outputs] if as_list else outputs), api=api))["choices"]
+        said = choice["text"] if api is Api.COMPLETIONS else choice["message"]["content"]
+        assert (said, choice["finish_reason"]) == ("Hello world", "stop")
+
+
+@pytest.mark.parametrize("nothing", NOTHING)
+@pytest.mark.parametrize("at", ["first", "middle", "last"])
+async def test_objects_that_hold_nothing_end_no_answer(nothing: Any, at: str) -> None:
+    for api, outputs in ((Api.COMPLETIONS, TEXTS), (Api.CHAT_COMPLETIONS, DELTAS), (Api.CHAT_COMPLETIONS, [WHOLE])):
+        position = {"first": 0, "middle": len(outputs) // 2, "last": len(outputs)}[at]
+        (choice,) = (await answered(*outputs[:position], nothing, *outputs[position:], api=api))["choices"]
+        assert (choice["text"] if api is Api.COMPLETIONS else choice["message"]["content"]) == "Hello world"
+
+
+async def test_a_text_that_never_gets_a_reason_is_whole_when_its_job_is() -> None:
+    (choice,) = (await answered(TEXTS[0], api=Api.COMPLETIONS))["choices"]
+    assert (choice["text"], choice["finish_reason"]) == ("Hello ", "stop")
