@@ -398,16 +398,16 @@ PLANTED = [
         13,
         "a name changes after arguments",
         TOOLS,
-        "        if name and call.size:\n            return name\n",
-        "",
+        "if name and call.size and (",
+        "if name and call.number < 0 and (",
     ),
-    Planted(13, "null is no arguments", CALL, "type=dict | None)", "type=dict)"),
+    Planted(13, "null is no arguments", CALL, "type=dict | list | None)", "type=dict | list)"),
     Planted(
         13,
         "named parts under one index are one call",
         TOOLS,
-        "(None in indexes or all(each.name for each in fragments))",
-        "None in indexes",
+        "is_told = named == len(fragments) or (",
+        "is_told = named == 99 or (",
     ),
     Planted(
         13, "an empty part begins a call", TOOLS, "            if fragment.is_empty:\n                continue\n", ""
