@@ -1,8 +1,8 @@
 """Holds what the unit tests cover against the list of what they may leave out, and against the least in all.
 
 Usage: coverage_gaps.py [--write]. It reads what `pytest -p tests.unit_coverage` measured. Pure modules are covered
-to the last line and branch, but for what `tests/coverage_gaps.yaml` lists with a reason; a gap that is none any more
-fails as well. `--write` brings the list up to date: reasons stay, and a new gap is `not yet tested`. Of all modules
+to the last line and branch, but for what `tests/coverage_gaps.yaml` lists with a reason; an entry that is no gap any
+more is named. `--write` brings the list up to date: reasons stay, and a new gap is `not yet tested`. Of all modules
 together, `fail_under` in pyproject.toml says how much is covered at least.
 """
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "tests" / "coverage_gaps.yaml"
 LIST_HEAD = """\
 # Lines and branches of pure modules that no unit test runs: by file, function and text, so that other changes move
-# nothing here. `make coverage` fails where this list is not exact; `make gaps` writes it anew and keeps the reasons.
+# nothing here. `make coverage` fails on a gap that is not listed; `make gaps` writes it anew and keeps the reasons.
 """
 PURE_PACKAGES = ("domain", "errors", "wire", "translate", "fairshare")
 MIXED_PACKAGES = ("exchange",)
@@ -60,8 +60,8 @@ def main() -> int:
         LIST.write_text(written(found, listed))
         print(f"{LIST.name}: {len(found)} gaps.")
         return 0
-    problems = compared(found, [gap for gap, _ in listed])
-    print("\n".join(problems))
+    problems, notes = compared(found, [gap for gap, _ in listed])
+    print("\n".join([*problems, *notes]))
     print(f"Unit tests cover {percent:.2f} % of lines and branches; {percent_min:g} % are the least.")
     return 1 if problems or percent < percent_min else 0
 
@@ -143,13 +143,13 @@ def _around(functions: list[Span], number: int) -> str:
     return next((path for first, last, path in reversed(functions) if first <= number <= last), "")
 
 
-def compared(found: list[Gap], listed: list[Gap]) -> list[str]:
-    """Say what is not listed, and what is listed in vain."""
+def compared(found: list[Gap], listed: list[Gap]) -> tuple[list[str], list[str]]:
+    """Return a sentence for each gap that is not listed, and one for each entry that is no gap any more."""
     new, closed = Counter(found) - Counter(listed), Counter(listed) - Counter(found)
-    return [
-        *(f"{gap}. Test it, or list it with a reason: make gaps." for gap in new.elements()),
-        *(f"{gap}: no gap any more. Take it off the list: make gaps." for gap in closed.elements()),
-    ]
+    return (
+        [f"{gap}. Test it, or list it with a reason: make gaps." for gap in new.elements()],
+        [f"{gap}: no gap any more. Take it off the list: make gaps." for gap in closed.elements()],
+    )
 
 
 Listed = list[tuple[Gap, str]]
