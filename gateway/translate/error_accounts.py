@@ -12,6 +12,7 @@ _NESTED_MAX = 8
 """An answer, its error, a text in that, the engine's answer that the text quotes, and the error in that one."""
 TEXTS_MAX = 8
 """Of a list of validation errors."""
+_COMPLAINT_LENGTH_MAX = 1024
 _STATUS_TEXT = re.compile(r"[45][0-9]{2}")
 _STATUS_BY_TYPE = {
     "BadRequestError": 400,
@@ -35,6 +36,16 @@ _STATUS_BY_TYPE = {
     "exceed_context_size_error": 400,
 }
 _VALIDATION_TYPE = re.compile(r"(?:^|[.'])\w*ValidationError\b")
+_COMPLAINT = re.compile(
+    r"(?i)^Unexpected input\. |\bis a required input\b|\bshould be .{1,200}\btype, not\b|\bdoes not meet the constraint"
+    r"|^[\w.\[\]'\"`]{1,80}:? (?:is|are) (?:required|missing|not allowed|not a valid)\b"
+    r"|\b(?:should|must) (?:not )?(?:be (?:an?|one of|in|at (?:least|most)|less|greater|longer|shorter|equal|between"
+    r"|empty|positive|valid|[<>\d-])|exist|match|contain|equal)|\b(?:field|input) (?:is )?required\b"
+)
+"""How a validator complains: the four texts of runpod-python's `rp_validator.py`, those of the Joi and class-validator
+kind, and pydantic's. Any other list of texts is as likely to say that an engine died."""
+_PLACE_KEYS = frozenset({"loc", "field", "param", "property", "pointer", "constraints"})
+"""Where a complaint names what it is about: FastAPI, express-validator, class-validator, RFC 9457."""
 _OVERLOADED = frozenset({"overloaded", "overloaded_error"})
 TEXT_KEYS = ("message", "msg", "error_message", "error_msg", "errorMessage", "err_msg", "title")
 _STATUS_KEYS = ("status_code", "statusCode", "status", "http_status", "code", "error_code", "errorCode", "error")
@@ -51,7 +62,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     param: str | None = None
     code: str = ""
     is_aside: bool = False
-    """Whether the status is a guess, or was said in passing: one in a field of its own is surer."""
+    """Whether the status is a guess, or was said in passing: one in a field of its own, or of HTTP, is surer."""
 
 
 def is_blank(value: object, nested: int = 0) -> bool:
@@ -116,7 +127,7 @@ def _account_of_fields(errors: object, nested: int) -> Account:
     if found.message or not isinstance(errors, Mapping):
         return found
     texts = [f"{name}: {read_account(each, nested=nested + 1).message}" for name, each in errors.items()]
-    return _account_of_list(texts, nested)
+    return msgspec.structs.replace(_account_of_list(texts, nested), status=400, type="validation_error", is_aside=True)
 
 
 def _account_of_list(details: Sequence[object], nested: int) -> Account:
@@ -129,14 +140,18 @@ def _account_of_list(details: Sequence[object], nested: int) -> Account:
         first = read_account(details[0], nested=nested + 1)
         if "error" in details[0]:
             return msgspec.structs.replace(first, message=message)
-    return Account(
-        message=message,
-        status=400 if first.status is None else first.status,
-        type="validation_error",
-        param=first.param,
-        code=first.code if first.status is not None else "",
-        is_aside=first.status is None or first.is_aside,
-    )
+    if first.status is not None:
+        return msgspec.structs.replace(first, message=message, type="validation_error")
+    if not any(_is_complaint(each) for each in details[:TEXTS_MAX]):
+        return msgspec.structs.replace(first, message=message)
+    return Account(message=message, status=400, type="validation_error", param=first.param, is_aside=True)
+
+
+def _is_complaint(item: object) -> bool:
+    """Report whether an item of a list finds fault with a part of the request."""
+    if isinstance(item, Mapping):
+        return not _PLACE_KEYS.isdisjoint(item) or any(_is_complaint(item.get(name)) for name in TEXT_KEYS)
+    return isinstance(item, str) and _COMPLAINT.search(item[:_COMPLAINT_LENGTH_MAX]) is not None
 
 
 def _validation_text(item: object, nested: int) -> str:

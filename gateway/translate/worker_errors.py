@@ -35,23 +35,31 @@ from gateway.wire.openai import Fields, size_of
 _ERROR_TYPE = re.compile(r"error|exception|invalid|fail", re.IGNORECASE)
 _ERROR_KEYS = frozenset({"errors", "detail", *TEXT_KEYS, "status", "success", "type", "output", "statusCode"})
 _FAILED_STATUS = frozenset({"error", "failed", "failure", "fail"})
+FAILED_JOB_STATUS = 500
+"""Of every failed job on the OpenAI route, whatever failed: such a status says nothing."""
 PRESTART_CANCELLED, PRESTART_FAILED = "prestart_cancelled", "prestart_failed"
 
 
-def job_error(error: str | None) -> UpstreamError:
-    """Read the `error` of a job that ended FAILED."""
+def job_error(error: str | None, *, status: int | None = None) -> UpstreamError:
+    """Read the `error` of a job that ended FAILED, told by an answer of this HTTP `status`."""
     text = (error or "").strip()[:READ_LENGTH_MAX]
     detail = parsed(text)
     if isinstance(detail, Mapping) and detail.get("event") in {PRESTART_CANCELLED, PRESTART_FAILED}:
         return _prestart_error(detail)
-    return _error_of(read_account(text if detail is None else detail), is_job=True)
+    account = read_account(text if detail is None else detail)
+    if account.status is not None and account.is_aside and status not in {None, FAILED_JOB_STATUS}:
+        account = msgspec.structs.replace(account, status=status)
+    return _error_of(account, is_job=True)
 
 
 def output_error(detail: object, *, status: int | None = None) -> UpstreamError:
-    """Read an error that came as output, or as the body of an answer with an HTTP `status`, of which a 4xx is kept."""
+    """Read an error that came as output, or as the body of an answer with an HTTP `status`.
+
+    A 4xx is kept; a 5xx wins over what the body only seems to say.
+    """
     account = read_account(detail)
     is_kept = status is not None and 400 <= status < 500
-    if status is not None and (account.status is None or is_kept):
+    if status is not None and (account.status is None or is_kept or account.is_aside):
         account = msgspec.structs.replace(account, status=status)
     return _error_of(account, is_job=False, is_kept=is_kept)
 

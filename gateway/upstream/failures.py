@@ -169,7 +169,7 @@ def _bare_text(detail: object | None) -> str | None:
 def _worker_error(status: int, detail: object) -> GatewayError | None:
     """Return the worker's error of a 5xx answer; None where the platform may have written it."""
     inner = detail.get("error", detail) if isinstance(detail, dict) else detail
-    failure = job_error(inner) if isinstance(inner, str) else output_error(inner)
+    failure = job_error(inner, status=status) if isinstance(inner, str) else output_error(inner, status=status)
     if isinstance(failure, WorkerError) and (isinstance(inner, str) or failure.status < 500):
         return failure
     is_worker = (

@@ -170,8 +170,13 @@ LISTS = {
     '["Unexpected input. foo is not a valid input option.", "bar is required"]': "Unexpected input. foo is not a valid",
     "[{'loc': ['body', 'temperature'], 'msg': 'too low', 'type': 'value_error'}]": "temperature: too low",
     '{"detail": [{"loc": ["body", "n"], "msg": "field required"}]}': "n: field required",
-    '{"errors": ["one", "two"]}': "one; two",
-    '{"error": ["one", "two"]}': "one; two",
+    '{"errors": ["one is a required input.", "two"]}': "one is a required input.; two",
+    '{"error": ["n should be <class \'int\'> type, not <class \'str\'>.", "two"]}': "n should be",
+    "['top_p does not meet the constraints.']": "top_p does not meet",
+    '["\\"role\\" is required"]': "is required",
+    '["temperature must be a number"]': "temperature must be",
+    '{"errors": [{"type": "field", "param": "n", "msg": "Invalid value"}]}': "Invalid value",
+    '{"errors": {"top_p": ["too high"]}}': "top_p: too high",
     '{"error_type": "<class \'pydantic_core.ValidationError\'>", "error_message": "1 error for X"}': "1 error",
     '{"error": "`top_p` must be < 1.0", "error_type": "validation"}': "top_p",
 }
@@ -183,6 +188,47 @@ def test_validation_errors_are_readable_400s(text: str) -> None:
     assert status == 400
     assert LISTS[text] in message
     assert not message.startswith(("[", "{"))
+
+
+ENGINE_LISTS: list[Any] = [
+    ["CUDA out of memory"],
+    ["engine died", "restarting"],
+    ["Schema error, missing type for n."],
+    {"error": ["engine died"]},
+    {"errors": ["boom"]},
+    {"errors": [{"message": "boom"}]},
+    {"errors": [{"code": 5000, "message": "internal error"}], "success": False},
+    {"detail": ["engine overloaded, restarting"]},
+    {"detail": [{"msg": "The engine must be restarted"}]},
+]
+
+
+@pytest.mark.parametrize("detail", ENGINE_LISTS, ids=str)
+def test_a_list_is_a_complaint_only_where_it_reads_like_one(detail: Any) -> None:
+    """A failed job, an output, and an answer with a status of its own."""
+    for text in (repr(detail), msgspec.json.encode(detail).decode()):
+        assert isinstance(job_error(text), JobFailedError)
+    assert worker_error(output_error(detail))[0] == 502
+    assert worker_error(output_error(detail, status=500))[0] == 502
+    assert worker_error(output_error(detail, status=400))[0] == 400
+
+
+COMPLAINTS: list[Any] = [
+    ["n is a required input."],
+    {"errors": {"n": ["too high"]}},
+    {"detail": [{"loc": ["body", "n"], "msg": "field required"}]},
+    "The engine returned 404",
+]
+
+
+@pytest.mark.parametrize("detail", COMPLAINTS, ids=str)
+def test_a_5xx_of_http_wins_over_a_guess(detail: Any) -> None:
+    text = detail if isinstance(detail, str) else repr(detail)
+    for status in (500, 502, 503, 504):
+        assert worker_error(output_error(detail, status=status))[0] == 502
+        # Every failed job is a 500 on the OpenAI route.
+        kept = worker_error(job_error(text))[0] if status == 500 else 502
+        assert worker_error(job_error(text, status=status))[0] == kept
 
 
 def test_a_long_list_is_shortened() -> None:

@@ -82,6 +82,27 @@ def test_a_5xx_carries_what_the_worker_says() -> None:
         assert (unknown.status, unknown.detail) == (status, "internal")
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, {"errors": [{"code": 5000, "message": "engine died"}], "success": False}),
+        (500, {"error": ["engine died"]}),
+        (500, ["engine died"]),
+        (502, {"detail": ["engine died"]}),
+        (503, {"detail": ["engine died"]}),
+        (503, {"error": ["engine died: n is a required input."]}),
+        (504, {"detail": [{"loc": ["body"], "msg": "engine died"}]}),
+        (503, {"error": "engine died, it returned 404"}),
+    ],
+)
+def test_a_5xx_never_becomes_the_client_s_fault_by_a_guess(status: int, body: object) -> None:
+    error = failure(status, body)
+    assert isinstance(error, UnreachableError | WorkerError)
+    answer = error_answer(error)
+    assert answer.status == 502
+    assert b"engine died" in answer.body
+
+
 def test_the_platform_s_errors_are_told_from_the_worker_s() -> None:
     for body in (b"", {}, {"error": "endpoint not found"}, b"<html>"):
         assert isinstance(failure(404, body), UpstreamConfigError)
