@@ -27,18 +27,42 @@ _CONTEXT = (
     r"|max_seq_len|session_len|max_num_tokens|model token limit|max(?:imum)? (?:allowed |number of )?(?:length|tokens))"
 )
 _TOKENS = r"(?:prompt|input)s?[ _]?(?:token count|tokens|length|\(\d+ tokens\))"
+_LENGTH = r"(?:sequence|seq|input|prompt|context)[ _]?(?:len(?:gth)?|tokens)"
 _PHRASES = re.compile(
     r"(?i)context_length_exceeded"
     rf"|\b{_LONG}\b[^\n]{{0,80}}{_CONTEXT}"
     rf"|{_CONTEXT}[^\n]{{0,80}}\b{_LONG}"
     rf"|{_TOKENS}[^\n]{{0,60}}\b{_LONG}"
-    r"|(?:^|[^\w])(?:the |input )?(?:prompt|input)s?(?: \([^)\n]{0,40}\))? (?:is|are) too (?:long|large)"
+    rf"|\b{_LENGTH}[ :=(]{{0,3}}\d[\d,]{{0,11}}\)?(?: tokens)? ?>=? ?(?:the )?(?:max|model|context|\d)"
+    r"|(?:^|[^\w])(?:the |input )?(?:prompt|input)s?(?: (?:text|sequence|messages?))?(?: \([^)\n]{0,40}\))?"
+    r" (?:is|are) too (?:long|large)"
+    r"|\btoken (?:limit|count|length) (?:(?:is|was|has been) )?exceed(?:ed|s)?[^\w\n]{1,3}\d"
     r"|`?inputs`? tokens \+ `?max_new_tokens`? must be"
     r"|`?inputs`? must have less than \d+ tokens"
     r"|too many tokens"
     r"|range of input length should be"
     r"|requested token count exceeds"
 )
+_EXACT = (
+    "context size has been exceeded.",
+    "exceeds the available context size",
+    "is too large to process. increase the physical batch size",
+)
+"""Whole phrases of an engine that mean nothing else, at a 5xx too: all are llama.cpp's (`server-context.cpp`), which
+sends the first and the last as `server_error` with 500 (ggml-org/llama.cpp#19774)."""
+_OTHER_THING = re.compile(
+    r"(?i)(?<![a-z])(?:strings?|arrays?|lists?|names?|descriptions?|images?|audios?|videos?|files?|ur[li]s?|schemas?|enums?"
+    r"|characters?|seconds?|pixels?|bytes)(?![a-z])"
+)
+"""What has a maximum length of its own."""
+_OF_CONTEXT = re.compile(
+    r"(?i)context[ _-]?(?:length|window|size|limit)|(?:prompt|sequence|seq|model)[ _-]?(?:len|token|\(|is\b|are\b)"
+    r"|prompts? exceed|max_seq_len|max_model_len|session_len|max_num_tokens"
+)
+"""What only a model's context is called, whatever else a sentence speaks of: an image's tokens fill it too."""
+_SUBJECT = re.compile(r"(?i)prompt|input|context|sequence|seq_?len|session_len|token|messages|conversation|request")
+_SENTENCE_END = re.compile(r"[.;!?](?=\s|$)|\n")
+_SENTENCE_LENGTH_MAX = 300
 _THROTTLE = re.compile(
     r"(?i)rate.?limit|too many (?:requests|concurrent)|throttl|quota|\bTPM\b|\bRPM\b|\bTPD\b|concurren|in flight"
     r"|tokens?[ -]?(?:per[ -]|/ ?)(?:min|sec|hour|day|month)|per[ -](?:minute|second|hour|day|month)\b"
@@ -53,14 +77,19 @@ _OTHER_TROUBLE = re.compile(
 )
 """Words of a lack of memory, and of an engine that cannot start: neither is about the prompt."""
 _THROTTLE_CODE = re.compile(r"(?i)rate.?limit|throttl|quota|too.?many.?requests|overload")
+_OTHER_CODE = re.compile(
+    r"(?i)string|array|integer|decimal|object|image|audio|video|file|tool|function|schema|url|name|policy|filter|not_found"
+)
+"""A code that says what else is too long, such as OpenAI's `string_above_max_length`."""
 _NUMBER = re.compile(r"(?<![\w.-])\d[\d,_]{0,15}(?:\.\d{1,9})?(?![\w-])")
 
 
 def is_context_overflow(message: str, *, code: str, type_: str, status: int | None) -> bool:
     """Report whether an error says that the prompt is too long for the model; never for throttling or a lack of memory.
 
-    A 5xx is the worker's own trouble, in which such words may stand by chance: there they need two numbers, the tokens
-    of the prompt and the limit.
+    A 5xx is the worker's own trouble, in which such words may stand by chance: there they need an engine's exact
+    phrase, or two numbers, the tokens of the prompt and the limit. A code that names another fault is the worker's own
+    word.
 
     Args:
         message: The error's text.
@@ -72,6 +101,21 @@ def is_context_overflow(message: str, *, code: str, type_: str, status: int | No
         return False
     if code in _CODES or type_ in _CODES:
         return True
-    if _THROTTLE.search(message) or _OTHER_TROUBLE.search(message) or _PHRASES.search(message) is None:
+    if _OTHER_CODE.search(code) or _THROTTLE.search(message) or _OTHER_TROUBLE.search(message):
         return False
-    return status is None or 400 <= status < 500 or len(set(_NUMBER.findall(message))) > 1
+    if not any(_is_of_prompt(message, found) for found in _PHRASES.finditer(message)):
+        return False
+    if status is None or 400 <= status < 500 or len(set(_NUMBER.findall(message))) > 1:
+        return True
+    return any(phrase in message.lower() for phrase in _EXACT)
+
+
+def _is_of_prompt(message: str, found: re.Match[str]) -> bool:
+    """Report whether the sentences around a phrase are about the prompt, and not about a name, a string or an image."""
+    earliest = max(0, found.start() - _SENTENCE_LENGTH_MAX)
+    start = max((each.end() for each in _SENTENCE_END.finditer(message, earliest, found.start())), default=earliest)
+    following = _SENTENCE_END.search(message, found.end(), found.end() + _SENTENCE_LENGTH_MAX)
+    sentence = message[start : found.end() + _SENTENCE_LENGTH_MAX if following is None else following.start()]
+    if _OF_CONTEXT.search(sentence):
+        return True
+    return _SUBJECT.search(sentence) is not None and _OTHER_THING.search(sentence) is None

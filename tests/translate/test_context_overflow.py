@@ -29,9 +29,28 @@ OVERFLOWS = [
     "too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 5000.",
     "Range of input length should be [1, 30720]",
     "Your request exceeded model token limit: 262144",
+    "token limit exceeded: 5000 > 4096",
+    "Input text is too long: 9000 tokens (limit 8192)",
+    "Sequence length 9000 > max_seq_len 8192",
+    "Context size has been exceeded.",
+    # vLLM, where it speaks of more than the prompt.
+    "The prompt (total length 9000) is too long to fit into the model (context length 8192). For image inputs more.",
+    "The text and the image together exceed the maximum context length of 8192 tokens.",
     "input (600 tokens) is too large to process. increase the physical batch size (current batch size: 512)",
 ]
+EXACT = ["exceeds the available context size.", "Context size has been exceeded."]
+"""llama.cpp's own, which count at a 5xx without numbers."""
 OTHERS = [
+    "Invalid 'tools[0].function.name': string too long. Expected a string with maximum length 64, but got 70 instead.",
+    "Invalid 'prompt': string too long. Expected a string with maximum length 1000, but got 1001 instead.",
+    "tool name exceeds maximum length of 64 characters",
+    "Invalid 'input': array too long. Expected an array with maximum length 2048, but got 3000 instead.",
+    "function description exceeds maximum length 1024",
+    "audio input is longer than maximum length 30 s",
+    "image exceeds maximum number of tokens allowed (16384)",
+    "the value is longer than the maximum length 64",
+    "Input text is too long: 9000 characters (limit 8192)",
+    "input_image: prompt_image exceeds maximum length",
     "Rate limit reached: 100000 tokens per min. Your context window is longer than your limit.",
     "Too many requests: the maximum context length quota is used up, try again later.",
     "Request was throttled; the maximum input length for your tier was exceeded.",
@@ -81,10 +100,21 @@ def test_a_code_or_a_type_is_enough() -> None:
             assert not is_context_overflow("prompt is too long: 9 > 8", code=code, type_=type_, status=400)
 
 
+@pytest.mark.parametrize(
+    "code", ["string_above_max_length", "array_above_max_length", "image_too_large", "invalid_tool_name"]
+)
+def test_the_worker_s_code_for_another_fault_wins(code: str) -> None:
+    message = "The input (9000 tokens) is longer than the model's context length (8192 tokens)."
+    assert not is_context_overflow(message, code=code, type_="", status=400)
+    for vague in ("", "invalid_value", "invalid_request_error", "worker_error", "INVALID_ARGUMENT"):
+        assert is_context_overflow(message, code=vague, type_="invalid_request_error", status=400)
+
+
 @pytest.mark.parametrize("message", OVERFLOWS)
-def test_a_5xx_needs_two_numbers_or_a_code(message: str) -> None:
+def test_a_5xx_needs_two_numbers_an_exact_phrase_or_a_code(message: str) -> None:
     has_numbers = len(set(re.findall(r"\d[\d.]*", message))) > 1
-    assert is_context_overflow(message, code="", type_="", status=500) is has_numbers
+    is_certain = has_numbers or any(phrase in message for phrase in EXACT)
+    assert is_context_overflow(message, code="", type_="", status=500) is is_certain
     assert is_context_overflow(message, code="context_length_exceeded", type_="", status=500)
     assert is_context_overflow(message, code="", type_="", status=None)
 

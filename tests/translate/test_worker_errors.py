@@ -254,6 +254,21 @@ def test_a_context_overflow_needs_no_status(text: str) -> None:
     assert worker_error(job_error(f"Error code: 500 - {text}"))[0] == (400 if is_certain else 502)
 
 
+LLAMA_CPP_FULL = {"error": {"code": 500, "message": "Context size has been exceeded.", "type": "server_error"}}
+"""ggml-org/llama.cpp#19774."""
+
+
+def test_llama_cpp_s_overflow_is_a_400_though_it_calls_it_a_500() -> None:
+    as_json = msgspec.json.encode(LLAMA_CPP_FULL).decode()
+    for error in (
+        output_error(LLAMA_CPP_FULL),
+        output_error(LLAMA_CPP_FULL, status=500),
+        job_error(as_json),
+        job_error(f"Error code: 500 - {LLAMA_CPP_FULL}"),
+    ):
+        assert worker_error(error)[:2] == (400, "context_length_exceeded")
+
+
 ERRORS = [
     {"error": {"message": "engine died"}},
     {"error": "engine died"},
