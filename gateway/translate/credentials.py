@@ -14,18 +14,22 @@ _PLAIN = (
     r"(?:(?:bearer|basic|token)\s{1,3})?"
     r"(?:[^\s,;&'\"]|[,;&](?!\s|[\w-]{1,40}\s?[=:]|['\"]|$)|['\"](?=\w)){1,2048}"
 )
-_SIGN = r"\\{0,3}['\"`]?\]?\s{0,3}(?:=>|:=|->|==|=|:)\s{0,3}"
+_SIGN = r"(?:\\{0,3}['\"`]|%2[27])?\]?\s{0,3}(?:=>|:=|->|==|=|:|%3[AD])\s{0,3}"
 _NAMES = (
     r"password|passwd|passphrase|passcode|pwd|secret|credential|cookie|(?:db|ssh|user|root|admin|smtp|mysql)_?pass(?=\W)"
     r"|(?:api|access|secret|private|account|auth|signing|encryption|storage|subscription|license|master)[ _-]?key"
-    r"|(?:access|auth|refresh|bearer|session|hub|api|bot|client|csrf|xsrf|security|personal|secret)[ _-]?token(?![\w-])"
+    r"|(?:access|auth|refresh|bearer|session|hub|api|bot|client|csrf|xsrf|security|personal|secret"
+    r"|hf|hugging_?face(?:_hub)?|git(?:hub|lab)|slack|wandb|runpod|vault)[ _-]?token(?![\w-])"
+    r"|(?-i:(?<![A-Za-z0-9_])[A-Z][A-Z0-9_]{1,30}(?<!EOS|BOS|PAD|UNK|SEP|CLS|MAX|END)(?<!MASK|STOP)(?<!IMAGE|AUDIO|VIDEO)"
+    r"_TOKEN(?![\w-]))"
 )
 _DOUBTFUL = (
-    r"(?:(?<![a-z0-9])(?:key|sig|sas|signature|auth|pass|session[_-]?id)|token)|(?-i:(?<=[a-z0-9])(?:Key|Sig|Pass))"
+    r"(?:(?<![a-z0-9])(?:key|sig|sas|signature|auth|pass|jwt|session[_-]?id)|token)|(?-i:(?<=[a-z0-9])(?:Key|Sig|Pass))"
 )
 _ASSIGNED = re.compile(
     rf"(?i)(?:(?P<secret>(?:{_NAMES})[\w-]{{0,20}}(?:\s(?:provided|given|used|supplied|for\s[\w@.' -]{{1,40}}?))?)"
-    rf"(?P<sign>{_SIGN}|\s{{1,3}}(?:is|was):?\s{{1,3}}|\s{{1,3}}(?=\\{{0,3}}['\"]))"
+    rf"(?P<sign>{_SIGN}|\s{{1,3}}(?:is|was)(?:\sset\sto)?:?\s{{1,3}}|\s{{1,3}}(?=\\{{0,3}}['\"])"
+    r"|\s{1,3}\((?=[^()\s]{3,128}\)))"
     rf"|(?P<doubtful>{_DOUBTFUL})(?P<mark>{_SIGN}))"
     rf"(?P<value>{_QUOTED}|{_GROUPED}|{_PLAIN})"
 )
@@ -36,7 +40,7 @@ _SENTENCE = re.compile(
     r"(?i)(?:required|invalid|incorrect|missing|not|too|wrong|expired|empty|set|needed|field|input|extra|str|string"
     r"|value|must|should|cannot|can|may|has|have|does|unknown|only|allowed|disabled|optional|expected|none|null|an?|the"
     r"|no|in|of|to|for|or|and|is|was|with|if|when|used|being|unauthori[sz]ed|header|out|on|at|by|from|as|that|this|your|part"
-    r"|stored|rejected|revoked|longer|shorter|less|more|already|still|never|also|now|available|configured|provided)\b"
+    r"|stored|rejected|revoked|longer|shorter|less|more|already|still|never|also|now|available|configured|provided|deprecated)\b"
 )
 """Words that go on with a sentence about the name."""
 _WORD_BEFORE = re.compile(r"([A-Z]?[a-z]{1,30}|[A-Z]{1,30})[ _-]{0,2}$")
@@ -57,7 +61,7 @@ _PEM = re.compile(
 )
 _PARAMETER = r"[\w-]{1,40}=(?:\\?\"[^\"\n]{0,512}\"|[^\s,'\"]{1,512})"
 _AUTHORIZATION = re.compile(
-    rf"(?i)(authorization{_SIGN}(?:\[\s{{0,3}}(?=['\"]))?)(?!(?:required|missing|header|invalid|is|not|field)\b)"
+    rf"(?i)(authorization(?:\sheader)?{_SIGN}(?:\[\s{{0,3}}(?=['\"]))?)(?!(?:required|missing|header|invalid|is|not|field)\b)"
     rf"(?:{_QUOTED}|(?:[a-z][\w-]{{1,30}}\s{{1,3}})?"
     rf"(?:{_PARAMETER}(?:,\s{{0,3}}{_PARAMETER}){{0,20}}|[^\s'\",;]{{1,2048}}))"
 )
@@ -73,8 +77,34 @@ _USER = re.compile(
     rf"(?<!\S)((?:-[uU]|--(?:proxy-)?user)[ =]{{0,3}})(?:{_QUOTED}|(?:[^\s:'\"]{{1,128}}:[^\s'\"]{{1,256}}))"
 )
 _OPTION = re.compile(
-    rf"(?i)(?<![\w-])(--[\w-]{{0,40}}?(?:password|passwd|token|secret|api-key|access-key|auth)\s{{1,3}})"
+    rf"(?i)(?<![\w-])(--(?P<of>[\w-]{{0,40}}?)(?:password|passwd|token|secret|api-key|access-key|auth)"
+    rf"(?:\s{{1,3}}|\\{{0,3}}['\"],\s{{0,3}}))"
     rf"(?:{_QUOTED}|(?P<plain>(?!-)[^\s'\"]{{1,512}}))"
+)
+"""An option and its value, also as two entries of a list."""
+_CLIENT = re.compile(
+    r"(?i)(\b(?:mysql|mariadb|sshpass)\w{0,10}\b[^\n|;]{0,200}?[\s'\"]-p(?!ort\b)\s?)['\"]?[^\s'\"]{1,256}"
+)
+_STRING = r"b?(?:'(?:\\.|[^'\\\n]){0,512}'|\"(?:\\.|[^\"\\\n]){0,512}\")"
+_LOGIN = re.compile(
+    rf"(?i)((?:\bauth\s?=\s?|(?:Basic|Digest)Auth)[(\[]\s{{0,3}}){_STRING}(?:,\s{{0,3}}{_STRING}){{1,2}}"
+)
+"""A user and a password as requests, httpx and aiohttp take them."""
+_JUDGED = re.compile(
+    rf"(?i)(?<!unexpected )(\b(?P<kind>token|key)\s{{1,3}})(?:{_QUOTED}|(?P<plain><?[^\s'\"<>()|,;]{{6,512}}>?))"
+    r"(?=\s{1,3}(?:(?:is|was|has|are)\s(?:been\s)?)?(?:not\s)?"
+    r"(?:(?P<hard>expired|revoked|rejected|refused|denied|(?:un)?authori[sz]ed)|(?:in)?valid|incorrect|wrong|malformed)\b)"
+)
+"""A token or a key that a sentence says to be refused."""
+_TOLD = re.compile(
+    rf"(?i)((?P<judge>\b(?:invalid|incorrect|wrong|bad|expired|unknown)\s)?"
+    rf"(?:(?:{_NAMES})[\w-]{{0,20}}|\bauthorization|\b(?:with|using|invalid|bad|wrong)\stoken)\s{{1,3}})"
+    r"(?P<plain>[^\s,;'\"()=:]{4,512})(?P<last>(?=[\s.!)]{0,3}(?:$|\n)))?"
+)
+"""A credential behind its name, without any sign between them."""
+_TOLD_NOUN = re.compile(
+    r"(?i)(?:format|length|types?|names?|headers?|prefix|ids?|supplied|errors?|exception|values?|scopes?|permissions?"
+    r"|found|sent|detected|specified|encoding|hash|file|combination|attempts?|count|limit|index|signature)\W{0,3}"
 )
 _BEARER = re.compile(r"(?i)\b(bearer)(\s{1,3}|%20|[:=]\s{0,3})([\w.~+/=-]{3,2048})")
 _BASIC = re.compile(r"(?i)\b(basic)(\s{1,3}|%20)([\w+/-]{8,2048}={0,2})")
@@ -106,10 +136,14 @@ def without_credentials(text: str) -> str:
     text = _COOKIE.sub(_value_hidden, text)
     text = _TAG.sub(rf"\1{REDACTED}", text)
     text = _PAIR.sub(_value_hidden, text)
+    text = _LOGIN.sub(rf"\1{REDACTED}", text)
+    text = _CLIENT.sub(rf"\1{REDACTED}", text)
     text = _AUTHORIZATION.sub(_value_hidden, text)
     text = _USER.sub(_user, text)
     text = _OPTION.sub(_option, text)
     text = _without_assigned(text)
+    text = _JUDGED.sub(_judged, text)
+    text = _TOLD.sub(_told, text)
     text = _BEARER.sub(_bearer, text)
     text = _BASIC.sub(_basic, text)
     return _KEY.sub(REDACTED, text)
@@ -128,9 +162,34 @@ def _user(found: re.Match[str]) -> str:
 
 def _option(found: re.Match[str]) -> str:
     plain = found["plain"]
-    if plain is not None and (_SENTENCE.match(plain) or _NUMBER.fullmatch(plain)):
+    value = found[0][len(found[1]) :].strip("\\'\"`")
+    before = found["of"].rstrip("-").rpartition("-")[2].lower()
+    is_other = before in _NOT_SECRET or _NUMBER.fullmatch(value) or value.startswith("-")
+    if is_other or (plain is not None and _SENTENCE.match(plain)):
         return found[0]
     return _value_hidden(found)
+
+
+def _judged(found: re.Match[str]) -> str:
+    """Hide a quoted token, and what has a credential's form; `key 'n' is invalid` is about a field."""
+    plain, value = found["plain"], found[0][len(found[1]) :].strip("\\'\"`<>")
+    is_certain = plain is None and (found["kind"].lower() == "token" or found["hard"] is not None)
+    is_word = value.startswith(("|", "<", REDACTED)) or not any(map(str.isalnum, value))
+    return found[0] if is_word or not (is_certain or _has_form(value)) else _value_hidden(found)
+
+
+def _told(found: re.Match[str]) -> str:
+    plain = found["plain"].rstrip(_CLOSERS)
+    is_last = found["judge"] is not None and found["last"] is not None
+    is_word = _SENTENCE.match(plain) or _TOLD_NOUN.fullmatch(plain) or plain.startswith(REDACTED[:-1])
+    if is_word or not (is_last or (_has_form(plain) and len(plain) >= 8)):
+        return found[0]
+    return f"{found[1]}{REDACTED}{found['plain'][len(plain) :]}"
+
+
+def _has_form(value: str) -> bool:
+    """Tell whether a value has digits among its letters, as few words have."""
+    return any(map(str.isdigit, value)) and any(map(str.isalpha, value))
 
 
 def _bearer(found: re.Match[str]) -> str:
@@ -172,10 +231,10 @@ def _is_hidden(text: str, found: re.Match[str], value: str) -> bool:
     if value.strip().lower() in _NOTHING or value.startswith(REDACTED[:-1]) or REDACTED in found["value"]:
         return False
     sign = found["sign"] if found["secret"] else found["mark"]
-    is_sentence = found["q"] is None and sign[-1:].isspace() and _SENTENCE.match(value) is not None
+    is_sentence = found["q"] is None and sign[-1:] in {" ", "\n", "\t", "("} and _SENTENCE.match(value) is not None
     if found["secret"]:
         return not is_sentence
-    has_form = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
+    has_form = _has_form(value)
     before = _WORD_BEFORE.search(text[max(0, found.start() - 40) : found.start()])
     if text[max(0, found.start() - 1) : found.start()] in {"?", "&"}:
         # In a query, where `key` is a common name of a credential.
@@ -187,7 +246,7 @@ def _is_hidden(text: str, found: re.Match[str], value: str) -> bool:
 
 def _is_doubtful_hidden(name: str, sign: str, value: str, *, has_form: bool) -> bool:
     is_number = _NUMBER.fullmatch(value) is not None
-    is_tight = "=" in sign or sign[:1] in {"'", '"', "\\", "`"}
+    is_tight = "=" in sign or "%" in sign or sign[:1] in {"'", '"', "\\", "`"}
     if name == "token":
         # Of a model's vocabulary, such as `<|end|>`, or of a parser's.
         return not (is_number or value[:1] in "<|" or not any(map(str.isalnum, value)))
