@@ -27,7 +27,9 @@ _IPV6_ADDRESS = re.compile(
     rf"(?:(?:[0-9a-f]{{1,4}}:){{7}}[0-9a-f]{{1,4}}|(?:{_V6_PART})?::(?:(?:[0-9a-f]{{1,4}}:){{0,6}}{_IPV4}|(?:{_V6_PART})?))"
     r"(?:%[\w.-]{1,20})?(?:\](?::\d{1,5})?)?(?![\w:]|\.\d)"
 )
-_IPV4_ADDRESS = re.compile(rf"(?<![\w.]){_IPV4}(?::\d{{1,5}})?(?!\.?\d)")
+_IPV4_ADDRESS = re.compile(
+    rf"(?i)(\bversion(?: is)?['\"]?[ :=]{{1,3}}['\"]?)?(?<![\w.]){_IPV4}(?::\d{{1,5}})?(?!\.?\d)"
+)
 _HOST = re.compile(
     rf"(?i)(?<![\w.@-])(?:(?:[\w-]{{1,63}}\.){{1,10}}{_INTERNAL_ENDS}|localhost)(?::\d{{1,5}})?(?![\w-]|\.\w)"
     r"|(?<![\w./@:-])[a-z][a-z0-9]{0,30}(?:-[a-z0-9]{1,30}){1,8}:\d{4,5}(?![\w.:-])"
@@ -37,14 +39,15 @@ _NAMED_HOST = re.compile(
     r"(?i)\b(host(?:name)?|connect(?:ing|ion|ed)? to|address|server|peer|upstream|backend)(['\"]?[ =:]{1,3}['\"]?)"
     r"([a-z0-9][\w.-]{0,253})(:\d{2,5}\b)?"
 )
-_PATH = re.compile(r"(?<![\w/.:])(?:/[\w.@+-]{1,255}){2,64}/?|[A-Za-z]:\\[^\s'\"]{1,1024}")
+_PATH = re.compile(r"(?<![\w/.:])(?!/v1/)(?:/[\w.@+-]{1,255}){2,64}/?|[A-Za-z]:\\[^\s'\"]{1,1024}")
 
 
 def without_places(text: str) -> str:
     """Return the text with … in the place of each."""
     text = _USER.sub(_host_of_user, text)
     text = _IPV6_ADDRESS.sub("…", text)
-    text = _IPV4_ADDRESS.sub("…", text)
+    # A version of four numbers is no address.
+    text = _IPV4_ADDRESS.sub(lambda found: found[0] if found[1] else "…", text)
     text = _HOST.sub("…", text)
     text = _NAMED_HOST.sub(_named_host, text)
     return _PATH.sub("…", text)

@@ -1,6 +1,14 @@
 import pytest
 
-from gateway.translate.redaction import _TAIL, REDACTED, SHOWN_LENGTH_MAX, SOURCE_LENGTH_MAX, redact
+from gateway.translate.redaction import (
+    _LOG_LINE,
+    _LOG_PREFIX,
+    _TAIL,
+    REDACTED,
+    SHOWN_LENGTH_MAX,
+    SOURCE_LENGTH_MAX,
+    redact,
+)
 from tests.patterns import reach_of
 
 SECRETS = {
@@ -48,6 +56,13 @@ READABLE = [
     "version 1.12.0 of the SDK",
     "value must be between 0/1 and 1/1",
     "Bearer authentication is required",
+    "/v1/chat/completions not supported, POST /v1/responses/x neither",
+    "version 1.2.3.4 is needed, version: 1.2.3.5 is there",
+    "The log of 0 is not defined: log(0)",
+    "The date 2026-11-30 10:00:00 is over",
+    "the logits are nan\nError: sampling failed",
+    "last 3 messages must alternate",
+    "catalogs: unknown",
 ]
 
 
@@ -77,6 +92,33 @@ TAILS = {
     "exit code 1, stdout=prompt of a tenant": "exit code 1,",
     "{'code': 1, 'stderr': 'prompt'}": "{'code': 1, '",
     "boom\n--- logs ---\nprompt": "boom",
+    "boom\n--- worker logs ---\nprompt": "boom",
+    "boom\nLogs:\nprompt": "boom",
+    "boom. Logs: INFO prompt": "boom",
+    "boom\nlog: prompt": "boom",
+    "boom; log tail: prompt": "boom",
+    "boom; last 20 lines of log:\nprompt": "boom;",
+    "boom. Tail of the engine log\nprompt": "boom.",
+    "boom. Engine output: prompt": "boom.",
+    # Lines of logs themselves.
+    "boom\nINFO 11-30 10:00:00 engine.py:12] prompt": "boom",
+    "boom INFO 11-30 10:00:00 [engine.py:12] prompt": "boom",
+    "boom\n(APIServer pid=1) ERROR 11-30 10:00:00 [serving.py:3] prompt": "boom",
+    r"boom\n(EngineCore_0 pid=12) INFO 11-30 10:00:00.123 [core.py:3] prompt": r"boom\n",
+    "boom\n2026-11-30 10:00:00 | INFO | prompt": "boom",
+    "boom 2026-11-30 10:00:00,123 - vllm.engine - WARNING - prompt": "boom",
+    "boom\n2026-11-30T10:00:00Z prompt": "boom",
+    "boom\n[2026-11-30 10:00:00 TP0] prompt": "boom",
+    "boom\n[2026-11-30 10:00:00] INFO: prompt": "boom",
+    "boom\nI1130 10:00:00.123456  1234 server.cc:12] prompt": "boom",
+    "boom\nINFO:     127.0.0.1:80 - prompt": "boom",
+    'boom\n{"level":"info","msg":"prompt"}': "boom",
+    # Of a text that is nothing else, the first message stays.
+    "INFO 11-30 10:00:00 engine.py:12] boom\nINFO 11-30 10:00:01 engine.py:12] prompt": "boom",
+    "(APIServer pid=1) ERROR 11-30 10:00:00 [serving.py:3] boom token=hunter\nprompt": f"boom token={REDACTED}",
+    "2026-11-30 10:00:00 | INFO     | app.main:run:12 - boom\nprompt": "boom",
+    "[2026-11-30 10:00:00] boom\nprompt": "boom",
+    "2026-11-30 10:00:00,123 - app - ERROR - boom": "boom",
 }
 
 
@@ -108,4 +150,6 @@ def test_a_credential_that_the_cut_halves_is_not_shown() -> None:
 
 
 def test_no_expression_looks_further_than_a_bound() -> None:
-    assert reach_of(_TAIL.pattern) < 100
+    assert reach_of(_TAIL.pattern) < 150
+    assert reach_of(_LOG_PREFIX.pattern) < 300
+    assert reach_of(_LOG_LINE.pattern) < 300
