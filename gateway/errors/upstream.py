@@ -10,6 +10,9 @@ OUTAGE_STATUSES = frozenset({502, 504, *range(520, 531)})
 class UpstreamError(GatewayError):
     """Runpod, its network, or a worker."""
 
+    retry_after_s: float | None = None
+    """When another try is worth it, where the answer that failed says so."""
+
 
 class UnreachableError(UpstreamError):
     """No connection, a broken one, or a reply that is not the service's own (an HTML page, a 5xx, nonsense).

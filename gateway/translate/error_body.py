@@ -72,7 +72,9 @@ def error_answer(error: errors.GatewayError) -> ErrorAnswer:
         case errors.RefusedError():
             return _refused_answer(error)
         case errors.UpstreamError():
-            return _upstream_answer(error)
+            answer = _upstream_answer(error)
+            wait_s = error.retry_after_s if answer.retry_after_s is None else answer.retry_after_s
+            return msgspec.structs.replace(answer, retry_after_s=wait_s)
         case _:
             return INTERNAL_ERROR
 

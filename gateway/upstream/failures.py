@@ -14,6 +14,7 @@ from gateway.errors import (
     UnreachableError,
     UpstreamBusyError,
     UpstreamConfigError,
+    UpstreamError,
     WorkerError,
 )
 from gateway.translate.redaction import redact
@@ -76,14 +77,16 @@ def job_call_failure(
             return UpstreamBusyError(retry_after_s=retry_after_s)
         case _:
             was_sent = status >= 500
-            return UnreachableError("unexpected status", was_sent=was_sent, status=status, detail=_redirect(status))
+            failure = UnreachableError("unexpected status", was_sent=was_sent, status=status, detail=_redirect(status))
+            return _with_wait(failure, status, retry_after_s)
 
 
 def relay_failure(status: int, *, body: bytes, retry_after_s: float | None) -> GatewayError:
     """Return what a failing status of the OpenAI route means.
 
     A 4xx is the worker's word on the request, whatever the format of its body, but where Runpod is known to write it:
-    429, and 401 to 404 in Runpod's own words or without any. A 5xx is the worker's where its body is a worker's error.
+    429, and 401 to 404 in Runpod's own words or without any. A 5xx is the worker's where its body is a worker's error;
+    the wait that it asks for goes with either.
     """
     if status == 429:
         return UpstreamBusyError(retry_after_s=retry_after_s)
@@ -91,6 +94,17 @@ def relay_failure(status: int, *, body: bytes, retry_after_s: float | None) -> G
     if 400 <= status < 500:
         refusal = _refusal(status, detail, is_page=_is_page(body)) if status in _REFUSALS else None
         return refusal or output_error(detail or f"The worker answered with HTTP {status}.", status=status)
+    return _with_wait(_relay_5xx(status, detail), status, retry_after_s)
+
+
+def _with_wait(failure: UpstreamError, status: int, retry_after_s: float | None) -> UpstreamError:
+    """Add the wait that a 5xx asks for; a fault of the request does not pass by itself."""
+    if status >= 500 and not (isinstance(failure, WorkerError) and failure.status < 500):
+        failure.retry_after_s = retry_after_s
+    return failure
+
+
+def _relay_5xx(status: int, detail: object | None) -> UpstreamError:
     error = None if detail is None or status < 400 else _worker_error(status, detail)
     if error is not None:
         return error
@@ -166,7 +180,7 @@ def _bare_text(detail: object | None) -> str | None:
     return detail.strip() if isinstance(detail, str) and _is_words(detail) else None
 
 
-def _worker_error(status: int, detail: object) -> GatewayError | None:
+def _worker_error(status: int, detail: object) -> UpstreamError | None:
     """Return the worker's error of a 5xx answer; None where the platform may have written it."""
     inner = detail.get("error", detail) if isinstance(detail, dict) else detail
     failure = job_error(inner, status=status) if isinstance(inner, str) else output_error(inner, status=status)

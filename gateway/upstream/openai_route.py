@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 
+import httpx
+
 from gateway.domain import Api
 from gateway.errors import GatewayError, UnreachableError
 from gateway.upstream.client import EndpointClient, OpenAnswer, Opened
-from gateway.upstream.failures import relay_failure
+from gateway.upstream.failures import relay_failure, unreachable
 
 ERROR_BYTES_MAX = 64 * 1024
 GOOD_STATUSES = frozenset({200, 201})
@@ -50,10 +52,14 @@ async def good_pieces(answer: OpenAnswer) -> AsyncIterator[bytes]:
 async def _failure(answer: OpenAnswer) -> GatewayError:
     try:
         head = await _head(answer.pieces)
-    except UnreachableError as unreadable:
+    except (UnreachableError, httpx.TransportError) as error:
+        unreadable = error if isinstance(error, UnreachableError) else unreachable(error)
         # The status may say enough by itself: 429 does.
         failure = relay_failure(answer.status, body=b"", retry_after_s=answer.retry_after_s)
-        return unreadable if isinstance(failure, UnreachableError) else failure
+        if not isinstance(failure, UnreachableError):
+            return failure
+        unreadable.retry_after_s = failure.retry_after_s
+        return unreadable
     return relay_failure(answer.status, body=head, retry_after_s=answer.retry_after_s)
 
 

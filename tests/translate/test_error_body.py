@@ -176,6 +176,14 @@ def test_a_worker_s_4xx_is_not_tried_again_but_a_limit_is(status: int, *, is_use
     assert (answer.headers().get("x-should-retry") == "false") is is_useless
 
 
+@pytest.mark.parametrize("kind", [errors.JobFailedError, errors.OutputLostError, errors.JobNotRunError])
+def test_a_wait_that_the_upstream_asked_for_is_passed_on(kind: type[errors.AnswerError]) -> None:
+    error = kind("why")
+    assert "retry-after" not in error_answer(error).headers()
+    error.retry_after_s = 40
+    assert error_answer(error).headers()["retry-after"] == "40"
+
+
 def test_an_unexpected_status_is_told_with_what_it_says() -> None:
     told = errors.UnreachableError("unexpected status", was_sent=True, status=500, detail="the engine is gone")
     assert b"HTTP 500: the engine is gone" in error_answer(told).body

@@ -82,6 +82,26 @@ def test_a_5xx_carries_what_the_worker_says() -> None:
         assert (unknown.status, unknown.detail) == (status, "internal")
 
 
+@pytest.mark.parametrize("status", [502, 503, 504, 529])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", worker_body(type="x"), {"error": "busy"}, {"error": "Error code: 503 - no"}]
+)
+def test_every_client_is_told_the_wait_that_a_5xx_asks_for(status: int, body: object) -> None:
+    on_job_route = job_call_failure(status, retry_after_s=40, has_job=False)
+    assert on_job_route is not None
+    for error in (failure(status, body, 40), on_job_route):
+        answer = error_answer(error)
+        assert answer.status == 502
+        assert answer.headers()["retry-after"] == "40"
+    assert "retry-after" not in error_answer(failure(status, body)).headers()
+
+
+def test_no_wait_mends_a_request() -> None:
+    for error in (failure(400, worker_body(), 40), failure(500, worker_body(code=400), 40)):
+        assert error_answer(error).status == 400
+        assert "retry-after" not in error_answer(error).headers()
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [

@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.domain import Api
-from gateway.errors import UnreachableError, WorkerError
+from gateway.errors import UnreachableError, UpstreamBusyError, WorkerError
 from gateway.upstream.client import EndpointClient, make_transport
 from gateway.upstream.openai_route import OpenAIRoute, good_pieces
 from tests.factories import endpoint
@@ -48,6 +48,16 @@ async def test_an_error_status_is_raised() -> None:
     with pytest.raises(WorkerError) as caught:
         await read(reply(b'{"error":{"message":"bad","code":400}}', 400))
     assert caught.value.status == 400
+
+
+async def test_the_wait_of_an_unreadable_5xx_is_kept() -> None:
+    head = b"HTTP/1.1 503 X\r\nretry-after: 7\r\ncontent-length: 9\r\nconnection: close\r\n\r\n"
+    for answer in (head + b"half", head.replace(b"content-length: 9", b"content-encoding: x")):
+        with pytest.raises(UnreachableError) as caught:
+            await read(answer)
+        assert caught.value.retry_after_s == 7
+    with pytest.raises(UpstreamBusyError):
+        await read(head.replace(b" 503 ", b" 429 ") + b"half")
 
 
 async def test_an_answer_that_breaks_off_is_raised() -> None:
