@@ -66,7 +66,7 @@ _ERRORS: dict[str, tuple[str, tuple[str, ...]]] = {
     "429": ("A cap of the tenant's own, or its share, is used up; or the worker is at a limit.", ()),
     "431": ("The headers are larger than this gateway takes.", ()),
     "4XX": ("The worker found the request at fault.", ()),
-    "502": ("Runpod or the worker failed.", ("x-should-retry",)),
+    "502": ("Runpod or the worker failed.", ("x-should-retry", *_RETRY_HEADERS)),
     "503": ("No turn, no worker, or a process that shuts down.", _RETRY_HEADERS),
     "504": ("The worker ran out of time.", ()),
 }

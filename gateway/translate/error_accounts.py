@@ -47,10 +47,17 @@ kind, and pydantic's. Any other list of texts is as likely to say that an engine
 _PLACE_KEYS = frozenset({"loc", "field", "param", "property", "pointer", "constraints"})
 """Where a complaint names what it is about: FastAPI, express-validator, class-validator, RFC 9457."""
 _OVERLOADED = frozenset({"overloaded", "overloaded_error"})
-TEXT_KEYS = ("message", "msg", "error_message", "error_msg", "errorMessage", "err_msg", "title")
+TEXT_KEYS = ("message", "msg", "error_message", "error_msg", "errorMessage", "err_msg", "status_msg", "title")
+ERROR_KEYS = ("error", "err", "exception", "errors", "detail", "base_resp")
+"""What an error's object is called; `base_resp` by MiniMax, which writes one beside its good answers too."""
 _STATUS_KEYS = ("status_code", "statusCode", "status", "http_status", "code", "error_code", "errorCode", "error")
-CODE_KEYS = ("code", "error_code", "errorCode")
+CODE_KEYS = ("code", "error_code", "errorCode", "err_code", "errcode", "errno", "retcode", "ret_code")
 GOOD_CODES = (None, 0, 200, "", "0", "200", "ok", "success")
+_BLANK_CODE_KEYS = frozenset({*CODE_KEYS, "status", "status_code", "statusCode"})
+_NOTHING_WRONG = frozenset(
+    {"", "none", "null", "nil", "undefined", "false", "ok", "success", "successful", "succeeded", "no error"}
+)
+"""What a field of an error says beside a good answer, such as the text of Python's None."""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,11 +76,12 @@ def is_blank(value: object, nested: int = 0) -> bool:
     """Report whether an `error` says nothing: some workers send one with empty fields beside every good answer."""
     if isinstance(value, Mapping):
         return nested < _NESTED_MAX and all(
-            is_blank(each, nested + 1) or (name in CODE_KEYS and each in GOOD_CODES) for name, each in value.items()
+            is_blank(each, nested + 1) or (name in _BLANK_CODE_KEYS and each in GOOD_CODES)
+            for name, each in value.items()
         )
     if isinstance(value, list | tuple):
         return nested < _NESTED_MAX and all(is_blank(each, nested + 1) for each in value)
-    return not value.strip() if isinstance(value, str) else not value
+    return value.strip().lower() in _NOTHING_WRONG if isinstance(value, str) else not value
 
 
 def read_account(detail: object, *, nested: int = 0) -> Account:
@@ -87,7 +95,7 @@ def read_account(detail: object, *, nested: int = 0) -> Account:
 
 def _account_of_object(detail: Detail, nested: int) -> Account:
     own = _own_account(detail)
-    named = [(name, detail[name]) for name in ("error", "errors", "detail", *TEXT_KEYS, "output") if name in detail]
+    named = [(name, detail[name]) for name in (*ERROR_KEYS, *TEXT_KEYS, "output") if name in detail]
     inners = [(name, inner) for name, inner in named if not is_blank(inner) and not isinstance(inner, int | float)]
     if len(inners) > 1:
         # NestJS writes the name of the status as `error`, and what is wrong as `message`.

@@ -24,6 +24,7 @@ _NOT_ENDED = frozenset({"null", "none", "normal", "unspecified", "not_finished",
 _PREFIXES = ("finish_reason_", "finishreason.", "finish_reason.")
 _BROKEN = re.compile(
     r"error|abort|cancel|fail|malformed|time_?out|insufficient|unavailable|overload|interrupt|disconnect"
+    r"|out_of_memory|(?:^|_)oom(?:_|$)|kv_?cache|preempt|evict|crash|killed|rate_limit|throttl|quota|at_capacity"
 )
 """The worker gave up: the choice is not complete.
 

@@ -17,6 +17,7 @@ from gateway.errors import JobFailedError, JobNotRunError, UpstreamError, Worker
 from gateway.translate import context_overflow
 from gateway.translate.error_accounts import (
     CODE_KEYS,
+    ERROR_KEYS,
     GOOD_CODES,
     READ_LENGTH_MAX,
     TEXT_KEYS,
@@ -28,12 +29,12 @@ from gateway.translate.error_accounts import (
 )
 from gateway.translate.error_statements import Detail, parsed
 from gateway.translate.redaction import SOURCE_LENGTH_MAX, redact
-from gateway.wire.lenient import is_null
+from gateway.wire.lenient import is_empty, is_null
 from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import Fields, size_of
 
 _ERROR_TYPE = re.compile(r"error|exception|invalid|fail", re.IGNORECASE)
-_ERROR_KEYS = frozenset({"errors", "detail", *TEXT_KEYS, "status", "success", "type", "output", "statusCode"})
+_NAMES = frozenset({*ERROR_KEYS, *TEXT_KEYS, "status", "success", "type", "output", "statusCode"})
 _FAILED_STATUS = frozenset({"error", "failed", "failure", "fail"})
 FAILED_JOB_STATUS = 500
 """Of every failed job on the OpenAI route, whatever failed: such a status says nothing."""
@@ -95,7 +96,7 @@ def error_in(value: object) -> Detail | None:
         return None
     if (wrapped := value.get("output")) and (inner := _error_in_output(wrapped)) is not None:
         return inner
-    if not is_blank(value.get("detail")) or not is_blank(value.get("errors")):
+    if not all(is_blank(value.get(name)) for name in ERROR_KEYS):
         return value
     text = next((value[name] for name in TEXT_KEYS if value.get(name)), None)
     if not isinstance(text, str | Mapping | list):
@@ -131,17 +132,13 @@ def raise_error_in(output: bytes | Raw) -> None:
 
 def may_be_error(fields: Fields) -> bool:
     """Tell by the names alone whether an object is worth a search for an error."""
-    return "error" in fields or (
-        bytes(fields.get("choices") or b"") in {b"", b"[]", b"null"}
-        and ("object" in fields or bool(_ERROR_KEYS & fields.keys()))
-        and _is_absent(fields, "data")
-    )
-
-
-def _is_absent(fields: Fields, name: str) -> bool:
-    """Report whether a field is missing or null, without a copy of a large one."""
-    value = fields.get(name)
-    return value is None or (size_of(value) <= len(b"null") and is_null(value))
+    if "error" in fields:
+        return True
+    if bytes(fields.get("choices") or b"") not in {b"", b"[]", b"null"}:
+        return False
+    data = fields.get("data")
+    is_without = data is None or (size_of(data) <= len(b"null") and is_empty(data))
+    return is_without and (not _NAMES.isdisjoint(fields) or ("object" in fields and is_null(data)))
 
 
 def _prestart_error(detail: Detail) -> UpstreamError:

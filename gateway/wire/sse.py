@@ -15,6 +15,11 @@ EVENT_BYTES_MAX = 16 * 1024 * 1024
 
 _FIELD_NAMES = frozenset({b"data", b"event", b"id", b"retry"})
 _INDENTED_FIELD = re.compile(rb"[ \t]+(?:data|event|id|retry|error):")
+_BARE_OBJECT = re.compile(rb'\{[ \t]{0,8}"')
+_ERROR_NAME = re.compile(
+    rb"(?i)event:[ \t]{0,8}(?:[a-z_-]{1,40}[._-])?(?:errors?|exception|failed|failure|fatal)[ \t]{0,8}"
+)
+"""What events that tell of a failure are called: `error` by most, `response.failed` by the Responses API."""
 _UNKNOWN_FIELD = re.compile(rb"[A-Za-z][\w.-]{0,31}(?::[^{}\[\]\"]{0,256})?")
 
 
@@ -27,8 +32,8 @@ class OddEvent(NamedTuple):
 
     data: bytes
     is_error: bool
-    """True for an event named `error`, or llama.cpp's field of that name; False for text that is no event at all: a
-    piece of the stream is missing, or was put in twice."""
+    """True for an event named `error` or `failed`, or llama.cpp's field of that name; False for text that is no event
+    at all: a piece of the stream is missing, or was put in twice."""
 
 
 Events = list[bytes | OddEvent]
@@ -43,7 +48,7 @@ def encode_event(data: bytes) -> bytes:
 class EventReader:
     """Collects bytes in whatever slices they come and returns the data of each finished event.
 
-    Comments, ids, retry times, unknown fields and all names but `error` mean nothing in an OpenAI stream.
+    Comments, ids, retry times, unknown fields and all names but those of errors mean nothing in an OpenAI stream.
     """
 
     def __init__(self, *, event_bytes_max: int = EVENT_BYTES_MAX) -> None:
@@ -109,10 +114,12 @@ class EventReader:
         lines = [line.lstrip(b" \t") if _INDENTED_FIELD.match(line) else line for line in event.split(b"\n")]
         # A worker that fails in the middle of an event writes its error on the next line, without a field's name.
         data = b"\n".join(
-            line.removeprefix(b"data:").removeprefix(b" ") for line in lines if line.startswith((b"data:", b'{"'))
+            line.removeprefix(b"data:").removeprefix(b" ")
+            for line in lines
+            if line.startswith(b"data:") or _BARE_OBJECT.match(line)
         )
         errors = [line[6:].strip() for line in lines if line.startswith(b"error:")]
-        if errors or (data.strip() and any(_is_error_name(line) for line in lines)):
+        if errors or any(_ERROR_NAME.fullmatch(line) for line in lines):
             return [OddEvent(b"\n".join([data, *errors]).strip(), is_error=True)]
         if event.strip() and not any(map(_is_known_field, lines)):
             # The format says to ignore unknown fields; but half an event is none.
@@ -124,7 +131,3 @@ class EventReader:
 def _is_known_field(line: bytes) -> bool:
     """Report whether a line is a comment or one of the fields of an event; `datadata: x` is neither."""
     return line[:1] == b":" or line.partition(b":")[0] in _FIELD_NAMES
-
-
-def _is_error_name(line: bytes) -> bool:
-    return line.startswith(b"event:") and line[6:].strip().lower() == b"error"

@@ -72,6 +72,10 @@ def test_param_and_code_are_kept(detail: Any) -> None:
         {"message": None, "type": "", "param": None, "code": 0},
         {"code": 200, "message": ""},
         {"code": "success", "message": None, "details": [{}, []]},
+        "None",
+        " null ",
+        {"code": 0, "message": "success"},
+        {"status_code": 200, "status_msg": "OK"},
     ],
 )
 def test_an_error_without_a_filled_leaf_is_none(error: Any) -> None:
@@ -79,7 +83,18 @@ def test_an_error_without_a_filled_leaf_is_none(error: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [True, "x", 5, {"message": "x"}, {"type": "server_error"}, {"code": 500}, [{"a": "b"}]]
+    "error",
+    [
+        True,
+        "x",
+        5,
+        {"message": "x"},
+        {"type": "server_error"},
+        {"code": 0, "message": "x"},
+        {"code": 500},
+        {"status_code": 1004, "status_msg": ""},
+        [{"a": "b"}],
+    ],
 )
 def test_an_error_that_says_anything_is_one(error: Any) -> None:
     assert not is_blank(error)

@@ -47,6 +47,12 @@ def test_a_missing_reason_is_no_end() -> None:
         "MALFORMED_FUNCTION_CALL",
         "server_error",
         "insufficient_system_resource",
+        "out_of_memory",
+        "OOM",
+        "kv_cache_full",
+        "preempted",
+        "rate_limit",
+        "RateLimited",
     ],
 )
 def test_a_choice_that_the_worker_gave_up_is_a_failure(word: str) -> None:

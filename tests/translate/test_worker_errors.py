@@ -304,6 +304,16 @@ ERRORS = [
     {"output": [{"error": "engine died"}]},
     {"error": {"message": "", "code": None}, "message": "engine died", "code": 500},
     {"message": "engine died", "code": ["odd"]},
+    {"choices": None, "base_resp": {"status_code": 1004, "status_msg": "engine died"}},
+    {"err": "engine died"},
+    {"err": {"message": "engine died"}, "choices": []},
+    {"exception": "engine died"},
+    {"exception": {"type": "EngineDeadError", "message": "engine died"}},
+    {"retcode": 1, "msg": "engine died"},
+    {"errcode": "E12", "message": "engine died"},
+    {"object": "error", "code": 500, "message": "engine died", "data": []},
+    {"code": 500, "message": "engine died", "data": []},
+    {"error": "None", "message": "engine died", "code": 500},
 ]
 NO_ERRORS = [
     {"error": None},
@@ -315,6 +325,12 @@ NO_ERRORS = [
     {"choices": [{"index": 0}], "message": "x", "code": 5},
     {"object": "list", "data": [{"embedding": [1]}], "message": "x", "code": 5},
     {"code": 0, "message": "ok"},
+    {"error": "None", "choices": [{"index": 0}]},
+    {"error": "null"},
+    {"error": {"code": 0, "message": "success"}, "choices": [{"index": 0}]},
+    {"err": None, "exception": "None", "retcode": 0, "msg": "success"},
+    {"choices": None, "base_resp": {"status_code": 0, "status_msg": "success"}},
+    {"choices": [{"index": 0}], "base_resp": {"status_code": 1004, "status_msg": "x"}},
     {"message": "hello"},
     {"errors": []},
     {"errors": {}},
@@ -346,6 +362,14 @@ def test_every_shape_of_an_error_is_known(value: dict[str, Any]) -> None:
 @pytest.mark.parametrize("value", NO_ERRORS)
 def test_what_is_no_error_is_none(value: Any) -> None:
     assert error_in(value) is None
+
+
+def test_an_error_beside_an_empty_list_of_embeddings_keeps_its_status() -> None:
+    value = {"object": "error", "code": 400, "message": "bad", "data": []}
+    assert may_be_error(fields_of(value))
+    detail = error_in(value)
+    assert detail is not None
+    assert worker_error(output_error(detail))[0] == 400
 
 
 def test_ordinary_chunks_are_not_searched_for_errors() -> None:

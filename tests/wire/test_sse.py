@@ -87,6 +87,10 @@ def test_a_cut_field_name_at_the_end_is_damage() -> None:
         b"event: error\ndata: {}",
         b"data: {}\nevent:error",
         b"event: Error \nid: 1\ndata: {}",
+        b"event: exception\ndata: {}",
+        b"event: failed\ndata: {}",
+        b"event: response.failed\ndata: {}",
+        b"event: server_error\ndata: {}",
         # llama.cpp writes a field of this name.
         b"error: {}",
         b"error:{}",
@@ -96,5 +100,16 @@ def test_an_error_by_its_name_is_told_from_data(event: bytes) -> None:
     assert read_all([event + b"\n\n", b"data: a\n\n"]) == [OddEvent(b"{}", is_error=True), b"a"]
 
 
-def test_an_error_event_without_data_says_nothing() -> None:
-    assert read_all([b"event: error\n\n"]) == []
+@pytest.mark.parametrize("name", [b"error", b"failed", b"exception"])
+def test_an_error_event_without_data_is_one(name: bytes) -> None:
+    assert read_all([b"event: " + name + b"\n\n"]) == [OddEvent(b"", is_error=True)]
+
+
+def test_other_names_are_no_errors() -> None:
+    for name in (b"message", b"terror", b"error-free", b"ping"):
+        assert read_all([b"event: " + name + b"\ndata: a\n\n", b"event: " + name + b"\n\n"]) == [b"a"]
+
+
+def test_an_object_behind_a_cut_event_is_kept_with_it() -> None:
+    for error in (b'{"error":1}', b'{ "error": 1}'):
+        assert read_all([b'data: {"a\n' + error + b"\n\n"]) == [b'{"a\n' + error]

@@ -1,5 +1,7 @@
 """Read one JSON object of a worker that speaks OpenAI: a chunk, a whole answer, or an error."""
 
+import re
+
 import msgspec
 from msgspec import Raw
 
@@ -14,6 +16,17 @@ from gateway.wire.openai import NULL, Fields
 
 ERROR_BYTES_MAX = 64 * 1024
 """How far from its end a damaged text is searched for an error."""
+_ERROR_MARKS = tuple(
+    re.compile(rb"\{\s{0,8}" + mark)
+    for mark in (
+        rb'"error"\s{0,8}:',
+        rb'"detail"\s{0,8}:',
+        rb'"(?:object|type)"\s{0,8}:\s{0,8}"error"',
+        rb'"(?:errors|err|exception|base_resp)"\s{0,8}:',
+        rb'"(?:message|code)"\s{0,8}:',
+    )
+)
+"""How an error begins, the likeliest first: what stands within it begins like others."""
 NOT_JSON = "The worker sent something that is not JSON."
 
 
@@ -85,19 +98,13 @@ def raise_hidden_error(text: bytes) -> None:
 
     A worker that fails in the middle of an event writes its error behind the part that it has written.
     """
-    for mark in (
-        b'{"error"',
-        b'{"detail"',
-        b'{"object":"error"',
-        b'{"object": "error"',
-        b'{"message"',
-        b'{"type":"error"',
-    ):
-        at = text.rfind(mark)
-        if at < 0 or len(text) - at > ERROR_BYTES_MAX:
+    tail = text[-ERROR_BYTES_MAX:]
+    for mark in _ERROR_MARKS:
+        starts = [found.start() for found in mark.finditer(tail)]
+        if not starts:
             continue
         try:
-            value = msgspec.json.decode(text[at:].strip())
+            value = msgspec.json.decode(tail[starts[-1] :].strip())
         except MALFORMED:
             continue
         if (detail := error_in(value)) is not None:

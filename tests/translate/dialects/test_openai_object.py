@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.errors import OutputLostError, UpstreamError
+from gateway.errors import OutputLostError, UpstreamError, WorkerError
 from gateway.translate.dialects.contract import Chunk, Whole
 from gateway.translate.dialects.openai_object import raise_hidden_error, read_object
 from tests.factories import plain
@@ -76,3 +76,29 @@ def test_only_an_error_at_the_end_of_a_text_is_raised() -> None:
     raise_hidden_error(b'{"error":"boom"' + b" " * 100_000 + b"}")
     with pytest.raises(UpstreamError):
         raise_hidden_error(b'{"choices":[{"error":"no"},{"error":"boom"}')
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        b'{"error": {"message": "bad", "code": 400}}',
+        b'{ "error": {"message": "bad", "code": 400}}',
+        b'{\n  "error" : {\n"message": "bad", "code": 400}\n}',
+        b'{ "object" : "error", "message": "bad", "code": 400}',
+        b'{ "message": "bad", "code": 400}',
+        b'{"code": 400, "message": "bad"}',
+        b'{"err": {"message": "bad", "code": 400}}',
+    ],
+)
+def test_an_error_behind_a_cut_frame_keeps_its_status(error: bytes) -> None:
+    with pytest.raises(WorkerError) as caught:
+        raise_hidden_error(b'{"id":"c1","choices":[{"index":0,"del' + error)
+    assert (caught.value.status, caught.value.message) == (400, "bad")
+
+
+def test_nothing_in_an_error_s_place_is_dropped() -> None:
+    for error in (b'"None"', b'"null"', b'{"code":0,"message":"success"}'):
+        body = b'{"error":' + error + b',"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}]}'
+        answer = read_object(body, stream=False)
+        assert isinstance(answer, Whole)
+        assert "error" not in answer.fields

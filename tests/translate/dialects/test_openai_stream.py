@@ -184,6 +184,25 @@ def test_an_error_event_without_json_is_told_in_its_words() -> None:
     assert caught.value.message == "the GPU overheated"
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'data: {"choices":null,"base_resp":{"status_code":1004,"status_msg":"boom"}}',
+        b'data: {"err":"boom"}',
+        b'data: {"exception":"boom","choices":[]}',
+        b'data: {"retcode":1,"msg":"boom"}',
+        b'event: exception\ndata: {"info":1}',
+        b"event: failed\ndata: boom",
+        b"event: error",
+    ],
+)
+def test_no_error_in_a_stream_is_passed_over(event: bytes) -> None:
+    with pytest.raises(WorkerError) as caught:
+        read(b"data: " + HELLO + b"\n\n" + event + b"\n\ndata: [DONE]\n\n")
+    assert caught.value.status == 502
+    assert b"boom" not in event or caught.value.message == "boom"
+
+
 def test_numbers_are_no_answer() -> None:
     body: Any = b"data: 3\n\ndata: true\n\n"
     assert read(body)[0] == []
