@@ -171,11 +171,13 @@ def _option(found: re.Match[str]) -> str:
 
 
 def _judged(found: re.Match[str]) -> str:
-    """Hide a quoted token, and what has a credential's form; `key 'n' is invalid` is about a field."""
+    """Hide a quoted token, and what has a credential's form; `key 'n' is invalid` is about a field, or a layer."""
     plain, value = found["plain"], found[0][len(found[1]) :].strip("\\'\"`<>")
-    is_certain = plain is None and (found["kind"].lower() == "token" or found["hard"] is not None)
+    is_field = found["kind"].lower() == "key" and found["hard"] is None
+    is_certain = plain is None and not is_field
+    has_form = _has_form(value) and (not is_field or (value.isalnum() and len(value) >= 16))
     is_word = value.startswith(("|", "<", REDACTED)) or not any(map(str.isalnum, value))
-    return found[0] if is_word or not (is_certain or _has_form(value)) else _value_hidden(found)
+    return found[0] if is_word or not (is_certain or has_form) else _value_hidden(found)
 
 
 def _told(found: re.Match[str]) -> str:

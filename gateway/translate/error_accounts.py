@@ -50,6 +50,8 @@ _OVERLOADED = frozenset({"overloaded", "overloaded_error"})
 TEXT_KEYS = ("message", "msg", "error_message", "error_msg", "errorMessage", "err_msg", "status_msg", "title")
 ERROR_KEYS = ("error", "err", "exception", "errors", "detail", "base_resp")
 """What an error's object is called; `base_resp` by MiniMax, which writes one beside its good answers too."""
+_TOLD_IN = (*(name for name in ERROR_KEYS if name != "exception"), *TEXT_KEYS, "exception", "output")
+"""Where the message is looked for, in this order: Spring writes a class's name as `exception`, beside its message."""
 _STATUS_KEYS = ("status_code", "statusCode", "status", "http_status", "code", "error_code", "errorCode", "error")
 CODE_KEYS = ("code", "error_code", "errorCode", "err_code", "errcode", "errno", "retcode", "ret_code")
 GOOD_CODES = (None, 0, 200, "", "0", "200", "ok", "success")
@@ -95,7 +97,7 @@ def read_account(detail: object, *, nested: int = 0) -> Account:
 
 def _account_of_object(detail: Detail, nested: int) -> Account:
     own = _own_account(detail)
-    named = [(name, detail[name]) for name in (*ERROR_KEYS, *TEXT_KEYS, "output") if name in detail]
+    named = [(name, detail[name]) for name in _TOLD_IN if name in detail]
     inners = [(name, inner) for name, inner in named if not is_blank(inner) and not isinstance(inner, int | float)]
     if len(inners) > 1:
         # NestJS writes the name of the status as `error`, and what is wrong as `message`.

@@ -27,6 +27,9 @@ ACCOUNTS: list[tuple[Any, int | None, str]] = [
     ({"error": {"message": '{"error": {"message": "bad", "code": 404}}'}}, 404, "bad"),
     ({"error": '{\'message\': \'vLLM returned HTTP 404: {"error": {"message": "bad"}}\'}'}, 404, "bad"),
     ("litellm.NotFoundError: X - {'error': {'message': 'bad'}}", 404, "bad"),
+    ({"status": 404, "error": "Not Found", "exception": "org.x.YException", "message": "bad"}, 404, "bad"),
+    ({"exception": {"message": "bad", "code": 404}}, 404, "bad"),
+    ({"base_resp": {"status_code": 1004, "status_msg": "bad"}, "message": ""}, None, "bad"),
     ("BadRequestError: bad", 400, "BadRequestError: bad"),
     ("ValueError: bad", None, "ValueError: bad"),
 ]
