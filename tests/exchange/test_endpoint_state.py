@@ -90,6 +90,16 @@ def served(machine: EndpointStateMachine, at_s: float, *, wait_s: float, is_firs
     return at_s + wait_s
 
 
+def test_more_output_is_heard_of_only_after_the_first() -> None:
+    machine = EndpointStateMachine()
+    activity = machine.begin(0.0)
+    activity.heard(1.0)
+    assert machine.evidence_at_s is None
+    activity.output(2.0)
+    activity.heard(3.0)
+    assert machine.evidence_at_s == 3.0
+
+
 def test_evidence_lasts_as_long_as_a_worker_stays_by_default() -> None:
     machine = EndpointStateMachine()
     end_s = served(machine, 0.0, wait_s=60.0)
