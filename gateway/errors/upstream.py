@@ -80,6 +80,8 @@ class EndpointDownError(UpstreamError):
 class NoWorkerError(UpstreamError):
     """No worker served the request within the cold start budget. Its job, if there was one, is cancelled.
 
+    A relayed request has no job that could be: a worker may yet run it, for nobody.
+
     `since_s` is how long ago a start or the loading began, `usual_s` how long starts took recently, if that is known.
     """
 
@@ -96,12 +98,16 @@ class NoWorkerError(UpstreamError):
 
 
 class UpstreamTimeoutError(UpstreamError):
-    """A worker took the request, and the time for it is over; `is_loading` if it never showed any output."""
+    """A worker took the request, and the time for it is over; `is_loading` if it never showed any output.
 
-    def __init__(self, *, ran_s: float | None = None, is_loading: bool = False) -> None:
+    `is_cancelled` tells whether there is a job to cancel: a relayed request has no id to do it by.
+    """
+
+    def __init__(self, *, ran_s: float | None = None, is_loading: bool = False, is_cancelled: bool = True) -> None:
         super().__init__()
         self.ran_s = ran_s
         self.is_loading = is_loading
+        self.is_cancelled = is_cancelled
 
 
 class ClientDeadlineError(UpstreamError):

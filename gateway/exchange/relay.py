@@ -2,9 +2,10 @@
 
 import anyio
 
-from gateway.domain import Operation
+from gateway.domain import Endpoint, EndpointState, Operation
 from gateway.errors import GatewayError, OutputLostError, UnreachableError, UpstreamTimeoutError, WorkerError
 from gateway.exchange.answer import Answer
+from gateway.exchange.endpoint_state import Activity
 from gateway.exchange.gpu_time import AttemptCost
 from gateway.exchange.order import Order
 from gateway.exchange.relay_times import never_sent
@@ -13,6 +14,49 @@ from gateway.translate.dialects.openai_stream import OpenAIReader
 from gateway.translate.request import worker_fields
 from gateway.upstream.openai_route import good_pieces
 from gateway.wire.openai import join_fields
+
+READ_SLACK_S = 5.0
+
+
+class Patience:
+    """How long a relayed request may take: the budgets of a job, by what is seen of it.
+
+    Its first output may take `cold_start_timeout_s`. An answer in one piece shows nothing until it is done, so a worker
+    that has it, as far as is known, may take `execution_timeout_s`.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, is_stream: bool, is_warm: bool) -> None:
+        """`is_warm` tells whether a worker is believed to be up."""
+        self._endpoint = endpoint
+        self._is_stream = is_stream
+        self._sent_at_s = anyio.current_time()
+        self.has_begun = is_warm and not is_stream
+        """Whether the budget that runs is that of a worker at work."""
+        self.scope = anyio.CancelScope()
+        self._set(self._sent_at_s)
+
+    @property
+    def s_max(self) -> float:
+        """Return the longest that it can take in all."""
+        return self._endpoint.cold_start_timeout_s + self._endpoint.execution_timeout_s
+
+    def seen(self, has_begun: bool) -> None:  # noqa: FBT001 - a callback's one argument.
+        """Note that workers run, so that one may have it, or that none does."""
+        if not self._is_stream and has_begun is not self.has_begun:
+            self.has_begun = has_begun
+            self._set(anyio.current_time() if has_begun else self._sent_at_s)
+
+    def output(self) -> None:
+        """Note its first output. An answer in one piece keeps the time that it has, as its head may come early."""
+        if not self.has_begun:
+            self.has_begun = True
+            self._set(anyio.current_time())
+
+    def _set(self, since_s: float) -> None:
+        endpoint = self._endpoint
+        self.scope.deadline = since_s + (
+            endpoint.execution_timeout_s if self.has_begun else endpoint.cold_start_timeout_s
+        )
 
 
 async def relay(
@@ -37,14 +81,17 @@ async def relay(
     ):
         activity, time = upstream.begin(), cost.open(upstream.gpu)
         failure: GatewayError | None = None
-        upstream.relays.open(time, activity)
-        with anyio.move_on_after(endpoint.cold_start_timeout_s + endpoint.execution_timeout_s) as budget:
+        patience = Patience(endpoint, is_stream=request.stream, is_warm=activity.was_warm)
+        upstream.relays.open(time, activity, patience.seen)
+        with patience.scope:
             try:
+                # Longer than the budgets: where one of them is over, it is to be told as that, and not as an outage.
                 async with upstream.openai.opened(
-                    request.api, body, read_timeout_s=endpoint.cold_start_timeout_s, traceparent=traceparent
+                    request.api, body, read_timeout_s=patience.s_max + READ_SLACK_S, traceparent=traceparent
                 ) as opened:
                     async for piece in await good_pieces(opened):
                         if not activity.has_output:
+                            patience.output()
                             upstream.relay_output(activity, time, is_first_token=request.stream)
                         else:
                             activity.heard(upstream.now_s)
@@ -65,8 +112,16 @@ async def relay(
                 activity.end(upstream.now_s, was_sent=was_sent)
                 upstream.relays.close(time)
                 cost.close(was_sent=was_sent)
-        if budget.cancelled_caught:
-            raise UpstreamTimeoutError
+        if patience.scope.cancelled_caught:
+            raise _time_is_over(upstream, activity, patience)
         await answer.take(reader.end())
     if request.stream and not (reader.is_over or answer.is_whole):
         raise OutputLostError("The worker's answer was cut short.")
+
+
+def _time_is_over(upstream: Upstream, activity: Activity, patience: Patience) -> GatewayError:
+    """Return the error for a budget that is over: the same as on the job route."""
+    if not patience.has_begun:
+        return upstream.no_worker(upstream.endpoint.cold_start_timeout_s)
+    is_loading = not activity.has_output and upstream.workers.state(upstream.now_s) is EndpointState.LOADING
+    return UpstreamTimeoutError(is_loading=is_loading, is_cancelled=False)

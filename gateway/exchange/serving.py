@@ -12,6 +12,7 @@ from gateway.errors import (
     GatewayError,
     JobNotRunError,
     NoTurnError,
+    NoWorkerError,
     RequestError,
     UnreachableError,
     UpstreamBusyError,
@@ -130,7 +131,8 @@ class Serving:
             try:
                 await self._serve_by(route, upstream, sink, meter, tries_max=tries_max)
             except GatewayError as error:
-                if is_last_route or not self._may_go_on(error):
+                # A start that took too long on one route takes no less on the other.
+                if is_last_route or isinstance(error, NoWorkerError) or not self._may_go_on(error):
                     raise
             else:
                 return

@@ -16,6 +16,7 @@ from gateway.errors import (
     UnreachableError,
     UpstreamBusyError,
     UpstreamConfigError,
+    UpstreamTimeoutError,
     WorkerError,
 )
 from gateway.exchange.breaker import Breaker
@@ -225,23 +226,29 @@ class Upstream:
         elif isinstance(error, UpstreamBusyError):
             gate.refused_upstream(permit, retry_after_s=error.retry_after_s)
         if operation in _SUBMISSIONS:
-            self._judge(error)
+            self._judge(error, is_relay=operation is Operation.OPENAI)
         outcome = CallOutcome.OK if error is None else _outcome(error)
         self._observe(UpstreamCalled(endpoint=self.endpoint.name, operation=operation, outcome=outcome))
 
-    def _judge(self, error: GatewayError | None) -> None:
+    def _judge(self, error: GatewayError | None, *, is_relay: bool = False) -> None:
         """Note whether the endpoint takes work: 429 says that it did, and a worker's own error that somebody is there.
+
+        A relayed request that nobody answers waits for a worker, as far as is known; so it is no news of Runpod.
 
         No client may shut out the others with a request that Runpod or a worker finds at fault, so only an outage and
         Runpod's own word on the account or the endpoint count as failures.
         """
         was_down, now_s = self.is_down, self._clock.monotonic_s()
         match error:
+            case UnreachableError(was_sent=True, reason="ReadTimeout") if is_relay:
+                self._breaker.put_off()
             case UnreachableError(is_outage=True) | UpstreamConfigError(is_certain=True):
                 self._breaker.failed(now_s)
             case UpstreamConfigError():
                 self._breaker.doubted(now_s)
             case UpstreamBusyError() | UnreachableError() | WorkerError() | JobFailedError():
+                self._breaker.put_off()
+            case NoWorkerError() | UpstreamTimeoutError():
                 self._breaker.put_off()
             case _:
                 self._breaker.succeeded(now_s)

@@ -213,10 +213,11 @@ def _upstream_answer(error: errors.UpstreamError) -> ErrorAnswer:
             left_s = None if usual_s is None else usual_s - (since_s or 0.0)
             retry_after_s = usual_s if left_s is None or left_s <= 0 else left_s
             return _answer(503, message, code="server_is_overloaded", retry_after_s=retry_after_s or COLD_RETRY_S)
-        case errors.UpstreamTimeoutError(ran_s=ran_s, is_loading=is_loading):
+        case errors.UpstreamTimeoutError(ran_s=ran_s, is_loading=is_loading, is_cancelled=is_cancelled):
             ran = "" if ran_s is None else f" It ran for {ran_s:.0f} s."
             loading = " and showed no output: it may still have been loading its model" if is_loading else ""
-            return _answer(504, f"The worker did not finish in the time it had{loading}.{ran} The job was cancelled.")
+            ending = " The job was cancelled." if is_cancelled else ""
+            return _answer(504, f"The worker did not finish in the time it had{loading}.{ran}{ending}")
         case errors.ClientDeadlineError(waited_s=waited_s):
             return _answer(504, f"The answer was not ready within the {waited_s:g} s that the client waits for it.")
         case errors.UpstreamConfigError(status=status):

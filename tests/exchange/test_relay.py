@@ -8,9 +8,14 @@ import anyio.lowlevel
 import httpx
 import pytest
 
+from gateway.domain import Endpoint
+from gateway.exchange.breaker import FAILURES_MAX
+from gateway.exchange.relay import Patience
 from tests.exchange.test_exchange import COMPLETION, content
+from tests.factories import endpoint
+from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
-from tests.subject import CHAT, EVENTS, PAGES, event, running
+from tests.subject import CHAT, EVENTS, PAGES, Subject, event, running
 
 RELAY = {"route": "openai"}
 STREAM = "".join(EVENTS).encode()
@@ -198,3 +203,108 @@ async def test_auto_moves_to_the_job_route_when_nothing_was_started() -> None:
         runpod.answers = {"openai": [(524, b"<html>")]}
         # A worker may be at it already: no second job is started.
         assert (await subject.post(stream=True)).status == 502
+
+
+class SlowRunpod(FakeRunpod):
+    """One whose relayed requests are answered after `delay_s`."""
+
+    delay_s = 0.0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if "/openai/" in request.url.path:
+            await anyio.sleep(self.delay_s)
+        return await super().handle_async_request(request)
+
+
+BUDGETS = {"route": "openai", "cold_start_timeout_s": 5, "execution_timeout_s": 12}
+
+
+def slow(delay_s: float, *, workers: int) -> SlowRunpod:
+    runpod = SlowRunpod(events=[json.dumps(COMPLETION).encode()], health={"running": workers, "idle": 1})
+    runpod.delay_s = delay_s
+    return runpod
+
+
+async def timed(subject: Subject, *, stream: bool) -> tuple[AsgiCall, float]:
+    call, began_s = subject.call(stream=stream), anyio.current_time()
+    with anyio.fail_after(100):
+        await call.run(subject.gateway.app)
+    return call, anyio.current_time() - began_s
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_without_a_worker_it_waits_as_long_as_a_job_does_and_shuts_out_nobody(*, stream: bool) -> None:
+    async with running(slow(1000, workers=0), endpoint=BUDGETS) as subject:
+        for _ in range(FAILURES_MAX + 1):
+            call, waited_s = await timed(subject, stream=stream)
+            assert (call.status, round(waited_s)) == (503, 5)
+            assert call.json["error"]["code"] == "server_is_overloaded"
+            assert "provisioned but scaled down" in call.json["error"]["message"]
+            assert int(call.headers["retry-after"]) >= 1
+        assert not subject.gateway._upstreams["chat"].is_down
+        assert subject.held() == {}
+
+
+async def test_a_whole_answer_may_take_its_time_where_a_worker_has_it() -> None:
+    async with running(slow(9, workers=1), endpoint=BUDGETS) as subject:
+        call, _ = await timed(subject, stream=False)
+        assert call.status == 200
+
+
+async def test_a_stream_has_to_show_something_whoever_has_it() -> None:
+    async with running(slow(9, workers=1), endpoint=BUDGETS) as subject:
+        call, waited_s = await timed(subject, stream=True)
+        assert (call.status, round(waited_s)) == (503, 5)
+
+
+async def test_a_whole_answer_that_takes_too_long_is_not_said_to_be_cancelled() -> None:
+    async with running(slow(1000, workers=1), endpoint=BUDGETS) as subject:
+        for _ in range(FAILURES_MAX + 1):
+            call, waited_s = await timed(subject, stream=False)
+            assert call.status == 504
+            assert 12 <= waited_s <= 14
+            assert "cancelled" not in call.json["error"]["message"]
+        assert not subject.gateway._upstreams["chat"].is_down
+
+
+async def test_a_start_that_takes_too_long_on_one_route_is_not_waited_for_on_the_other() -> None:
+    runpod = slow(1000, workers=0)
+    async with running(runpod, endpoint={**BUDGETS, "route": "auto"}) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        upstream.workers.evidence_at_s = upstream.now_s
+        call, waited_s = await timed(subject, stream=False)
+        assert (call.status, round(waited_s), runpod.count("run")) == (503, 5, 0)
+
+
+async def test_the_relay_of_a_request_that_times_out_on_the_line_shuts_out_nobody() -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"openai": [httpx.ReadTimeout("slow") for _ in range(2 * FAILURES_MAX)]}
+    async with running(runpod, endpoint=RELAY) as subject:
+        for _ in range(FAILURES_MAX + 1):
+            assert (await subject.post()).status == 502
+        assert not subject.gateway._upstreams["chat"].is_down
+
+
+def endpoint_of(**options: Any) -> Endpoint:
+    return endpoint(cold_start_timeout_s=5.0, execution_timeout_s=12.0, **options)
+
+
+async def test_the_budget_that_runs_is_that_of_what_was_seen() -> None:
+    begun_s, runs = anyio.current_time(), True
+
+    def left_s(patience: Patience) -> float:
+        return patience.scope.deadline - begun_s
+
+    stream = Patience(endpoint_of(), is_stream=True, is_warm=True)
+    whole = Patience(endpoint_of(), is_stream=False, is_warm=False)
+    warm = Patience(endpoint_of(), is_stream=False, is_warm=True)
+    assert [round(left_s(each)) for each in (stream, whole, warm)] == [5, 5, 12]
+    await anyio.sleep(2)
+    for each in (stream, whole, warm):
+        each.seen(runs)
+    assert [round(left_s(each)) for each in (stream, whole, warm)] == [5, 14, 12]
+    warm.seen(not runs)
+    assert (round(left_s(warm)), warm.has_begun) == (5, False)
+    for each in (stream, whole):
+        each.output()
+    assert [round(left_s(each)) for each in (stream, whole)] == [14, 14]
