@@ -16,7 +16,14 @@ from gateway.fairshare.gpu_clock import GpuClock
 
 DOUBT_S_MAX = 10.0
 """A worker that takes an attempt is learned of within this time, or the attempt is charged from then on: a job whose
-cancel waits is polled by nobody, and while Runpod cannot be reached no poll comes back."""
+cancel waits is polled by nobody, and while Runpod cannot be reached no poll comes back. The same holds for workers."""
+QUICK_LOOK_S = 0.4
+CLOSE_LOOK_S = 0.9
+"""How old a reading of the workers may be: a little less than the half second, or the second, between two looks.
+
+Readings come every half second at most: 20 in 10 s, of the 100 that `domain` allows; /health wakes no worker. When a
+worker came is known to within the time between two readings. A burst of attempts that is over, and whose workers have
+stopped, before it can be read may be charged for one worker alone."""
 _NS = 1_000_000_000
 
 
@@ -72,13 +79,29 @@ class GpuTime:
         self._gpu_clock = GpuClock(self._now_ns())
         self._numbers = itertools.count()
         self._attempts: dict[int, AttemptTime] = {}
+        self._others = 0
+        self._counts: tuple[int | None, int | None] = (None, None)
+        """The last two numbers of workers that were read."""
+        self._in_use_read = 0
+        """How many attempts ran when the last one was asked for."""
         self._nones_read = 0
         """Readings of no worker in a row, since an attempt last began."""
 
     @property
     def running(self) -> int:
-        """How many attempts of this process run on workers."""
+        """How many attempts of this process run on workers, as far as is known."""
         return self._gpu_clock.running
+
+    @property
+    def look_s(self) -> float | None:
+        """Return how old the number of workers may be that was read last; None where nothing depends on it.
+
+        More attempts than workers may have woken more of them, and a number that changes may go on to.
+        """
+        in_use, (last, before) = self.running + self._others, self._counts
+        if in_use > max(1, last or 0):
+            return QUICK_LOOK_S if in_use > self._in_use_read else CLOSE_LOOK_S
+        return None if last == before or before is None else CLOSE_LOOK_S
 
     def open(self, attempt: Attempt, on_settled: Callable[[float], None]) -> AttemptTime:
         """Begin to follow an attempt; `on_settled` is told its GPU seconds once, when they are final."""
@@ -118,29 +141,35 @@ class GpuTime:
                 del self._attempts[number]
             else:
                 self._gpu_clock.end(number, now_ns)
-        self.advance()
+        self._settle(now_ns)
 
     def estimate_s(self, number: int) -> float:
         """Estimate the GPU seconds of an attempt that is not settled."""
         return self._gpu_clock.share_ns(number, self._now_ns()) / _NS
 
-    def read_workers(self, running: int | None) -> None:
-        """Note how many workers run; None if that is not known any more.
+    def read_workers(self, running: int | None, *, asked_at_s: float | None = None) -> None:
+        """Note how many workers run, since they were asked for; None if that is not known any more.
 
         Read twice without a start in between, none is sure: attempts that still seem to run were lost with theirs.
         """
         self._nones_read = 0 if running is None or running else self._nones_read + 1
-        self._gpu_clock.set_workers(running or 0, self._now_ns(), is_sure=self._nones_read > 1)
+        at_ns = self._now_ns() if asked_at_s is None else int(asked_at_s * _NS)
+        self._gpu_clock.set_workers(running or 0, at_ns, is_sure=self._nones_read > 1)
+        self._counts, self._in_use_read = (running, self._counts[0]), self.running + self._others
         self.advance()
 
     def read_others(self, running: int) -> None:
         """Note how many attempts of other replicas run."""
-        self._gpu_clock.set_others(running, self._now_ns())
+        if running != self._others:
+            self._others = running
+            self._gpu_clock.set_others(running, self._now_ns())
 
     def advance(self) -> None:
         """Settle the attempts that are over. To be called now and then, as a settlement may have to wait."""
-        now_ns = self._now_ns()
-        for number, share_ns in self._gpu_clock.advance(now_ns, waited_until_ns=now_ns - int(DOUBT_S_MAX * _NS)):
+        self._settle(self._now_ns() - int(DOUBT_S_MAX * _NS))
+
+    def _settle(self, waited_until_ns: int) -> None:
+        for number, share_ns in self._gpu_clock.advance(self._now_ns(), waited_until_ns=waited_until_ns):
             settled = self._attempts.pop(number)
             gpu_s = share_ns / _NS
             settled.settle(gpu_s)

@@ -8,8 +8,9 @@ from gateway.domain import Operation, Tenant
 from gateway.errors import GatewayError
 from gateway.exchange.events import Broke, Observer
 from gateway.exchange.upstream import Upstream
+from gateway.wire.runpod import EndpointHealth
 
-LOOK_S = 1.0
+LOOK_S = 0.5
 """How often it is asked whose health is wanted."""
 READ_S_MAX = 2.0
 """Requests may wait here for what it says."""
@@ -47,16 +48,20 @@ class HealthWatch:
                 self._asked.clear()
 
     async def _read(self, upstream: Upstream) -> None:
-        health = None
+        health, asked_at_s = None, upstream.now_s
+
+        async def read() -> EndpointHealth:
+            nonlocal asked_at_s
+            asked_at_s = upstream.now_s
+            return await upstream.jobs.read_health()
+
         try:
             with anyio.move_on_after(READ_S_MAX):
-                health = await upstream.call(
-                    Operation.HEALTH, upstream.jobs.read_health, tenant=_NOBODY, wait_s_max=READ_S_MAX
-                )
+                health = await upstream.call(Operation.HEALTH, read, tenant=_NOBODY, wait_s_max=READ_S_MAX)
         except GatewayError:
             pass
         except Exception as error:  # noqa: BLE001 - one bad answer must not end the watch, and with it the process.
             self._observe(Broke(request_id="", error=error))
         finally:
             self._reading.discard(upstream.endpoint.name)
-            upstream.looked(health)
+            upstream.looked(health, asked_at_s=asked_at_s)

@@ -22,7 +22,7 @@ from gateway.errors import (
 from gateway.exchange.breaker import Breaker
 from gateway.exchange.endpoint_state import HEALTH_S_MAX, Activity, EndpointStateMachine
 from gateway.exchange.events import CallOutcome, EndpointChanged, Observer, UpstreamCalled
-from gateway.exchange.gpu_time import AttemptTime, GpuTime
+from gateway.exchange.gpu_time import CLOSE_LOOK_S, AttemptTime, GpuTime
 from gateway.exchange.mean_times import MeanTimes
 from gateway.exchange.relay_times import RelayTimes
 from gateway.upstream.client import EndpointClient
@@ -32,8 +32,6 @@ from gateway.wire.runpod import EndpointHealth
 
 HEALTH_AGE_S_MAX = 5.0
 """How old a reading may be while somebody waits for its change."""
-COLD_HEALTH_AGE_S_MAX = 1.0
-"""The same while a relayed request waits for a worker, whose start only /health shows."""
 _SUBMISSIONS = frozenset({Operation.RUN, Operation.OPENAI})
 """What tells whether an endpoint takes work."""
 
@@ -114,19 +112,23 @@ class Upstream:
         now_s = self._clock.monotonic_s()
         work = self.gates.work
         is_in_use = self.workers.has_activity or self.workers.is_used_since_read or (work.is_narrowed and work.has_line)
-        age_s_max = COLD_HEALTH_AGE_S_MAX if self.relays.are_waiting else HEALTH_AGE_S_MAX
+        # Of a relayed request that waits for a worker, only /health shows the start.
+        age_s_max = min(
+            CLOSE_LOOK_S if self.relays.are_waiting else HEALTH_AGE_S_MAX, self.gpu.look_s or HEALTH_AGE_S_MAX
+        )
         is_old = self.workers.health_age_s(now_s) > age_s_max
         health = self.workers.health
         has_workers = health is not None and health.workers.get("running", 0) > 0
         return self._breaker.wants_look(now_s) or (is_old and (is_in_use or has_workers))
 
-    def looked(self, health: EndpointHealth | None) -> None:
-        """Its health was read; None where it could not be."""
+    def looked(self, health: EndpointHealth | None, *, asked_at_s: float | None = None) -> None:
+        """Its health was read, as it was when it was asked for; None where it could not be."""
         now_s = self._clock.monotonic_s()
+        asked_at_s = now_s if asked_at_s is None else asked_at_s
         self._breaker.looked(is_well=health is not None, now_s=now_s)
         if health is not None:
             self.workers.read(health, now_s)
-            self.gpu.read_workers(health.workers.get("running", 0))
+            self.gpu.read_workers(health.workers.get("running", 0), asked_at_s=asked_at_s)
         elif self.workers.health_age_s(now_s) > HEALTH_S_MAX:
             # A reading that cannot be repeated must not count workers for ever, here and in metrics.
             self.workers.health = None

@@ -7,10 +7,18 @@ moment: shares, idle time and carry always sum to the integral of w, exactly.
 When an attempt began is often known only later: a poll that is held returns with the first output or at the end. So
 the clock is advanced only to the earliest time at which an attempt whose start is unknown may have begun, and later
 events wait; nothing that was given is taken back.
+
+How many workers run is known only where it was read. Beyond the last reading, time is divided only while each attempt
+may have a worker of its own; where there are more attempts than workers, it waits for the next reading. Workers that
+this one shows beside those of the one before did not come at that moment. They are taken to have been there, as many as
+attempts have use for, since the start of an attempt that came in between, or since the middle between the two
+readings, whichever is earlier. So the bound of the error is the time between two readings, or half of it, for each
+worker that came; workers that went are counted until the reading without them.
 """
 
 import heapq
 import itertools
+from collections import deque
 from enum import Enum, auto
 
 import msgspec
@@ -22,8 +30,17 @@ _NONE = -1
 class _Kind(Enum):
     START = auto()
     END = auto()
-    WORKERS = auto()
     OTHERS = auto()
+
+
+class _Reading(msgspec.Struct, frozen=True):
+    """How many workers were read to run."""
+
+    at_ns: int
+    asked_at_ns: int
+    """The same, unless time was divided beyond that."""
+    count: int
+    """_NONE where that is sure to be none."""
 
 
 class _Attempt(msgspec.Struct, eq=False):
@@ -53,6 +70,13 @@ class GpuClock:
         self._workers = 0
         self._workers_min = 1
         """How many an attempt that runs is believed to have, whatever was read."""
+        self._read_at_ns = now_ns
+        """When the workers were read that are counted now."""
+        self._readings: deque[_Reading] = deque()
+        """Those to which time is not divided yet."""
+        self._rise_ns: int | None = None
+        """Since when workers are there that only the next reading shows; None if no attempt tells that."""
+        self._running_now = 0
         self._running = 0
         self._others = 0
         self._per_attempt = 0
@@ -71,8 +95,8 @@ class GpuClock:
 
     @property
     def running(self) -> int:
-        """How many attempts of this replica run on workers, as far as time is divided."""
-        return self._running
+        """How many attempts of this replica run on workers, as far as is known; time may not be divided until now."""
+        return self._running_now
 
     def open(self, attempt: int, at_ns: int) -> None:
         """Add an attempt that may begin from now on."""
@@ -92,6 +116,7 @@ class GpuClock:
             return
         found.not_before_ns = max(found.not_before_ns, at_ns or 0)
         found.is_known = True
+        self._running_now += 1
         self._unknown.discard(attempt)
         self._push(found.not_before_ns, _Kind.START, attempt)
 
@@ -110,6 +135,7 @@ class GpuClock:
             self._unknown.discard(attempt)
             self._settled.append((attempt, 0))
             return
+        self._running_now -= 1
         found.ended_at_ns = max(at_ns, found.not_before_ns, self._done_ns)
         self._push(found.ended_at_ns, _Kind.END, attempt)
 
@@ -130,7 +156,8 @@ class GpuClock:
 
     def set_workers(self, count: int, at_ns: int, *, is_sure: bool = False) -> None:
         """Note how many workers run. If that is sure, none means that the attempts under way have none either."""
-        self._push(max(at_ns, self._done_ns), _Kind.WORKERS, _NONE if is_sure and not count else count)
+        last_ns = self._readings[-1].at_ns if self._readings else self._done_ns
+        self._readings.append(_Reading(max(at_ns, last_ns), at_ns, _NONE if is_sure and not count else count))
 
     def set_others(self, count: int, at_ns: int) -> None:
         """Note how many attempts of other replicas run."""
@@ -140,20 +167,48 @@ class GpuClock:
         """Divide the time until now, or the earliest unknown start; return the attempts settled, with their ns.
 
         Attempts of which nothing is known are taken to have waited until `waited_until_ns`, so that none of the others
-        waits longer for them.
+        waits longer for them; and so long the workers are as many as were read last.
         """
         until_ns = self._known_until_ns(now_ns)
         if waited_until_ns is not None and until_ns < waited_until_ns:
             for each in self._unknown:
                 self.queued(each, waited_until_ns)
             until_ns = self._known_until_ns(now_ns)
-        while self._events and self._events[0][0] <= until_ns:
-            at_ns, _, kind, value = heapq.heappop(self._events)
-            self._divide(at_ns)
-            self._apply(kind, value)
-        self._divide(until_ns)
+        while (step_ns := self._step_ns(until_ns, waited_until_ns)) is not None:
+            self._divide(step_ns)
+            if self._readings and self._readings[0].at_ns <= step_ns:
+                self._read(self._readings.popleft())
+            elif self._events and self._events[0][0] <= step_ns:
+                _, _, kind, value = heapq.heappop(self._events)
+                self._apply(kind, value)
         settled, self._settled = self._settled, []
         return settled
+
+    def _step_ns(self, until_ns: int, waited_until_ns: int | None) -> int | None:
+        """Return until when time can be divided in one piece; None if that is no further than it is."""
+        if not self._readings and self._is_in_doubt:
+            until_ns = min(until_ns, self._done_ns if waited_until_ns is None else waited_until_ns)
+        due_ns = [reading.at_ns for reading in itertools.islice(self._readings, 1)]
+        due_ns += [each[0] for each in self._events[:1]]
+        if due_ns and min(due_ns) <= self._done_ns:
+            # No time passes before it.
+            return self._done_ns
+        if self._done_ns >= until_ns:
+            return None
+        rise_ns = self._next_rise_ns()
+        return min([until_ns, *due_ns, *([] if rise_ns is None or rise_ns <= self._done_ns else [rise_ns])])
+
+    @property
+    def _is_in_doubt(self) -> bool:
+        """Whether there may be more workers than were read."""
+        return self._workers_min > 0 and self._running + self._others > max(self._workers, self._workers_min)
+
+    def _next_rise_ns(self) -> int | None:
+        """Return since when the workers are there that the next reading shows; None where it shows no more of them."""
+        if not self._readings or self._readings[0].count <= self._workers or not self._workers_min:
+            return None
+        middle_ns = (self._read_at_ns + self._readings[0].at_ns) // 2
+        return middle_ns if self._rise_ns is None else min(self._rise_ns, middle_ns)
 
     def _known_until_ns(self, now_ns: int) -> int:
         return min([now_ns, *(self._attempts[each].not_before_ns for each in self._unknown)])
@@ -180,6 +235,9 @@ class GpuClock:
         in_use = self._running + self._others
         # An attempt that runs has a worker, whatever a single reading said: it may be older than its start.
         workers = max(self._workers, self._workers_min if in_use else 0)
+        rise_ns = self._next_rise_ns()
+        if rise_ns is not None and rise_ns <= until_ns - passed_ns:
+            workers = max(workers, min(self._readings[0].count, in_use))
         busy = min(workers, in_use)
         self.workers_ns += passed_ns * workers
         self.idle_ns += passed_ns * (workers - busy)
@@ -188,7 +246,14 @@ class GpuClock:
             self._per_attempt += each_ns
             self.others_ns += each_ns * self._others
 
+    def _read(self, reading: _Reading) -> None:
+        self._workers, self._workers_min = max(0, reading.count), 0 if reading.count == _NONE else 1
+        self._read_at_ns = reading.at_ns
+        if self._rise_ns is not None and reading.asked_at_ns >= self._rise_ns:
+            self._rise_ns = None
+
     def _apply(self, kind: _Kind, value: int) -> None:
+        before = self._running + self._others
         match kind:
             case _Kind.START:
                 self._attempts[value].began_at = self._per_attempt
@@ -202,10 +267,10 @@ class GpuClock:
                     self.idle_ns += share_ns
                 else:
                     self._settled.append((value, share_ns))
-            case _Kind.WORKERS:
-                self._workers, self._workers_min = max(0, value), 0 if value == _NONE else 1
             case _Kind.OTHERS:
                 self._others = value
+        if self._is_in_doubt and self._running + self._others > before:
+            self._rise_ns = self._done_ns if self._rise_ns is None else min(self._rise_ns, self._done_ns)
         if not self._running + self._others:
             self.idle_ns += self._carry
             self._carry = 0

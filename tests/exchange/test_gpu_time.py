@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.exchange.events import Event, GpuTimeSettled
-from gateway.exchange.gpu_time import DOUBT_S_MAX, AttemptCost, GpuTime
+from gateway.exchange.gpu_time import CLOSE_LOOK_S, DOUBT_S_MAX, QUICK_LOOK_S, AttemptCost, GpuTime
 from tests.factories import attempt
 from tests.fakes.clock import FakeClock
 
@@ -29,6 +29,8 @@ def test_every_attempt_is_settled_once_and_keeps_its_name() -> None:
     first.ended()
     first.ended()
     second.ended()
+    assert settled == []
+    world.gpu.read_workers(1)
     assert settled == pytest.approx([2, 2], abs=1e-6)
     assert first.gpu_s == settled[0]
     numbers = [event.attempt.number for event in world.told if isinstance(event, GpuTimeSettled)]
@@ -122,7 +124,7 @@ def test_runpod_s_word_on_how_long_an_attempt_ran_counts_as_far_as_time_is_not_d
     last = world.gpu.open(attempt(number=5), settled.append)
     last.started()
     world.pass_s(6)
-    world.gpu.advance()
+    world.gpu.read_workers(1)
     last.ended(after_s=100)
     assert settled[-1] == pytest.approx(3, abs=1e-6)
 
@@ -181,3 +183,53 @@ def test_an_attempt_costs_nothing_when_all_workers_are_gone(readings: list[int |
     world.pass_s(1)
     time.ended()
     assert settled == pytest.approx([charged_s], abs=1e-6)
+
+
+def test_workers_that_come_for_a_burst_are_counted_from_its_beginning() -> None:
+    world, settled = World(), list[float]()
+    world.gpu.read_workers(1)
+    world.pass_s(4)
+    times = [world.gpu.open(attempt(number=number), settled.append) for number in range(4)]
+    for each in times:
+        each.started()
+    world.pass_s(0.5)
+    asked_at_s = world.clock.now_s
+    world.pass_s(0.2)
+    world.gpu.read_workers(4, asked_at_s=asked_at_s)
+    world.pass_s(1.3)
+    for each in times:
+        each.ended()
+    assert settled == pytest.approx([2, 2, 2, 2], abs=1e-6)
+    assert world.gpu.idle_s == pytest.approx(4, abs=1e-6)
+
+
+def test_the_number_of_workers_is_looked_at_often_while_it_may_change() -> None:
+    world = World()
+    assert world.gpu.look_s is None
+    world.gpu.read_workers(1)
+    first, second = [world.gpu.open(attempt(number=number), lambda _gpu_s: None) for number in range(2)]
+    first.started()
+    assert world.gpu.look_s is None
+    second.started()
+    assert world.gpu.look_s == QUICK_LOOK_S
+    world.gpu.read_workers(1)
+    assert world.gpu.look_s == CLOSE_LOOK_S
+    world.gpu.read_others(1)
+    assert world.gpu.look_s == QUICK_LOOK_S
+    world.gpu.read_workers(3)
+    assert world.gpu.look_s == CLOSE_LOOK_S
+    world.gpu.read_workers(3)
+    assert world.gpu.look_s is None
+
+
+def test_other_replicas_are_told_of_what_runs_now_and_not_of_what_is_accounted_for() -> None:
+    world = World()
+    world.gpu.open(attempt(number=1), lambda _gpu_s: None)
+    served = world.gpu.open(attempt(number=2), lambda _gpu_s: None)
+    world.pass_s(3)
+    served.started()
+    # Its account waits for the start of the first one.
+    world.gpu.advance()
+    assert world.gpu.running == 1
+    served.ended()
+    assert world.gpu.running == 0

@@ -1,6 +1,7 @@
 import anyio
 
 from gateway.exchange.endpoint_state import COLD_READ_S, HEALTH_S_MAX
+from gateway.exchange.health_watch import LOOK_S
 from gateway.exchange.upstream import HEALTH_AGE_S_MAX
 from gateway.wire.runpod import EndpointHealth
 from tests.factories import attempt
@@ -102,3 +103,39 @@ async def test_a_reading_without_workers_sends_the_next_request_by_the_way_that_
         await subject.post()
         assert (runpod.count("run"), runpod.count("openai")) == (2, 1)
         whole.end(upstream.now_s)
+
+
+async def test_workers_are_counted_anew_as_soon_as_there_are_more_attempts() -> None:
+    runpod = FakeRunpod(health={"running": 1})
+    async with running(runpod) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        await look(subject)
+        times = [upstream.gpu.open(attempt(number=number), lambda _gpu_s: None) for number in range(3)]
+        activity = upstream.begin()
+        times[0].started()
+        await anyio.sleep(3)
+        assert runpod.count("health") == 1
+        for each in times:
+            each.started()
+        await anyio.sleep(1.1 * LOOK_S)
+        assert runpod.count("health") == 2
+        # No worker came: they share one, until another is seen.
+        await anyio.sleep(10)
+        assert 8 <= runpod.count("health") <= 13
+        runpod.health = {"running": 3}
+        await anyio.sleep(3)
+        count = runpod.count("health")
+        await anyio.sleep(4 * HEALTH_AGE_S_MAX)
+        assert runpod.count("health") - count <= 5
+        activity.end(upstream.now_s)
+
+
+async def test_a_reading_counts_from_when_it_was_asked_for() -> None:
+    async with running(FakeRunpod()) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        asked_at_s = upstream.now_s
+        # Shorter than the pause after which the account goes on by itself.
+        await anyio.sleep(0.25)
+        upstream.looked(EndpointHealth(workers={"running": 2}), asked_at_s=asked_at_s)
+        upstream.gpu.advance()
+        assert round(upstream.gpu.idle_s, 3) == 0.5

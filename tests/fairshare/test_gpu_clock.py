@@ -11,7 +11,10 @@ from tests.invariants.profile import steady
 S = 1_000_000_000
 
 
-def settled(clock: GpuClock, now_ns: int) -> dict[int, int]:
+def settled(clock: GpuClock, now_ns: int, *, workers: int | None = None) -> dict[int, int]:
+    """Advance it, after a reading of so many workers."""
+    if workers is not None:
+        clock.set_workers(workers, now_ns)
     return dict(clock.advance(now_ns))
 
 
@@ -23,7 +26,7 @@ def test_eight_attempts_on_one_worker_share_its_time() -> None:
         clock.start(number)
     for number in range(8):
         clock.end(number, 16 * S)
-    assert settled(clock, 16 * S) == dict.fromkeys(range(8), 2 * S)
+    assert settled(clock, 16 * S, workers=1) == dict.fromkeys(range(8), 2 * S)
     assert (clock.workers_ns, clock.idle_ns, clock.running) == (16 * S, 0, 0)
 
 
@@ -61,7 +64,7 @@ def test_an_attempt_whose_worker_is_surely_gone_costs_nothing_until_another_begi
     clock.start(2, 10 * S)
     clock.end(2, 12 * S)
     clock.end(1, 12 * S)
-    assert settled(clock, 12 * S) == {1: 5 * S, 2: 1 * S}
+    assert settled(clock, 12 * S, workers=1) == {1: 5 * S, 2: 1 * S}
     assert (clock.workers_ns, clock.idle_ns) == (6 * S, 0)
 
 
@@ -75,7 +78,7 @@ def test_a_start_that_is_learned_at_the_end_counts_from_when_it_was() -> None:
     assert settled(clock, 8 * S) == {}
     clock.start(1, 4 * S)
     clock.end(1, 8 * S)
-    assert settled(clock, 8 * S) == {2: 5 * S, 1: 3 * S}
+    assert settled(clock, 8 * S, workers=1) == {2: 5 * S, 1: 3 * S}
 
 
 def test_a_queue_that_was_seen_lets_time_go_on() -> None:
@@ -138,7 +141,7 @@ def test_an_attempt_that_is_dropped_is_never_settled_and_leaves_what_it_was_give
     for number in range(2):
         clock.open(number, 0)
         clock.start(number)
-    clock.advance(4 * S)
+    settled(clock, 4 * S, workers=1)
     clock.drop(1)
     clock.drop(1)
     clock.end(0, 8 * S)
@@ -154,7 +157,7 @@ def test_an_attempt_that_is_charged_elsewhere_has_its_part_until_then() -> None:
         clock.start(number)
     clock.drop(1, 6 * S)
     clock.end(0, 8 * S)
-    assert settled(clock, 8 * S) == {0: 5 * S}
+    assert settled(clock, 8 * S, workers=1) == {0: 5 * S}
     assert (clock.idle_ns, clock.workers_ns) == (3 * S, 8 * S)
 
 
@@ -202,7 +205,7 @@ def test_attempts_of_other_replicas_have_their_part() -> None:
     clock.open(1, 0)
     clock.start(1)
     clock.end(1, 8 * S)
-    assert settled(clock, 8 * S) == {1: 2 * S}
+    assert settled(clock, 8 * S, workers=1) == {1: 2 * S}
     assert clock.others_ns == 6 * S
 
 
@@ -215,7 +218,7 @@ def test_a_share_is_estimated_while_it_is_not_settled() -> None:
     assert clock.share_ns(1, 5 * S) == 5 * S
     clock.open(2, 0)
     clock.start(2)
-    clock.advance(4 * S)
+    settled(clock, 4 * S, workers=1)
     assert clock.share_ns(1, 6 * S) == 3 * S
     clock.end(1, 5 * S)
     assert clock.share_ns(1, 60 * S) == 2 * S + S // 2
@@ -226,9 +229,9 @@ def test_what_is_not_divisible_is_carried_and_ends_as_idle() -> None:
     for number in range(3):
         clock.open(number, 0)
         clock.start(number)
-    clock.advance(10)
+    settled(clock, 10, workers=1)
     assert clock.carry_ns == 1
-    clock.advance(11)
+    settled(clock, 11, workers=1)
     assert clock.carry_ns == 2
     for number in range(3):
         clock.end(number, 11)
@@ -236,9 +239,88 @@ def test_what_is_not_divisible_is_carried_and_ends_as_idle() -> None:
     assert (clock.carry_ns, clock.idle_ns, clock.workers_ns) == (0, 2, 11)
 
 
+def ran(clock: GpuClock, *times_s: tuple[float, float]) -> None:
+    """Let attempts run from and until these times."""
+    for number, (began_s, ended_s) in enumerate(times_s):
+        clock.open(number, int(began_s * S))
+        clock.start(number)
+        clock.end(number, int(ended_s * S))
+
+
+def test_time_waits_for_a_reading_while_there_are_more_attempts_than_workers() -> None:
+    clock = GpuClock(0)
+    clock.set_workers(1, 0)
+    ran(clock, (0, 4), (2, 4), (2, 4))
+    assert settled(clock, 5 * S) == {}
+    assert clock.workers_ns == 2 * S
+    # The workers that it shows came for the attempts that began at two seconds.
+    assert settled(clock, 6 * S, workers=3) == {0: 4 * S, 1: 2 * S, 2: 2 * S}
+    assert (clock.workers_ns, clock.idle_ns) == (8 * S + 2 * S, 2 * S)
+
+
+def test_no_more_workers_are_taken_to_have_come_than_attempts_have_use_for() -> None:
+    clock = GpuClock(0)
+    clock.set_workers(1, 0)
+    ran(clock, (0, 4), (1, 4), (2, 4))
+    assert settled(clock, 4 * S, workers=5) == {0: 4 * S, 1: 3 * S, 2: 2 * S}
+    assert clock.idle_ns == 0
+
+
+def test_workers_that_come_for_no_new_attempt_came_in_the_middle_between_two_readings() -> None:
+    clock = GpuClock(0)
+    clock.set_workers(1, 0)
+    ran(clock, (0, 8), (0, 8))
+    assert settled(clock, 2 * S, workers=1) == {}
+    assert settled(clock, 4 * S, workers=2) == {}
+    assert clock.workers_ns == 3 * S + 2 * S
+    assert settled(clock, 8 * S) == {0: 6 * S + S // 2, 1: 6 * S + S // 2}
+
+
+def test_an_attempt_that_comes_before_the_middle_is_earlier_evidence() -> None:
+    clock = GpuClock(0)
+    clock.set_workers(1, 0)
+    ran(clock, (0, 8), (0, 8), (3, 8))
+    settled(clock, 2 * S, workers=1)
+    settled(clock, 6 * S, workers=3)
+    assert clock.workers_ns == 3 * S + 3 * 3 * S
+
+
+def test_a_reading_from_before_an_attempt_says_nothing_of_the_workers_that_it_needs() -> None:
+    clock = GpuClock(0)
+    clock.set_workers(1, 0)
+    ran(clock, (0, 4), (1, 4))
+    clock.advance(1 * S + S // 2)
+    # Asked for before the second attempt, answered after its start.
+    clock.set_workers(1, S // 2)
+    assert settled(clock, 2 * S) == {}
+    assert settled(clock, 4 * S, workers=2) == {0: 4 * S, 1: 3 * S}
+
+
+def test_no_account_waits_for_ever_for_a_reading() -> None:
+    clock = GpuClock(0)
+    ran(clock, (0, 4), (0, 4))
+    assert settled(clock, 8 * S) == {}
+    assert dict(clock.advance(13 * S, waited_until_ns=3 * S)) == {}
+    assert dict(clock.advance(14 * S, waited_until_ns=4 * S)) == {0: 2 * S, 1: 2 * S}
+
+
+def test_attempts_that_run_are_counted_before_time_is_divided() -> None:
+    clock = GpuClock(0)
+    for number in range(4):
+        clock.open(number, 0)
+    for number in range(3):
+        clock.start(number, 5 * S)
+    assert clock.running == 3
+    clock.end(0, 6 * S)
+    clock.drop(1)
+    assert clock.running == 1
+
+
 MOVES = st.lists(
     st.tuples(
-        st.sampled_from(["open", "queued", "start", "start late", "end", "drop", "workers", "advance"]),
+        st.sampled_from(
+            ["open", "queued", "start", "start late", "end", "drop", "workers", "stale workers", "advance"]
+        ),
         st.integers(0, 7),
         st.integers(0, 5),
         st.integers(0, 1_000),
@@ -263,6 +345,8 @@ def test_shares_and_idle_time_are_the_time_of_the_workers(moves: list[tuple[str,
             clock.open(number, now_ns)
         elif kind == "workers":
             clock.set_workers(count // 2, now_ns, is_sure=bool(count % 2))
+        elif kind == "stale workers":
+            clock.set_workers(count // 2, max(0, now_ns - 700))
         elif kind == "advance":
             got |= dict(clock.advance(now_ns, waited_until_ns=now_ns - 1000 * count if count else None))
         elif opened_ns is not None:
@@ -284,7 +368,7 @@ def test_shares_and_idle_time_are_the_time_of_the_workers(moves: list[tuple[str,
     for slot in live:
         number = slot + 10 * sum(each % 10 == slot for each in got)
         clock.end(number, now_ns)
-    got |= settled(clock, now_ns)
+    got |= settled(clock, now_ns, workers=1)
     assert all(share_ns >= 0 for share_ns in got.values())
     assert sum(got.values()) + clock.idle_ns + clock.carry_ns == clock.workers_ns
 
@@ -300,7 +384,7 @@ REPLICAS = 3
 )
 def test_replicas_that_know_of_each_other_divide_the_same_time(moves: list[tuple[int, int, int, int]]) -> None:
     """Each is told of the others' attempts when they begin and end, as heartbeats do."""
-    clocks, now_ns = [GpuClock(0) for _ in range(REPLICAS)], 0
+    clocks, now_ns, workers = [GpuClock(0) for _ in range(REPLICAS)], 0, 0
     running: list[list[int]] = [[] for _ in range(REPLICAS)]
     got: dict[Any, int] = {}
     number = 0
@@ -309,10 +393,11 @@ def test_replicas_that_know_of_each_other_divide_the_same_time(moves: list[tuple
         for place, clock in enumerate(clocks):
             got.update({(place, each): share_ns for each, share_ns in clock.advance(now_ns)})
 
-    for replica, move, workers, passed_ns in moves:
+    for replica, move, count, passed_ns in moves:
         now_ns += passed_ns
         clock = clocks[replica]
         if move == 0:
+            workers = count
             for each in clocks:
                 each.set_workers(workers, now_ns)
         elif move == 1 and running[replica]:
@@ -328,6 +413,8 @@ def test_replicas_that_know_of_each_other_divide_the_same_time(moves: list[tuple
     for replica, clock in enumerate(clocks):
         for each in running[replica]:
             clock.end(each, now_ns)
+    for clock in clocks:
+        clock.set_workers(workers, now_ns)
     advance()
     first = clocks[0]
     assert len({clock.workers_ns for clock in clocks}) == 1
