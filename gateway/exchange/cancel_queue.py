@@ -236,7 +236,7 @@ class CancelQueue:
             # The process that saw its beginning is dead: Runpod's word is all there is, or a guess from what it noted.
             guess_s = min(self._ran_s(entry), line.upstream.endpoint.execution_timeout_s)
             gpu_s = guess_s if execution_s is None else execution_s
-            self._observe(GpuTimeSettled(attempt=job.attempt, gpu_s=gpu_s))
+            self._observe(GpuTimeSettled(attempt=job.attempt, gpu_s=gpu_s, execution_s=execution_s))
             return gpu_s
         time.execution_s = execution_s
         if entry.started_at_s is None and execution_s:

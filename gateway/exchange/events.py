@@ -84,7 +84,10 @@ class GpuTimeSettled(msgspec.Struct, frozen=True, kw_only=True):
     """The GPU seconds of an attempt are final; told once for each."""
 
     attempt: Attempt
-    gpu_s: float
+    gpu_s: float | None
+    """None where it may have run, and nobody can tell: the reply to its submission was lost, and its id with it."""
+    execution_s: float | None = None
+    """How long it ran by Runpod's account, where that is known by now."""
 
 
 class FirstChunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +157,8 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     first_chunk_s: float | None
     gpu_s: float | None
     """GPU seconds of all its attempts until now; None if it was not handed to an endpoint."""
+    is_gpu_estimate: bool = False
+    """Whether those of an attempt are not final yet."""
     execution_s: float | None
     """How long workers ran for it by Runpod's account, as far as that is known; all attempts together."""
     usage: Usage | None

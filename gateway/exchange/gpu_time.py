@@ -42,6 +42,11 @@ class AttemptTime:
         self._on_settled = on_settled
 
     @property
+    def is_settled(self) -> bool:
+        """Report whether its GPU seconds are final."""
+        return self.settled_s is not None
+
+    @property
     def gpu_s(self) -> float:
         """GPU seconds: what it was settled with, or an estimate until now."""
         if self.settled_s is None:
@@ -173,7 +178,17 @@ class GpuTime:
             settled = self._attempts.pop(number)
             gpu_s = share_ns / _NS
             settled.settle(gpu_s)
-            self._observe(GpuTimeSettled(attempt=settled.attempt, gpu_s=gpu_s))
+            told = GpuTimeSettled(attempt=settled.attempt, gpu_s=gpu_s, execution_s=settled.execution_s)
+            self._observe(told)
+
+    def lost(self, attempt: Attempt) -> None:
+        """Note that an attempt may run, or have run, without anybody here knowing of it: it is told, and not charged.
+
+        Its job has no id here, so that it can neither be asked about nor cancelled until its ttl ends it. Whatever was
+        charged would be a guess between nothing and the longest execution; its worker's time is shared by others, or
+        idle.
+        """
+        self._observe(GpuTimeSettled(attempt=attempt, gpu_s=None))
 
     @property
     def idle_s(self) -> float:
@@ -224,6 +239,11 @@ class AttemptCost(msgspec.Struct, eq=False):
         self.on_settled(gpu_s)
         if self.is_complete:
             self.on_complete(gpu_s)
+
+    @property
+    def is_estimate(self) -> bool:
+        """Report whether its GPU seconds are not final yet."""
+        return self.time is not None and not self.time.is_settled
 
     @property
     def gpu_s(self) -> float | None:

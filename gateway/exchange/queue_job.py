@@ -90,13 +90,22 @@ class QueueJob:
         async with self.upstream.calling(Operation.RUN, tenant=self.tenant, wait_s_max=turn_s_max, is_urgent=is_urgent):
             # Shielded: were the reply lost to a client that leaves, the job would run and nobody could cancel it.
             with anyio.move_on_after(SUBMIT_S_MAX, shield=True):
-                self.id = await self.upstream.jobs.submit(submission, traceparent=traceparent)
+                self.id = await self._submit(submission, traceparent)
             if self.id is None:
+                self.upstream.gpu.lost(self.cost.attempt)
                 raise UnreachableError("no reply to a submission", was_sent=True)
         self.accepted_at_s = self._clock.monotonic_s()
         self.activity = self.upstream.begin()
         self._time = self.cost.open(self.upstream.gpu, job_id=self.id)
         self.expires_at_s = self.accepted_at_s + (policy.ttl or 0) / 1000
+
+    async def _submit(self, submission: JobSubmission, traceparent: str | None) -> str:
+        try:
+            return await self.upstream.jobs.submit(submission, traceparent=traceparent)
+        except UnreachableError as error:
+            if error.was_sent:
+                self.upstream.gpu.lost(self.cost.attempt)
+            raise
 
     async def read(self) -> list[Raw]:
         """Ask Runpod once more; return the new outputs, none if there are none yet.

@@ -67,6 +67,7 @@ class Record:
             upstream_delay_s=self.attempts[-1].delay_s if self.attempts else None,
             first_chunk_s=self.first_chunk_s,
             gpu_s=_total(attempt.gpu_s for attempt in self.attempts),
+            is_gpu_estimate=any(attempt.is_estimate for attempt in self.attempts),
             execution_s=_total(attempt.execution_s for attempt in self.attempts),
             usage=self.usage,
             chunks=self.chunks,

@@ -9,6 +9,7 @@ from typing import Any, TextIO, assert_never
 import msgspec
 import structlog
 
+from gateway.domain import Attempt
 from gateway.exchange.events import (
     Admitted,
     Broke,
@@ -98,15 +99,8 @@ class EventLog:
                 self._settled(event)
             case JobCancelled():
                 level = "info" if event.outcome in {CallOutcome.OK, CallOutcome.GONE} else "warning"
-                attempt = event.attempt
                 fields = {
-                    "request_id": attempt.request_id or None,
-                    "attempt": attempt.number or None,
-                    "tenant": attempt.tenant,
-                    "key_id": attempt.key_id or None,
-                    "model": attempt.model or None,
-                    "endpoint": attempt.endpoint,
-                    "job_id": attempt.job_id,
+                    **_named(event.attempt),
                     "outcome": event.outcome.value,
                     "orphan": event.is_orphan,
                     "gpu_s": _rounded(event.gpu_s),
@@ -114,6 +108,9 @@ class EventLog:
                     "saved_s": _rounded(event.saved_s),
                 }
                 getattr(self._log, level)("job.cancelled", **fields)
+            case GpuTimeSettled(attempt=attempt):
+                seconds = {"gpu_s": _rounded(event.gpu_s), "execution_s": _rounded(event.execution_s)}
+                self._log.info("attempt.settled", **_named(attempt), route=attempt.route or None, **seconds)
             case EndpointChanged(is_down=True):
                 self._log.error("endpoint.down", endpoint=event.endpoint, error=event.reason)
             case EndpointChanged():
@@ -130,7 +127,7 @@ class EventLog:
                 self._log.error("config.refused", problems=_shortened(event.problems))
             case Broke():
                 self._log.error("exchange.broke", request_id=event.request_id, exc_info=event.error)
-            case Admitted() | UpstreamCalled() | JobEnded() | GpuTimeSettled() | FirstChunk():
+            case Admitted() | UpstreamCalled() | JobEnded() | FirstChunk():
                 pass
             case _:
                 assert_never(event)
@@ -158,6 +155,7 @@ class EventLog:
             "tokens_out": usage.completion_tokens if usage else None,
             "tokens_estimated": usage.is_estimate if usage else None,
             "gpu_s": _rounded(event.gpu_s),
+            "gpu_s_estimated": event.is_gpu_estimate,
             "execution_s": _rounded(event.execution_s),
             "attempts": event.attempts,
         }
@@ -169,6 +167,18 @@ class EventLog:
         """One line about the process itself. A log that cannot be written is no reason to fail."""
         with contextlib.suppress(OSError, ValueError):
             self._log.info(event, **fields)
+
+
+def _named(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "request_id": attempt.request_id or None,
+        "attempt": attempt.number or None,
+        "tenant": attempt.tenant,
+        "key_id": attempt.key_id or None,
+        "model": attempt.model or None,
+        "endpoint": attempt.endpoint,
+        "job_id": attempt.job_id,
+    }
 
 
 def _shortened(texts: list[str]) -> list[str]:

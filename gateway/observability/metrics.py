@@ -157,7 +157,7 @@ class Metrics:
             case JobEnded():
                 self._end_job(event)
             case GpuTimeSettled(attempt=attempt, gpu_s=gpu_s):
-                self._gpu(attempt.tenant, attempt.endpoint).inc(gpu_s)
+                self._gpu(attempt.tenant, attempt.endpoint).inc(gpu_s or 0.0)
             case FirstChunk():
                 exemplar = self._exemplar(event.request_id, event.after_s)
                 self._first_chunk(event.model, event.route).observe(event.after_s, exemplar)

@@ -1,9 +1,15 @@
+from typing import Any
+
+import httpx
 import pytest
 
-from gateway.exchange.events import Event, GpuTimeSettled
+from gateway.exchange.events import Event, GpuTimeSettled, Outcome
 from gateway.exchange.gpu_time import CLOSE_LOOK_S, DOUBT_S_MAX, QUICK_LOOK_S, AttemptCost, GpuTime
+from gateway.exchange.record import Record
 from tests.factories import attempt
 from tests.fakes.clock import FakeClock
+from tests.fakes.runpod import FakeRunpod
+from tests.subject import running
 
 
 class World:
@@ -233,3 +239,29 @@ def test_other_replicas_are_told_of_what_runs_now_and_not_of_what_is_accounted_f
     assert world.gpu.running == 1
     served.ended()
     assert world.gpu.running == 0
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [(httpx.ReadTimeout("lost"), [None]), ((502, b"<html>"), [None]), (httpx.ConnectError("no"), []), ((429, b""), [])],
+)
+async def test_a_job_whose_id_was_lost_is_told_without_a_figure(failure: Any, told: list[None]) -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"run": [failure] * 3}
+    async with running(runpod, endpoint={"queue_timeout_s": 0.05}) as subject:
+        seen: list[Event] = []
+        subject.gateway._upstreams["chat"].gpu._observe = seen.append
+        assert (await subject.post()).status in {502, 503}
+        assert [event.gpu_s for event in seen if isinstance(event, GpuTimeSettled)] == told
+
+
+async def test_a_figure_that_is_not_final_is_told_as_such() -> None:
+    world = World()
+    cost = AttemptCost(attempt(), lambda _gpu_s: None)
+    record = Record(request_id="r", clock=world.clock)
+    record.attempts.append(cost)
+    assert not record.settle(Outcome.COMPLETED, status=200).is_gpu_estimate
+    cost.open(world.gpu).started()
+    assert record.settle(Outcome.COMPLETED, status=200).is_gpu_estimate
+    cost.close(was_sent=True)
+    assert not record.settle(Outcome.COMPLETED, status=200).is_gpu_estimate

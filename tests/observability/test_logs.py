@@ -13,10 +13,12 @@ from gateway.exchange.events import (
     EndpointChanged,
     Event,
     FirstChunk,
+    GpuTimeSettled,
     Outcome,
     Reload,
 )
 from gateway.observability.logs import LISTED_MAX, EventLog, configure_logs, redact
+from tests.factories import attempt
 from tests.observability.test_metrics import cancelled, settled
 
 FIELDS = {
@@ -51,6 +53,29 @@ def test_one_line_for_each_request(lines: io.StringIO) -> None:
     assert line["event"] == "exchange.settled"
     assert set(line) >= FIELDS
     assert (line["tokens_in"], line["tokens_out"], line["level"]) == (3, 4, "info")
+
+
+def test_one_line_for_each_attempt_has_its_final_figure_and_whose_it_is(lines: io.StringIO) -> None:
+    one = attempt(request_id="r", number=2, job_id="j")
+    found = logged(
+        lines,
+        GpuTimeSettled(attempt=one, gpu_s=1.5, execution_s=2.5),
+        GpuTimeSettled(attempt=one, gpu_s=None),
+        settled(is_gpu_estimate=True),
+    )
+    assert (
+        found[0].items()
+        >= {
+            "event": "attempt.settled",
+            "level": "info",
+            **{name: getattr(one, name) for name in ("request_id", "tenant", "key_id", "model", "endpoint", "job_id")},
+            "attempt": 2,
+            "route": one.route,
+            "gpu_s": 1.5,
+            "execution_s": 2.5,
+        }.items()
+    )
+    assert (found[1]["gpu_s"], found[2]["gpu_s_estimated"]) == (None, True)
 
 
 def test_levels_say_who_has_to_act(lines: io.StringIO) -> None:

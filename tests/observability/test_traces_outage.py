@@ -153,4 +153,12 @@ def test_a_process_whose_collector_is_away_serves_and_stops(tmp_path: pathlib.Pa
     lines = [json.loads(line) for line in gateway.log.read_text().splitlines()]
     events = [line["event"] for line in lines]
     assert events.count("exchange.settled") == 3
-    assert set(events) <= {"gateway.started", "exchange.settled", "gateway.draining", "gateway.drained", "traces.lost"}
+    told = {
+        "gateway.started",
+        "exchange.settled",
+        "attempt.settled",
+        "gateway.draining",
+        "gateway.drained",
+        "traces.lost",
+    }
+    assert set(events) <= told
