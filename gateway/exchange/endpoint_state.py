@@ -18,7 +18,8 @@ seats; a relayed request still needs output, as it cannot wait for a model that 
 import msgspec
 
 from gateway.domain import EndpointState
-from gateway.exchange.wake_lessons import IDLE_TIMEOUT_S, PROMPTLY_TAKEN_S, Wait, WakeLessons
+from gateway.exchange.start_watch import StartWatch
+from gateway.exchange.wake_lessons import IDLE_PAUSE_S_MIN, PROMPT_S, PROMPTLY_TAKEN_S, Wait, WakeLessons
 from gateway.wire.runpod import EndpointHealth
 
 SILENT_S_MAX = 30.0
@@ -45,32 +46,40 @@ class Activity:
     """One request at an endpoint, as far as its workers are concerned. Times are monotonic seconds."""
 
     __slots__ = (
-        "_machine", "began_at_s", "has_output", "is_over", "is_prompt", "pause_s", "taken_at_s", "was_warm",
+        "_machine", "began_at_s", "had_worker", "has_output", "is_over", "is_prompt", "is_surely_warm", "pause_s",
+        "taken_at_s", "was_warm",
     )  # fmt: skip
 
-    def __init__(self, machine: "EndpointStateMachine", *, now_s: float, pause_s: float | None, was_warm: bool) -> None:
+    def __init__(
+        self,
+        machine: "EndpointStateMachine",
+        *,
+        now_s: float,
+        pause_s: float | None,
+        was_warm: bool,
+        is_surely_warm: bool = False,
+    ) -> None:
         self._machine = machine
         self.began_at_s = now_s
         self.pause_s = pause_s
         """How long the endpoint had been idle when this request came; None if it was not, or if nobody knows."""
         self.was_warm = was_warm
+        self.is_surely_warm = is_surely_warm
+        """Whether a worker was there when it came: seen at work just before, and not only expected to stay."""
+        self.had_worker: bool | None = None
+        """Whether one ran when /health was first asked after it came; None before that."""
         self.taken_at_s: float | None = None
         self.is_prompt = False
         """Whether it was taken at once, by a worker that is believed to be up."""
         self.has_output = False
         self.is_over = False
 
-    @property
-    def is_surely_warm(self) -> bool:
-        """Report whether a worker was there when it came: seen at work, and not only expected after a longer pause."""
-        return self.was_warm and (self.pause_s or 0.0) <= IDLE_TIMEOUT_S
-
     def taken(self, now_s: float, *, at_s: float | None = None) -> None:
         """Note that a worker has the request: since `at_s` if Runpod told it, else by now at the latest."""
         at_s = max(self.began_at_s, now_s if at_s is None else min(now_s, at_s))
         if self.taken_at_s is None or at_s < self.taken_at_s:
             self.taken_at_s = at_s
-            self._machine.note_taken(self, now_s)
+            self._machine.note_taken(self)
 
     def output(self, now_s: float, *, is_first_token: bool = True) -> None:
         """Note the first output; `is_first_token` is False if it is a whole answer, which takes as long as it takes."""
@@ -103,6 +112,8 @@ class EndpointStateMachine:
         self.is_used_since_read = False
         """Whether a request was handed over since then, however short it was."""
         self._read_at_s = float("-inf")
+        self._asked_at_s = float("-inf")
+        self._start = StartWatch()
         self.evidence_at_s: float | None = None
         """When a worker was last seen to give output; None before the first."""
         self.speaking = 0
@@ -131,24 +142,56 @@ class EndpointStateMachine:
         pause_s = None
         if self.evidence_at_s is not None and not self._active and self._unanswered_at_s <= self.evidence_at_s:
             pause_s = now_s - self.evidence_at_s
-        activity = Activity(self, now_s=now_s, pause_s=pause_s, was_warm=self.is_warm(now_s))
+        was_warm = self.is_warm(now_s)
+        activity = Activity(
+            self,
+            now_s=now_s,
+            pause_s=pause_s,
+            was_warm=was_warm,
+            is_surely_warm=was_warm and self._was_just_seen(now_s),
+        )
         self._active.add(activity)
         self.is_used_since_read = True
         return activity
 
-    def read(self, health: EndpointHealth, now_s: float) -> None:
+    def _was_just_seen(self, now_s: float) -> bool:
+        quiet_s = float("inf") if self.evidence_at_s is None else now_s - self.evidence_at_s
+        return quiet_s <= (SILENT_S_MAX if self.speaking else self._lessons.sure_stay_s)
+
+    def read(self, health: EndpointHealth, now_s: float, *, asked_at_s: float | None = None) -> None:
         """Note a reading of /health. Where no worker runs, requests that wait found none.
 
         Nothing else shows that of relayed answers in one piece, which may take long on a warm worker too.
         """
         self.health, self._read_at_s, self.is_used_since_read = health, now_s, False
-        if health.workers.get("running", 0) > 0:
-            return
+        self._asked_at_s = now_s if asked_at_s is None else asked_at_s
+        has_running = health.workers.get("running", 0) > 0
+        self._note_start(now_s)
         for each in self._active:
-            if not each.has_output and each.taken_at_s is None and now_s - each.began_at_s >= COLD_READ_S:
+            if each.is_prompt and not each.has_output and self._is_belied(each):
+                each.is_prompt = False
+                self._prompt -= 1
+            if each.had_worker is None and self._asked_at_s >= each.began_at_s:
+                each.had_worker = has_running and self._asked_at_s - each.began_at_s <= PROMPT_S
+            if has_running or each.has_output or each.taken_at_s is not None:
+                continue
+            if now_s - each.began_at_s >= COLD_READ_S:
                 self._cold_at_s = now_s
-                if (each.pause_s or 0.0) > IDLE_TIMEOUT_S:
+                if (each.pause_s or 0.0) > IDLE_PAUSE_S_MIN:
                     self._lessons.lose(each.pause_s)
+
+    def _note_start(self, now_s: float) -> None:
+        waiting = [each for each in self._active if not each.has_output]
+        is_taken = any(each.taken_at_s is not None for each in waiting)
+        is_waiting = bool(waiting) and not self.is_warm(now_s)
+        workers = {} if self.health is None else self.health.workers
+        self._start.looked(workers, now_s, is_taken=is_taken, is_waiting=is_waiting)
+
+    def _is_belied(self, activity: Activity) -> bool:
+        """Tell whether /health, asked after a worker took the job, says that the worker is only starting."""
+        workers = {} if self.health is None else self.health.workers
+        is_starting = workers.get("initializing", 0) > 0 and not workers.get("running", 0)
+        return is_starting and activity.taken_at_s is not None and self._asked_at_s >= activity.taken_at_s
 
     def health_age_s(self, now_s: float) -> float:
         """Return how old the last reading is."""
@@ -203,23 +246,24 @@ class EndpointStateMachine:
         """Return what a client that waits may be told."""
         state = self.state(now_s)
         since_s: float | None = None
-        if state is EndpointState.LOADING:
-            taken = [each.taken_at_s for each in self._active if each.taken_at_s is not None and not each.has_output]
-            since_s = now_s - min(taken) if taken else None
+        if state in {EndpointState.LOADING, EndpointState.WAKING}:
+            began_s = self._start.since_s(state)
+            since_s = None if began_s is None else now_s - began_s
         elif state is not EndpointState.WARM and self._active:
             since_s = now_s - min(each.began_at_s for each in self._active)
         return StartReport(state=state, since_s=since_s, usual_s=self._lessons.usual_start_s())
 
-    def note_taken(self, activity: Activity, now_s: float) -> None:
+    def note_taken(self, activity: Activity) -> None:
         """Take a job that was taken at once as a sign of a worker that is up.
 
-        Not on an endpoint that was never seen to give output, nor where a worker is starting: of SDK 2.0 it may take a
-        job before its model is loaded.
+        Not on an endpoint that was never seen to give output, nor where /health, asked after that, says that a worker
+        is starting and none runs: of SDK 2.0 it may take a job before its model is loaded.
         """
+        if not activity.has_output and activity.taken_at_s is not None:
+            self._start.taken(activity.taken_at_s)
         if activity.is_prompt or self.evidence_at_s is None or self._lessons.loads_late:
             return
-        workers = self._fresh_workers(now_s) or {}
-        if _is_promptly_taken(activity) and not workers.get("initializing", 0):
+        if _is_promptly_taken(activity) and not self._is_belied(activity):
             activity.is_prompt = True
             self._prompt += 1
 
@@ -234,7 +278,11 @@ class EndpointStateMachine:
         else:
             queued_s = 0.0 if taken_at_s is None else taken_at_s - activity.began_at_s
             wait = Wait(waited_s=waited_s, queued_s=queued_s, is_first_token=is_first_token)
+            if not is_first_token:
+                had_worker = taken_at_s is None and activity.had_worker is True
+                self._lessons.learn_from_whole(waited_s, pause_s=activity.pause_s, had_worker=had_worker)
             self._lessons.learn_from_wait(wait, pause_s=activity.pause_s, was_warm=activity.was_warm)
+        self._start.over()
         self.evidence_at_s = now_s
         self.speaking += 1
 

@@ -127,7 +127,7 @@ class Upstream:
         asked_at_s = now_s if asked_at_s is None else asked_at_s
         self._breaker.looked(is_well=health is not None, now_s=now_s)
         if health is not None:
-            self.workers.read(health, now_s)
+            self.workers.read(health, now_s, asked_at_s=asked_at_s)
             self.gpu.read_workers(health.workers.get("running", 0), asked_at_s=asked_at_s)
         elif self.workers.health_age_s(now_s) > HEALTH_S_MAX:
             # A reading that cannot be repeated must not count workers for ever, here and in metrics.

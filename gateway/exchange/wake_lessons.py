@@ -25,6 +25,7 @@ record take 44 s and more (golden paths 11 and 12), and first tokens of long pro
 SLOW_FACTOR = 3.0
 """A first output this many times slower than a prompt one, after a pause, shows that the worker was gone after all."""
 IDLE_PAUSE_S_MIN = 1.0
+"""Shorter ones are none: Runpod's idle timeouts are whole seconds."""
 STARTS_KEPT = 8
 
 
@@ -65,6 +66,11 @@ class WakeLessons:
         return STAY_MARGIN * min(max(IDLE_TIMEOUT_S, self._survived_s), self._lost_s)
 
     @property
+    def sure_stay_s(self) -> float:
+        """Return how long one was seen to stay up: by default it may be configured to be gone in a second."""
+        return min(max(IDLE_PAUSE_S_MIN, STAY_MARGIN * self._survived_s), STAY_MARGIN * self._lost_s)
+
+    @property
     def expected_stay_s(self) -> float:
         """Return how long one is expected to."""
         return min(max(IDLE_TIMEOUT_S, FORESIGHT * self._survived_s), STAY_MARGIN * self._lost_s)
@@ -88,7 +94,7 @@ class WakeLessons:
         `loading_s` is how long its worker had it, `is_first` whether no output was ever seen before.
         """
         if is_first or pause_s is not None:
-            self.loads_late = loading_s > max(LOAD_S_MIN, SLOW_FACTOR * self.prompt_s)
+            self.loads_late = loading_s > self._load_s_min
             if self.loads_late:
                 self._start(waited_s, pause_s)
                 return
@@ -98,6 +104,20 @@ class WakeLessons:
         elif waited_s > self.prompt_s:
             # A slow model, or a start: of an endpoint that was never seen at work nobody can tell.
             self._starts_s.append(waited_s)
+
+    def learn_from_whole(self, waited_s: float, *, pause_s: float | None, had_worker: bool) -> None:
+        """Learn from an answer in one piece. One that came soon after a pause had no load before it.
+
+        `had_worker` tells whether a worker was seen to run as soon as anybody looked.
+        """
+        if pause_s is not None and waited_s <= self._load_s_min:
+            self.loads_late = False
+        if had_worker and not self.loads_late:
+            self.survive(pause_s)
+
+    @property
+    def _load_s_min(self) -> float:
+        return max(LOAD_S_MIN, SLOW_FACTOR * self.prompt_s)
 
     def learn_from_wait(self, wait: Wait, *, pause_s: float | None, was_warm: bool) -> None:
         """Learn from any other first output."""
@@ -126,7 +146,8 @@ class WakeLessons:
     def lose(self, pause_s: float | None) -> None:
         """Learn that a worker was gone after a pause; one that never was there says nothing of pauses."""
         if pause_s is not None:
-            self._lost_s = max(IDLE_TIMEOUT_S, pause_s)
+            # Idle timeouts may be shorter than the default one.
+            self._lost_s = max(IDLE_PAUSE_S_MIN, pause_s)
             self._survived_s = min(self._survived_s, STAY_MARGIN * pause_s)
 
     def _start(self, start_s: float, pause_s: float | None) -> None:

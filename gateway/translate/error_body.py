@@ -32,12 +32,14 @@ _STATES = {
     EndpointState.ABSENT: "it has no workers, and none is starting. Its maximum of workers may be zero",
     EndpointState.UNKNOWN: "nothing is known of its workers, one may be starting",
 }
+_STARTING = frozenset({EndpointState.ASLEEP, EndpointState.WAKING, EndpointState.LOADING, EndpointState.UNKNOWN})
+"""Those in which what a start usually takes says how long it may yet take."""
 
 
 def start_text(state: EndpointState, *, since_s: float | None, usual_s: float | None) -> str:
     """Say what is known of an endpoint that a request waits for, such as "a worker is starting (for 40 s, ...)"."""
     known = [] if since_s is None else [f"for {since_s:.0f} s"]
-    if usual_s is not None:
+    if usual_s is not None and state in _STARTING:
         known.append(f"a start usually takes {usual_s:.0f} s")
     return f"{_STATES[state]} ({', '.join(known)})" if known else _STATES[state]
 

@@ -198,7 +198,7 @@ def test_what_a_waiting_client_may_be_told() -> None:
     assert machine.report(5.0).since_s is None
     machine.read(health(initializing=1), 5.0)
     queued = machine.begin(0.0)
-    assert (machine.report(7.0).state, machine.report(7.0).since_s) == (S.WAKING, 7.0)
+    assert (machine.report(7.0).state, machine.report(7.0).since_s) == (S.WAKING, 2.0)
     machine.begin(5.0).taken(6.0)
     assert (machine.report(10.0).state, machine.report(10.0).since_s) == (S.LOADING, 4.0)
     assert machine.waiting == 2
@@ -355,9 +355,86 @@ def test_a_job_that_a_starting_or_unknown_worker_takes_at_once_opens_nothing() -
     machine.begin(0.0).taken(0.1)
     assert not machine.is_ready_for_burst(0.1)
     machine, at_s = rested()
+    machine.begin(at_s).taken(at_s + 0.5)
+    machine.read(health(idle=1, initializing=1), at_s + 0.8)
+    assert not machine.is_ready_for_burst(at_s + 0.8)
+
+
+def test_only_a_reading_from_after_a_job_was_taken_speaks_against_its_worker() -> None:
+    machine, at_s = rested()
     machine.read(health(idle=1, initializing=1), at_s)
     machine.begin(at_s).taken(at_s + 0.5)
-    assert not machine.is_ready_for_burst(at_s + 0.5)
+    assert machine.is_ready_for_burst(at_s + 0.5)
+    # Asked for before, and answered late.
+    machine.read(health(idle=1, initializing=1), at_s + 0.8, asked_at_s=at_s + 0.4)
+    assert machine.is_ready_for_burst(at_s + 0.8)
+    machine.read(health(running=1, initializing=1), at_s + 1.0)
+    assert machine.is_ready_for_burst(at_s + 1.0)
+    machine.read(health(initializing=1), at_s + 2.0)
+    assert not machine.is_ready_for_burst(at_s + 2.0)
+
+
+def test_a_short_idle_timeout_is_learned() -> None:
+    machine = EndpointStateMachine()
+    end_s = served(machine, 0.0, wait_s=60.0)
+    assert machine.is_warm(end_s + 3)
+    end_s = served(machine, end_s + 3, wait_s=60.0)
+    assert machine.is_ready_for_burst(end_s + 2)
+    assert not machine.is_ready_for_burst(end_s + 3)
+    assert not machine.is_warm(end_s + 3)
+
+
+def test_a_worker_is_surely_there_only_just_after_it_was_seen_or_where_it_was_seen_to_stay() -> None:
+    machine = EndpointStateMachine()
+    end_s = served(machine, 0.0, wait_s=60.0)
+    first = machine.begin(end_s + 3)
+    assert (first.was_warm, first.is_surely_warm) == (True, False)
+    # Another one at its side knows no more.
+    assert not machine.begin(end_s + 3.1).is_surely_warm
+    first.output(end_s + 3.5)
+    assert machine.begin(end_s + 4).is_surely_warm
+    assert machine.begin(end_s + 3.5 + STAY_MARGIN * 3).is_surely_warm
+
+
+@pytest.mark.parametrize(
+    ("workers", "asked_after_s", "is_survived"),
+    [({"running": 1}, 0.6, True), ({"running": 1}, PROMPT_S + 1, False), ({"idle": 1}, 0.6, False)],
+)
+def test_a_relayed_whole_answer_survives_a_pause_where_a_worker_ran_at_once(
+    workers: dict[str, int], asked_after_s: float, *, is_survived: bool
+) -> None:
+    machine, at_s = rested()
+    whole = machine.begin(at_s)
+    # Asked for before it came.
+    machine.read(health(running=1), at_s + 0.1, asked_at_s=at_s - 0.1)
+    machine.read(health(**workers), at_s + asked_after_s)
+    machine.read(health(running=1), at_s + asked_after_s + 1)
+    whole.output(at_s + 40, is_first_token=False)
+    whole.end(at_s + 40)
+    assert is_believed_to_stay(machine) is is_survived
+
+
+def test_a_prompt_whole_answer_shows_that_workers_do_not_load_with_their_jobs_any_more() -> None:
+    machine, at_s = EndpointStateMachine(), 0.0
+    for wait_s in (2 * LOAD_S_MIN, 4.0):
+        job = machine.begin(at_s)
+        job.taken(at_s + 0.3)
+        job.output(at_s + wait_s, is_first_token=wait_s != 4.0)
+        job.end(at_s + wait_s)
+        at_s += 900
+    machine.begin(at_s).taken(at_s + 0.3)
+    assert machine.is_ready_for_burst(at_s + 0.3)
+
+
+def test_a_start_is_as_old_as_it_was_seen_and_not_as_the_requests_that_wait() -> None:
+    machine = EndpointStateMachine()
+    for at_s in (0.0, 20.0, 40.0):
+        waits = machine.begin(at_s)
+        machine.read(health(initializing=1), at_s + 5)
+        waits.end(at_s + 19)
+    machine.begin(60.0)
+    machine.read(health(initializing=1), 61.0)
+    assert machine.report(61.0).since_s == 56.0
 
 
 def test_a_worker_that_loads_with_its_job_in_hand_opens_nothing_by_taking_it() -> None:

@@ -12,6 +12,7 @@ from gateway.exchange.endpoint_state import Activity, EndpointStateMachine
 from gateway.exchange.events import Event, GpuTimeSettled
 from gateway.exchange.gpu_time import AttemptCost, GpuTime
 from gateway.exchange.relay_times import RelayTimes, never_sent
+from gateway.exchange.wake_lessons import IDLE_PAUSE_S_MIN
 from tests.exchange.test_exchange import COMPLETION
 from tests.factories import attempt
 from tests.fakes.clock import FakeClock
@@ -45,7 +46,10 @@ class World:
         self.cost = AttemptCost(attempt(job_id=None), self.settled.append)
         self.time = self.cost.open(GpuTime(self.clock, self.told.append))
         machine = EndpointStateMachine()
-        activity = Activity(machine, now_s=self.clock.now_s, pause_s=pause_s, was_warm=pause_s is not None)
+        is_sure = pause_s is not None and pause_s <= IDLE_PAUSE_S_MIN
+        activity = Activity(
+            machine, now_s=self.clock.now_s, pause_s=pause_s, was_warm=pause_s is not None, is_surely_warm=is_sure
+        )
         self.relays.open(self.time, activity)
 
     def pass_s(self, seconds: float) -> None:

@@ -82,8 +82,21 @@ def test_every_error_has_its_answer(
 def test_an_endpoint_without_a_worker_for_us_is_told_as_it_is(state: EndpointState, word: str) -> None:
     answer = error_answer(errors.NoWorkerError(waited_s=600, state=state, usual_s=44.2))
     assert word in answer.body.decode()
-    assert "usually takes 44 s" in answer.body.decode()
+    # No start is under way, or it could not be: nothing says how long it takes.
+    is_start = state not in {
+        EndpointState.THROTTLED,
+        EndpointState.UNHEALTHY,
+        EndpointState.ABSENT,
+        EndpointState.WARM,
+    }
+    assert ("usually takes 44 s" in answer.body.decode()) is is_start
     assert answer.headers()["retry-after"] == "45"
+
+
+def test_only_a_job_is_said_to_be_cancelled() -> None:
+    for is_cancelled in (True, False):
+        answer = error_answer(errors.UpstreamTimeoutError(ran_s=3, is_cancelled=is_cancelled))
+        assert (b"cancelled" in answer.body) is is_cancelled
 
 
 def test_the_wait_for_a_start_that_is_under_way_is_what_is_left_of_it() -> None:

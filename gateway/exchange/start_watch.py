@@ -1,0 +1,45 @@
+"""Since when a start, or the loading of a worker, has been seen to be under way. Pure.
+
+The requests that wait come and go while the same worker starts, so their ages say nothing of it.
+"""
+
+from collections.abc import Mapping
+
+from gateway.domain import EndpointState
+
+
+class StartWatch:
+    """The start that one endpoint is in, if any. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._waking_since_s: float | None = None
+        self._loading_since_s: float | None = None
+
+    def looked(self, workers: Mapping[str, int], now_s: float, *, is_taken: bool, is_waiting: bool) -> None:
+        """Note a reading of /health.
+
+        `is_taken` tells whether a worker has a request and shows no output, `is_waiting` whether any request waits for
+        output while none is known to be given.
+        """
+        has_running = workers.get("running", 0) > 0
+        if has_running or not workers.get("initializing", 0):
+            self._waking_since_s = None
+        elif self._waking_since_s is None:
+            self._waking_since_s = now_s
+        if not has_running and not is_taken:
+            self._loading_since_s = None
+        elif self._loading_since_s is None and is_waiting:
+            self._loading_since_s = now_s
+
+    def taken(self, at_s: float) -> None:
+        """Note that a worker had a request at this time."""
+        if self._loading_since_s is None or at_s < self._loading_since_s:
+            self._loading_since_s = at_s
+
+    def over(self) -> None:
+        """Note that a worker gives output."""
+        self._waking_since_s = self._loading_since_s = None
+
+    def since_s(self, state: EndpointState) -> float | None:
+        """Return when the start began, as far as it was seen."""
+        return self._loading_since_s if state is EndpointState.LOADING else self._waking_since_s
