@@ -256,6 +256,9 @@ class Gateway:
 
     def _read(self) -> Iterator[Reading]:
         pending = self._jobs.cancels_pending()
+        # One replica of all counts what is idle. Entries for one endpoint share its workers: the first of them tells.
+        counts_idle = self._agent is None or self._agent.contact.rank == 0
+        told: set[str] = set()
         for name, upstream in self._upstreams.items():
             gate = upstream.gates.work
             yield Reading(
@@ -268,9 +271,9 @@ class Gateway:
                 cancels_pending=pending.get(name, 0),
                 is_down=upstream.is_down,
                 workers={} if upstream.workers.health is None else upstream.workers.health.workers,
-                # One replica of all counts what is idle.
-                idle_gpu_s=upstream.gpu.idle_s if self._agent is None or self._agent.contact.rank == 0 else None,
+                idle_gpu_s=upstream.gpu.idle_s if counts_idle and upstream.endpoint.address not in told else None,
             )
+            told.add(upstream.endpoint.address)
 
 
 def _keys_of(config: Config) -> Iterator[Key]:

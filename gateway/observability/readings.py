@@ -29,7 +29,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     workers: dict[str, int] = {}
     """The last reading of /health, by state."""
     idle_gpu_s: float | None = None
-    """Worker seconds that no request used; None if another replica counts them."""
+    """Worker seconds that no request used; None if another replica counts them, or another entry for the endpoint."""
 
 
 class Readings(Collector):

@@ -48,3 +48,11 @@ async def test_two_entries_for_one_endpoint_share_its_budgets_and_not_its_seats(
         assert a.call(Operation.STREAM) is b.call(Operation.STREAM)
         assert a.work is not b.work
         assert c.call(Operation.STREAM) is not a.call(Operation.STREAM)
+
+
+async def test_the_idle_time_of_workers_that_two_entries_share_is_told_once() -> None:
+    entry = {"id": "ep1", "base_url": "http://127.0.0.1:1/v2", "api_key": "k"}
+    endpoints = [{"name": "a", **entry}, {"name": "b", **entry}, {"name": "c", **entry, "id": "ep2"}]
+    async with running(FakeRunpod(), endpoints=endpoints, models=[{"id": "m", "endpoint": "a"}]) as subject:
+        told = {reading.endpoint: reading.idle_gpu_s for reading in subject.gateway._read()}
+        assert told == {"a": 0, "b": None, "c": 0}
