@@ -249,7 +249,7 @@ class EndpointStateMachine:
         if state in {EndpointState.LOADING, EndpointState.WAKING}:
             began_s = self._start.since_s(state)
             since_s = None if began_s is None else now_s - began_s
-        elif state is not EndpointState.WARM and self._active:
+        elif state in {EndpointState.ASLEEP, EndpointState.UNKNOWN} and self._active:
             since_s = now_s - min(each.began_at_s for each in self._active)
         return StartReport(state=state, since_s=since_s, usual_s=self._lessons.usual_start_s())
 

@@ -426,6 +426,16 @@ def test_a_prompt_whole_answer_shows_that_workers_do_not_load_with_their_jobs_an
     assert machine.is_ready_for_burst(at_s + 0.3)
 
 
+@pytest.mark.parametrize(
+    ("workers", "since_s"), [({"idle": 1}, 9.0), ({"throttled": 1}, None), ({"unhealthy": 1}, None), ({}, None)]
+)
+def test_a_start_that_cannot_be_has_no_age(workers: dict[str, int], since_s: float | None) -> None:
+    machine = EndpointStateMachine()
+    machine.begin(1.0)
+    machine.read(health(**workers), 5.0)
+    assert machine.report(10.0).since_s == since_s
+
+
 def test_a_start_is_as_old_as_it_was_seen_and_not_as_the_requests_that_wait() -> None:
     machine = EndpointStateMachine()
     for at_s in (0.0, 20.0, 40.0):
