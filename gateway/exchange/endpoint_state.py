@@ -66,8 +66,8 @@ class Activity:
         self.was_warm = was_warm
         self.is_surely_warm = is_surely_warm
         """Whether a worker was there when it came: seen at work just before, and not only expected to stay."""
-        self.had_worker: bool | None = None
-        """Whether one ran when /health was first asked after it came; None before that."""
+        self.had_worker = False
+        """Whether one ran, by /health, within the time in which a worker is there that needed no start."""
         self.taken_at_s: float | None = None
         self.is_prompt = False
         """Whether it was taken at once, by a worker that is believed to be up."""
@@ -171,8 +171,7 @@ class EndpointStateMachine:
             if each.is_prompt and not each.has_output and self._is_belied(each):
                 each.is_prompt = False
                 self._prompt -= 1
-            if each.had_worker is None and self._asked_at_s >= each.began_at_s:
-                each.had_worker = has_running and self._asked_at_s - each.began_at_s <= PROMPT_S
+            each.had_worker |= has_running and 0 <= self._asked_at_s - each.began_at_s <= PROMPT_S
             if has_running or each.has_output or each.taken_at_s is not None:
                 continue
             if now_s - each.began_at_s >= COLD_READ_S:
@@ -279,7 +278,7 @@ class EndpointStateMachine:
             queued_s = 0.0 if taken_at_s is None else taken_at_s - activity.began_at_s
             wait = Wait(waited_s=waited_s, queued_s=queued_s, is_first_token=is_first_token)
             if not is_first_token:
-                had_worker = taken_at_s is None and activity.had_worker is True
+                had_worker = taken_at_s is None and activity.had_worker
                 self._lessons.learn_from_whole(waited_s, pause_s=activity.pause_s, had_worker=had_worker)
             self._lessons.learn_from_wait(wait, pause_s=activity.pause_s, was_warm=activity.was_warm)
         self._start.over()

@@ -108,7 +108,7 @@ class WakeLessons:
     def learn_from_whole(self, waited_s: float, *, pause_s: float | None, had_worker: bool) -> None:
         """Learn from an answer in one piece. One that came soon after a pause had no load before it.
 
-        `had_worker` tells whether a worker was seen to run as soon as anybody looked.
+        `had_worker` tells whether a worker was seen to run so soon that it needed no start.
         """
         if pause_s is not None and waited_s <= self._load_s_min:
             self.loads_late = False

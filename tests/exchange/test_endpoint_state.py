@@ -396,19 +396,16 @@ def test_a_worker_is_surely_there_only_just_after_it_was_seen_or_where_it_was_se
     assert machine.begin(end_s + 3.5 + STAY_MARGIN * 3).is_surely_warm
 
 
-@pytest.mark.parametrize(
-    ("workers", "asked_after_s", "is_survived"),
-    [({"running": 1}, 0.6, True), ({"running": 1}, PROMPT_S + 1, False), ({"idle": 1}, 0.6, False)],
-)
+@pytest.mark.parametrize(("runs_after_s", "is_survived"), [(0.6, True), (PROMPT_S, True), (PROMPT_S + 0.1, False)])
 def test_a_relayed_whole_answer_survives_a_pause_where_a_worker_ran_at_once(
-    workers: dict[str, int], asked_after_s: float, *, is_survived: bool
+    runs_after_s: float, *, is_survived: bool
 ) -> None:
     machine, at_s = rested()
     whole = machine.begin(at_s)
     # Asked for before it came.
     machine.read(health(running=1), at_s + 0.1, asked_at_s=at_s - 0.1)
-    machine.read(health(**workers), at_s + asked_after_s)
-    machine.read(health(running=1), at_s + asked_after_s + 1)
+    machine.read(health(initializing=1), at_s + 0.5)
+    machine.read(health(running=1), at_s + runs_after_s)
     whole.output(at_s + 40, is_first_token=False)
     whole.end(at_s + 40)
     assert is_believed_to_stay(machine) is is_survived
