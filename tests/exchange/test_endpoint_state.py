@@ -199,7 +199,10 @@ def test_what_a_waiting_client_may_be_told() -> None:
     machine.read(health(initializing=1), 5.0)
     queued = machine.begin(0.0)
     assert (machine.report(7.0).state, machine.report(7.0).since_s) == (S.WAKING, 2.0)
-    machine.begin(5.0).taken(6.0)
+    taken = machine.begin(5.0)
+    taken.taken(6.0)
+    # Told once more, by a later poll.
+    taken.taken(8.0)
     assert (machine.report(10.0).state, machine.report(10.0).since_s) == (S.LOADING, 4.0)
     assert machine.waiting == 2
     queued.output(11.0)
@@ -442,6 +445,7 @@ def test_a_start_is_as_old_as_it_was_seen_and_not_as_the_requests_that_wait() ->
     machine.begin(60.0)
     machine.read(health(initializing=1), 61.0)
     assert machine.report(61.0).since_s == 56.0
+    assert EndpointStateMachine().report(61.0).since_s is None
 
 
 def test_a_worker_that_loads_with_its_job_in_hand_opens_nothing_by_taking_it() -> None:
@@ -477,3 +481,16 @@ def test_how_fast_a_slow_model_begins_is_learned_from_jobs_that_are_taken_at_onc
     assert is_believed_to_stay(machine, 600.0)
     served(machine, at_s, wait_s=12.0)
     assert is_believed_to_stay(machine, 600.0)
+
+
+def test_what_is_heard_before_or_told_after_the_first_output_begins_no_start() -> None:
+    machine = EndpointStateMachine()
+    job = machine.begin(0.0)
+    job.heard(1.0)
+    assert machine.evidence_at_s is None
+    job.output(5.0)
+    job.taken(6.0, at_s=2.0)
+    assert job.taken_at_s == 2.0
+    machine.begin(100.0)
+    machine.read(health(running=1), 100.0)
+    assert machine.report(101.0).since_s == 1.0
