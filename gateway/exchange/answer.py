@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from msgspec import Raw
-
 from gateway.domain import Api, Usage
 from gateway.errors import OutputLostError, UpstreamError
 from gateway.exchange.sink import Sink
@@ -204,7 +202,7 @@ class WholeAnswer:
             return self._usage(self._whole)
         if not self._fold.has_started:
             return None
-        return self._settled(self._fold.usage, self._fold.text_bytes)
+        return self._settled(read_usage(self._fold.usage), self._fold.text_bytes)
 
     async def take(self, deltas: list[Delta]) -> None:
         """Keep the body, or fold its parts."""
@@ -252,8 +250,12 @@ class WholeAnswer:
         )
 
     def _usage(self, whole: Fields) -> Usage:
-        return self._settled(whole.get("usage"), 0 if self._request.api is Api.EMBEDDINGS else text_bytes(whole))
+        counted = read_usage(whole.get("usage"))
+        if counted is not None and counted.completion_tokens:
+            # Nothing to be estimated, so that the text need not be measured.
+            return counted
+        return self._settled(counted, 0 if self._request.api is Api.EMBEDDINGS else text_bytes(whole))
 
-    def _settled(self, counted: Raw | None, completion_bytes: int) -> Usage:
+    def _settled(self, counted: Usage | None, completion_bytes: int) -> Usage:
         prompt_tokens = self._request.prompt_tokens
-        return settle_usage(read_usage(counted), prompt_tokens=prompt_tokens, completion_bytes=completion_bytes)
+        return settle_usage(counted, prompt_tokens=prompt_tokens, completion_bytes=completion_bytes)

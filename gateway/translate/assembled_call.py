@@ -12,6 +12,8 @@ HELD_BYTES_MAX = 1024 * 1024
 PLACEHOLDERS = frozenset({"{}", "null"})
 """What some workers write as arguments before they know them."""
 _PLACEHOLDER_MAX = max(map(len, PLACEHOLDERS))
+_ENDS = ("}", "]", "l")
+"""How an object, a list and null end."""
 _OBJECT_MAY_FOLLOW = (":", ",", "[")
 
 
@@ -42,11 +44,11 @@ class AssembledCall(msgspec.Struct, eq=False):
         """Report whether the arguments so far are a JSON object or list, or null for none."""
         if not self.size or self.size > HELD_BYTES_MAX or self.kind == "custom":
             return False
-        try:
-            msgspec.json.decode("".join(self.arguments), type=dict | list | None)
-        except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        # Read only where they may end, or a name in each of many fragments would have them read as often.
+        last = next((part for part in reversed(self.arguments) if not part.isspace()), "")
+        if not last.rstrip().endswith(_ENDS):
             return False
-        return True
+        return _is_value("".join(self.arguments))
 
     @property
     def has_placeholder(self) -> bool:
@@ -113,6 +115,14 @@ class AssembledCall(msgspec.Struct, eq=False):
     def _released(self) -> str:
         arguments, self.held = "".join(self.held), []
         return arguments
+
+
+def _is_value(text: str) -> bool:
+    try:
+        msgspec.json.decode(text, type=dict | list | None)
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        return False
+    return True
 
 
 def begins_object(arguments: str) -> bool:

@@ -12,7 +12,8 @@ from gateway.wire.lenient import is_empty, is_null, text_of
 from gateway.wire.openai import NULL, Fields
 
 _EMPTY = Raw(b'""')
-_THINKING = frozenset({"thinking", "reasoning", "redacted_thinking"})
+_BESIDE_TEXT = frozenset({"thinking", "reasoning", "redacted_thinking", "reference", "citation"})
+"""Parts of a content that hold no part of its text, as Mistral and Anthropic write them."""
 _NUMBER = b"-0123456789"
 _decode_choices = msgspec.json.Decoder(list[Fields | None]).decode
 _decode_parts = msgspec.json.Decoder(list[str | Fields]).decode
@@ -119,9 +120,10 @@ def delta_size(delta: Fields) -> int:
 def _text_of_part(part: str | Fields) -> str:
     if isinstance(part, str):
         return part
-    if "text" not in part and (_THINKING & part.keys() or text_of(part.get("type")) in _THINKING):
+    text = part.get("text")
+    if is_null(text) and (text is not None or _BESIDE_TEXT & {*part, text_of(part.get("type"))}):
         return ""
-    if (text := part.get("text")) is None or bytes(text)[:1] != b'"':
+    if text is None or bytes(text)[:1] != b'"':
         raise msgspec.ValidationError("a part of a content that is no text")
     return openai.decode_string(text)
 

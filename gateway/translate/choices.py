@@ -20,7 +20,7 @@ from gateway.translate.choice_content import (
     text_size,
 )
 from gateway.translate.choice_state import CHUNK_FIELDS, REASONING, ChoiceState
-from gateway.translate.finish_reasons import missing_reason, read_finish_reason
+from gateway.translate.finish_reasons import CONTENT_FILTER, missing_reason, read_finish_reason
 from gateway.translate.request import ClientRequest, tool_names
 from gateway.translate.tool_calls import ToolCallAssembler
 from gateway.wire import openai
@@ -131,7 +131,7 @@ class ChoiceNormalizer:
         writes_reasons = any(choice.reason for choice in self._choices.values())
         closing: list[ClosingChoice] = []
         for index, choice in sorted(self._choices.items()):
-            if not choice.has_body:
+            if not choice.has_body and choice.reason != CONTENT_FILTER:
                 raise OutputLostError("The worker sent a choice without content.")
             is_doubtful = writes_reasons or self._has_unknown or not choice.has_content
             if not choice.reason and is_doubtful and index < expected:

@@ -17,7 +17,7 @@ from gateway.translate.choice_content import (
     read_choices,
 )
 from gateway.translate.choices import ChoiceNormalizer
-from gateway.translate.finish_reasons import missing_reason, read_finish_reason
+from gateway.translate.finish_reasons import CONTENT_FILTER, missing_reason, read_finish_reason
 from gateway.translate.request import ClientRequest
 from gateway.translate.tool_calls import complete_tool_calls
 from gateway.translate.usage import usage_fields
@@ -31,20 +31,10 @@ _OBJECTS = {Api.CHAT_COMPLETIONS: "chat.completion", Api.COMPLETIONS: "text_comp
 _NO_COMPLETION = "The worker sent something that is not a completion."
 _NO_CONTENT = "The worker sent a choice without content."
 _CONTENT = frozenset({"message", "delta", "text"})
-_TEXTS = frozenset(
-    {
-        "content",
-        "text",
-        "reasoning",
-        "reasoning_content",
-        "thinking",
-        "refusal",
-        "arguments",
-        "input",
-        "transcript",
-        "data",
-    }
+_METADATA = frozenset(
+    {"name", "type", "id", "severity", "signature", "thought_signature", "provider", "format", "content_type", "status"}
 )
+"""Fields that some workers repeat as they are in each chunk."""
 _NOT_MERGED = frozenset({"role", "index", "type", "finish_reason"})
 
 
@@ -52,7 +42,7 @@ class CompletionFold:
     """Folds the chunks of a stream into one completion.
 
     Strings and lists grow, objects merge, anything else is replaced: so unknown fields, such as `token_ids`, come out
-    whole. A string that is repeated stays as it is, unless its name says that it is text.
+    whole. Names, ratings and signatures that are repeated stay as they are.
     """
 
     def __init__(self, request: ClientRequest, *, answer_id: str) -> None:
@@ -118,8 +108,7 @@ def _merge(into: JsonObject, part: JsonObject) -> None:
         elif isinstance(known, dict) and isinstance(value, dict):
             _merge(known, value)
         elif name not in _NOT_MERGED and isinstance(known, str) and isinstance(value, str):
-            # Names, ratings and signatures are repeated as they are; texts go on.
-            into[name] = known if value == known and name not in _TEXTS else known + value
+            into[name] = known if value == known and name in _METADATA else known + value
         elif isinstance(known, list) and isinstance(value, list):
             into[name] = [*known, *value]
         else:
@@ -244,11 +233,11 @@ def _finish_choices(choices: list[Fields], request: ClientRequest, answer_id: st
     finished = []
     for number, (choice, reason, index) in enumerate(zip(choices, reasons, indexes, strict=True)):
         if request.api is Api.CHAT_COMPLETIONS:
-            message = _finish_message(choice, id_prefix=f"{answer_id.rpartition('-')[2][:20]}{number:02x}")
+            message = _finish_message(choice, reason, id_prefix=f"{answer_id.rpartition('-')[2][:20]}{number:02x}")
             own: Fields = {"message": Raw(openai.encode(message))}
             has_tool_calls = "tool_calls" in message
         else:
-            own, has_tool_calls = {"text": _finish_text(choice)}, False
+            own, has_tool_calls = {"text": _finish_text(choice, reason)}, False
         own["index"] = Raw(openai.encode(index))
         own["finish_reason"] = Raw(openai.encode(reason or missing_reason(has_tool_calls=has_tool_calls)))
         rest = {name: value for name, value in choice.items() if name not in _CONTENT}
@@ -256,10 +245,11 @@ def _finish_choices(choices: list[Fields], request: ClientRequest, answer_id: st
     return finished
 
 
-def _finish_message(choice: Fields, *, id_prefix: str) -> Fields:
+def _finish_message(choice: Fields, reason: str, *, id_prefix: str) -> Fields:
     message = message_of(choice)
     if message is None:
-        raise OutputLostError(_NO_CONTENT)
+        _refuse_unless_filtered(reason)
+        message = {}
     message["content"] = content_of(message.get("content"))
     calls = message.pop("tool_calls", NULL)
     if not is_empty(calls) and (completed := complete_tool_calls(calls, id_prefix=id_prefix)):
@@ -267,8 +257,14 @@ def _finish_message(choice: Fields, *, id_prefix: str) -> Fields:
     return {"refusal": NULL, **message, "role": Raw(b'"assistant"')}
 
 
-def _finish_text(choice: Fields) -> Raw:
+def _finish_text(choice: Fields, reason: str) -> Raw:
     text = completion_text_of(choice)
     if text is None:
+        _refuse_unless_filtered(reason)
+    return text or Raw(b'""')
+
+
+def _refuse_unless_filtered(reason: str) -> None:
+    """Refuse a choice without content; Azure's filter leaves none (Azure OpenAI, content filtering)."""
+    if reason != CONTENT_FILTER:
         raise OutputLostError(_NO_CONTENT)
-    return text

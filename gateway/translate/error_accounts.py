@@ -54,10 +54,27 @@ _TOLD_IN = (*(name for name in ERROR_KEYS if name != "exception"), *TEXT_KEYS, "
 """Where the message is looked for, in this order: Spring writes a class's name as `exception`, beside its message."""
 _STATUS_KEYS = ("status_code", "statusCode", "status", "http_status", "code", "error_code", "errorCode", "error")
 CODE_KEYS = ("code", "error_code", "errorCode", "err_code", "errcode", "errno", "retcode", "ret_code")
-GOOD_CODES = (None, 0, 200, "", "0", "200", "ok", "success")
+_GOOD_WORDS = frozenset(
+    {"", "0", "00000", "ok", "success", "succeeded", "accepted", "processing", "queued", "loading", "pending"}
+)
+_CODE_DIGITS_MAX = 9
 _BLANK_CODE_KEYS = frozenset({*CODE_KEYS, "status", "status_code", "statusCode"})
 _NOTHING_WRONG = frozenset(
-    {"", "none", "null", "nil", "undefined", "false", "ok", "success", "successful", "succeeded", "no error"}
+    {
+        "",
+        "none",
+        "null",
+        "nil",
+        "undefined",
+        "false",
+        "ok",
+        "success",
+        "successful",
+        "succeeded",
+        "no error",
+        "n/a",
+        "-",
+    }
 )
 """What a field of an error says beside a good answer, such as the text of Python's None."""
 
@@ -74,11 +91,19 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the status is a guess, or was said in passing: one in a field of its own, or of HTTP, is surer."""
 
 
+def is_good_code(code: object) -> bool:
+    """Report whether a code says that nothing failed: none, zero, a status below 300, or a word of progress."""
+    if isinstance(code, str) and not code.isdigit():
+        return code.strip().lower() in _GOOD_WORDS
+    number = int(code) if isinstance(code, str) and len(code) <= _CODE_DIGITS_MAX else code
+    return not number or (isinstance(number, int) and 200 <= number < 300)
+
+
 def is_blank(value: object, nested: int = 0) -> bool:
     """Report whether an `error` says nothing: some workers send one with empty fields beside every good answer."""
     if isinstance(value, Mapping):
         return nested < _NESTED_MAX and all(
-            is_blank(each, nested + 1) or (name in _BLANK_CODE_KEYS and each in GOOD_CODES)
+            is_blank(each, nested + 1) or (name in _BLANK_CODE_KEYS and is_good_code(each))
             for name, each in value.items()
         )
     if isinstance(value, list | tuple):

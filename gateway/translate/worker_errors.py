@@ -18,12 +18,12 @@ from gateway.translate import context_overflow
 from gateway.translate.error_accounts import (
     CODE_KEYS,
     ERROR_KEYS,
-    GOOD_CODES,
     READ_LENGTH_MAX,
     TEXT_KEYS,
     TEXTS_MAX,
     Account,
     is_blank,
+    is_good_code,
     read_account,
     status_in,
 )
@@ -35,6 +35,9 @@ from gateway.wire.openai import Fields, size_of
 
 _ERROR_TYPE = re.compile(r"error|exception|invalid|fail", re.IGNORECASE)
 _NAMES = frozenset({*ERROR_KEYS, *TEXT_KEYS, "status", "success", "type", "output", "statusCode"})
+_PROGRESS = frozenset(
+    {"processing", "queued", "in_queue", "loading", "pending", "starting", "running", "in_progress", "started", "ok"}
+)
 _FAILED_STATUS = frozenset({"error", "failed", "failure", "fail"})
 FAILED_JOB_STATUS = 500
 """Of every failed job on the OpenAI route, whatever failed: such a status says nothing."""
@@ -97,16 +100,24 @@ def error_in(value: object) -> Detail | None:
     if (wrapped := value.get("output")) and (inner := _error_in_output(wrapped)) is not None:
         return inner
     if not all(is_blank(value.get(name)) for name in ERROR_KEYS):
-        return value
+        return None if _is_progress(value) else value
     text = next((value[name] for name in TEXT_KEYS if value.get(name)), None)
     if not isinstance(text, str | Mapping | list):
         return None
     is_failed = value.get("success") is False or str(value.get("status")).lower() in _FAILED_STATUS
     is_typed = _ERROR_TYPE.search(str(value.get("type") or value.get("error_type") or "")) is not None
     codes = [value[name] for name in CODE_KEYS if name in value]
-    has_code = any(code not in GOOD_CODES for code in codes)
+    has_code = not all(map(is_good_code, codes))
     is_named = not codes and any(value.get(name) for name in ("error_message", "error_msg", "errorMessage"))
     return value if is_failed or is_typed or is_named or has_code or status_in(value) is not None else None
+
+
+def _is_progress(value: Detail) -> bool:
+    """Report whether an object tells how far the work is: a `detail` beside a status such as `processing`."""
+    status = value.get("status")
+    if not all(is_blank(value.get(name)) for name in ERROR_KEYS if name != "detail"):
+        return False
+    return isinstance(status, str) and status.strip().lower().replace("-", "_") in _PROGRESS
 
 
 def _error_in_output(output: object) -> Detail | None:

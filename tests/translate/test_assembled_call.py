@@ -1,5 +1,6 @@
 import pytest
 
+from gateway.translate import assembled_call
 from gateway.translate.assembled_call import HELD_BYTES_MAX, AssembledCall
 from tests.factories import plain
 
@@ -90,3 +91,17 @@ def test_each_part_is_written_once() -> None:
     one.append("}")
     assert [plain(each) for each in one.more({})] == [{"index": 0, "function": {"arguments": "}"}}]
     assert one.more({}) == []
+
+
+def test_open_arguments_are_not_read_again_for_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that repeats the name in each of thousands of parts would have them read as often."""
+    reads = []
+    monkeypatch.setattr(assembled_call, "_is_value", lambda text: bool(reads.append(text)))
+    one = call('{"a": "')
+    for _ in range(100):
+        one.append("x")
+        assert not one.has_complete_arguments
+    assert reads == []
+    one.append('"}')
+    assert not one.has_complete_arguments
+    assert len(reads) == 1

@@ -243,6 +243,8 @@ def test_a_call_without_an_id_is_written_at_the_end() -> None:
         (["a", "b"], "ab"),
         ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab"),
         ([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "b"}], "b"),
+        ([{"type": "text", "text": "a"}, {"type": "reference", "reference_ids": [0]}, "b"], "ab"),
+        ([{"type": "text", "text": None}, "b"], "b"),
         ({"type": "text", "text": "a"}, "a"),
         (5, "5"),
         (-0.5, "-0.5"),
@@ -341,6 +343,10 @@ def test_a_choice_that_is_a_reason_alone_is_lost_output() -> None:
         with pytest.raises(OutputLostError, match="without content"):
             Written(chunk({"index": 0, **odd}))
     assert Written(chunk({"index": 0, "delta": {}, "finish_reason": "stop"})).reasons()[-1] == "stop"
+    # Azure's filter leaves none.
+    filtered = {"index": 0, "finish_reason": "content_filter", "content_filter_results": {"hate": {"filtered": True}}}
+    written = Written({"choices": [], "prompt_filter_results": []}, chunk(filtered))
+    assert written.reasons()[-1] == "content_filter"
 
 
 def test_a_delta_that_is_a_text_is_its_content() -> None:

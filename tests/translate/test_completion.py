@@ -207,6 +207,13 @@ def test_a_choice_without_content_is_lost_output(choice: Any) -> None:
             finish({"choices": [{"index": 0, **choice}]}, api=api)
 
 
+def test_a_filter_leaves_a_choice_without_content() -> None:
+    for api in (Api.CHAT_COMPLETIONS, Api.COMPLETIONS):
+        (choice,) = finish({"choices": [{"index": 0, "finish_reason": "content_filter"}]}, api=api)["choices"]
+        assert choice["finish_reason"] == "content_filter"
+        assert choice.get("text", "") == ""
+
+
 def test_an_error_in_a_choice_is_raised() -> None:
     with pytest.raises(WorkerError) as caught:
         finish({"choices": [{"index": 0, "message": {"content": ""}, "error": {"message": "overheated"}}]})
@@ -258,6 +265,8 @@ def test_strings_that_are_repeated_are_not_joined() -> None:
     )
     message = whole["choices"][0]["message"]
     assert message["content"] == "hahaha"
+    whole = folded(*[chunk(reasoning_text="ha", content="x")] * 2, chunk("stop"))
+    assert whole["choices"][0]["message"]["reasoning_text"] == "haha"
     assert {name: message[name] for name in rating} == rating
 
 

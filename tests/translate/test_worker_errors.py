@@ -413,3 +413,31 @@ def test_a_text_of_an_error_is_found_in_any_shape() -> None:
     assert error_text({"title": "x"}) == error_text([{"error": {"message": "x"}}]) == "x"
     assert error_text({"error": {"message": "x"}}) == error_text("x") == error_text(["x"]) == "x"
     assert not error_text({})
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [
+        {"status": "processing", "detail": "queue position 3"},
+        {"code": 202, "message": "model loading"},
+        {"code": "SUCCESS", "message": "queued"},
+        {"code": "OK", "message": "Success", "choices": [], "usage": None},
+        {"error": "N/A", "choices": [{"index": 0}]},
+    ],
+)
+def test_what_tells_of_progress_is_no_error(progress: dict[str, object]) -> None:
+    assert error_in(progress) is None
+
+
+@pytest.mark.parametrize(
+    "failed",
+    [
+        {"status": "processing", "detail": "x", "exception": "Boom"},
+        {"status": "failed", "detail": "queue position 3"},
+        {"code": 302, "message": "moved"},
+        {"code": "E42", "message": "boom"},
+        {"code": 1 << 70, "message": "boom"},
+    ],
+)
+def test_what_tells_of_a_failure_is_an_error(failed: dict[str, object]) -> None:
+    assert error_in(failed) is not None
