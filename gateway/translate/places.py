@@ -32,9 +32,19 @@ _IPV4_ADDRESS = re.compile(
 )
 _HOST = re.compile(
     rf"(?i)(?<![\w.@-])(?:(?:[\w-]{{1,63}}\.){{1,10}}{_INTERNAL_ENDS}|localhost)(?::\d{{1,5}})?(?![\w-]|\.\w)"
-    r"|(?<![\w./@:-])[a-z][a-z0-9]{0,30}(?:-[a-z0-9]{1,30}){1,8}:\d{4,5}(?![\w.:-])"
+    r"|(?<![\w./@:-])(?P<dashed>[a-z][a-z0-9]{0,30}(?:-[a-z0-9]{1,30}){1,8}):\d{4,5}(?![\w.:-])"
 )
 """By the end of the name, or by a name such as `vllm-engine-0` with a port."""
+_NO_MODEL = r"not (?:found|available|supported|loaded|installed)|does not exist|unknown|unavailable"
+_MODEL_BEFORE = re.compile(
+    rf"(?i)\bmodels?\b['\"`]?(?: (?:name|id|(?:is )?(?:{_NO_MODEL}|invalid)))?['\"`]?\s?[:=]?\s?['\"`]?$"
+)
+_MODEL_BEHIND = re.compile(rf"(?i)['\"`]?\s(?:(?:is|was) )?(?:{_NO_MODEL}|does not support)")
+_ADDRESSED = re.compile(
+    r"(?i)(?:\b(?:connect\w{0,6}(?: to)?|host|server|address|upstream|backend|peer|at|to)\b[ =:'\"]{0,3}|://)$"
+)
+_MODEL_SIZE = re.compile(r"(?i)-(?:\d{1,2}x)?\d{1,4}[bm](?:-|$)")
+"""Ollama names a model with a tag, such as `gpt-oss-20b:8192`, which looks like a host with a port."""
 _NAMED_HOST = re.compile(
     r"(?i)\b(host(?:name)?|connect(?:ing|ion|ed)? to|address|server|peer|upstream|backend)(['\"]?[ =:]{1,3}['\"]?)"
     r"([a-z0-9][\w.-]{0,253})(:\d{2,5}\b)?"
@@ -48,7 +58,7 @@ def without_places(text: str) -> str:
     text = _IPV6_ADDRESS.sub("…", text)
     # A version of four numbers is no address.
     text = _IPV4_ADDRESS.sub(lambda found: found[0] if found[1] else "…", text)
-    text = _HOST.sub("…", text)
+    text = _HOST.sub(_host, text)
     text = _NAMED_HOST.sub(_named_host, text)
     return _PATH.sub("…", text)
 
@@ -76,6 +86,17 @@ def _bare_url(found: re.Match[str]) -> str:
 def _host_of_user(found: re.Match[str]) -> str:
     host = _PORT.sub("", found[1] or "")
     return f"…@{found[1]}" if _PUBLIC_HOST.fullmatch(host) and not _INTERNAL_HOST.fullmatch(host) else "…"
+
+
+def _host(found: re.Match[str]) -> str:
+    """Take out a host, but not a model with a tag, of which a sentence says that it is a model."""
+    before = found.string[max(0, found.start() - 40) : found.start()]
+    if found["dashed"] is None or _ADDRESSED.search(before):
+        return "…"
+    is_model = _MODEL_BEFORE.search(before) or (
+        _MODEL_SIZE.search(found["dashed"]) and _MODEL_BEHIND.match(found.string, found.end())
+    )
+    return found[0] if is_model else "…"
 
 
 def _named_host(found: re.Match[str]) -> str:

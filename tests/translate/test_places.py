@@ -42,6 +42,10 @@ PLACES = {
     "connection to engine:8000 failed": "connection to … failed",
     "HTTPConnectionPool(host='engine', port=8000)": "HTTPConnectionPool(host='…', port=8000)",
     "vllm-engine-0:8000 refused": "… refused",
+    "vllm-llama-3-8b:8000 refused": "… refused",
+    "cannot connect to vllm-llama-3-8b:8000: not found": "cannot connect to …: not found",
+    "the model server vllm-engine-0:8000 is not available": "the model server … is not available",
+    "vllm-engine-0:8000 is not available": "… is not available",
     "[fe80::1%eth0]:8000 refused": "… refused",
     "[2001:db8::1]:8000 refused": "… refused",
     "::1 and 2001:db8::8a2e:370:7334 and fe80::": "… and … and …",
@@ -62,6 +66,10 @@ KEPT = [
     "image org/image:tag@sha256:abcd",
     "server=vllm, error: 5000, step-2: 10",
     "bob@example.com",
+    "model not found: llama-3-8b-instruct:11434",
+    "model 'my-tuned-model:2024' does not exist",
+    "gpt-oss-20b:8192 not available",
+    "mixtral-8x7b-instruct:1024 does not support tools",
 ]
 
 
