@@ -19,14 +19,18 @@ _CODES = frozenset(
     }
 )
 _LONG = (
-    r"(?:longer|larger|greater|more than|less than|bigger|exceed\w*|beyond|too long|too large|only|limit\w*|maximum)"
+    r"(?:longer|larger|greater|more than|less than|bigger|exceed\w*|beyond|over the|too long|too large|only|limit\w*"
+    r"|maximum)"
 )
 _CONTEXT = (
     r"(?:context[ _-]?(?:length|window|size|limit)"
     r"|(?:max(?:imum)?[ _-]?)?(?:model|sequence|seq|input|prompt)[ _-]?len(?:gth)?"
     r"|max_seq_len|session_len|max_num_tokens|model token limit|max(?:imum)? (?:allowed |number of )?(?:length|tokens))"
 )
-_TOKENS = r"(?:prompt|input)s?[ _]?(?:token count|tokens|length|\(\d+ tokens\))"
+_TOKENS = (
+    r"(?:(?:prompt|input)s?[ _]?(?:token count|tokens|length|\(\d+ tokens\))"
+    r"|tokens in (?:the |your )?(?:prompt|input|messages|request)\b)"
+)
 _LENGTH = r"(?:sequence|seq|input|prompt|context)[ _]?(?:len(?:gth)?|tokens)"
 _PHRASES = re.compile(
     r"(?i)context_length_exceeded"
@@ -35,7 +39,7 @@ _PHRASES = re.compile(
     rf"|{_TOKENS}[^\n]{{0,60}}\b{_LONG}"
     rf"|\b{_LENGTH}[ :=(]{{0,3}}\d[\d,]{{0,11}}\)?(?: tokens)? ?>=? ?(?:the )?(?:max|model|context|\d)"
     r"|(?:^|[^\w])(?:the |input )?(?:prompt|input)s?(?: (?:text|sequence|messages?))?(?: \([^)\n]{0,40}\))?"
-    r" (?:is|are) too (?:long|large)"
+    r"(?: (?:is|are))? too (?:long|large)"
     r"|\btoken (?:limit|count|length) (?:(?:is|was|has been) )?exceed(?:ed|s)?[^\w\n]{1,3}\d"
     r"|`?inputs`? tokens \+ `?max_new_tokens`? must be"
     r"|`?inputs`? must have less than \d+ tokens"
@@ -60,6 +64,14 @@ _OF_CONTEXT = re.compile(
     r"|prompts? exceed|max_seq_len|max_model_len|session_len|max_num_tokens"
 )
 """What only a model's context is called, whatever else a sentence speaks of: an image's tokens fill it too."""
+_OTHER_PARAMETER = re.compile(
+    r"(?i)(?<![a-z])(?:temperature|seed|logit_?bias|(?:prompt_|top_)?logprobs?|top_?[pk]|min_?p|\w{1,20}_penalty|best_of)(?![a-z])"
+)
+"""Parameters with limits that have nothing to do with the length of the prompt."""
+_COMPARED = re.compile(
+    r"(?i)exceed|too |longer|larger|greater|bigger|more than|less than|beyond|reach|fit|(?<![\w.-])\d"
+)
+"""What a sentence must say for "only", "limit" and "maximum" to mean anything: a comparison, or a number."""
 _SUBJECT = re.compile(r"(?i)prompt|input|context|sequence|seq_?len|session_len|token|messages|conversation|request")
 _SENTENCE_END = re.compile(r"[.;!?](?=\s|$)|\n")
 _SENTENCE_LENGTH_MAX = 300
@@ -72,8 +84,8 @@ _THROTTLE = re.compile(
 )
 """Words of throttling."""
 _OTHER_TROUBLE = re.compile(
-    r"(?i)out of memory|\bOOM\b|KV cache|\bCUDA\b|engine|config\.json|max_position_embeddings|draft model"
-    r"|user-specified|failed to start|time(?:d )?.?out"
+    r"(?i)out of memory|\bOOM\b|KV cache|\bCUDA\b|(?<!supported by the )(?<!allowed by the )(?<!limit of the )engine"
+    r"|config\.json|max_position_embeddings|draft model|user-specified|failed to start|time(?:d )?.?out"
 )
 """Words of a lack of memory, and of an engine that cannot start: neither is about the prompt."""
 _THROTTLE_CODE = re.compile(r"(?i)rate.?limit|throttl|quota|too.?many.?requests|overload")
@@ -116,6 +128,8 @@ def _is_of_prompt(message: str, found: re.Match[str]) -> bool:
     start = max((each.end() for each in _SENTENCE_END.finditer(message, earliest, found.start())), default=earliest)
     following = _SENTENCE_END.search(message, found.end(), found.end() + _SENTENCE_LENGTH_MAX)
     sentence = message[start : found.end() + _SENTENCE_LENGTH_MAX if following is None else following.start()]
+    if _OTHER_PARAMETER.search(sentence) or not _COMPARED.search(sentence):
+        return False
     if _OF_CONTEXT.search(sentence):
         return True
     return _SUBJECT.search(sentence) is not None and _OTHER_THING.search(sentence) is None
