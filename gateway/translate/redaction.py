@@ -16,10 +16,19 @@ _TAIL = re.compile(
     r"(?i)traceback:|Traceback \(most recent call last\)|(?:^|\n|\\n|[.;,] )logs?(?: tail)?:|\blogs:\s"
     r"|\b(?:worker|container|engine|server|pod|captured|recent|last|system|build)[ _]logs?\b[^\n:=]{0,40}[:=]"
     r"|\b(?:worker|container|engine|pod|captured|process)[ _]output\b[^\n:=]{0,40}[:=]"
-    r"|\blast \d{1,5} (?:log )?(?:lines?|messages|entries)\b[^\n:=]{0,40}[:=]|\btail of (?:the )?(?:\w{1,20} )?logs?\b"
+    r"|\blast \d{1,5} (?:(?:log )?(?:lines?|entries)|log messages|messages (?:of|from|in)\b[^\n:=]{0,20}\blogs?)\b"
+    r"[^\n:=]{0,40}[:=]|\blast \d{1,5} messages:(?=\s{0,3}(?:\n|\\n))|\btail of (?:the )?(?:\w{1,20} )?logs?\b"
     r"|\bstd(?:err|out)\b['\"]?[^\n:=]{0,20}[:=]|-{3,8} ?(?:[\w-]{1,20} ){0,3}(?:logs?|stderr|stdout|output)\b"
 )
 """Where the words of the error end, and what a worker wrote meanwhile begins."""
+_HINT = re.compile(
+    r"(?i)\b(?:see|check|inspect|consult|view|read|refer to|look (?:at|in|into))\s(?:[\w'-]{1,20}\s){0,3}$"
+)
+_GOES_ON = re.compile(r"[^\n:=]{1,80}:[ \t]{0,8}(?!\\n)\S")
+"""What points to a log that a text does not hold."""
+_HEADING = re.compile(r"(?i)(?:\w{1,20}[ _])?(?:logs?|output|std(?:err|out))['\"]?:[ \t]{0,8}(?!\\n)(?=\S)")
+"""A word of a log with the error behind it, at the very start of a text: the name of a field, or of a stream."""
+_NEWLINE = re.compile(r"\n|\\n")
 _LEVEL = r"(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL)"
 _TIME = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 _STAMP = rf"\d{{4}}[-/]\d\d[-/]\d\d[T ]{_TIME}"
@@ -31,10 +40,18 @@ _PREFIX = (
     rf"|[DIWEF]\d{{4}} {_TIME}[ \d]{{0,20}}[\w./-]{{1,80}}:\d{{1,6}}\][ ]?"
 )
 """What log lines begin with: vLLM's, SGLang's, those of Python's logging and loguru, and glog's."""
+_LEVELS_OF_ERRORS = r"(?:WARN(?:ING)?|ERROR|CRITICAL|FATAL)"
+"""Words that begin a statement of an error too: a line of a log has a place, a time or uvicorn's spaces behind them."""
+_ORIGIN = (
+    r"(?:\[[\w.:/ -]{1,60}\]|\d{4}[-/]\d\d[-/]|\d\d-\d\d |\d\d:\d\d|(?:\d{1,3}\.){3}\d{1,3}:\d"
+    r"|[\w./-]{1,80}\.(?:py|cc|cpp|cu|c|h|rs|go|js|ts):\d)"
+)
 _LOG_PREFIX = re.compile(_PREFIX)
 _LOG_LINE = re.compile(
     rf"(?:(?<![\w-])|(?<=\\n))(?:{_PREFIX})"
-    rf"|(?:(?<=\n)|(?<=\\n))[ \t]{{0,8}}(?:{_LEVEL}[: ]|{_STAMP}|\{{\"(?:level|time|ts|timestamp|log)\":)"
+    rf"|(?:(?<=\n)|(?<=\\n))[ \t]{{0,8}}(?:(?!{_LEVELS_OF_ERRORS}){_LEVEL}[: ]"
+    rf"|{_LEVELS_OF_ERRORS}(?::?[ ]{{2,8}}|:[\w.]{{1,60}}:(?=\S)|:?[ ]?{_ORIGIN})"
+    rf"|{_STAMP}|\{{\"(?:level|time|ts|timestamp|log)\":)"
 )
 
 
@@ -53,7 +70,15 @@ def _without_logs(text: str) -> str:
     """Cut off what is no more of the error. A text that is itself a line of a log keeps the message of that line."""
     if (prefix := _LOG_PREFIX.match(text)) is not None:
         text = text[prefix.end() :].split("\n", maxsplit=1)[0]
-    for expression in (_TAIL, _LOG_LINE):
-        if (found := expression.search(text)) is not None:
-            text = text[: found.start()]
-    return text
+    heading = _HEADING.match(text)
+    if heading is not None:
+        text = _NEWLINE.split(text, maxsplit=1)[0]
+    starts = (found.start() for found in _TAIL.finditer(text, 0 if heading is None else heading.end()))
+    text = text[: next((start for start in starts if not _is_hint(text, start)), len(text))]
+    found = _LOG_LINE.search(text)
+    return text if found is None else text[: found.start()]
+
+
+def _is_hint(text: str, start: int) -> bool:
+    """Tell whether a text only points to logs, and goes on with its own words on the same line."""
+    return _HINT.search(text, max(0, start - 80), start) is not None and _GOES_ON.match(text, start) is not None

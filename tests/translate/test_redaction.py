@@ -1,6 +1,9 @@
 import pytest
 
 from gateway.translate.redaction import (
+    _GOES_ON,
+    _HEADING,
+    _HINT,
     _LOG_LINE,
     _LOG_PREFIX,
     _TAIL,
@@ -63,6 +66,22 @@ READABLE = [
     "the logits are nan\nError: sampling failed",
     "last 3 messages must alternate",
     "catalogs: unknown",
+    # A hint to logs that are elsewhere.
+    "Please see server logs for details: image_url must be https",
+    "Check worker logs: the model 'x' is not loaded",
+    "Error 500. Check the engine logs for more information: request abc",
+    # A field, or a stream, with the error behind it.
+    "logs: true is not a valid parameter",
+    "stderr: Field required",
+    "Server log: model not loaded",
+    "Engine output: expected object",
+    "the last 3 messages: must alternate",
+    # A level without a time or a place.
+    "Failed:\nERROR: messages must not be empty",
+    "Failed:\nERROR 400: bad request",
+    "Failed:\nError: ['a'] is too short",
+    "Failed:\nERROR: llama3.1:8b not found",
+    "Failed:\nWARNING: n is ignored",
 ]
 
 
@@ -100,7 +119,25 @@ TAILS = {
     "boom; last 20 lines of log:\nprompt": "boom;",
     "boom. Tail of the engine log\nprompt": "boom.",
     "boom. Engine output: prompt": "boom.",
+    "boom. See the engine logs:\nprompt": "boom. See the",
+    r"boom. See the engine logs:\nprompt": "boom. See the",
+    "boom. Worker logs say: prompt": "boom.",
+    "boom; last 20 messages:\nprompt": "boom;",
+    "boom; last 20 log messages: prompt": "boom;",
+    "boom; last 20 messages of the worker log: prompt": "boom;",
+    "stderr: boom\nprompt": "stderr: boom",
+    r"stderr: boom\nprompt": "stderr: boom",
+    "stderr: boom. Worker logs: prompt": "stderr: boom.",
+    "Server log: INFO 11-30 10:00:00 engine.py:12] prompt": "Server log:",
+    "Worker logs:\nprompt": "",
+    "--- logs ---\nprompt": "",
     # Lines of logs themselves.
+    "boom\nERROR:    Exception in ASGI application, prompt": "boom",
+    "boom\nERROR:vllm.engine:prompt": "boom",
+    "boom\nERROR engine.py:12 prompt": "boom",
+    "boom\nERROR: [engine 3] prompt": "boom",
+    "boom\nWARNING: 2026-11-30 prompt": "boom",
+    "boom\nINFO: prompt": "boom",
     "boom\nINFO 11-30 10:00:00 engine.py:12] prompt": "boom",
     "boom INFO 11-30 10:00:00 [engine.py:12] prompt": "boom",
     "boom\n(APIServer pid=1) ERROR 11-30 10:00:00 [serving.py:3] prompt": "boom",
@@ -151,5 +188,7 @@ def test_a_credential_that_the_cut_halves_is_not_shown() -> None:
 
 def test_no_expression_looks_further_than_a_bound() -> None:
     assert reach_of(_TAIL.pattern) < 150
+    for each in (_HINT, _HEADING, _GOES_ON):
+        assert reach_of(each.pattern) < 150
     assert reach_of(_LOG_PREFIX.pattern) < 300
     assert reach_of(_LOG_LINE.pattern) < 300
