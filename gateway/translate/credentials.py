@@ -40,9 +40,18 @@ _SENTENCE = re.compile(
     r"(?i)(?:required|invalid|incorrect|missing|not|too|wrong|expired|empty|set|needed|field|input|extra|str|string"
     r"|value|must|should|cannot|can|may|has|have|does|unknown|only|allowed|disabled|optional|expected|none|null|an?|the"
     r"|no|in|of|to|for|or|and|is|was|with|if|when|used|being|unauthori[sz]ed|header|out|on|at|by|from|as|that|this|your|part"
-    r"|stored|rejected|revoked|longer|shorter|less|more|already|still|never|also|now|available|configured|provided|deprecated)\b"
+    r"|stored|rejected|revoked|longer|shorter|less|more|already|still|never|also|now|available|configured|provided|deprecated"
+    r"|parameters?|property|properties|argument|attribute)\b"
 )
 """Words that go on with a sentence about the name."""
+_SAID_OF_FIELD = re.compile(
+    r"(?:\\{0,3}['\"`])?\s(?:(?:is|was|are)\s(?:an?\s)?(?:required|missing|unexpected|not\s(?:defined|declared|permitted)\b)"
+    r"|(?:must|should|has\sto|needs\sto|cannot)\s(?:not\s)?be\s(?:an?\s|of\s)?(?:type\s|valid\s|non-?empty\s){0,2}"
+    r"['\"]?(?:str|int|number|float|bool|object|array|list|dict|null|none|empty|set|given|provided|present|specified)"
+    r"|has\san?\s(?:invalid|unsupported|wrong)\stype|does\snot\sexist)"
+)
+"""What is said of a field behind its quoted name, but not of a value, which is "wrong" or "too short"."""
+_FIELD_NAME = re.compile(r"[A-Za-z_]{1,40}")
 _WORD_BEFORE = re.compile(r"([A-Z]?[a-z]{1,30}|[A-Z]{1,30})[ _-]{0,2}$")
 _NOT_SECRET = frozenset(
     {"max", "min", "eos", "bos", "pad", "unk", "sep", "cls", "mask", "stop", "end", "start", "prompt",
@@ -54,6 +63,11 @@ _NOT_SECRET = frozenset(
     "param", "config", "layer", "weight", "forward", "backward", "second", "count"}
 )  # fmt: skip
 """What stands before `token`, `key` and `pass` where models, schemas and parsers speak of them."""
+_WORD = r"[A-Za-z][a-z]{0,20}(?:[A-Z][a-z]{1,20}){0,4}\d{0,2}"
+_IDENTIFIER = re.compile(
+    rf"{_WORD}(?:[._](?:{_WORD}|\d{{1,3}})){{1,12}}|(?:temperature|seed|stop|stream|logprobs|model|messages?|prompt|tools?)\d{{0,2}}"
+)
+"""A dotted path, words of snake_case, or a parameter's name: `messages.0.content`."""
 _NUMBER = re.compile(r"[+-]?\d[\d.,_]{0,11}")
 
 _PEM = re.compile(
@@ -65,7 +79,12 @@ _AUTHORIZATION = re.compile(
     rf"(?:{_QUOTED}|(?:[a-z][\w-]{{1,30}}\s{{1,3}})?"
     rf"(?:{_PARAMETER}(?:,\s{{0,3}}{_PARAMETER}){{0,20}}|[^\s'\",;]{{1,2048}}))"
 )
-_COOKIE = re.compile(rf"(?i)((?:set-)?cookies?2?{_SIGN})(?:{_QUOTED}|[^\n]{{1,4096}})")
+_COOKIE = re.compile(
+    rf"(?i)((?:set-)?cookies?2?{_SIGN})"
+    r"(?!\s{0,3}(?:required|missing|invalid|not|is|field required|input should|extra inputs|must|should)\b"
+    r"[^\n=]{0,200}(?:\n|$))"
+    rf"(?P<value>{_QUOTED}|[^\n]{{1,4096}})"
+)
 _PAIR = re.compile(
     rf"(?i)(\(b?['\"][\w-]{{0,40}}(?:authorization|cookie|key|token|secret|password)['\"],\s{{0,3}}){_QUOTED}"
 )
@@ -133,7 +152,7 @@ _KEY = re.compile(
 def without_credentials(text: str) -> str:
     """Return the text with REDACTED in the place of each credential."""
     text = _PEM.sub(REDACTED, text)
-    text = _COOKIE.sub(_value_hidden, text)
+    text = _COOKIE.sub(_cookie, text)
     text = _TAG.sub(rf"\1{REDACTED}", text)
     text = _PAIR.sub(_value_hidden, text)
     text = _LOGIN.sub(rf"\1{REDACTED}", text)
@@ -156,6 +175,10 @@ def _value_hidden(found: re.Match[str]) -> str:
     return f"{found[1]}{opening}{REDACTED}{found['end'] or ''}"
 
 
+def _cookie(found: re.Match[str]) -> str:
+    return found[0] if found["q"] and _is_field(found, found["value"].strip("\\'\"`")) else _value_hidden(found)
+
+
 def _user(found: re.Match[str]) -> str:
     return _value_hidden(found) if ":" in found[0] else found[0]
 
@@ -171,11 +194,16 @@ def _option(found: re.Match[str]) -> str:
 
 
 def _judged(found: re.Match[str]) -> str:
-    """Hide a quoted token, and what has a credential's form; `key 'n' is invalid` is about a field, or a layer."""
+    """Hide what was revoked or refused, and what has a credential's form.
+
+    `key 'n' is invalid` is about a field or a layer, and `token 'NaN' is not valid` about a parser or a vocabulary.
+    """
     plain, value = found["plain"], found[0][len(found[1]) :].strip("\\'\"`<>")
     is_field = found["kind"].lower() == "key" and found["hard"] is None
-    is_certain = plain is None and not is_field
+    is_certain = plain is None and found["hard"] is not None
     has_form = _has_form(value) and (not is_field or (value.isalnum() and len(value) >= 16))
+    if plain is None and not is_field:
+        has_form = " " not in value and (len(value) >= 20 or (has_form and len(value) >= 8))
     is_word = value.startswith(("|", "<", REDACTED)) or not any(map(str.isalnum, value))
     return found[0] if is_word or not (is_certain or has_form) else _value_hidden(found)
 
@@ -228,8 +256,18 @@ def _without_assigned(text: str) -> str:
     return "".join((*parts, text[at:]))
 
 
+def _is_field(found: re.Match[str], value: str) -> bool:
+    """Tell whether a quoted word behind a colon is the name of a field: `'get_token': 'name' is required`."""
+    sign = found[0][: found.start("value") - found.start()]
+    is_quoted = found["q"] is not None and sign.endswith(": ")
+    said = _SAID_OF_FIELD.match(found.string, found.end()) if is_quoted else None
+    return said is not None and _FIELD_NAME.fullmatch(value) is not None
+
+
 def _is_hidden(text: str, found: re.Match[str], value: str) -> bool:
     """Tell a credential from a word."""
+    if _is_field(found, value):
+        return False
     if value.strip().lower() in _NOTHING or value.startswith(REDACTED[:-1]) or REDACTED in found["value"]:
         return False
     sign = found["sign"] if found["secret"] else found["mark"]
@@ -254,5 +292,7 @@ def _is_doubtful_hidden(name: str, sign: str, value: str, *, has_form: bool) -> 
         return not (is_number or value[:1] in "<|" or not any(map(str.isalnum, value)))
     has_form = has_form and len(value) >= 6
     if name == "key":
+        if not is_tight and _IDENTIFIER.fullmatch(value):
+            return False
         return has_form or (len(value) >= 20 and " " not in value)
     return has_form or (is_tight and (name == "pass" or not is_number))
