@@ -62,7 +62,7 @@ def test_half_an_object_is_lost_output(body: bytes) -> None:
         read_object(body, stream=True)
 
 
-@pytest.mark.parametrize("value", [b"1e999", b"[" * 1000 + b"]" * 1000, b"[" * 100_000 + b"]" * 100_000])
+@pytest.mark.parametrize("value", [b"1e999", b"[" * 100_000 + b"]" * 100_000])
 def test_an_error_that_cannot_be_read_is_lost_output(value: bytes) -> None:
     with pytest.raises(OutputLostError):
         read_object(b'{"error":%b}' % value, stream=True)
