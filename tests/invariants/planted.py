@@ -410,6 +410,44 @@ PLANTED = [
         "is_told = named == 99 or (",
     ),
     Planted(
+        13, "cumulative arguments are joined", CALL, "elif self._is_cumulative(arguments):", "elif self.number < 0:"
+    ),
+    Planted(
+        13,
+        "arguments again go on with them",
+        CALL,
+        'return arguments == "".join(self.arguments) and self.has_complete_arguments',
+        "return False",
+    ),
+    Planted(
+        13,
+        "a call again is another one",
+        TOOLS,
+        "if call is not None and call.is_said_again(fragment.arguments) and _may_repeat(call, fragment):",
+        "if call is not None and call.number < 0:",
+    ),
+    Planted(
+        13,
+        "an object never goes on",
+        CALL,
+        "return not begins_object(arguments) or",
+        "return not begins_object(arguments) and",
+    ),
+    Planted(
+        13,
+        "another index without arguments repeats a call",
+        TOOLS,
+        "has_more = bool(fragment.arguments.strip())",
+        "has_more = True",
+    ),
+    Planted(
+        13,
+        "calls of one delta with one id are one",
+        TOOLS,
+        "known = {call.sent_id for call in self._calls if call.sent_id}",
+        "known = {fragment.id for fragment in fragments}",
+    ),
+    Planted(
         13, "an empty part begins a call", TOOLS, "            if fragment.is_empty:\n                continue\n", ""
     ),
     Planted(
