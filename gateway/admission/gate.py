@@ -1,6 +1,5 @@
 """A gate: capacity, and a bounded line before it in which tenants share by weight."""
 
-import asyncio
 from collections.abc import Iterable, Mapping
 
 import anyio
@@ -8,6 +7,7 @@ import anyio
 from gateway.admission.capacity import Capacity
 from gateway.admission.narrowing import Narrowing
 from gateway.admission.permit import Permit, Turn
+from gateway.admission.wake_timer import WakeTimer
 from gateway.clock import Clock
 from gateway.domain import Tenant
 from gateway.errors import NoTurnError, OverShareError, RefusedError
@@ -46,7 +46,7 @@ class Gate:
         self._clock = clock
         self._order: ShareOrder[Permit] = ShareOrder(tariff)
         self.backlog = Backlog(bounds or Bounds())
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = WakeTimer(self.pump)
         self.narrowing = Narrowing()
         self._narrow_wait_s_max = narrow_wait_s_max
         self._shares = ShareMeter()
@@ -168,19 +168,28 @@ class Gate:
             OverShareError: The tenant has its share in use or in line, and no turn will come within `wait_s_max`.
             NoTurnError: It has not, and none came: capacity is missing.
         """
-        admitting = self._admit(tenant, wait_s_max=wait_s_max, member=member, size=size, is_urgent=is_urgent)
-        return Turn(admitting, self._give_back)
+        return Turn(self._admit(tenant, wait_s_max=wait_s_max, member=member, size=size, is_urgent=is_urgent))
+
+    def hold(self, tenant: Tenant) -> Permit:
+        """Hold a permit for work that runs already, whether or not there is capacity for it; its owner releases it."""
+        now_s = self._clock.monotonic_s()
+        permit = Permit(tenant, size=0, now_s=now_s, give_back=self._give_back)
+        self._grant_at_once(permit, self._weights.get(tenant.name, tenant.weight), now_s)
+        return permit
+
+    def _grant_at_once(self, permit: Permit, weight: float, now_s: float) -> None:
+        self._order.grant_at_once(tenant=permit.tenant.name, weight=weight, now_s=now_s)
+        self.backlog.hold_at_once(permit.tenant.name, weight)
+        permit.grant(now_s)
 
     async def _admit(self, tenant: Tenant, *, wait_s_max: float, member: str, size: int, is_urgent: bool) -> Permit:
         now_s = self._clock.monotonic_s()
-        permit = Permit(tenant, size=size, now_s=now_s)
+        permit = Permit(tenant, size=size, now_s=now_s, give_back=self._give_back)
         has_seat = self.backlog.held < self._capacity.seats(now_s) and not self.narrowing.is_full(self.backlog.held)
         weight = self._weights.get(tenant.name, tenant.weight)
         if has_seat and not self.has_line and self._capacity.ready_at_s(now_s) <= now_s:
-            self._order.grant_at_once(tenant=tenant.name, weight=weight, now_s=now_s)
             self._capacity.take(now_s)
-            self.backlog.hold_at_once(tenant.name, weight)
-            permit.grant(now_s)
+            self._grant_at_once(permit, weight, now_s)
             return permit
         if self._capacity.paused_until_s - now_s > max(wait_s_max, PAUSE_S):
             # Runpod asked for a longer pause than this request may wait: say so now, and for how long.
@@ -261,7 +270,10 @@ class Gate:
                 return
             ready_at_s = self._capacity.ready_at_s(now_s)
             if ready_at_s > now_s:
-                self._wake_at(ready_at_s, now_s)
+                if ready_at_s == float("inf"):
+                    self._capacity.starve()
+                else:
+                    self._timer.set(ready_at_s - now_s)
                 return
             permit = self._order.grant(now_s)
             if permit is None:
@@ -269,17 +281,6 @@ class Gate:
             self._capacity.take(now_s)
             self.backlog.hold(permit.tenant.name, permit.size)
             permit.grant(now_s)
-
-    def _wake_at(self, ready_at_s: float, now_s: float) -> None:
-        """Come back when the next call may be sent: one timer, however many wait."""
-        if ready_at_s == float("inf"):
-            self._capacity.starve()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(ready_at_s - now_s, self._wake)
-
-    def _wake(self) -> None:
-        self._timer = None
-        self.pump()
 
     def _withdraw(self, permit: Permit) -> None:
         self._order.withdraw(permit, tenant=permit.tenant.name)
@@ -293,6 +294,5 @@ class Gate:
             self._order.release(tenant=permit.tenant.name, cost=self._cost(permit), now_s=now_s)
             self.backlog.release(permit.tenant.name, now_s - permit.granted_at_s)
         self.pump()
-        if not len(self._order) and self._timer is not None:
+        if not len(self._order):
             self._timer.cancel()
-            self._timer = None

@@ -10,10 +10,15 @@ from gateway.errors import RefusedError
 
 
 class Permit:
-    """One wait for a turn, and what came of it. Only its gate changes it."""
+    """One wait for a turn, and what came of it. Only its gate changes it.
+
+    Once granted it is held until the last of its users has released it: a job may outlive the request that began it.
+    """
 
     __slots__ = (
+        "_give_back",
         "_turn",
+        "_users",
         "charged",
         "granted_at_s",
         "narrowed_s",
@@ -25,7 +30,10 @@ class Permit:
         "ticket_at_s",
     )
 
-    def __init__(self, tenant: Tenant, *, size: int, now_s: float) -> None:
+    def __init__(self, tenant: Tenant, *, size: int, now_s: float, give_back: "Callable[[Permit], None]") -> None:
+        """`give_back` is called once, when the last user has released it."""
+        self._give_back = give_back
+        self._users = 1
         self.tenant = tenant
         self.size = size
         """What its waiting keeps in memory, in bytes."""
@@ -61,6 +69,25 @@ class Permit:
         self.refusal = refusal
         self._wake()
 
+    def keep(self) -> Callable[[], None]:
+        """Add a user; return what ends its use, of which only the first call counts."""
+        self._users += 1
+        is_kept = True
+
+        def release() -> None:
+            nonlocal is_kept
+            if is_kept:
+                is_kept = False
+                self.release()
+
+        return release
+
+    def release(self) -> None:
+        """End the use of one user."""
+        self._users -= 1
+        if not self._users:
+            self._give_back(self)
+
     def _wake(self) -> None:
         if self._turn is not None:
             self._turn.set()
@@ -74,11 +101,10 @@ class Permit:
 class Turn:
     """The `async with` of a permit. A class, where a generator would do: every request and every call passes one."""
 
-    __slots__ = ("_admitting", "_give_back", "_permit")
+    __slots__ = ("_admitting", "_permit")
 
-    def __init__(self, admitting: Coroutine[Any, Any, Permit], give_back: Callable[[Permit], None]) -> None:
+    def __init__(self, admitting: Coroutine[Any, Any, Permit]) -> None:
         self._admitting = admitting
-        self._give_back = give_back
         self._permit: Permit | None = None
 
     async def __aenter__(self) -> Permit:
@@ -87,4 +113,4 @@ class Turn:
 
     async def __aexit__(self, *_error: object) -> None:
         if self._permit is not None:
-            self._give_back(self._permit)
+            self._permit.release()

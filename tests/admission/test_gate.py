@@ -98,7 +98,7 @@ async def test_the_pacer_is_waited_for() -> None:
             async with subject.permit(tenant(name="a"), wait_s_max=1):
                 pass
     assert_empty(subject)
-    assert subject._timer is None
+    assert not subject._timer.is_set
 
 
 async def test_leaving_the_line_stops_the_timer() -> None:
@@ -108,7 +108,7 @@ async def test_leaving_the_line_stops_the_timer() -> None:
     with pytest.raises(NoTurnError):
         async with subject.permit(tenant(name="a"), wait_s_max=0.01):
             pass
-    assert subject._timer is None
+    assert not subject._timer.is_set
 
 
 @settings(max_examples=60, deadline=None)
@@ -267,4 +267,43 @@ async def test_more_seats_are_granted_at_once_and_fewer_as_they_come_back() -> N
             subject.resize(1, of_seats(1), narrow_wait_s_max=60)
             assert (subject.held, subject.waiting, subject.used) == ({"a": 2}, {"a": 1}, 2.0)
             done.set()
+    assert_empty(subject)
+
+
+async def test_a_seat_that_is_kept_is_free_when_its_last_user_has_released_it() -> None:
+    subject = gate()
+    async with subject.permit(tenant(name="a"), wait_s_max=0) as permit:
+        first, second = permit.keep(), permit.keep()
+    assert subject.held == {"a": 1}
+    first()
+    first()
+    assert subject.held == {"a": 1}
+    with pytest.raises(NoTurnError):
+        async with subject.permit(tenant(name="b"), wait_s_max=0.01):
+            pass
+    second()
+    assert_empty(subject)
+
+
+async def test_a_kept_seat_is_charged_for_until_it_is_released() -> None:
+    subject = gate()
+    async with subject.permit(tenant(name="a"), wait_s_max=0) as permit:
+        release = permit.keep()
+    await anyio.sleep(3)
+    assert subject.served()["a"] == pytest.approx(3, abs=0.1)
+    release()
+    await anyio.sleep(3)
+    async with subject.permit(tenant(name="a"), wait_s_max=0):
+        assert subject.served()["a"] == pytest.approx(3, abs=0.1)
+
+
+async def test_a_seat_is_held_for_work_that_runs_already_beyond_the_capacity_too() -> None:
+    subject = gate()
+    async with subject.permit(tenant(name="a"), wait_s_max=0):
+        beyond = subject.hold(tenant(name="b"))
+        assert subject.held == {"a": 1, "b": 1}
+    with pytest.raises(NoTurnError):
+        async with subject.permit(tenant(name="a"), wait_s_max=0.01):
+            pass
+    beyond.release()
     assert_empty(subject)

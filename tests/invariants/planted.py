@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 GATE, GATES, CAPACITY = "admission/gate.py", "admission/gates.py", "admission/capacity.py"
+PERMIT, TIMER = "admission/permit.py", "admission/wake_timer.py"
 ORDER, HEAP, LINE = "fairshare/share_order.py", "fairshare/lazy_heap.py", "fairshare/line.py"
 BACKLOG, PACER, THROTTLE = "fairshare/backlog.py", "fairshare/pacer.py", "fairshare/throttle.py"
 ALLOCATOR, ACCOUNT = "fairshare/allocator.py", "fairshare/account.py"
@@ -87,9 +88,9 @@ PLANTED = [
     Planted(
         2,
         "the timer wakes nobody",
-        GATE,
-        "        self._timer = None\n        self.pump()",
-        "        self._timer = None",
+        TIMER,
+        "        self._handle = None\n        self._wake()",
+        "        self._handle = None",
     ),
     Planted(2, "one turn at a time", GATE, "        while len(self._order):", "        if len(self._order):"),
     Planted(
@@ -210,7 +211,7 @@ PLANTED = [
         8,
         "a timer is left",
         GATE,
-        "            self._timer.cancel()\n            self._timer = None",
+        "            self._timer.cancel()",
         "            pass",
     ),
     Planted(8, "an evicted ticket keeps its place", GATE, "            self._withdraw(evicted)\n", ""),

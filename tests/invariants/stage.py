@@ -174,4 +174,4 @@ def check_gate_is_empty(gate: Gate) -> None:
     assert not order._next._current, "leak: a place in the order"
     assert not order._floor._current, "leak: a place at the floor"
     assert not backlog._fattest._current, "leak: a place among the fattest"
-    assert gate._timer is None, "leak: the gate's timer"
+    assert not gate._timer.is_set, "leak: the gate's timer"
