@@ -1,7 +1,7 @@
 """The composition root: the only module that knows every other."""
 
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -11,9 +11,8 @@ from litestar.types import ASGIApp
 
 from gateway import __version__
 from gateway.admission.capacity import Capacities, StaticCapacities
-from gateway.admission.gates import CallBudgets, EndpointGates
 from gateway.admission.lease_agent import LeaseAgent
-from gateway.api.auth import Key, KeyRing
+from gateway.api.auth import KeyRing
 from gateway.api.completions import Completions
 from gateway.api.models import Models
 from gateway.api.openapi import openapi_route
@@ -23,24 +22,23 @@ from gateway.api.signs_of_life import Rhythm
 from gateway.api.unknown import unknown_route
 from gateway.clock import Clock, SystemClock
 from gateway.config.changes import changes
-from gateway.config.domain_of import endpoint_of, model_of, tenant_of, unix_s
-from gateway.config.reading import Problem, key_digest
+from gateway.config.domain_of import endpoint_of
+from gateway.config.reading import Problem
 from gateway.config.sections import Config, State
-from gateway.domain import Endpoint, Model, Tenant
+from gateway.configured import guest_of, keys_of, models_of, weights_of
+from gateway.endpoints import Endpoints
 from gateway.exchange.catalogue import Catalogue
 from gateway.exchange.events import Broke, ConfigRead, Reload, StateStoreChanged
 from gateway.exchange.exchanges import Exchanges
-from gateway.exchange.gpu_time import GpuTime
 from gateway.exchange.health_watch import HealthWatch
 from gateway.exchange.open_jobs import OpenJobs
 from gateway.exchange.order import Means
-from gateway.exchange.upstream import Upstream
 from gateway.observability.fan_out import fan_out
 from gateway.observability.logs import EventLog
 from gateway.observability.metrics import Metrics
 from gateway.observability.readings import Reading
 from gateway.on_demand import journal_store, lease_store, traces
-from gateway.upstream.client import EndpointClient, make_transport
+from gateway.upstream.client import make_transport
 
 
 class Gateway:
@@ -72,15 +70,14 @@ class Gateway:
         self._observe = fan_out(observers, self.log)
         self._agent = self._lease_agent(config.state, replica)
         self._capacities: Capacities = self._agent or StaticCapacities()
-        self._budgets: dict[str, CallBudgets] = {}
-        self._gpu_times: dict[str, GpuTime] = {}
-        self._keys = KeyRing(_keys_of(config), self._clock, guest=_guest_of(config))
+        self._endpoints = self._build_endpoints()
+        self._upstreams = self._endpoints.upstreams
+        self._keys = KeyRing(keys_of(config), self._clock, guest=guest_of(config))
         if self._agent is not None:
             # Not within reach until it was reached.
             self._metrics.observe(StateStoreChanged(is_up=False, reason="", policy=""))
             self._agent.watch_quotas(self._keys.quotas)
-            self._agent.watch_running(self._running_attempts, self._note_running_elsewhere)
-        self._upstreams = {section.name: self._upstream(endpoint_of(section)) for section in config.endpoints}
+            self._agent.watch_running(self._endpoints.running_attempts, self._endpoints.note_running_elsewhere)
         process = f"{replica} {self._incarnation}"
         self._jobs = OpenJobs(
             self._upstreams, clock=self._clock, observe=self._observe, store=journal_store(config.state, process)
@@ -89,9 +86,9 @@ class Gateway:
         self.exchanges = Exchanges(
             Means(upstreams=self._upstreams, jobs=self._jobs, health=health, clock=self._clock, observe=self._observe)
         )
-        self._reweigh(config)
+        self._endpoints.reweigh(weights_of(config))
         endpoints = {name: upstream.endpoint for name, upstream in self._upstreams.items()}
-        self._catalogue = Catalogue(_models_of(config, endpoints), endpoints.values())
+        self._catalogue = Catalogue(models_of(config, endpoints), endpoints.values())
         self._completions = Completions(
             keys=self._keys,
             catalogue=self._catalogue,
@@ -116,15 +113,15 @@ class Gateway:
         """
         found = changes(self._config, config)
         endpoints = {section.name: endpoint_of(section) for section in config.endpoints}
-        models, keys = _models_of(config, endpoints), list(_keys_of(config))
+        models, keys = models_of(config, endpoints), list(keys_of(config))
         # From here on nothing fails and nothing waits.
         self._config = config
         # First, so that seats that come with it are granted by the new weights.
-        self._reweigh(config)
+        self._endpoints.reweigh(weights_of(config))
         for name, endpoint in endpoints.items():
             self._upstreams[name].take(endpoint)
         self._catalogue.replace(models, endpoints.values())
-        self._keys.replace(keys, guest=_guest_of(config))
+        self._keys.replace(keys, guest=guest_of(config))
         if self._agent is not None:
             self._agent.watch_quotas(self._keys.quotas)
         self._completions.limit_bodies(config.body_bytes_max)
@@ -135,13 +132,6 @@ class Gateway:
         """Note that another configuration was not taken, and why."""
         texts = [str(problem) for problem in problems]
         self._observe(ConfigRead(outcome=Reload.REFUSED, at_s=self._clock.unix_s(), problems=texts))
-
-    def _reweigh(self, config: Config) -> None:
-        weights = {section.name: section.weight for section in config.tenants}
-        if config.guest is not None:
-            weights[config.guest.name] = config.guest.weight
-        for upstream in self._upstreams.values():
-            upstream.gates.reweigh(weights)
 
     async def drain(self) -> None:
         """Stop taking work, let what runs finish, cut the rest and cancel its jobs."""
@@ -164,6 +154,15 @@ class Gateway:
             policy=state.on_outage,
             clock=self._clock,
             watch=watch,
+        )
+
+    def _build_endpoints(self) -> Endpoints:
+        return Endpoints(
+            (endpoint_of(section) for section in self._config.endpoints),
+            transport=self._transport,
+            capacities=self._capacities,
+            clock=self._clock,
+            observe=self._observe,
         )
 
     async def _render_metrics(self, accept: str) -> tuple[bytes, str]:
@@ -234,64 +233,7 @@ class Gateway:
             return "redis"
         return f"redis is out of reach; on_outage: {self._config.state.on_outage.value}"
 
-    def _upstream(self, endpoint: Endpoint) -> Upstream:
-        client = EndpointClient(endpoint, self._transport)
-        budgets = self._budgets.get(endpoint.address)
-        if budgets is None:
-            budgets = CallBudgets(endpoint, self._clock, self._capacities)
-            self._budgets[endpoint.address] = budgets
-        gates = EndpointGates(endpoint, self._clock, budgets=budgets, capacities=self._capacities)
-        # By the address at Runpod, as two entries for one endpoint use the same workers.
-        gpu = self._gpu_times.get(endpoint.address)
-        if gpu is None:
-            gpu = self._gpu_times[endpoint.address] = GpuTime(self._clock, self._observe)
-        return Upstream(endpoint, gates=gates, client=client, clock=self._clock, observe=self._observe, gpu=gpu)
-
-    def _running_attempts(self) -> dict[str, int]:
-        return {address: gpu.running for address, gpu in self._gpu_times.items() if gpu.running}
-
-    def _note_running_elsewhere(self, running: Mapping[str, int]) -> None:
-        for address, gpu in self._gpu_times.items():
-            gpu.read_others(running.get(address, 0))
-
     def _read(self) -> Iterator[Reading]:
-        pending = self._jobs.cancels_pending()
-        # One replica of all counts what is idle. Entries for one endpoint share its workers: the first of them tells.
+        # One replica of all counts what is idle.
         counts_idle = self._agent is None or self._agent.contact.rank == 0
-        told: set[str] = set()
-        for name, upstream in self._upstreams.items():
-            gate = upstream.gates.work
-            yield Reading(
-                endpoint=name,
-                tickets=gate.waiting,
-                permits=gate.held,
-                fair_seats=gate.fair_seats(),
-                share_ratios=gate.share_ratios(),
-                budget_used={operation.value: gate.used for operation, gate in upstream.gates.calls.items()},
-                cancels_pending=pending.get(name, 0),
-                is_down=upstream.is_down,
-                workers={} if upstream.workers.health is None else upstream.workers.health.workers,
-                idle_gpu_s=upstream.gpu.idle_s if counts_idle and upstream.endpoint.address not in told else None,
-            )
-            told.add(upstream.endpoint.address)
-
-
-def _keys_of(config: Config) -> Iterator[Key]:
-    for section in config.tenants:
-        tenant = tenant_of(section)
-        for key in section.keys:
-            expires_at = None if isinstance(key, str) else key.expires_at
-            yield Key(
-                sha256=key_digest(key),
-                tenant=tenant,
-                expires_at_s=unix_s(expires_at) if expires_at else None,
-                label=None if isinstance(key, str) else key.label,
-            )
-
-
-def _guest_of(config: Config) -> Tenant | None:
-    return None if config.guest is None else tenant_of(config.guest)
-
-
-def _models_of(config: Config, endpoints: Mapping[str, Endpoint]) -> list[Model]:
-    return [model_of(section, endpoints) for section in config.models]
+        return self._endpoints.read(self._jobs.cancels_pending(), counts_idle=counts_idle)

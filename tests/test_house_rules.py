@@ -22,7 +22,7 @@ WITHOUT_TEST = {
     "gateway/exchange/sink.py", "gateway/translate/dialects/contract.py",
     # Driven as a whole, by tests/e2e and tests/clients.
     "gateway/app.py", "gateway/server.py", "gateway/cli.py", "gateway/api/router.py",
-    "gateway/api/unknown.py", "gateway/on_demand.py",
+    "gateway/api/unknown.py", "gateway/on_demand.py", "gateway/configured.py", "gateway/endpoints.py",
     # Used by every gateway that tests run.
     "gateway/observability/fan_out.py",
     # Scraped with the rest, in tests/observability/test_metrics.py.

@@ -1,5 +1,7 @@
 """What is asked, and what every exchange of a process has to serve it with."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from gateway.clock import Clock
@@ -29,7 +31,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 class Means(msgspec.Struct, frozen=True, kw_only=True):
     """What every exchange of a process uses."""
 
-    upstreams: dict[str, Upstream]
+    upstreams: Mapping[str, Upstream]
     jobs: OpenJobs
     health: HealthWatch
     clock: Clock
