@@ -72,7 +72,8 @@ def tenant(**changes: Any) -> Tenant:
 
 def left_job(job_id: str, **changes: Any) -> LeftJob:
     """A job to be cancelled, that no worker was seen to take and no ttl ends soon."""
-    own = {"attempt": attempt(job_id=job_id, tenant=changes.pop("tenant", tenant()).name), "started_at_s": None}
+    owner = changes.pop("tenant", tenant())
+    own = {"attempt": attempt(job_id=job_id, tenant=owner.name), "tenant": owner, "started_at_s": None}
     return LeftJob(**{**own, "expires_at_s": 1e12, **changes})
 
 

@@ -1,11 +1,13 @@
-"""Jobs that nobody waits for any more: each is cancelled at Runpod, inside the scarce budget for cancels.
+"""Jobs whose clients have left: each is cancelled at Runpod, inside the scarce budget for cancels.
 
-Adding one never waits and never fails, so that a request can be left at any point. The one with the most work ahead
-goes first; each is asked about until it is over, or its ttl has ended it.
+Adding one never waits and never fails, so that a request can be left at any point. Tenants share the budget by weight,
+so that a burst of one delays another's cancels by no more than its share; of one tenant's jobs, the one with the most
+work ahead goes first. Each job holds its seat until it is over, or its ttl has ended it.
 """
 
 import heapq
 import itertools
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 import anyio
@@ -26,14 +28,14 @@ PAUSE_S_MAX = 8.0
 TURN_S_MAX = 120.0
 """400 cancels at once need 42 s at 100 in 10 s."""
 COST_TURN_S_MAX = 1.0
-NOBODY = Tenant(name="")
-"""Who cancels: the gateway itself. Whose job costs most is no matter of shares."""
 
 
 class LeftJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job to be cancelled, and what is known of it. Times are monotonic seconds."""
 
     attempt: Attempt
+    tenant: Tenant
+    """Whose share of the budget its cancel uses."""
     started_at_s: float | None
     """When a worker was seen to have taken it."""
     expires_at_s: float
@@ -45,7 +47,7 @@ class LeftJob(msgspec.Struct, frozen=True, kw_only=True):
     time: AttemptTime | None = None
     """Its GPU time, which ends with it; None for an orphan, whose beginning was not seen here."""
     close: Callable[[], None] = lambda: None
-    """Called when it is over."""
+    """Called once, when it is over: gives back what it occupied."""
 
     @property
     def job_id(self) -> str:
@@ -67,12 +69,12 @@ class _Line:
 
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
-        self.due: list[tuple[float, int, _Entry]] = []
-        """Those to be made now, a heap: the most work first, then who came first."""
+        self.due: defaultdict[str, list[tuple[float, int, _Entry]]] = defaultdict(list)
+        """Those to be made now: a heap for each tenant, the most work first, then the order of arrival."""
         self.pending: set[str] = set()
         """The jobs that are not yet confirmed to be over."""
-        self.asking = 0
-        """Tasks that wait for the budget; each takes one entry when its turn comes."""
+        self.asking: Counter[str] = Counter()
+        """Tasks of each tenant that wait for the budget; each takes one entry when its turn comes."""
 
 
 class CancelQueue:
@@ -106,7 +108,9 @@ class CancelQueue:
         try:
             async with anyio.create_task_group() as self._tasks:
                 for line in self._lines.values():
-                    self._dispatch(line)
+                    line.asking.clear()
+                    for tenant in tuple(line.due):
+                        self._dispatch(line, tenant)
                 await anyio.sleep_forever()
         finally:
             self._tasks = None
@@ -119,8 +123,9 @@ class CancelQueue:
 
     def _push(self, line: _Line, entry: _Entry) -> None:
         work_s = self._mean_s(line, entry.job, unknown_s=line.upstream.endpoint.execution_timeout_s)
-        heapq.heappush(line.due, (self._ran_s(entry) - work_s, next(self._numbers), entry))
-        self._dispatch(line)
+        tenant = entry.job.tenant.name
+        heapq.heappush(line.due[tenant], (self._ran_s(entry) - work_s, next(self._numbers), entry))
+        self._dispatch(line, tenant)
 
     def _mean_s(self, line: _Line, job: LeftJob, *, unknown_s: float) -> float:
         """How long a worker runs for such a job in all."""
@@ -130,26 +135,39 @@ class CancelQueue:
     def _ran_s(self, entry: _Entry) -> float:
         return 0.0 if entry.started_at_s is None else self._clock.monotonic_s() - entry.started_at_s
 
-    def _dispatch(self, line: _Line) -> None:
-        """As many tasks wait for the budget as there are entries that could use it."""
+    def _dispatch(self, line: _Line, tenant: str) -> None:
+        """Let as many tasks wait for the budget as the tenant has entries that could use it."""
         tasks_max = line.upstream.endpoint.limit(Operation.CANCEL).concurrent
-        while self._tasks is not None and line.asking < min(len(line.due), tasks_max):
-            line.asking += 1
-            self._tasks.start_soon(self._cancel_one, line)
+        due = line.due[tenant]
+        while self._tasks is not None and line.asking[tenant] < min(len(due), tasks_max):
+            line.asking[tenant] += 1
+            self._tasks.start_soon(self._cancel_one, line, due[0][2].job.tenant)
+        if not due and not line.asking[tenant]:
+            del line.due[tenant], line.asking[tenant]
 
-    async def _cancel_one(self, line: _Line) -> None:
-        """Wait for a turn; whichever job has then the most work ahead is cancelled."""
-        entry: _Entry | None = None
+    async def _cancel_one(self, line: _Line, tenant: Tenant) -> None:
+        """Wait for a turn of this tenant; then cancel the job of it that has the most work ahead."""
+        taken: list[_Entry] = []
+        try:
+            await self._cancel_longest(line, tenant, taken)
+        except BaseException:
+            # The queue stops in the middle of a cancel: made again when it runs again.
+            for entry in taken:
+                if entry.job.job_id in line.pending:
+                    heapq.heappush(line.due[tenant.name], (0.0, next(self._numbers), entry))
+            raise
+        self._dispatch(line, tenant.name)
 
-        async def cancel_longest() -> JobStatus:
-            nonlocal entry
-            line.asking -= 1
-            entry = heapq.heappop(line.due)[2]
+    async def _cancel_longest(self, line: _Line, tenant: Tenant, taken: list[_Entry]) -> None:
+        async def cancel() -> JobStatus:
+            line.asking[tenant.name] -= 1
+            entry = heapq.heappop(line.due[tenant.name])[2]
+            taken.append(entry)
             return await line.upstream.jobs.cancel(entry.job.job_id)
 
         outcome, status = None, None
         try:
-            status = await line.upstream.call(Operation.CANCEL, cancel_longest, tenant=NOBODY, wait_s_max=TURN_S_MAX)
+            status = await line.upstream.call(Operation.CANCEL, cancel, tenant=tenant, wait_s_max=TURN_S_MAX)
             outcome = CallOutcome.OK if status.state.is_terminal else None
         except JobExpiredError:
             outcome = CallOutcome.GONE
@@ -157,13 +175,12 @@ class CancelQueue:
             pass
         except Exception as error:  # noqa: BLE001 - one bad cancel must not end the queue, and with it the process.
             self._observe(Broke(request_id="", error=error))
-        if entry is None:
-            line.asking -= 1
+        if not taken:
+            line.asking[tenant.name] -= 1
         elif outcome is None:
-            await self._try_again(line, entry, status)
+            await self._try_again(line, taken[0], status)
         else:
-            await self._settle(line, entry, outcome, status)
-        self._dispatch(line)
+            await self._settle(line, taken[0], outcome, status)
 
     async def _try_again(self, line: _Line, entry: _Entry, status: JobStatus | None) -> None:
         """The call failed, or the job is not over yet: again after a pause, unless its ttl ends it before."""
@@ -258,6 +275,6 @@ class CancelQueue:
         return await line.upstream.call(
             Operation.STATUS,
             lambda: line.upstream.jobs.read_status(job.job_id),
-            tenant=NOBODY,
+            tenant=job.tenant,
             wait_s_max=COST_TURN_S_MAX,
         )

@@ -61,6 +61,7 @@ class OpenJobs:
             return
         left = LeftJob(
             attempt=job.cost.attempt,
+            tenant=job.tenant,
             started_at_s=job.started_at_s,
             expires_at_s=job.expires_at_s,
             accepted_at_s=job.accepted_at_s,
@@ -114,6 +115,7 @@ class OpenJobs:
                 route=Route.JOB.value,
                 job_id=entry.job_id,
             ),
+            tenant=Tenant(name=entry.tenant),
             started_at_s=None if entry.started_at_s is None else entry.started_at_s - unix_less_monotonic_s,
             expires_at_s=entry.expires_at_s - unix_less_monotonic_s,
             is_orphan=True,

@@ -5,6 +5,7 @@ import anyio.lowlevel
 import httpx
 import pytest
 
+from gateway.config.keys import key_line
 from gateway.exchange.cancel_queue import CancelQueue
 from gateway.exchange.events import CallOutcome, Event, JobCancelled
 from gateway.exchange.gpu_time import DOUBT_S_MAX
@@ -91,7 +92,8 @@ async def test_the_job_with_the_most_work_ahead_goes_first() -> None:
         ]
         await cancelled(subject, *jobs)
     order = [job_id for operation, job_id in runpod.calls if operation == "cancel"]
-    assert order == ["waiting", "first", "begun", "nearly-done"]
+    assert [each for each in order if each in {"waiting", "nearly-done"}] == ["waiting", "nearly-done"]
+    assert [each for each in order if each in {"first", "begun"}] == ["first", "begun"]
 
 
 async def test_what_a_cancelled_job_cost_and_saved_is_told() -> None:
@@ -272,3 +274,49 @@ async def test_a_dead_process_s_job_is_charged_from_its_noted_start_where_runpod
         long_ago = left_job("b", is_orphan=True, started_at_s=now_s - 3000)
         charged = [event.gpu_s for event in await cancelled(subject, lately, long_ago)]
     assert sorted(charged) == pytest.approx([30, 100], abs=0.1)
+
+
+async def test_a_burst_of_one_tenant_takes_no_more_than_its_share_of_the_budget() -> None:
+    runpod = FakeRunpod()
+    limits = {"cancel": {"per_10s": 100, "concurrent": 2}}
+    names = {"flood": 1, "heavy": 3, "polite": 1}
+    tenants = [{"name": name, "keys": [key_line(name)], "weight": weight} for name, weight in names.items()]
+    async with running(runpod, endpoint={"limits": limits}, tenants=tenants) as subject:
+        upstream, queue = subject.gateway._upstreams["chat"], queue_of(subject)
+        for number in range(200):
+            queue.add(upstream, left_job(f"flood-{number}", tenant=tenant(name="flood")))
+        # The budget's burst is the flood's; what comes after it is shared.
+        await anyio.sleep(1)
+        before = len(runpod.calls)
+        for name, count in (("polite", 10), ("heavy", 60)):
+            for number in range(count):
+                # The weight of the configuration counts.
+                queue.add(upstream, left_job(f"{name}-{number}", tenant=tenant(name=name, weight=100)))
+        with anyio.fail_after(60):
+            await queue.flush()
+    order = [job_id.split("-")[0] for operation, job_id in runpod.calls[before:] if operation == "cancel"]
+    # By weight, 1 to 3 to 1, until the last of the polite tenant's.
+    polite_last = max(place for place, name in enumerate(order) if name == "polite")
+    assert polite_last <= 10 * 5 + 5
+    assert order[:polite_last].count("heavy") == pytest.approx(30, abs=4)
+
+
+async def test_a_cancel_that_was_under_way_when_the_queue_stopped_is_made_again() -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"cancel": [(500, b"")]}
+    subject = Subject(runpod)
+    queue, upstream = queue_of(subject), subject.gateway._upstreams["chat"]
+    queue.add(upstream, left_job("a"))
+    for held_s in (0.0, 0.2, None):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(queue.run)
+            if held_s is None:
+                with anyio.fail_after(5):
+                    await queue.flush()
+            else:
+                # In the middle of the first call, and then of the pause before the second.
+                await (anyio.sleep(held_s) if held_s else anyio.lowlevel.checkpoint())
+            tasks.cancel_scope.cancel()
+    assert queue.pending() == {"chat": 0}
+    assert upstream.gates.calls["cancel"].held == {}
+    assert runpod.count("cancel") >= 2
