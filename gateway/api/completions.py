@@ -96,15 +96,22 @@ class Completions:
         # Who may come again with the same key waits no longer than it likes, and the answer is made all the same.
         path = api.value if endpoint is None else f"{endpoint}{api.value}"
         repeatable = repeatable_of(request.scope, tenant=tenant.name, path=path, body=body)
+        deadline_s = None if asked.stream or repeatable else patience_s(request.scope)
+        in_flight = self._exchanges.enter(caller.quota)
         order = Order(
             request=asked,
             tenant=tenant,
             member=caller.member,
             quota=caller.quota,
+            in_flight=in_flight,
             model=model,
-            deadline_s=None if asked.stream or repeatable else patience_s(request.scope),
+            deadline_s=deadline_s,
         )
-        exchange = self._exchanges.open(order, record, repeatable)
+        try:
+            exchange = self._exchanges.open(order, record, repeatable)
+        except GatewayError:
+            in_flight.release()
+            raise
         if isinstance(exchange, JoinedExchange):
             notes.record, notes.is_replay = exchange.served_as, exchange.is_replay
         return AnswerResponse(self._exchanges, exchange, self._rhythm, self.signs)

@@ -91,9 +91,15 @@ class Exchange:
 
     async def _answer(self, sink: Sink) -> bool:
         """Answer within the client's own deadline; return whether it stayed for that."""
-        if self._ended_by is Ending.CLIENT:
-            # Before anything was sent for it.
-            return False
+        try:
+            if self._ended_by is Ending.CLIENT:
+                # Before anything was sent for it.
+                return False
+            return await self._answer_within_tokens(sink)
+        finally:
+            self._order.in_flight.release()
+
+    async def _answer_within_tokens(self, sink: Sink) -> bool:
         quota, clock, deadline_s = self._order.quota, self._means.clock, self._order.deadline_s
         reserved = quota.reserve(self._tokens_guess(), clock.monotonic_s())
         try:

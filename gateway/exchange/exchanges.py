@@ -2,6 +2,7 @@
 
 import anyio
 
+from gateway.admission.shared_hold import SharedHold, hold_in_flight
 from gateway.errors import DrainingError, GatewayError
 from gateway.exchange.events import Broke
 from gateway.exchange.exchange import DRAIN_RETRY_S, Ending, Exchange, outcome_of
@@ -9,6 +10,7 @@ from gateway.exchange.idempotency import Idempotency, JoinedExchange, Repeatable
 from gateway.exchange.order import Means, Order
 from gateway.exchange.record import Record
 from gateway.exchange.sink import Sink
+from gateway.fairshare.quota import TenantQuota
 from gateway.translate.error_body import error_answer
 
 MEASURE_S = 1.0
@@ -37,6 +39,14 @@ class Exchanges:
         """Begin the notes of a request."""
         return Record(request_id=request_id, clock=self._means.clock)
 
+    def enter(self, quota: TenantQuota) -> SharedHold:
+        """Count a request, and hold its place in flight; the exchange that is opened for it ends its first use.
+
+        Raises:
+            TenantLimitError: The tenant has as many requests in flight, or in this minute, as it may have.
+        """
+        return hold_in_flight(quota, self._means.clock)
+
     def open(self, order: Order, record: Record, asked: Repeatable | None = None) -> AnyExchange:
         """An exchange, not yet run; for a request that says so, the one it repeats.
 
@@ -48,8 +58,8 @@ class Exchanges:
             raise DrainingError(retry_after_s=DRAIN_RETRY_S)
         if asked is None:
             return Exchange(self._means, order, record)
-        joined = self._idempotency.find(asked, record)
-        return joined or self._idempotency.begin(asked, Exchange(self._means, order, record))
+        joined = self._idempotency.find(asked, record, order.in_flight)
+        return joined or self._idempotency.begin(asked, Exchange(self._means, order, record), order.in_flight)
 
     def settle_early(self, record: Record, error: GatewayError) -> None:
         """A request failed before it became an exchange."""

@@ -13,6 +13,7 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
+from gateway.admission.shared_hold import Release, SharedHold
 from gateway.clock import Clock
 from gateway.errors import DrainingError, GatewayError, IdempotencyError, OutputLostError
 from gateway.exchange.events import Observer, Outcome
@@ -63,12 +64,22 @@ class _Shared(msgspec.Struct, eq=False):
 class JoinedExchange:
     """One client's part in an exchange that it may share: to be run in the place of it."""
 
-    def __init__(self, shared: _Shared, record: Record, observe: Observer, leave: Callable[[_Shared], None]) -> None:
+    def __init__(
+        self,
+        shared: _Shared,
+        record: Record,
+        observe: Observer,
+        *,
+        leave: Callable[[_Shared], None],
+        release: Release,
+    ) -> None:
+        """`release` gives back the request's place in flight, which it holds for as long as it is told the answer."""
         self.record = record
         self.is_stream = shared.is_stream
         self._shared = shared
         self._observe = observe
         self._leave = leave
+        self._release = release
         self._scope = anyio.CancelScope()
         self._ended_by: Ending | None = None
 
@@ -116,6 +127,7 @@ class JoinedExchange:
             outcome, status = Outcome.CLIENT_LEFT, CLIENT_LEFT_STATUS
             raise
         finally:
+            self._release()
             self._leave(self._shared)
             if self.is_replay:
                 self._observe(self.record.settle(outcome, status=status, reason=code))
@@ -134,8 +146,10 @@ class Idempotency:
         self._kept_bytes = 0
         self._tasks: TaskGroup | None = None
 
-    def find(self, asked: Repeatable, record: Record) -> JoinedExchange | None:
+    def find(self, asked: Repeatable, record: Record, in_flight: SharedHold) -> JoinedExchange | None:
         """The exchange of this key, to be joined; None where there is none.
+
+        A joined one is the first user of `in_flight`, since no exchange of its own is.
 
         Raises:
             IdempotencyError: The key is that of another request, or its answer was too long to be kept.
@@ -148,9 +162,9 @@ class Idempotency:
             raise IdempotencyError("This Idempotency-Key came with another body before. A new request needs a new key.")
         if not shared.recording.is_repeatable:
             raise IdempotencyError("The answer to this Idempotency-Key was too long to be kept. Use a new key.")
-        return JoinedExchange(shared, record, self._observe, self._left)
+        return JoinedExchange(shared, record, self._observe, leave=self._left, release=in_flight.release)
 
-    def begin(self, asked: Repeatable, exchange: Exchange) -> JoinedExchange:
+    def begin(self, asked: Repeatable, exchange: Exchange, in_flight: SharedHold) -> JoinedExchange:
         """Begin an exchange that may be joined, and join it.
 
         Raises:
@@ -163,7 +177,7 @@ class Idempotency:
         self._shared[asked.name] = shared
         self._tasks.start_soon(self._make, shared, exchange)
         self._left(shared)
-        return JoinedExchange(shared, record, self._observe, self._left)
+        return JoinedExchange(shared, record, self._observe, leave=self._left, release=in_flight.share())
 
     async def run(self) -> None:
         """Keep the exchanges going, until cancelled."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from gateway.admission.shared_hold import SharedHold
 from gateway.clock import Clock
 from gateway.domain import Model, Tenant
 from gateway.exchange.events import Observer
@@ -22,6 +23,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     member: str
     """Who of the tenant: within it they take turns."""
     quota: TenantQuota
+    in_flight: SharedHold
+    """The request's place among those in flight of its tenant. The exchange is its first user."""
     model: Model
     deadline_s: float | None = None
     """How long the client waits for a whole answer, from its request on; None where it did not say, and for a stream,

@@ -12,9 +12,7 @@ import msgspec
 
 from gateway.domain import Tenant
 from gateway.errors import TenantLimitError
-
-IN_FLIGHT_RETRY_S = 1.0
-"""When a seat of the tenant's own comes free is not known here; its requests end in seconds rather than minutes."""
+from gateway.fairshare.hold_times import HoldTimes
 
 
 class Bucket:
@@ -78,7 +76,7 @@ class TenantQuota:
     """One tenant's caps and what of them is used."""
 
     def __init__(self, tenant: Tenant) -> None:
-        self._in_flight = 0
+        self._holds = HoldTimes()
         self._in_flight_elsewhere = 0
         self._requests_used = 0.0
         self._tokens_used = 0.0
@@ -94,39 +92,48 @@ class TenantQuota:
         self._requests = _refitted(self._requests, tenant.requests_per_minute, now_s)
         self._tokens = _refitted(self._tokens, tenant.tokens_per_minute, now_s)
 
+    def enter(self, now_s: float) -> None:
+        """Count one request, and one in flight until `leave`.
+
+        Raises:
+            TenantLimitError: A cap is reached, and nothing was counted.
+        """
+        maximum, elsewhere = self._in_flight_max, self._in_flight_elsewhere
+        if maximum is not None and len(self._holds) + elsewhere >= maximum:
+            wait_s = self._holds.next_end_s(now_s, elsewhere=elsewhere)
+            raise TenantLimitError(limit="max_in_flight", maximum=maximum, retry_after_s=wait_s)
+        _check(self._requests, "requests_per_minute", 1, now_s)
+        if not self.is_in_use(now_s):
+            self._requests_used = self._tokens_used = 0.0
+        self._holds.begin(now_s)
+        self._requests_used += 1
+        if self._requests:
+            self._requests.take(1, now_s)
+
+    def leave(self, now_s: float, *, entered_at_s: float) -> None:
+        """Give back the place in flight of the request that entered then."""
+        self._holds.end(entered_at_s, now_s)
+
     def reserve(self, tokens: int, now_s: float) -> int:
-        """Let one request in and return the tokens that it reserved, to be given to `settle`.
+        """Return the tokens that a request reserved, to be given to `settle`.
 
         A request larger than a whole minute's tokens waits for a full bucket, not for ever.
 
         Raises:
-            TenantLimitError: A cap is reached.
+            TenantLimitError: The cap is reached, and nothing was reserved.
         """
-        tokens = min(tokens, self._tokens.per_minute) if self._tokens else 0
-        in_flight = self._in_flight + self._in_flight_elsewhere
-        if self._in_flight_max is not None and in_flight >= self._in_flight_max:
-            raise TenantLimitError(limit="max_in_flight", maximum=self._in_flight_max, retry_after_s=IN_FLIGHT_RETRY_S)
-        for bucket, name, amount in (
-            (self._requests, "requests_per_minute", 1),
-            (self._tokens, "tokens_per_minute", tokens),
-        ):
-            if bucket and (wait_s := bucket.wait_s(amount, now_s)) > 0:
-                raise TenantLimitError(limit=name, maximum=bucket.per_minute, retry_after_s=wait_s)
-        if not self.is_in_use(now_s):
-            self._requests_used = self._tokens_used = 0.0
-        self._in_flight += 1
-        self._take(1, tokens, now_s)
+        if self._tokens is None:
+            return 0
+        tokens = min(tokens, self._tokens.per_minute)
+        _check(self._tokens, "tokens_per_minute", tokens, now_s)
+        self._take_tokens(tokens, now_s)
         return tokens
 
     def settle(self, reserved: int, used: int, now_s: float) -> None:
-        """The request is over: its seat is free, and its real tokens replace the reserved ones."""
-        self._in_flight -= 1
-        self._take(0, used - reserved, now_s)
+        """Replace the tokens that a request reserved by those that it used."""
+        self._take_tokens(used - reserved, now_s)
 
-    def _take(self, requests: int, tokens: int, now_s: float) -> None:
-        self._requests_used += requests
-        if self._requests:
-            self._requests.take(requests, now_s)
+    def _take_tokens(self, tokens: int, now_s: float) -> None:
         if self._tokens:
             self._tokens_used += tokens
             self._tokens.take(tokens, now_s)
@@ -134,11 +141,11 @@ class TenantQuota:
     def is_in_use(self, now_s: float) -> bool:
         """Whether anything of it is in flight here, or not yet filled up again."""
         buckets = [bucket for bucket in (self._requests, self._tokens) if bucket is not None]
-        return self._in_flight > 0 or any(bucket.reset_s(now_s) > 0 for bucket in buckets)
+        return len(self._holds) > 0 or any(bucket.reset_s(now_s) > 0 for bucket in buckets)
 
     def use(self) -> QuotaUse:
         """What was used here, for other replicas."""
-        return QuotaUse(self._in_flight, self._requests_used, self._tokens_used)
+        return QuotaUse(len(self._holds), self._requests_used, self._tokens_used)
 
     def forget_in_flight_elsewhere(self) -> None:
         """Nobody tells any more what is in flight at other replicas."""
@@ -164,6 +171,11 @@ class TenantQuota:
     def tokens_reading(self, now_s: float) -> BucketReading | None:
         """The tokens cap, where the tenant has one."""
         return _reading(self._tokens, now_s)
+
+
+def _check(bucket: Bucket | None, name: str, amount: int, now_s: float) -> None:
+    if bucket and (wait_s := bucket.wait_s(amount, now_s)) > 0:
+        raise TenantLimitError(limit=name, maximum=bucket.per_minute, retry_after_s=wait_s)
 
 
 def _refitted(bucket: Bucket | None, per_minute: int | None, now_s: float) -> Bucket | None:

@@ -177,13 +177,14 @@ async def test_a_new_process_on_a_new_store_waits_for_the_others(redis: RedisSer
 async def test_caps_of_a_tenant_hold_over_all_replicas(redis: RedisServer) -> None:
     async with replicas(redis, "r1", "r2", settle=False) as (first, second):
         await anyio.sleep(0.6)
-        reserved = [first.quota.reserve(1, 0.0), second.quota.reserve(1, 0.0), first.quota.reserve(1, 0.0)]
+        for replica in (first, second, first):
+            replica.quota.enter(0.0)
         await anyio.sleep(0.6)
         with pytest.raises(TenantLimitError):
-            second.quota.reserve(1, 0.0)
-        first.quota.settle(reserved[0], 1, 0.0)
+            second.quota.enter(0.0)
+        first.quota.leave(0.0, entered_at_s=0.0)
         await anyio.sleep(0.6)
-        second.quota.reserve(1, 0.0)
+        second.quota.enter(0.0)
 
 
 async def test_a_goodbye_gives_everything_back_at_once(redis: RedisServer) -> None:

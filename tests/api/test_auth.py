@@ -3,6 +3,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.admission.shared_hold import hold_in_flight
 from gateway.api.auth import Key, KeyRing
 from gateway.api.notes import RequestNotes
 from gateway.config.keys import key_line
@@ -149,7 +150,7 @@ def test_whoever_stays_keeps_its_quota_and_whoever_goes_until_it_is_unused() -> 
     clock = FakeClock()
     keys = KeyRing([Key(sha256=digest_of("secret"), tenant=tenant(requests_per_minute=60))], clock)
     quota = keys.quotas["acme"]
-    quota.settle(quota.reserve(0, clock.now_s), 0, clock.now_s)
+    hold_in_flight(quota, clock).release()
     keys.replace([Key(sha256=digest_of("new"), tenant=tenant(requests_per_minute=120))], guest=None)
     assert keys.quotas["acme"] is quota
     keys.replace([], guest=None)

@@ -23,6 +23,7 @@ def test_no_answer_may_be_cached() -> None:
 def test_rate_limit_headers_are_true_at_that_moment() -> None:
     notes = RequestNotes()
     notes.quota = TenantQuota(tenant(requests_per_minute=60, tokens_per_minute=1000))
+    notes.quota.enter(1000.0)
     notes.quota.reserve(400, 1000.0)
     headers = shown(notes)
     assert headers["x-ratelimit-limit-requests"] == "60"

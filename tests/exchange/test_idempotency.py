@@ -7,6 +7,7 @@ import anyio.lowlevel
 import httpx
 import pytest
 
+from gateway.admission.shared_hold import SharedHold
 from gateway.errors import OutputLostError
 from gateway.exchange import idempotency as module
 from gateway.exchange.events import Event, Outcome, Settled
@@ -214,7 +215,7 @@ async def test_who_joined_in_the_moment_it_was_given_up_is_told(monkeypatch: pyt
             await anyio.sleep(0.05)
             gone.leave()
         (shared,) = table(subject)._shared.values()
-        late = table(subject).find(shared.asked, subject.gateway.exchanges.record("late"))
+        late = table(subject).find(shared.asked, subject.gateway.exchanges.record("late"), SharedHold(lambda: None))
         assert late is not None
         await anyio.sleep(0.2)
         with anyio.fail_after(5), pytest.raises(OutputLostError, match="given up"):

@@ -13,9 +13,16 @@ def refused(quota: TenantQuota, tokens: int, now_s: float) -> TenantLimitError:
     return caught.value
 
 
+def shut(quota: TenantQuota, now_s: float) -> TenantLimitError:
+    with pytest.raises(TenantLimitError) as caught:
+        quota.enter(now_s)
+    return caught.value
+
+
 def test_a_tenant_without_caps_is_never_refused() -> None:
     quota = TenantQuota(tenant())
     for _ in range(1000):
+        quota.enter(0.0)
         assert quota.reserve(10**9, 0.0) == 0
     assert quota.requests_reading(0.0) is None
     assert quota.tokens_reading(0.0) is None
@@ -23,21 +30,32 @@ def test_a_tenant_without_caps_is_never_refused() -> None:
 
 def test_requests_a_minute() -> None:
     quota = TenantQuota(tenant(requests_per_minute=2))
-    quota.reserve(0, 0.0)
-    quota.reserve(0, 0.0)
-    error = refused(quota, 0, 0.0)
+    quota.enter(0.0)
+    quota.enter(0.0)
+    error = shut(quota, 0.0)
     assert (error.limit, error.maximum) == ("requests_per_minute", 2)
     assert error.retry_after_s == pytest.approx(30)
-    refused(quota, 0, 29.9)
-    quota.reserve(0, 30.0)
+    shut(quota, 29.9)
+    quota.enter(30.0)
 
 
 def test_in_flight() -> None:
     quota = TenantQuota(tenant(max_in_flight=1))
-    quota.reserve(0, 0.0)
-    assert refused(quota, 0, 0.0).limit == "max_in_flight"
-    quota.settle(0, 0, 0.0)
-    quota.reserve(0, 0.0)
+    quota.enter(0.0)
+    assert shut(quota, 0.0).limit == "max_in_flight"
+    quota.leave(1.0, entered_at_s=0.0)
+    quota.enter(1.0)
+
+
+def test_a_refusal_for_requests_in_flight_says_when_a_place_is_expected() -> None:
+    quota = TenantQuota(tenant(max_in_flight=1))
+    quota.enter(0.0)
+    quota.leave(20.0, entered_at_s=0.0)
+    quota.enter(30.0)
+    assert shut(quota, 35.0).retry_after_s == pytest.approx(15.0)
+    quota.leave(50.0, entered_at_s=30.0)
+    quota.note_elsewhere({"r1": QuotaUse(1, 1, 0)}, {"r1"}, 60.0)
+    assert shut(quota, 60.0).retry_after_s == pytest.approx(20.0)
 
 
 def test_tokens_are_reserved_and_then_settled() -> None:
@@ -61,13 +79,15 @@ def test_a_request_larger_than_a_minute_waits_for_a_full_bucket_only() -> None:
 
 
 def test_a_refusal_takes_nothing() -> None:
-    quota = TenantQuota(tenant(requests_per_minute=10, tokens_per_minute=10))
+    quota = TenantQuota(tenant(max_in_flight=1, requests_per_minute=10, tokens_per_minute=10))
+    quota.enter(0.0)
     quota.settle(quota.reserve(10, 0.0), 10, 0.0)
     for _ in range(50):
+        shut(quota, 0.0)
         refused(quota, 10, 0.0)
-    reading = quota.requests_reading(0.0)
-    assert reading is not None
-    assert reading.remaining == 9
+    assert quota.requests_reading(0.0) == BucketReading(limit=10, remaining=9, reset_s=6.0)
+    assert quota.tokens_reading(0.0) == BucketReading(limit=10, remaining=0, reset_s=60.0)
+    assert quota.use() == QuotaUse(1, 1, 10)
 
 
 @given(st.lists(st.tuples(st.floats(0, 20), st.integers(0, 300), st.integers(0, 300)), max_size=60))
@@ -95,19 +115,18 @@ def test_caps_hold_over_all_replicas() -> None:
     subject.note_elsewhere({"r1": QuotaUse(2, 9, 90)}, {"r1"}, 0.0)
     assert subject.requests_reading(0.0) == BucketReading(limit=10, remaining=5, reset_s=30.0)
     assert subject.tokens_reading(0.0) == BucketReading(limit=100, remaining=60, reset_s=24.0)
-    subject.reserve(1, 0.0)
-    with pytest.raises(TenantLimitError):
-        subject.reserve(1, 0.0)
+    subject.enter(0.0)
+    assert shut(subject, 0.0).limit == "max_in_flight"
     subject.note_elsewhere({}, {"r1"}, 0.0)
-    subject.reserve(1, 0.0)
+    subject.enter(0.0)
 
 
 def test_replicas_that_are_out_of_reach_have_nothing_in_flight() -> None:
     subject = TenantQuota(tenant(max_in_flight=1, tokens_per_minute=100))
     subject.note_elsewhere({"r1": QuotaUse(1, 1, 40)}, {"r1"}, 0.0)
-    with pytest.raises(TenantLimitError):
-        subject.reserve(1, 0.0)
+    assert shut(subject, 0.0).limit == "max_in_flight"
     subject.forget_in_flight_elsewhere()
+    subject.enter(0.0)
     subject.reserve(1, 0.0)
     assert subject.requests_reading(0.0) is None
     assert subject.tokens_reading(0.0) == BucketReading(limit=100, remaining=59, reset_s=24.6)
@@ -122,18 +141,22 @@ def test_what_a_known_replica_begins_counts_from_its_beginning() -> None:
 
 def test_what_is_told_is_counted_from_the_last_idle_time() -> None:
     subject = TenantQuota(tenant(requests_per_minute=60, tokens_per_minute=60))
+    subject.enter(0.0)
     subject.settle(subject.reserve(10, 0.0), 30, 0.0)
+    subject.leave(0.0, entered_at_s=0.0)
     assert (subject.use(), subject.is_in_use(0.0)) == (QuotaUse(0, 1, 30), True)
     assert not subject.is_in_use(60.0)
+    subject.enter(60.0)
     subject.reserve(5, 60.0)
     assert subject.use() == QuotaUse(1, 1, 5)
 
 
 def test_other_caps_leave_buckets_as_full_as_they_are() -> None:
     subject = TenantQuota(tenant(max_in_flight=5, requests_per_minute=10, tokens_per_minute=100))
+    subject.enter(0.0)
     reserved = subject.reserve(60, 0.0)
     subject.refit(tenant(max_in_flight=1, requests_per_minute=20, tokens_per_minute=1000), 0.0)
-    assert refused(subject, 0, 0.0).limit == "max_in_flight"
+    assert shut(subject, 0.0).limit == "max_in_flight"
     assert subject.requests_reading(0.0) == BucketReading(limit=20, remaining=18, reset_s=6.0)
     assert subject.tokens_reading(0.0) == BucketReading(limit=1000, remaining=400, reset_s=36.0)
     subject.settle(reserved, 10, 0.0)
