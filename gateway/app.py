@@ -80,7 +80,11 @@ class Gateway:
             self._agent.watch_running(self._endpoints.running_attempts, self._endpoints.note_running_elsewhere)
         process = f"{replica} {self._incarnation}"
         self._jobs = OpenJobs(
-            self._upstreams, clock=self._clock, observe=self._observe, store=journal_store(config.state, process)
+            self._upstreams,
+            clock=self._clock,
+            observe=self._observe,
+            store=journal_store(config.state, process),
+            hold_place=self._keys.hold_place,
         )
         health = HealthWatch(self._upstreams.values(), self._observe)
         self.exchanges = Exchanges(

@@ -47,6 +47,13 @@ class SharedHold:
             self._release()
 
 
+def hold_running(quota: TenantQuota, clock: Clock) -> Release:
+    """Count work of a tenant that runs already as in flight, whatever its cap; return what ends that."""
+    entered_at_s = clock.monotonic_s()
+    quota.hold(entered_at_s)
+    return SharedHold(lambda: quota.leave(clock.monotonic_s(), entered_at_s=entered_at_s)).release
+
+
 def hold_in_flight(quota: TenantQuota, clock: Clock) -> SharedHold:
     """Count a request of a tenant, and hold its place among those in flight.
 

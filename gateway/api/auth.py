@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 from litestar.types import Scope
 
+from gateway.admission.shared_hold import Release, hold_running
 from gateway.api.notes import RequestNotes
 from gateway.clock import Clock
 from gateway.domain import Tenant
@@ -74,6 +75,14 @@ class KeyRing:
             else:
                 quotas[name] = TenantQuota(tenant)
         self.quotas = quotas
+
+    def hold_place(self, tenant: str) -> Release:
+        """Count work of a tenant that runs already as in flight; return what ends that.
+
+        Work of a tenant that the configuration does not name counts towards no cap.
+        """
+        quota = self.quotas.get(tenant)
+        return (lambda: None) if quota is None else hold_running(quota, self._clock)
 
     def authenticate(self, scope: Scope, notes: RequestNotes) -> Caller:
         """The tenant of the key in the headers, and its caps; both are noted for the answer.

@@ -1,11 +1,12 @@
 """Every job of this process, from the moment Runpod took it until it is over or confirmed to be cancelled."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
 
+from gateway.admission.shared_hold import Release
 from gateway.clock import Clock
 from gateway.domain import Attempt, Route, Tenant
 from gateway.exchange.cancel_queue import CancelQueue, LeftJob
@@ -14,6 +15,7 @@ from gateway.exchange.gpu_time import AttemptCost
 from gateway.exchange.journal import Journal, JournalStore, OpenJob
 from gateway.exchange.mean_times import MeanTimes
 from gateway.exchange.queue_job import QueueJob
+from gateway.exchange.seat import Seat
 from gateway.exchange.upstream import Upstream
 
 
@@ -21,9 +23,19 @@ class OpenJobs:
     """Owns the journal of open jobs and the queue of their cancels. `run` keeps both."""
 
     def __init__(
-        self, upstreams: Mapping[str, Upstream], *, clock: Clock, observe: Observer, store: JournalStore | None = None
+        self,
+        upstreams: Mapping[str, Upstream],
+        *,
+        clock: Clock,
+        observe: Observer,
+        store: JournalStore | None = None,
+        hold_place: Callable[[str], Release] = lambda _tenant: lambda: None,
     ) -> None:
-        """`store` is where replicas keep their journals; without one, what a killed process leaves ends by its ttl."""
+        """`store` is where replicas keep their journals; without one, what a killed process leaves ends by its ttl.
+
+        `hold_place` counts one more request of a tenant in flight, and returns what ends that.
+        """
+        self._hold_place = hold_place
         self._upstreams = {upstream.endpoint.address: upstream for upstream in upstreams.values()}
         self._clock = clock
         self._executions = MeanTimes()
@@ -32,16 +44,21 @@ class OpenJobs:
 
     @asynccontextmanager
     async def job(
-        self, upstream: Upstream, *, tenant: Tenant, is_stream: bool, cost: AttemptCost
+        self, upstream: Upstream, *, tenant: Tenant, seat: Seat, is_stream: bool, cost: AttemptCost
     ) -> AsyncIterator[QueueJob]:
-        """A job for the body of the `async with`: left in whatever way, it is answered, over, or will be cancelled."""
-        job = QueueJob(upstream, tenant=tenant, is_stream=is_stream, cost=cost, clock=self._clock)
+        """Make a job for the body of the `async with`: after it the job is answered, over, or will be cancelled.
+
+        One that is not over keeps the seat: an answered one until `leave`, another until its end is confirmed.
+        """
+        job = QueueJob(upstream, tenant=tenant, seat=seat, is_stream=is_stream, cost=cost, clock=self._clock)
         try:
             yield job
         finally:
             job.end()
             if not job.is_answered:
                 self.leave(job)
+            elif not job.stream.is_terminal:
+                job.kept = job.seat.keep_answered()
 
     def accepted(self, job: QueueJob) -> None:
         """Runpod took it: from now on it is somebody's to end, whatever becomes of this process."""
@@ -58,7 +75,10 @@ class OpenJobs:
             self._journal.closed(entry)
             if job.is_answered and job.stream.execution_s is not None:
                 self._executions.note(job.tenant.name, job.upstream.endpoint.name, job.stream.execution_s)
+            if job.kept is not None:
+                job.kept()
             return
+        release = job.kept or job.seat.keep()
         left = LeftJob(
             attempt=job.cost.attempt,
             tenant=job.tenant,
@@ -66,9 +86,15 @@ class OpenJobs:
             expires_at_s=job.expires_at_s,
             accepted_at_s=job.accepted_at_s,
             time=job.cost.time,
-            close=partial(self._journal.closed, entry),
+            close=partial(self._close, entry, release),
         )
         self._cancels.add(job.upstream, left)
+
+    def _close(self, entry: OpenJob, *releases: Release) -> None:
+        """Give back what a job occupied that is over."""
+        self._journal.closed(entry)
+        for release in releases:
+            release()
 
     def cancels_pending(self) -> dict[str, int]:
         """How many cancels are not yet confirmed, by endpoint."""
@@ -97,13 +123,15 @@ class OpenJobs:
         return self._journal.holds(f"{address} {attempt.job_id}")
 
     def _inherit(self, entry: OpenJob) -> None:
-        """A process that is dead left a job: nobody waits for it."""
+        """Cancel a job that a dead process left. It is charged to its tenant and holds a seat here until it is over."""
         upstream = self._upstreams.get(entry.endpoint)
         if upstream is None:
             # An endpoint of an older configuration; its ttl ends it.
             self._journal.closed(entry)
             return
         unix_less_monotonic_s = self._clock.unix_s() - self._clock.monotonic_s()
+        # The gate knows the weight that the configuration gives it.
+        tenant = Tenant(name=entry.tenant)
         left = LeftJob(
             attempt=Attempt(
                 request_id=entry.request_id,
@@ -115,11 +143,11 @@ class OpenJobs:
                 route=Route.JOB.value,
                 job_id=entry.job_id,
             ),
-            tenant=Tenant(name=entry.tenant),
+            tenant=tenant,
             started_at_s=None if entry.started_at_s is None else entry.started_at_s - unix_less_monotonic_s,
             expires_at_s=entry.expires_at_s - unix_less_monotonic_s,
             is_orphan=True,
-            close=partial(self._journal.closed, entry),
+            close=partial(self._close, entry, upstream.gates.work.hold(tenant).release, self._hold_place(entry.tenant)),
         )
         self._cancels.add(upstream, left)
 

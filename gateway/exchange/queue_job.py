@@ -6,6 +6,7 @@ from collections.abc import Callable
 import anyio
 from msgspec import Raw
 
+from gateway.admission.shared_hold import Release
 from gateway.clock import Clock
 from gateway.domain import EndpointState, Operation, Tenant
 from gateway.errors import (
@@ -19,6 +20,7 @@ from gateway.errors import (
 from gateway.exchange.endpoint_state import Activity
 from gateway.exchange.gpu_time import AttemptCost, AttemptTime
 from gateway.exchange.job_policy import job_policy
+from gateway.exchange.seat import Seat
 from gateway.exchange.upstream import Upstream
 from gateway.translate.job_stream import JobStream, Next
 from gateway.wire.runpod import JobSubmission
@@ -42,9 +44,14 @@ COST_PAUSES_S = (0.0, 0.15, 0.6)
 class QueueJob:
     """A job under way. `read` gives what the worker yielded; `stream` is its state."""
 
-    def __init__(self, upstream: Upstream, *, tenant: Tenant, is_stream: bool, cost: AttemptCost, clock: Clock) -> None:
+    def __init__(
+        self, upstream: Upstream, *, tenant: Tenant, seat: Seat, is_stream: bool, cost: AttemptCost, clock: Clock
+    ) -> None:
         self.id: str | None = None
         self.upstream = upstream
+        self.seat = seat
+        self.kept: Release | None = None
+        """Gives back what it kept of its seat when its request ended; None if it kept nothing."""
         # Its budgets stay those that it was submitted with, whatever the configuration becomes.
         self._endpoint = upstream.endpoint
         self.tenant = tenant

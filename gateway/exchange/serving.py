@@ -3,6 +3,7 @@
 from functools import partial
 
 import anyio
+import msgspec
 
 from gateway.domain import JOB_BODY_BYTES_MAX, Api, Attempt, Endpoint, Route
 from gateway.errors import (
@@ -28,6 +29,7 @@ from gateway.exchange.order import Means, Order
 from gateway.exchange.queue_job import QueueJob
 from gateway.exchange.record import Record
 from gateway.exchange.relay import relay
+from gateway.exchange.seat import Seat
 from gateway.exchange.sink import Sink
 from gateway.exchange.upstream import Upstream
 from gateway.translate.chunks import ChunkWriter
@@ -43,6 +45,14 @@ UNREACHABLE_PAUSE_S = 0.25
 _FINAL = (UpstreamTimeoutError, ClientDeadlineError, DrainingError)
 """The time for the request is over, wherever it would go."""
 _ID_PREFIXES = {Api.CHAT_COMPLETIONS: "chatcmpl", Api.COMPLETIONS: "cmpl", Api.EMBEDDINGS: "embd"}
+
+
+class _Turn(msgspec.Struct, frozen=True):
+    """A request's turn at one endpoint."""
+
+    upstream: Upstream
+    meter: Meter
+    seat: Seat
 
 
 class Serving:
@@ -115,21 +125,22 @@ class Serving:
                 record.queue_s, record.turn_at_s = permit.wait_s, arrived_at_s + permit.wait_s
                 self._means.observe(Admitted(tenant=self._tenant.name, endpoint=endpoint.name, wait_s=permit.wait_s))
                 meter = Meter(gate, permit, endpoint.share_by)
-                await self._serve_in_turn(upstream, sink, meter, is_last=is_last)
+                turn = _Turn(upstream, meter, Seat(permit, self._order.in_flight))
+                await self._serve_in_turn(turn, sink, is_last=is_last)
         except NoTurnError:
             if gate.is_narrowed and not has_turn:
                 raise upstream.no_worker(record.elapsed_s() - arrived_at_s) from None
             raise
 
-    async def _serve_in_turn(self, upstream: Upstream, sink: Sink, meter: Meter, *, is_last: bool) -> None:
+    async def _serve_in_turn(self, turn: "_Turn", sink: Sink, *, is_last: bool) -> None:
         # By what is known now: a worker may have come or gone during the wait.
-        routes = self._routes(upstream)
+        routes = self._routes(turn.upstream)
         for route in routes:
             self._record.route = route.value
             is_last_route = route is routes[-1]
             tries_max = TRIES_MAX if is_last and is_last_route else 1
             try:
-                await self._serve_by(route, upstream, sink, meter, tries_max=tries_max)
+                await self._serve_by(route, turn, sink, tries_max=tries_max)
             except GatewayError as error:
                 # A start that took too long on one route takes no less on the other.
                 if is_last_route or isinstance(error, NoWorkerError) or not self._may_go_on(error):
@@ -146,11 +157,12 @@ class Serving:
             return (Route.OPENAI, Route.JOB)
         return (Route.JOB,)
 
-    async def _serve_by(self, route: Route, upstream: Upstream, sink: Sink, meter: Meter, *, tries_max: int) -> None:
+    async def _serve_by(self, route: Route, turn: "_Turn", sink: Sink, *, tries_max: int) -> None:
         """Send the request by one route; again where it was surely not taken, and then before its tenant's others."""
+        meter = turn.meter
         for tries in range(1, tries_max + 1):
             try:
-                await self._send_by(route, upstream, self._answer(sink, meter), meter, is_urgent=tries > 1)
+                await self._send_by(route, turn, self._answer(sink, meter), is_urgent=tries > 1)
             except JobNotRunError:
                 # Its worker was shut down before it began: another one may take it.
                 if tries == tries_max:
@@ -168,9 +180,8 @@ class Serving:
             else:
                 return
 
-    async def _send_by(
-        self, route: Route, upstream: Upstream, answer: Answer, meter: Meter, *, is_urgent: bool
-    ) -> None:
+    async def _send_by(self, route: Route, turn: "_Turn", answer: Answer, *, is_urgent: bool) -> None:
+        upstream, meter = turn.upstream, turn.meter
         upstream.enter()
         record = self._record
         record.job_id, record.sent_at_s, record.accepted_at_s = None, record.elapsed_s(), None
@@ -178,7 +189,7 @@ class Serving:
         meter.read(self.prompt_tokens_guess())
         try:
             if route is Route.JOB:
-                await self._serve_job(upstream, answer, cost, is_urgent=is_urgent)
+                await self._serve_job(turn, answer, cost, is_urgent=is_urgent)
             else:
                 await relay(upstream, self._order, answer, cost, is_urgent=is_urgent, traceparent=record.traceparent)
                 await answer.finish()
@@ -235,10 +246,10 @@ class Serving:
             )
         )
 
-    async def _serve_job(self, upstream: Upstream, answer: Answer, cost: AttemptCost, *, is_urgent: bool) -> None:
-        dialect = self._dialect(upstream.endpoint)
-        jobs, record = self._means.jobs, self._record
-        async with jobs.job(upstream, tenant=self._tenant, is_stream=self._request.stream, cost=cost) as job:
+    async def _serve_job(self, turn: "_Turn", answer: Answer, cost: AttemptCost, *, is_urgent: bool) -> None:
+        upstream, jobs, record = turn.upstream, self._means.jobs, self._record
+        dialect, is_stream = self._dialect(upstream.endpoint), self._request.stream
+        async with jobs.job(upstream, tenant=self._tenant, seat=turn.seat, is_stream=is_stream, cost=cost) as job:
             try:
                 await job.submit(
                     dialect.job_input(),

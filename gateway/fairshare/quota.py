@@ -110,6 +110,10 @@ class TenantQuota:
         if self._requests:
             self._requests.take(1, now_s)
 
+    def hold(self, now_s: float) -> None:
+        """Count one in flight until `leave`, whatever the cap: it runs already."""
+        self._holds.begin(now_s)
+
     def leave(self, now_s: float, *, entered_at_s: float) -> None:
         """Give back the place in flight of the request that entered then."""
         self._holds.end(entered_at_s, now_s)

@@ -281,12 +281,12 @@ async def test_an_answer_that_was_cut_short_is_completed_from_the_status() -> No
     assert call.events[-1] == "[DONE]"
 
 
-async def test_everything_is_given_back_with_the_last_byte() -> None:
-    """What the job cost is learnt afterwards: a tenant with one seat may use it again at once."""
+async def test_an_answered_job_holds_its_seat_until_it_is_over_and_no_place_of_its_tenant() -> None:
+    """A client may send its next request as soon as it was answered; that waits until the worker is free."""
     runpod = FakeRunpod(pages=list(PAGES))
     runpod.status = {"status": "IN_PROGRESS"}
     tenants = [{"name": "acme", "keys": [key_line(KEY)], "max_in_flight": 1}]
-    async with running(runpod, tenants=tenants, endpoint={"max_in_flight": 1, "queue_timeout_s": 0.1}) as subject:
+    async with running(runpod, tenants=tenants, endpoint={"max_in_flight": 1}) as subject:
         first = subject.call(stream=True)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(first.run, subject.gateway.app)
@@ -294,8 +294,13 @@ async def test_everything_is_given_back_with_the_last_byte() -> None:
                 while not first.is_complete:
                     await anyio.lowlevel.checkpoint()
             await anyio.lowlevel.checkpoint()
-            assert subject.held().keys() <= {"exchanges", "status held", "responses"}
-            assert (await subject.post(stream=True)).status == 200
+            assert subject.held()["work held"] == {"acme": 1}
+            second = subject.call(stream=True)
+            tasks.start_soon(second.run, subject.gateway.app)
+            await anyio.sleep(0.5)
+            # It is not refused by its tenant's cap, and no second job runs beside the first.
+            assert (subject.held()["work waiting"], runpod.count("run")) == ({"acme": 1}, 1)
+        assert (first.status, second.status) == (200, 200)
         with anyio.fail_after(5):
             await subject.gateway.exchanges._means.jobs.flush()
     # A job that does not end after its answer is not left running.

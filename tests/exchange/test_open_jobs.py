@@ -1,14 +1,19 @@
 """What is noted of jobs under way, and what becomes of their costs when the process ends."""
 
+from typing import Any
+
 import anyio
+import httpx
 import pytest
 
+from gateway.config.keys import key_line
 from gateway.exchange.events import Event, GpuTimeSettled
 from gateway.exchange.journal import OpenJob
 from tests.exchange.test_journal import Store
 from tests.factories import attempt, left_job
 from tests.fakes.runpod import FakeRunpod
-from tests.subject import Subject, running
+from tests.stacks import KEY
+from tests.subject import PAGES, Subject, running
 
 
 async def test_a_start_is_noted_for_whoever_has_to_end_the_job() -> None:
@@ -80,3 +85,63 @@ async def test_all_that_is_open_is_left_to_others_however_much_it_is() -> None:
     assert len(store.jobs) == 2500
     assert [entry.is_leaving for entry in store.entries][-1]
     assert sum(entry.is_leaving for entry in store.entries) == 1
+
+
+async def test_a_job_that_was_left_holds_seat_and_place_until_runpod_confirmed_its_end() -> None:
+    runpod = FakeRunpod(pages=[("IN_PROGRESS", [])] * 10_000)
+    runpod.answers = {"cancel": [(500, b""), (429, b""), (200, b'{"status":"IN_PROGRESS"}')]}
+    runpod.status = {"status": "IN_PROGRESS"}
+    tenants = [{"name": "acme", "keys": [key_line(KEY)], "max_in_flight": 1}]
+    async with running(runpod, tenants=tenants) as subject:
+        call = subject.call(stream=True)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call.run, subject.gateway.app)
+            await anyio.sleep(1)
+            call.leave()
+        refused = []
+        while runpod.running:
+            assert subject.held()["work held"] == {"acme": 1}
+            refused.append((await subject.post()).status)
+            await anyio.sleep(0.25)
+        await subject.gateway._jobs.flush()
+        assert subject.held() == {}
+        runpod.pages = list(PAGES)
+        assert (await subject.post(stream=True)).status == 200
+    assert set(refused) == {429}
+
+
+@pytest.mark.parametrize("failure", [(500, b""), httpx.ConnectError("no")])
+async def test_a_job_that_cannot_be_cancelled_holds_its_seat_until_its_ttl(failure: Any) -> None:
+    runpod = FakeRunpod(pages=[("IN_PROGRESS", [])] * 10_000)
+    runpod.answers = {"cancel": [failure] * 10_000}
+    runpod.status = {"status": "IN_PROGRESS"}
+    endpoint = {"cold_start_timeout_s": 30, "execution_timeout_s": 30}
+    async with running(runpod, endpoint=endpoint) as subject:
+        call = subject.call(stream=True)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call.run, subject.gateway.app)
+            await anyio.sleep(1)
+            call.leave()
+        await anyio.sleep(40)
+        assert subject.held()["work held"] == {"acme": 1}
+        await anyio.sleep(200)
+        assert "work held" not in subject.held()
+
+
+async def test_a_dead_process_s_job_holds_a_seat_and_a_place_of_its_tenant_until_it_is_over() -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"cancel": [(500, b"")] * 3}
+    runpod.status = {"status": "IN_PROGRESS"}
+    tenants = [{"name": "acme", "keys": [key_line(KEY)], "max_in_flight": 2}]
+    async with running(runpod, tenants=tenants, endpoint={"max_in_flight": 1}) as subject:
+        jobs, clock = subject.gateway._jobs, subject.gateway._clock
+        address = subject.gateway._upstreams["chat"].endpoint.address
+        for name in ("j", "k"):
+            jobs._inherit(OpenJob(address, name, "acme", clock.unix_s() + 100))
+        jobs._inherit(OpenJob(address, "l", "a-tenant-that-was-removed", clock.unix_s() + 100))
+        assert subject.held()["work held"] == {"acme": 2, "a-tenant-that-was-removed": 1}
+        assert (await subject.post()).status == 429
+        await jobs.flush()
+        assert "work held" not in subject.held()
+        runpod.pages = list(PAGES)
+        assert (await subject.post(stream=True)).status == 200

@@ -8,6 +8,7 @@ ORDER, HEAP, LINE = "fairshare/share_order.py", "fairshare/lazy_heap.py", "fairs
 BACKLOG, PACER, THROTTLE = "fairshare/backlog.py", "fairshare/pacer.py", "fairshare/throttle.py"
 ALLOCATOR, ACCOUNT = "fairshare/allocator.py", "fairshare/account.py"
 SCRIPT, LEASE = "state/lease.lua", "fairshare/lease.py"
+JOBS, SEAT = "exchange/open_jobs.py", "exchange/seat.py"
 TOOLS, CALL = "translate/tool_calls.py", "translate/assembled_call.py"
 
 
@@ -34,6 +35,15 @@ INVARIANTS = {
     10: ("isolation", ("test_isolation.py",)),
     11: ("hierarchy", ("test_hierarchy.py",)),
     13: ("tool calls", ("../translate/test_tool_calls.py",)),
+    14: (
+        "running jobs",
+        (
+            "test_running_jobs.py",
+            "../exchange/test_open_jobs.py",
+            "../exchange/test_seat.py",
+            "../exchange/test_cancel_queue.py",
+        ),
+    ),
     12: ("lease safety", ("test_lease_safety.py", "test_lease_twin.py", "test_lease_stories.py", "test_lease_rate.py")),
 }
 """The name of each, and the tests that hold it."""
@@ -453,5 +463,43 @@ PLANTED = [
     ),
     Planted(
         13, "pieces of a name are not joined", TOOLS, "candidates = (name + piece, piece, name)", "candidates = (name,)"
+    ),
+    Planted(
+        14,
+        "a job that was left keeps no seat",
+        JOBS,
+        "release = job.kept or job.seat.keep()",
+        "release = job.kept or (lambda: None)",
+    ),
+    Planted(14, "an answered job keeps no seat", JOBS, "job.kept = job.seat.keep_answered()", "pass"),
+    Planted(
+        14,
+        "a job that was left does not count in flight",
+        SEAT,
+        "release_permit, release_place = self._permit.keep(), self._in_flight.share()",
+        "release_permit, release_place = self._permit.keep(), lambda: None",
+    ),
+    Planted(
+        14,
+        "a seat is given back twice",
+        PERMIT,
+        "            if is_kept:\n                is_kept = False",
+        "            if is_kept:",
+    ),
+    Planted(14, "a dead process's job holds no seat", JOBS, "upstream.gates.work.hold(tenant).release, ", ""),
+    Planted(14, "a dead process's job holds no place", JOBS, ", self._hold_place(entry.tenant)", ""),
+    Planted(
+        14,
+        "a job that is over keeps its seat",
+        JOBS,
+        "        for release in releases:\n            release()",
+        "        pass",
+    ),
+    Planted(
+        14,
+        "all cancels share one line",
+        "exchange/cancel_queue.py",
+        "cancel, tenant=tenant, wait_s_max=TURN_S_MAX",
+        'cancel, tenant=Tenant(name=""), wait_s_max=TURN_S_MAX',
     ),
 ]
