@@ -31,6 +31,7 @@ from gateway.exchange.catalogue import Catalogue
 from gateway.exchange.events import Broke, ConfigRead, Reload, StateStoreChanged
 from gateway.exchange.exchanges import Exchanges
 from gateway.exchange.health_watch import HealthWatch
+from gateway.exchange.journal import JournalStore
 from gateway.exchange.open_jobs import OpenJobs
 from gateway.exchange.order import Means
 from gateway.observability.fan_out import fan_out
@@ -77,15 +78,9 @@ class Gateway:
             # Not within reach until it was reached.
             self._metrics.observe(StateStoreChanged(is_up=False, reason="", policy=""))
             self._agent.watch_quotas(self._keys.quotas)
-            self._agent.watch_running(self._endpoints.running_attempts, self._endpoints.note_running_elsewhere)
+            self._endpoints.tell(self._agent)
         process = f"{replica} {self._incarnation}"
-        self._jobs = OpenJobs(
-            self._upstreams,
-            clock=self._clock,
-            observe=self._observe,
-            store=journal_store(config.state, process),
-            hold_place=self._keys.hold_place,
-        )
+        self._jobs = self._open_jobs(journal_store(config.state, process))
         health = HealthWatch(self._upstreams.values(), self._observe)
         self.exchanges = Exchanges(
             Means(upstreams=self._upstreams, jobs=self._jobs, health=health, clock=self._clock, observe=self._observe)
@@ -142,6 +137,10 @@ class Gateway:
         self.log.say("gateway.draining", exchanges=self.exchanges.count, drain_s=self._config.drain_s)
         await self.exchanges.drain(self._config.drain_s)
         self.log.say("gateway.drained", exchanges=self.exchanges.count)
+
+    def _open_jobs(self, store: JournalStore | None) -> OpenJobs:
+        hold = self._keys.hold_place
+        return OpenJobs(self._upstreams, clock=self._clock, observe=self._observe, store=store, hold_place=hold)
 
     def _lease_agent(self, state: State, replica: str) -> LeaseAgent | None:
         store = lease_store(state)

@@ -1,13 +1,18 @@
 """The endpoints of one process: what each calls, waits for and tells, and what those at one address share."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
 import httpx
 
 from gateway.admission.capacity import Capacities
 from gateway.admission.gates import CallBudgets, EndpointGates
+from gateway.admission.lease_agent import LeaseAgent
 from gateway.clock import Clock
 from gateway.domain import Endpoint
+from gateway.exchange.abandoned import AbandonedAttempts
+from gateway.exchange.at_address import AtAddress
 from gateway.exchange.events import Observer
 from gateway.exchange.gpu_time import GpuTime
 from gateway.exchange.upstream import Upstream
@@ -32,7 +37,9 @@ class Endpoints:
         self._clock = clock
         self._observe = observe
         self._budgets: dict[str, CallBudgets] = {}
-        self._gpu_times: dict[str, GpuTime] = {}
+        self._at_addresses: dict[str, AtAddress] = {}
+        self._live_elsewhere: Mapping[str, int] = {}
+        self._live_elsewhere_before: Mapping[str, int] = {}
         self.upstreams: Mapping[str, Upstream] = {each.name: self._upstream(each) for each in endpoints}
         """By the endpoint's name."""
 
@@ -44,24 +51,57 @@ class Endpoints:
             self._budgets[endpoint.address] = budgets
         gates = EndpointGates(endpoint, self._clock, budgets=budgets, capacities=self._capacities)
         # By the address at Runpod, as two entries for one endpoint use the same workers.
-        gpu = self._gpu_times.get(endpoint.address)
-        if gpu is None:
-            gpu = self._gpu_times[endpoint.address] = GpuTime(self._clock, self._observe)
-        return Upstream(endpoint, gates=gates, client=client, clock=self._clock, observe=self._observe, gpu=gpu)
+        at_address = self._at_addresses.get(endpoint.address)
+        if at_address is None:
+            gpu, count_live = GpuTime(self._clock, self._observe), partial(self._count_live, endpoint.address)
+            at_address = self._at_addresses[endpoint.address] = AtAddress(gpu, AbandonedAttempts(), count_live)
+        return Upstream(
+            endpoint,
+            gates=gates,
+            client=client,
+            clock=self._clock,
+            observe=self._observe,
+            at_address=at_address,
+        )
+
+    def _count_live(self, address: str, at_s: float) -> int:
+        """Return how many jobs of requests under way Runpod surely had at this time, of all entries and replicas.
+
+        Other replicas told twice since then at most; what they told both times they had in between.
+        """
+        own = [upstream for upstream in self.upstreams.values() if upstream.endpoint.address == address]
+        elsewhere = min(self._live_elsewhere.get(address, 0), self._live_elsewhere_before.get(address, 0))
+        return elsewhere + sum(upstream.workers.count_begun(at_s) for upstream in own)
+
+    def live_attempts(self) -> dict[str, int]:
+        """Return how many requests under way Runpod surely has now, by the endpoint's address; none are left out."""
+        counts = Counter[str]()
+        for upstream in self.upstreams.values():
+            counts[upstream.endpoint.address] += upstream.workers.count_begun(self._clock.monotonic_s())
+        return {address: count for address, count in counts.items() if count}
+
+    def note_live_elsewhere(self, live: Mapping[str, int]) -> None:
+        """Take how many requests under way other replicas have at Runpod, by the endpoint's address."""
+        self._live_elsewhere_before, self._live_elsewhere = self._live_elsewhere, live
 
     def reweigh(self, weights: Mapping[str, float]) -> None:
         """Share every endpoint's seats by these weights, by tenant, from now on."""
         for upstream in self.upstreams.values():
             upstream.gates.reweigh(weights)
 
+    def tell(self, agent: LeaseAgent) -> None:
+        """Let other replicas know of the attempts here, and learn of theirs."""
+        agent.watch_running(self.running_attempts, self.note_running_elsewhere)
+        agent.watch_live(self.live_attempts, self.note_live_elsewhere)
+
     def running_attempts(self) -> dict[str, int]:
         """Return how many attempts run here, by the endpoint's address; those with none are left out."""
-        return {address: gpu.running for address, gpu in self._gpu_times.items() if gpu.running}
+        return {address: at.gpu.running for address, at in self._at_addresses.items() if at.gpu.running}
 
     def note_running_elsewhere(self, running: Mapping[str, int]) -> None:
         """Take how many attempts run at other replicas, by the endpoint's address."""
-        for address, gpu in self._gpu_times.items():
-            gpu.read_others(running.get(address, 0))
+        for address, at in self._at_addresses.items():
+            at.gpu.read_others(running.get(address, 0))
 
     def read(self, cancels_pending: Mapping[str, int], *, counts_idle: bool) -> Iterator[Reading]:
         """Yield what the metrics show of each endpoint; its idle GPU time only where this replica `counts_idle`."""

@@ -65,6 +65,8 @@ class LeaseAgent:
         self._quotas: Mapping[str, TenantQuota] = {}
         self._running: Callable[[], dict[str, int]] = dict
         self._note_running_elsewhere: Callable[[Mapping[str, int]], None] = lambda _running: None
+        self._live: Callable[[], dict[str, int]] = dict
+        self._note_live_elsewhere: Callable[[Mapping[str, int]], None] = lambda _live: None
         self._reports: dict[str, Report] = {}
         self._told: set[str] = set()
         """Tenants whose caps others used when they last told."""
@@ -105,6 +107,12 @@ class LeaseAgent:
     ) -> None:
         """Tell other replicas how many attempts run here, and `note_elsewhere` how many run there, by endpoint."""
         self._running, self._note_running_elsewhere = running, note_elsewhere
+
+    def watch_live(
+        self, live: Callable[[], dict[str, int]], note_elsewhere: Callable[[Mapping[str, int]], None]
+    ) -> None:
+        """Tell other replicas how many requests under way have jobs, and `note_elsewhere` how many have there."""
+        self._live, self._note_live_elsewhere = live, note_elsewhere
 
     @property
     def is_ready(self) -> bool:
@@ -215,12 +223,15 @@ class LeaseAgent:
         gates = {name: uses for name, capacity in self._capacities.items() if (uses := capacity.uses())}
         now_s = self._clock.monotonic_s()
         quotas = {name: quota.use() for name, quota in self._quotas.items() if quota.is_in_use(now_s)}
-        return Report(incarnation=self._incarnation, gates=gates, quotas=quotas, running=self._running())
+        return Report(
+            incarnation=self._incarnation, gates=gates, quotas=quotas, running=self._running(), live=self._live()
+        )
 
     def _forget_others(self) -> None:
         """Nobody tells any more what others do: what they did last must not count as if they did it ever since."""
         self._reports = {}
         self._note_running_elsewhere({})
+        self._note_live_elsewhere({})
         for capacity in self._capacities.values():
             capacity.demand.note_elsewhere(capacity.elsewhere.silence())
         for quota in self._quotas.values():
@@ -234,10 +245,12 @@ class LeaseAgent:
         self.contact.heard_at_s = sent_at_s
         names = sorted([*self._reports, self._replica])
         self.contact.replicas, self.contact.rank = len(names), names.index(self._replica)
-        running: Counter[str] = Counter()
+        running, live = Counter[str](), Counter[str]()
         for report in self._reports.values():
             running.update(report.running)
+            live.update(report.live)
         self._note_running_elsewhere(running)
+        self._note_live_elsewhere(live)
         named = {f"{name} {report.incarnation}": report for name, report in self._reports.items()}
         for capacity, grant in zip(self._capacities.values(), answer.grants, strict=True):
             capacity.lease.renew(epoch=grant.epoch, limit=grant.limit, tokens=grant.tokens, sent_at_s=sent_at_s)

@@ -70,9 +70,12 @@ class Permit:
         self._wake()
 
     def keep(self) -> Callable[[], None]:
-        """Add a user; return what ends its use, of which only the first call counts."""
-        self._users += 1
-        is_kept = True
+        """Add a user; return what ends its use, of which only the first call counts.
+
+        After the last user's end there is nothing left to hold, and what is returned does nothing.
+        """
+        is_kept = self._users > 0
+        self._users += is_kept
 
         def release() -> None:
             nonlocal is_kept

@@ -15,10 +15,8 @@ A job that is taken at once shows that a worker is up, where none was seen to lo
 seats; a relayed request still needs output, as it cannot wait for a model that loads.
 """
 
-import msgspec
-
 from gateway.domain import EndpointState
-from gateway.exchange.start_watch import StartWatch
+from gateway.exchange.start_watch import StartReport, StartWatch
 from gateway.exchange.wake_lessons import IDLE_PAUSE_S_MIN, PROMPT_S, PROMPTLY_TAKEN_S, Wait, WakeLessons
 from gateway.wire.runpod import EndpointHealth
 
@@ -28,18 +26,10 @@ several times a second, and one that died leaves its stream open."""
 COLD_READ_S = 3.0
 """How long a request has to be there before a reading without running workers says that it found none: a reading takes
 up to 2 s, and the service may count late."""
+SUBMIT_S = 1.0
+"""How long a request that was sent may be on its way to Runpod's queue, where /health counts it."""
 HEALTH_S_MAX = 15.0
 """How old a reading of /health may be to be believed."""
-
-
-class StartReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an endpoint while a request waits for it; for error messages and comments."""
-
-    state: EndpointState
-    since_s: float | None
-    """How long ago the start, or the loading, began; None if none is known to be under way."""
-    usual_s: float | None
-    """How long a start took recently, by the median; None before the first."""
 
 
 class Activity:
@@ -136,6 +126,10 @@ class EndpointStateMachine:
     def has_activity(self) -> bool:
         """Report whether any request is under way."""
         return bool(self._active)
+
+    def count_begun(self, at_s: float) -> int:
+        """Return how many requests under way Runpod surely had at this time."""
+        return sum(each.has_output or each.began_at_s <= at_s - SUBMIT_S for each in self._active)
 
     def begin(self, now_s: float) -> Activity:
         """Note that a request was handed to the endpoint."""

@@ -23,7 +23,7 @@ from gateway.exchange.job_policy import job_policy
 from gateway.exchange.seat import Seat
 from gateway.exchange.upstream import Upstream
 from gateway.translate.job_stream import JobStream, Next
-from gateway.wire.runpod import JobSubmission
+from gateway.wire.runpod import JobPolicy, JobSubmission
 
 POLL_WAIT_S = 10.0
 """The service's own long poll; longer ones come near the 100 s after which its edge gives up."""
@@ -99,7 +99,7 @@ class QueueJob:
             with anyio.move_on_after(SUBMIT_S_MAX, shield=True):
                 self.id = await self._submit(submission, traceparent)
             if self.id is None:
-                self.upstream.gpu.lost(self.cost.attempt)
+                self._abandon(policy)
                 raise UnreachableError("no reply to a submission", was_sent=True)
         self.accepted_at_s = self._clock.monotonic_s()
         self.activity = self.upstream.begin()
@@ -111,8 +111,12 @@ class QueueJob:
             return await self.upstream.jobs.submit(submission, traceparent=traceparent)
         except UnreachableError as error:
             if error.was_sent:
-                self.upstream.gpu.lost(self.cost.attempt)
+                self._abandon(submission.policy)
             raise
+
+    def _abandon(self, policy: JobPolicy | None) -> None:
+        ttl_s = 0.0 if policy is None else (policy.ttl or 0) / 1000
+        self.upstream.abandon_submission(self.cost.attempt, self.seat.keep(), ttl_s=ttl_s)
 
     async def read(self) -> list[Raw]:
         """Ask Runpod once more; return the new outputs, none if there are none yet.

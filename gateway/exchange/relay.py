@@ -1,14 +1,17 @@
 """One request over the OpenAI route: its answer is read as it comes."""
 
+from collections.abc import AsyncIterator
+
 import anyio
 
 from gateway.domain import Endpoint, EndpointState, Operation
 from gateway.errors import GatewayError, OutputLostError, UnreachableError, UpstreamTimeoutError, WorkerError
 from gateway.exchange.answer import Answer
 from gateway.exchange.endpoint_state import Activity
-from gateway.exchange.gpu_time import AttemptCost
+from gateway.exchange.gpu_time import AttemptCost, AttemptTime
 from gateway.exchange.order import Order
 from gateway.exchange.relay_times import never_sent
+from gateway.exchange.seat import Seat
 from gateway.exchange.upstream import Upstream
 from gateway.translate.dialects.openai_stream import OpenAIReader
 from gateway.translate.request import worker_fields
@@ -59,64 +62,92 @@ class Patience:
         )
 
 
-async def relay(
-    upstream: Upstream,
-    order: Order,
-    answer: Answer,
-    cost: AttemptCost,
-    *,
-    is_urgent: bool = False,
-    traceparent: str | None = None,
-) -> None:
-    """Send the request, and pass on the answer until its end; closing the answer is the caller's.
+class Relay:
+    """One request over the OpenAI route."""
 
-    Raises:
-        GatewayError: The route or the worker failed, or the answer was cut short.
-    """
-    endpoint, request = upstream.endpoint, order.request
-    body = join_fields(worker_fields(request, upstream_model=order.model.upstream))
-    reader = OpenAIReader(stream=request.stream)
-    async with upstream.calling(
-        Operation.OPENAI, tenant=order.tenant, wait_s_max=endpoint.queue_timeout_s, is_urgent=is_urgent
-    ):
-        activity, time = upstream.begin(), cost.open(upstream.gpu)
-        failure: GatewayError | None = None
-        patience = Patience(endpoint, is_stream=request.stream, is_warm=activity.was_warm)
-        upstream.relays.open(time, activity, patience.seen)
-        with patience.scope:
-            try:
-                # Longer than the budgets: where one of them is over, it is to be told as that, and not as an outage.
-                async with upstream.openai.opened(
-                    request.api, body, read_timeout_s=patience.s_max + READ_SLACK_S, traceparent=traceparent
-                ) as opened:
-                    async for piece in await good_pieces(opened):
-                        if not activity.has_output:
-                            patience.output()
-                            upstream.relay_output(activity, time, is_first_token=request.stream)
-                        else:
-                            activity.heard(upstream.now_s)
-                        if deltas := reader.feed(piece):
-                            await answer.take(deltas)
-                        if reader.is_over:
-                            break
-            except GatewayError as error:
-                failure = error
-                if isinstance(error, WorkerError):
-                    # It ran, to say so.
-                    upstream.relay_output(activity, time, is_first_token=False)
-                if isinstance(error, UnreachableError) and answer.chunks and error.status is None:
-                    raise OutputLostError("The connection to the worker broke in the middle of its answer.") from error
-                raise
-            finally:
-                was_sent = not never_sent(failure)
-                activity.end(upstream.now_s, was_sent=was_sent)
-                upstream.relays.close(time)
-                cost.close(was_sent=was_sent)
-        if patience.scope.cancelled_caught:
-            raise _time_is_over(upstream, activity, patience)
-        await answer.take(reader.end())
-    if request.stream and not (reader.is_over or answer.is_whole):
-        raise OutputLostError("The worker's answer was cut short.")
+    def __init__(self, upstream: Upstream, order: Order, answer: Answer, cost: AttemptCost, seat: Seat) -> None:
+        self._upstream = upstream
+        self._order = order
+        self._answer = answer
+        self._cost = cost
+        self._seat = seat
+        self._reader = OpenAIReader(stream=order.request.stream)
+
+    async def run(self, *, is_urgent: bool = False, traceparent: str | None = None) -> None:
+        """Send the request, and pass on the answer until its end; closing the answer is the caller's.
+
+        A job whose answer is not read to its end may run on, and keeps the seat.
+
+        Raises:
+            GatewayError: The route or the worker failed, or the answer was cut short.
+        """
+        upstream, request = self._upstream, self._order.request
+        body = join_fields(worker_fields(request, upstream_model=self._order.model.upstream))
+        wait_s_max = upstream.endpoint.queue_timeout_s
+        async with upstream.calling(
+            Operation.OPENAI, tenant=self._order.tenant, wait_s_max=wait_s_max, is_urgent=is_urgent
+        ):
+            activity, time = upstream.begin(), self._cost.open(upstream.gpu)
+            failure: GatewayError | None = None
+            is_over = False
+            patience = Patience(upstream.endpoint, is_stream=request.stream, is_warm=activity.was_warm)
+            upstream.relays.open(time, activity, patience.seen)
+            with patience.scope:
+                try:
+                    # Longer than the budgets: where one of them is over, that is told, and not an outage.
+                    async with upstream.openai.opened(
+                        request.api, body, read_timeout_s=patience.s_max + READ_SLACK_S, traceparent=traceparent
+                    ) as opened:
+                        await self._pass_on(await good_pieces(opened), activity, time, patience)
+                        is_over = True
+                except GatewayError as error:
+                    failure, is_over = error, _is_refusal(error, has_begun=activity.has_output)
+                    self._explain(error, activity, time)
+                    raise
+                finally:
+                    self._leave(activity, time, is_over=is_over, was_sent=not never_sent(failure))
+            if patience.scope.cancelled_caught:
+                raise _time_is_over(upstream, activity, patience)
+            await self._answer.take(self._reader.end())
+        if request.stream and not (self._reader.is_over or self._answer.is_whole):
+            raise OutputLostError("The worker's answer was cut short.")
+
+    async def _pass_on(
+        self, pieces: AsyncIterator[bytes], activity: Activity, time: AttemptTime, patience: Patience
+    ) -> None:
+        upstream, reader, is_stream = self._upstream, self._reader, self._order.request.stream
+        async for piece in pieces:
+            if not activity.has_output:
+                patience.output()
+                upstream.relay_output(activity, time, is_first_token=is_stream)
+            else:
+                activity.heard(upstream.now_s)
+            if deltas := reader.feed(piece):
+                await self._answer.take(deltas)
+            if reader.is_over:
+                return
+
+    def _explain(self, error: GatewayError, activity: Activity, time: AttemptTime) -> None:
+        """Note what an error says of the worker, and raise what it means to the client where that is another one."""
+        if isinstance(error, WorkerError):
+            # It ran, to say so.
+            self._upstream.relay_output(activity, time, is_first_token=False)
+        if isinstance(error, UnreachableError) and self._answer.chunks and error.status is None:
+            raise OutputLostError("The connection to the worker broke in the middle of its answer.") from error
+
+    def _leave(self, activity: Activity, time: AttemptTime, *, is_over: bool, was_sent: bool) -> None:
+        upstream = self._upstream
+        activity.end(upstream.now_s, was_sent=was_sent)
+        if was_sent and not is_over:
+            upstream.abandon_relay(activity, time, self._seat.keep())
+        else:
+            upstream.relays.close(time)
+            self._cost.close(was_sent=was_sent)
+
+
+def _is_refusal(error: GatewayError, *, has_begun: bool) -> bool:
+    """Tell whether an error is a whole answer: then its job is over. The edge's own 5xx say nothing of the job."""
+    return not has_begun and not isinstance(error, UnreachableError)
 
 
 def _time_is_over(upstream: Upstream, activity: Activity, patience: Patience) -> GatewayError:

@@ -62,6 +62,10 @@ class RelayTimes:
         if self._waiting.pop(time, None) is not None:
             time.started()
 
+    def leave(self, time: AttemptTime) -> None:
+        """Note that its request is over, and that it may run on: its start is still looked for."""
+        self._tells.pop(time, None)
+
     def close(self, time: AttemptTime) -> None:
         """Note that it is over, or that its client has left. Nobody saw it wait: then a worker may have had it."""
         self._tells.pop(time, None)

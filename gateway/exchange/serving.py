@@ -28,7 +28,7 @@ from gateway.exchange.meter import Meter
 from gateway.exchange.order import Means, Order
 from gateway.exchange.queue_job import QueueJob
 from gateway.exchange.record import Record
-from gateway.exchange.relay import relay
+from gateway.exchange.relay import Relay
 from gateway.exchange.seat import Seat
 from gateway.exchange.sink import Sink
 from gateway.exchange.upstream import Upstream
@@ -191,7 +191,8 @@ class Serving:
             if route is Route.JOB:
                 await self._serve_job(turn, answer, cost, is_urgent=is_urgent)
             else:
-                await relay(upstream, self._order, answer, cost, is_urgent=is_urgent, traceparent=record.traceparent)
+                relay = Relay(upstream, self._order, answer, cost, turn.seat)
+                await relay.run(is_urgent=is_urgent, traceparent=record.traceparent)
                 await answer.finish()
                 cost.complete()
         finally:

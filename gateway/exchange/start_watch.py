@@ -5,7 +5,19 @@ The requests that wait come and go while the same worker starts, so their ages s
 
 from collections.abc import Mapping
 
+import msgspec
+
 from gateway.domain import EndpointState
+
+
+class StartReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of an endpoint while a request waits for it; for error messages and comments."""
+
+    state: EndpointState
+    since_s: float | None
+    """How long ago the start, or the loading, began; None if none is known to be under way."""
+    usual_s: float | None
+    """How long a start took recently, by the median; None before the first."""
 
 
 class StartWatch:

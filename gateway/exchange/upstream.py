@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from gateway.admission.gates import EndpointGates
-from gateway.admission.permit import Permit, Turn
+from gateway.admission.permit import Permit
+from gateway.admission.shared_hold import Release
 from gateway.clock import Clock
-from gateway.domain import Endpoint, Operation, Tenant
+from gateway.domain import Attempt, Endpoint, Operation, Tenant
 from gateway.errors import (
     EndpointDownError,
     GatewayError,
-    JobExpiredError,
     JobFailedError,
     NoWorkerError,
     UnreachableError,
@@ -19,10 +19,12 @@ from gateway.errors import (
     UpstreamTimeoutError,
     WorkerError,
 )
+from gateway.exchange.at_address import AtAddress
 from gateway.exchange.breaker import Breaker
+from gateway.exchange.call import Call, outcome_of_call
 from gateway.exchange.endpoint_state import HEALTH_S_MAX, Activity, EndpointStateMachine
 from gateway.exchange.events import CallOutcome, EndpointChanged, Observer, UpstreamCalled
-from gateway.exchange.gpu_time import CLOSE_LOOK_S, AttemptTime, GpuTime
+from gateway.exchange.gpu_time import CLOSE_LOOK_S, AttemptTime
 from gateway.exchange.mean_times import MeanTimes
 from gateway.exchange.relay_times import RelayTimes
 from gateway.upstream.client import EndpointClient
@@ -49,7 +51,7 @@ class Upstream:
         client: EndpointClient,
         clock: Clock,
         observe: Observer,
-        gpu: GpuTime,
+        at_address: AtAddress,
     ) -> None:
         self.endpoint = endpoint
         self.gates = gates
@@ -57,7 +59,7 @@ class Upstream:
         self.jobs = JobApi(client)
         self.openai = OpenAIRoute(client)
         self.workers = EndpointStateMachine(min_workers=endpoint.min_workers)
-        self.gpu = gpu
+        self.gpu, self.abandoned, self._count_live = at_address.gpu, at_address.abandoned, at_address.count_live
         self.gpu_means = MeanTimes()
         """GPU seconds of a tenant's complete requests."""
         self.relays = RelayTimes()
@@ -112,10 +114,13 @@ class Upstream:
         now_s = self._clock.monotonic_s()
         work = self.gates.work
         is_in_use = self.workers.has_activity or self.workers.is_used_since_read or (work.is_narrowed and work.has_line)
-        # Of a relayed request that waits for a worker, only /health shows the start.
+        # Of a relayed request that waits for a worker, only /health shows the start, and of an abandoned one the end.
         age_s_max = min(
-            CLOSE_LOOK_S if self.relays.are_waiting else HEALTH_AGE_S_MAX, self.gpu.look_s or HEALTH_AGE_S_MAX
+            0.0 if self.abandoned else HEALTH_AGE_S_MAX,
+            CLOSE_LOOK_S if self.relays.are_waiting else HEALTH_AGE_S_MAX,
+            self.gpu.look_s or HEALTH_AGE_S_MAX,
         )
+        is_in_use |= bool(self.abandoned)
         is_old = self.workers.health_age_s(now_s) > age_s_max
         health = self.workers.health
         has_workers = health is not None and health.workers.get("running", 0) > 0
@@ -134,6 +139,31 @@ class Upstream:
             self.workers.health = None
             self.gpu.read_workers(None)
         self.relays.looked(has_workers=self.workers.has_running_workers(now_s))
+        if self.abandoned:
+            self.abandoned.look(health, asked_at_s=asked_at_s, live=self._count_live(asked_at_s))
+
+    def abandon_relay(self, activity: Activity, time: AttemptTime, release: Release) -> None:
+        """Hold the seat of a relayed request that may run on although its answer is not read any more.
+
+        `release` gives the seat back when it is over. Until then its tenant is charged for it.
+        """
+
+        def end() -> None:
+            self.relays.close(time)
+            time.ended()
+            release()
+
+        self.relays.leave(time)
+        endpoint, since_s = self.endpoint, activity.began_at_s
+        wait_s_max = 0.0 if activity.has_output else endpoint.cold_start_timeout_s
+        if activity.taken_at_s is not None:
+            since_s = activity.taken_at_s
+        self.abandoned.add(now_s=self.now_s, until_s=since_s + wait_s_max + endpoint.execution_timeout_s, end=end)
+
+    def abandon_submission(self, attempt: Attempt, release: Release, *, ttl_s: float) -> None:
+        """Hold the seat of a job that Runpod may have taken, and whose id is not known."""
+        self.gpu.lost(attempt)
+        self.abandoned.add(now_s=self.now_s, until_s=self.now_s + ttl_s, end=release)
 
     def arrive(self) -> bool:
         """A request wants a turn; return whether the endpoint's health should be read at once.
@@ -159,6 +189,7 @@ class Upstream:
 
     def review(self) -> None:
         """Let through again whoever waits for a state that is over; to be called every second or so."""
+        self.abandoned.advance(self.now_s)
         if self.gates.work.is_narrowed and self._ceiling() is None:
             self.gates.work.widen()
 
@@ -215,7 +246,7 @@ class Upstream:
         async with self.calling(operation, tenant=tenant, wait_s_max=wait_s_max, is_urgent=is_urgent):
             return await make()
 
-    def calling(self, operation: Operation, *, tenant: Tenant, wait_s_max: float, is_urgent: bool = False) -> "Call":
+    def calling(self, operation: Operation, *, tenant: Tenant, wait_s_max: float, is_urgent: bool = False) -> Call:
         """The budget for a call that lasts as long as the body of the `async with`."""
         turn = self.gates.call(operation).permit(tenant, wait_s_max=wait_s_max, is_urgent=is_urgent)
         return Call(self, operation, turn)
@@ -229,7 +260,7 @@ class Upstream:
             gate.refused_upstream(permit, retry_after_s=error.retry_after_s)
         if operation in _SUBMISSIONS:
             self._judge(error, is_relay=operation is Operation.OPENAI)
-        outcome = CallOutcome.OK if error is None else _outcome(error)
+        outcome = CallOutcome.OK if error is None else outcome_of_call(error)
         self._observe(UpstreamCalled(endpoint=self.endpoint.name, operation=operation, outcome=outcome))
 
     def _judge(self, error: GatewayError | None, *, is_relay: bool = False) -> None:
@@ -259,37 +290,3 @@ class Upstream:
                 self.gates.work.widen()
             reason = "" if error is None else type(error).__name__
             self._observe(EndpointChanged(endpoint=self.endpoint.name, is_down=self.is_down, reason=reason))
-
-
-class Call:
-    """The `async with` of one call: its permit is given back, and what became of it is told."""
-
-    __slots__ = ("_operation", "_permit", "_turn", "_upstream")
-
-    def __init__(self, upstream: Upstream, operation: Operation, turn: Turn) -> None:
-        self._upstream = upstream
-        self._operation = operation
-        self._turn = turn
-        self._permit: Permit | None = None
-
-    async def __aenter__(self) -> None:
-        self._permit = await self._turn.__aenter__()
-
-    async def __aexit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        try:
-            if self._permit is not None and (error is None or isinstance(error, GatewayError)):
-                self._upstream.called(self._operation, self._permit, error)
-        finally:
-            await self._turn.__aexit__()
-
-
-def _outcome(error: GatewayError) -> CallOutcome:
-    match error:
-        case UpstreamBusyError():
-            return CallOutcome.BUSY
-        case JobExpiredError():
-            return CallOutcome.GONE
-        case UnreachableError(was_sent=True, status=None):
-            return CallOutcome.LOST
-        case _:
-            return CallOutcome.FAILED

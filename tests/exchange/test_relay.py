@@ -1,6 +1,7 @@
 """The OpenAI route."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -8,6 +9,7 @@ import anyio.lowlevel
 import httpx
 import pytest
 
+from gateway.config.keys import key_line
 from gateway.domain import Endpoint
 from gateway.exchange.breaker import FAILURES_MAX
 from gateway.exchange.relay import Patience
@@ -15,6 +17,7 @@ from tests.exchange.test_exchange import COMPLETION, content
 from tests.factories import endpoint
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
+from tests.stacks import KEY
 from tests.subject import CHAT, EVENTS, PAGES, Subject, event, running
 
 RELAY = {"route": "openai"}
@@ -242,6 +245,7 @@ async def test_without_a_worker_it_waits_as_long_as_a_job_does_and_shuts_out_nob
             assert "provisioned but scaled down" in call.json["error"]["message"]
             assert int(call.headers["retry-after"]) >= 1
         assert not subject.gateway._upstreams["chat"].is_down
+        await anyio.sleep(1)
         assert subject.held() == {}
 
 
@@ -308,3 +312,101 @@ async def test_the_budget_that_runs_is_that_of_what_was_seen() -> None:
     for each in (stream, whole):
         each.output()
     assert [round(left_s(each)) for each in (stream, whole)] == [14, 14]
+
+
+ABANDONED = [event(delta={"content": "Hello"}).encode()]
+
+
+class RunningOn(FakeRunpod):
+    """A Runpod on which a relayed request runs on when its caller is gone, and shows no more output."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        if "/openai/" in request.url.path:
+            self.relayed_running += 1
+            response.stream = Silent(response.stream, self.events)
+        return response
+
+
+class Silent(httpx.AsyncByteStream):
+    """Some bytes of a body, and then nothing more."""
+
+    def __init__(self, body: Any, pieces: list[bytes]) -> None:
+        self._body = body
+        self._pieces = pieces
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+        await anyio.sleep_forever()
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
+
+
+async def leave_one(subject: Subject, *, stream: bool = True) -> None:
+    call = subject.call(stream=stream)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(call.run, subject.gateway.app)
+        await anyio.sleep(2)
+        call.leave()
+
+
+@pytest.mark.parametrize("events", [ABANDONED, []])
+async def test_a_request_that_was_left_holds_seat_and_place_until_health_shows_that_it_is_over(
+    events: list[bytes],
+) -> None:
+    runpod = RunningOn(events=events, health={"running": 1})
+    tenants = [{"name": "acme", "keys": [key_line(KEY)], "max_in_flight": 1}]
+    async with running(runpod, endpoint=RELAY, tenants=tenants) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        await leave_one(subject)
+        await anyio.sleep(20)
+        assert subject.held() == {"work held": {"acme": 1}}
+        assert (await subject.post()).status == 429
+        # Its tenant is charged for as long as its worker may be busy with it.
+        assert upstream.gpu.running == 1
+        runpod.relayed_running = 0
+        await anyio.sleep(1)
+        assert subject.held() == {}
+        assert upstream.gpu.running == 0
+
+
+async def test_what_health_does_not_tell_is_held_until_the_longest_time_of_a_request() -> None:
+    runpod = RunningOn(events=ABANDONED)
+    runpod.answers = {"health": [(500, b"")] * 10_000}
+    endpoint = {**RELAY, "cold_start_timeout_s": 50, "execution_timeout_s": 100}
+    async with running(runpod, endpoint=endpoint) as subject:
+        await leave_one(subject)
+        await anyio.sleep(95)
+        assert subject.held() == {"work held": {"acme": 1}}
+        await anyio.sleep(10)
+        assert subject.held() == {}
+
+
+async def test_jobs_of_requests_under_way_are_not_taken_for_one_that_was_left() -> None:
+    runpod = RunningOn(events=ABANDONED, health={"running": 2})
+    async with running(runpod, endpoint=RELAY) as subject, anyio.create_task_group() as tasks:
+        tasks.start_soon(subject.call(stream=True).run, subject.gateway.app)
+        await anyio.sleep(2)
+        await leave_one(subject)
+        await anyio.sleep(5)
+        assert subject.held()["work held"] == {"acme": 2}
+        runpod.relayed_running = 1
+        await anyio.sleep(1)
+        assert subject.held()["work held"] == {"acme": 1}
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("reply", [httpx.ReadError("broken"), (502, b"<html>"), (200, b"<html>")])
+async def test_a_job_whose_submission_was_not_answered_may_run_and_holds_a_seat(reply: Any) -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"run": [reply]}
+    runpod.relayed_running = 1
+    async with running(runpod) as subject:
+        assert (await subject.post()).status >= 500
+        await anyio.sleep(5)
+        assert subject.held() == {"work held": {"acme": 1}}
+        runpod.relayed_running = 0
+        await anyio.sleep(1)
+        assert subject.held() == {}

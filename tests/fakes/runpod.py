@@ -46,6 +46,8 @@ class FakeRunpod(httpx.AsyncBaseTransport):
         self.status: dict[str, Any] = {"status": "COMPLETED", "executionTime": 1000, "delayTime": 500}
         self.running: dict[str, int] = {}
         """Jobs that are neither over nor cancelled, with the number of pages read."""
+        self.relayed_running = 0
+        """Jobs of relayed requests that run on, as /health counts them."""
         self.open_responses = 0
         self.calls: list[tuple[str, str]] = []
         self.bodies: list[Any] = []
@@ -93,7 +95,8 @@ class FakeRunpod(httpx.AsyncBaseTransport):
                 self.running.pop(job_id, None)
                 return 200, [b'{"status":"CANCELLED"}']
             case "health":
-                return 200, [json.dumps({"workers": self.health}).encode()]
+                jobs = {"inProgress": len(self.running) + self.relayed_running, "inQueue": 0}
+                return 200, [json.dumps({"workers": self.health, "jobs": jobs}).encode()]
             case _:
                 return 200, self.events
 

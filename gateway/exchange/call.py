@@ -1,0 +1,51 @@
+"""One call to Runpod under its permit."""
+
+from typing import Protocol
+
+from gateway.admission.permit import Permit, Turn
+from gateway.domain import Operation
+from gateway.errors import GatewayError, JobExpiredError, UnreachableError, UpstreamBusyError
+from gateway.exchange.events import CallOutcome
+
+
+class Caller(Protocol):
+    """An endpoint, as its calls see it."""
+
+    def called(self, operation: Operation, permit: Permit, error: GatewayError | None) -> None:
+        """Note that a call is over, and the error that it failed with."""
+        ...
+
+
+class Call:
+    """The `async with` of one call: gives its permit back, and tells what became of it."""
+
+    __slots__ = ("_caller", "_operation", "_permit", "_turn")
+
+    def __init__(self, caller: Caller, operation: Operation, turn: Turn) -> None:
+        self._caller = caller
+        self._operation = operation
+        self._turn = turn
+        self._permit: Permit | None = None
+
+    async def __aenter__(self) -> None:
+        self._permit = await self._turn.__aenter__()
+
+    async def __aexit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        try:
+            if self._permit is not None and (error is None or isinstance(error, GatewayError)):
+                self._caller.called(self._operation, self._permit, error)
+        finally:
+            await self._turn.__aexit__()
+
+
+def outcome_of_call(error: GatewayError) -> CallOutcome:
+    """Return what a failed call counts as in metrics."""
+    match error:
+        case UpstreamBusyError():
+            return CallOutcome.BUSY
+        case JobExpiredError():
+            return CallOutcome.GONE
+        case UnreachableError(was_sent=True, status=None):
+            return CallOutcome.LOST
+        case _:
+            return CallOutcome.FAILED
