@@ -153,9 +153,13 @@ class QueueJob:
         # Short until a worker has it, as its GPU time counts from then.
         is_short = gate.has_line or not self.stream.has_started
         wait_s = max(POLL_WAIT_S_MIN, min(POLL_WAIT_S_MIN if is_short else POLL_WAIT_S, remaining_s))
+        # Until there is output, a page may bring the news that a worker has the job, and thereby more time for it.
+        end_s = self._clock.monotonic_s() + remaining_s + (0.0 if self.stream.has_output else POLL_WAIT_S)
         page = await self.upstream.call(
             Operation.STREAM,
-            lambda: self.upstream.jobs.read_page(self._known_id(), wait_s=wait_s),
+            lambda: self.upstream.jobs.read_page(
+                self._known_id(), wait_s=wait_s, timeout_s=end_s - self._clock.monotonic_s()
+            ),
             tenant=self.tenant,
             wait_s_max=remaining_s,
             is_urgent=not self.has_text,

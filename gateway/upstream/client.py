@@ -66,15 +66,15 @@ class EndpointClient:
         self._headers = _headers(self._host, api_key)
 
     async def call(
-        self, method: str, path: str, *, body: bytes = b"", read_timeout_s: float, traceparent: str | None = None
+        self, method: str, path: str, *, body: bytes = b"", timeout_s: float, traceparent: str | None = None
     ) -> Reply:
-        """Make a call and read its whole answer.
+        """Make a call and read its whole answer, within `timeout_s` after it was sent.
 
         Raises:
-            UnreachableError: There was no answer, it broke off, or it cannot be read.
+            UnreachableError: There was no answer in time, it broke off, or it cannot be read.
         """
         async with self.opened(
-            method, path, body=(body,), read_timeout_s=read_timeout_s, traceparent=traceparent
+            method, path, body=(body,), read_timeout_s=timeout_s, total_s_max=timeout_s, traceparent=traceparent
         ) as answer:
             try:
                 body = await _whole(answer.pieces)
@@ -92,14 +92,22 @@ class EndpointClient:
         *,
         body: tuple[bytes | memoryview, ...] = (b"",),
         read_timeout_s: float,
+        total_s_max: float | None = None,
         traceparent: str | None = None,
     ) -> "Opened":
         """Make a call, its body in parts, and hold its answer open; leaving closes it, also when cancelled.
 
+        `read_timeout_s` begins again with each piece; without `total_s_max` the end of the whole is the caller's.
+
         Raises:
             UnreachableError: There was no answer, or, also out of the body of the `async with`, it broke off.
         """
-        timeout = {"connect": CONNECT_TIMEOUT_S, "read": read_timeout_s, "write": read_timeout_s}
+        timeout = {
+            "connect": CONNECT_TIMEOUT_S,
+            "read": read_timeout_s,
+            "write": read_timeout_s,
+            "total": total_s_max,
+        }
         stream, headers = Parts(body), self._headers.copy()
         if stream.size or method != "GET":
             headers["content-length"] = str(stream.size)

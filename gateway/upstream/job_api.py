@@ -4,6 +4,7 @@ Pages and statuses are read with POST, which the documentation allows beside GET
 away, and an HTTP client may repeat a GET by itself when a kept connection turns out to be closed.
 """
 
+import math
 import re
 from collections.abc import Callable
 from typing import TypeVar
@@ -18,6 +19,7 @@ from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import encode
 
 CALL_TIMEOUT_S = 30.0
+"""For the whole of a call that answers at once, however slowly its reply trickles."""
 POLL_MARGIN_S = 15.0
 """What a long poll may take beyond its wait: the service holds an empty page for about 10 s anyway."""
 
@@ -43,33 +45,34 @@ class JobApi:
         body = encode(submission)
         if len(body) > JOB_BODY_BYTES_MAX:
             raise BodyTooLargeError(JOB_BODY_BYTES_MAX)
-        reply = await self._client.call(
-            "POST", "/run", body=body, read_timeout_s=CALL_TIMEOUT_S, traceparent=traceparent
-        )
+        reply = await self._client.call("POST", "/run", body=body, timeout_s=CALL_TIMEOUT_S, traceparent=traceparent)
         accepted = _decoded(reply, runpod.decode_accepted, has_job=False)
         if not _JOB_ID.fullmatch(accepted.id):
             raise UnreachableError("no job id", was_sent=True, status=reply.status, is_outage=True)
         return accepted.id
 
-    async def read_page(self, job_id: str, *, wait_s: float) -> runpod.StreamPage:
-        """POST /stream/{id}: what was yielded since the last call, held open up to `wait_s` while there is nothing."""
+    async def read_page(self, job_id: str, *, wait_s: float, timeout_s: float = math.inf) -> runpod.StreamPage:
+        """POST /stream/{id}: what was yielded since the last call, held open up to `wait_s` while there is nothing.
+
+        The whole page has to be there within `timeout_s`, and within what a long poll may take.
+        """
         path = f"/stream/{quote(job_id, safe='')}?wait={max(1000, int(wait_s * 1000))}"
-        reply = await self._client.call("POST", path, read_timeout_s=wait_s + POLL_MARGIN_S)
+        reply = await self._client.call("POST", path, timeout_s=min(timeout_s, wait_s + POLL_MARGIN_S))
         return _decoded(reply, runpod.decode_page, has_job=True)
 
     async def read_status(self, job_id: str) -> runpod.JobStatus:
         """POST /status/{id}."""
-        reply = await self._client.call("POST", f"/status/{quote(job_id, safe='')}", read_timeout_s=CALL_TIMEOUT_S)
+        reply = await self._client.call("POST", f"/status/{quote(job_id, safe='')}", timeout_s=CALL_TIMEOUT_S)
         return _decoded(reply, runpod.decode_status, has_job=True)
 
     async def cancel(self, job_id: str) -> runpod.JobStatus:
         """POST /cancel/{id}."""
-        reply = await self._client.call("POST", f"/cancel/{quote(job_id, safe='')}", read_timeout_s=CALL_TIMEOUT_S)
+        reply = await self._client.call("POST", f"/cancel/{quote(job_id, safe='')}", timeout_s=CALL_TIMEOUT_S)
         return _decoded(reply, runpod.decode_status, has_job=True)
 
     async def read_health(self) -> runpod.EndpointHealth:
         """GET /health: answered without a worker, and without waking one."""
-        reply = await self._client.call("GET", "/health", read_timeout_s=CALL_TIMEOUT_S)
+        reply = await self._client.call("GET", "/health", timeout_s=CALL_TIMEOUT_S)
         return _decoded(reply, runpod.decode_health, has_job=False)
 
 

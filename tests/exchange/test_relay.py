@@ -1,7 +1,7 @@
 """The OpenAI route."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
@@ -16,7 +16,7 @@ from gateway.exchange.relay import Patience
 from tests.exchange.test_exchange import COMPLETION, content
 from tests.factories import endpoint
 from tests.fakes.asgi import AsgiCall
-from tests.fakes.runpod import FakeRunpod
+from tests.fakes.runpod import FakeBody, FakeRunpod
 from tests.stacks import KEY
 from tests.subject import CHAT, EVENTS, PAGES, Subject, event, running
 
@@ -408,5 +408,44 @@ async def test_a_job_whose_submission_was_not_answered_may_run_and_holds_a_seat(
         await anyio.sleep(5)
         assert subject.held() == {"work held": {"acme": 1}}
         runpod.relayed_running = 0
+        await anyio.sleep(1)
+        assert subject.held() == {}
+
+
+class EndlessRunpod(FakeRunpod):
+    """Every relayed request is answered with the same piece once a second, for ever."""
+
+    def __init__(self, piece: bytes) -> None:
+        super().__init__()
+        self._piece = piece
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        if "/openai/" in request.url.path:
+            response.stream = EndlessBody(self._piece, self._closed)
+        return response
+
+
+class EndlessBody(FakeBody):
+    def __init__(self, piece: bytes, on_close: Callable[[], None]) -> None:
+        super().__init__([], on_close)
+        self._piece = piece
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            await anyio.sleep(1)
+            yield self._piece
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("piece", [b": comment\n\n", b" ", b"\n", b"x"])
+async def test_an_answer_that_trickles_without_an_end_is_over_when_its_time_is(piece: bytes, stream: bool) -> None:
+    times = {"cold_start_timeout_s": 3, "execution_timeout_s": 3}
+    async with running(EndlessRunpod(piece), endpoint=RELAY | times) as subject:
+        began_s = anyio.current_time()
+        call = await subject.post(stream=stream)
+        assert call.status in {502, 504}
+        assert anyio.current_time() - began_s <= 6.5
+        # /health shows that its job is over.
         await anyio.sleep(1)
         assert subject.held() == {}

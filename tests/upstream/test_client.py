@@ -14,7 +14,7 @@ async def test_connections_are_used_again() -> None:
     async with raw_server(reply(b"a"), reply(b"b")) as server:
         transport = make_transport()
         subject = EndpointClient(endpoint(base_url=server.url), transport)
-        bodies = [(await subject.call("GET", "/x", read_timeout_s=5)).body for _ in range(2)]
+        bodies = [(await subject.call("GET", "/x", timeout_s=5)).body for _ in range(2)]
         await transport.aclose()
     assert bodies == [b"a", b"b"]
 
@@ -24,7 +24,7 @@ async def test_silence_has_an_end() -> None:
         transport = make_transport()
         subject = EndpointClient(endpoint(base_url=server.url), transport)
         with pytest.raises(UnreachableError) as caught:
-            await subject.call("GET", "/x", read_timeout_s=0.05)
+            await subject.call("GET", "/x", timeout_s=0.05)
         await transport.aclose()
     assert caught.value.was_sent
 
@@ -34,7 +34,7 @@ async def test_a_reply_is_bounded() -> None:
         transport = make_transport()
         subject = EndpointClient(endpoint(base_url=server.url), transport)
         with pytest.raises(UnreachableError, match="too large"):
-            await subject.call("GET", "/x", read_timeout_s=5)
+            await subject.call("GET", "/x", timeout_s=5)
         await transport.aclose()
 
 
@@ -48,8 +48,8 @@ async def test_another_key_is_sent_from_then_on() -> None:
     async with raw_server(reply(b"a"), reply(b"b")) as server:
         transport = make_transport()
         subject = EndpointClient(endpoint(base_url=server.url), transport)
-        await subject.call("GET", "/x", read_timeout_s=5)
+        await subject.call("GET", "/x", timeout_s=5)
         subject.use_key(Secret("rpa_new"))
-        await subject.call("GET", "/x", read_timeout_s=5)
+        await subject.call("GET", "/x", timeout_s=5)
         await transport.aclose()
     assert [b"Bearer rpa_new" in request for request in server.requests] == [False, True]

@@ -135,7 +135,7 @@ async def call(answer: bytes) -> client.Reply:
     async with raw_server(answer) as server:
         transport = make_transport()
         try:
-            return await EndpointClient(endpoint(base_url=server.url), transport).call("GET", "/x", read_timeout_s=5)
+            return await EndpointClient(endpoint(base_url=server.url), transport).call("GET", "/x", timeout_s=5)
         finally:
             await transport.aclose()
 
@@ -222,7 +222,7 @@ async def test_a_connection_is_used_again_after_a_compressed_answer() -> None:
     async with raw_server(packed_reply("gzip", b"a"), packed_reply("gzip", b"b")) as server:
         transport = make_transport()
         subject = EndpointClient(endpoint(base_url=server.url), transport)
-        assert [(await subject.call("GET", "/x", read_timeout_s=5)).body for _ in range(2)] == [b"a", b"b"]
+        assert [(await subject.call("GET", "/x", timeout_s=5)).body for _ in range(2)] == [b"a", b"b"]
         await transport.aclose()
         assert len(server.writers) == 1
 

@@ -55,6 +55,8 @@ class Connection(asyncio.Protocol):
         self._is_reading_paused = False
         self._is_writing_paused = False
         self._deadline_s = math.inf
+        self._end_s = math.inf
+        """When the request under way has to be over, however much of its response comes until then."""
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at_s = math.inf
 
@@ -70,6 +72,7 @@ class Connection(asyncio.Protocol):
         reader = self._reader = ResponseReader(is_reply_to_head=request.method == "HEAD")
         self._request = request
         self._deadline_s = math.inf
+        self._end_s = self._loop.time() + request.total_s_max
         if sum(map(len, request.parts)) <= SLICE_BYTES:
             self._transport.write(b"".join((request.head, *request.parts)))
         else:
@@ -244,10 +247,12 @@ class Connection(asyncio.Protocol):
 
     def _set_deadline(self) -> None:
         """Expect progress within the time of what goes on. One timer is moved, rather than one made for every wait."""
-        wait_s = IDLE_S_MAX
-        if self._request is not None:
+        now_s = self._loop.time()
+        if self._request is None:
+            self._deadline_s = now_s + IDLE_S_MAX
+        else:
             wait_s = self._request.read_s_max if self._unsent is None else self._request.write_s_max
-        self._deadline_s = self._loop.time() + wait_s
+            self._deadline_s = min(now_s + wait_s, self._end_s)
         if self._deadline_s < self._alarm_at_s:
             if self._alarm is not None:
                 self._alarm.cancel()

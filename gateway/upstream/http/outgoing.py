@@ -39,6 +39,8 @@ class Outgoing(NamedTuple):
     """How long the other side may take nothing of the body."""
     read_s_max: float
     """How long it may send nothing: until the head of the response is there, then from one piece to the next."""
+    total_s_max: float = math.inf
+    """How long the whole exchange may take, from the first byte sent to the last one read."""
 
 
 def origin_of(url: httpx.URL) -> Origin:
@@ -75,6 +77,7 @@ def outgoing_of(request: httpx.Request) -> Outgoing:
         parts=request.stream.parts if isinstance(request.stream, Parts) else (request.content,),
         write_s_max=_seconds(timeout.get("write")),
         read_s_max=_seconds(timeout.get("read")),
+        total_s_max=_seconds(timeout.get("total")),
     )
 
 

@@ -165,6 +165,67 @@ def test_a_slow_answer_is_none_that_is_silent() -> None:
     run(story)
 
 
+def test_an_answer_that_trickles_ends_with_the_time_for_the_whole() -> None:
+    """Each piece comes in its time, and all of them together do not."""
+
+    async def story(loop: LoopAhead, transport: HttpTransport) -> None:
+        read = 0
+
+        async def trickle(reader: Any, writer: Any) -> None:
+            await read_request(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n")
+            for number in range(100):
+                await eventually_here(lambda number=number: read == number)
+                await loop.pass_time(9)
+                writer.write(b"x")
+
+        async with serving(trickle) as server:
+            response = await transport.handle_async_request(request(server.url, read=10.0, total=40.0))
+            stream: Any = response.stream
+            pieces = aiter(stream)
+
+            async def read_all() -> None:
+                nonlocal read
+                while True:
+                    read += len(await anext(pieces))
+
+            with pytest.raises(httpx.ReadTimeout):
+                await read_all()
+            assert read in {4, 5}
+            await stream.aclose()
+
+    run(story)
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
+def test_a_head_that_trickles_does_not_renew_its_time(head: bytes) -> None:
+    async def story(loop: LoopAhead, transport: HttpTransport) -> None:
+        async def trickle(reader: Any, writer: Any) -> None:
+            await read_request(reader)
+            writer.write(head)
+            while True:
+                await loop.pass_time(3)
+                writer.write(b"x" if head[-1:] != b"\n" else head)
+                await writer.drain()
+
+        async with serving(trickle) as server:
+            with pytest.raises(httpx.ReadTimeout):
+                await call(transport, server.url, read=10.0)
+
+    run(story)
+
+
+def test_the_next_request_has_a_time_of_its_own() -> None:
+    async def story(loop: LoopAhead, transport: HttpTransport) -> None:
+        async with serving(Answering()) as server:
+            for _ in range(5):
+                assert (await call(transport, server.url, total=25.0))[0] == 200
+                await loop.pass_time(20)
+            assert server.connections == 1
+
+    run(story)
+
+
 def test_without_a_limit_it_waits() -> None:
     async def story(loop: LoopAhead, transport: HttpTransport) -> None:
         answer = Answering()
