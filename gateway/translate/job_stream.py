@@ -17,9 +17,11 @@ from msgspec import Raw
 
 from gateway.errors import JobExpiredError, JobFailedError, OutputLostError, UpstreamError
 from gateway.translate.worker_errors import is_from_handler, job_error
+from gateway.wire.items import ITEMS_MAX, TooManyItemsError, decode_items
 from gateway.wire.malformed import MALFORMED
 from gateway.wire.runpod import JobState, JobStatus, StreamPage
 
+TOO_MANY_OUTPUTS = f"The worker's answer comes in more than {ITEMS_MAX} parts at once. Let it yield larger ones."
 TERMINAL_PAGES_MAX = 1000
 """Pages read of a finished job, each with outputs; if there are still more, /status has to have them."""
 
@@ -166,7 +168,9 @@ class JobStream:
         output = bytes(status.output)
         if output.startswith(b"[") and output != b"[]":
             try:
-                return msgspec.json.decode(output, type=list[Raw])[self._outputs_read :]
+                return decode_items(output)[self._outputs_read :]
+            except TooManyItemsError:
+                raise OutputLostError(TOO_MANY_OUTPUTS) from None
             except MALFORMED:
                 raise OutputLostError("The job's output is not JSON.") from None
         if has_gap and self._outputs_read:

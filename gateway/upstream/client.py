@@ -22,8 +22,10 @@ from gateway.upstream.http.outgoing import Parts
 from gateway.upstream.http.transport import Body, HttpTransport
 
 CONNECT_TIMEOUT_S = 10.0
-REPLY_BYTES_MAX = 64 * 1024 * 1024
-"""A page holds up to 1 MB for each output that waited."""
+REPLY_BYTES_MAX = 32 * 1024 * 1024
+"""Of a page or a status. By Runpod's documentation an output that is streamed has at most 1 MB, and the result of a job
+at most 20 MB."""
+TOO_LARGE = "reply too large"
 CLOSE_S_MAX = 2.0
 URLS_KEPT = 2048
 """The fixed ones, and those of the jobs under way, each of which is polled again and again."""
@@ -66,18 +68,26 @@ class EndpointClient:
         self._headers = _headers(self._host, api_key)
 
     async def call(
-        self, method: str, path: str, *, body: bytes = b"", timeout_s: float, traceparent: str | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes = b"",
+        timeout_s: float,
+        bytes_max: int = REPLY_BYTES_MAX,
+        traceparent: str | None = None,
     ) -> Reply:
         """Make a call and read its whole answer, within `timeout_s` after it was sent.
 
         Raises:
-            UnreachableError: There was no answer in time, it broke off, or it cannot be read.
+            UnreachableError: There was no answer in time, it broke off, it cannot be read, or, with the reason
+                TOO_LARGE, it has more than `bytes_max` bytes.
         """
         async with self.opened(
             method, path, body=(body,), read_timeout_s=timeout_s, total_s_max=timeout_s, traceparent=traceparent
         ) as answer:
             try:
-                body = await _whole(answer.pieces)
+                body = await _whole(answer.pieces, bytes_max)
             except UnreachableError:
                 if answer.status < 400:
                     raise
@@ -167,12 +177,12 @@ class Opened:
             raise unreachable(error) from error
 
 
-async def _whole(pieces: AsyncIterator[bytes]) -> bytes:
+async def _whole(pieces: AsyncIterator[bytes], bytes_max: int) -> bytes:
     received = bytearray()
     async for piece in pieces:
         received += piece
-        if len(received) > REPLY_BYTES_MAX:
-            raise UnreachableError("reply too large", was_sent=True)
+        if len(received) > bytes_max:
+            raise UnreachableError(TOO_LARGE, was_sent=True, is_outage=False)
     return bytes(received)
 
 

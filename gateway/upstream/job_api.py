@@ -11,17 +11,22 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from gateway.domain import JOB_BODY_BYTES_MAX
-from gateway.errors import BodyTooLargeError, UnreachableError
-from gateway.upstream.client import EndpointClient, Reply
+from gateway.errors import BodyTooLargeError, OutputLostError, UnreachableError
+from gateway.translate.job_stream import TOO_MANY_OUTPUTS
+from gateway.upstream.client import REPLY_BYTES_MAX, TOO_LARGE, EndpointClient, Reply
 from gateway.upstream.failures import job_call_failure
 from gateway.wire import runpod
+from gateway.wire.items import TooManyItemsError
 from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import encode
 
 CALL_TIMEOUT_S = 30.0
 """For the whole of a call that answers at once, however slowly its reply trickles."""
+SMALL_REPLY_BYTES_MAX = 1024 * 1024
+"""Of a reply that holds no outputs."""
 POLL_MARGIN_S = 15.0
 """What a long poll may take beyond its wait: the service holds an empty page for about 10 s anyway."""
+TOO_LARGE_OUTPUTS = f"The worker's answer has more than {REPLY_BYTES_MAX // 1024**2} MiB at once. Let it yield less."
 
 T = TypeVar("T")
 
@@ -45,7 +50,14 @@ class JobApi:
         body = encode(submission)
         if len(body) > JOB_BODY_BYTES_MAX:
             raise BodyTooLargeError(JOB_BODY_BYTES_MAX)
-        reply = await self._client.call("POST", "/run", body=body, timeout_s=CALL_TIMEOUT_S, traceparent=traceparent)
+        reply = await self._client.call(
+            "POST",
+            "/run",
+            body=body,
+            timeout_s=CALL_TIMEOUT_S,
+            bytes_max=SMALL_REPLY_BYTES_MAX,
+            traceparent=traceparent,
+        )
         accepted = _decoded(reply, runpod.decode_accepted, has_job=False)
         if not _JOB_ID.fullmatch(accepted.id):
             raise UnreachableError("no job id", was_sent=True, status=reply.status, is_outage=True)
@@ -57,12 +69,12 @@ class JobApi:
         The whole page has to be there within `timeout_s`, and within what a long poll may take.
         """
         path = f"/stream/{quote(job_id, safe='')}?wait={max(1000, int(wait_s * 1000))}"
-        reply = await self._client.call("POST", path, timeout_s=min(timeout_s, wait_s + POLL_MARGIN_S))
+        reply = await self._read(path, timeout_s=min(timeout_s, wait_s + POLL_MARGIN_S))
         return _decoded(reply, runpod.decode_page, has_job=True)
 
     async def read_status(self, job_id: str) -> runpod.JobStatus:
         """POST /status/{id}."""
-        reply = await self._client.call("POST", f"/status/{quote(job_id, safe='')}", timeout_s=CALL_TIMEOUT_S)
+        reply = await self._read(f"/status/{quote(job_id, safe='')}", timeout_s=CALL_TIMEOUT_S)
         return _decoded(reply, runpod.decode_status, has_job=True)
 
     async def cancel(self, job_id: str) -> runpod.JobStatus:
@@ -72,8 +84,22 @@ class JobApi:
 
     async def read_health(self) -> runpod.EndpointHealth:
         """GET /health: answered without a worker, and without waking one."""
-        reply = await self._client.call("GET", "/health", timeout_s=CALL_TIMEOUT_S)
+        reply = await self._client.call("GET", "/health", timeout_s=CALL_TIMEOUT_S, bytes_max=SMALL_REPLY_BYTES_MAX)
         return _decoded(reply, runpod.decode_health, has_job=False)
+
+    async def _read(self, path: str, *, timeout_s: float) -> Reply:
+        """POST a path whose reply holds outputs.
+
+        Raises:
+            OutputLostError: They are too large. They would be so the next time.
+            UnreachableError: The reply did not come, or not whole.
+        """
+        try:
+            return await self._client.call("POST", path, timeout_s=timeout_s)
+        except UnreachableError as error:
+            if error.reason is TOO_LARGE:
+                raise OutputLostError(TOO_LARGE_OUTPUTS) from error
+            raise
 
 
 def _decoded(reply: Reply, decode: Callable[[bytes], T], *, has_job: bool) -> T:
@@ -82,6 +108,8 @@ def _decoded(reply: Reply, decode: Callable[[bytes], T], *, has_job: bool) -> T:
         raise failure
     try:
         return decode(reply.body)
+    except TooManyItemsError:
+        raise OutputLostError(TOO_MANY_OUTPUTS) from None
     except MALFORMED:
         # Something did answer: what it handed out with this reply is gone. No worker and no client writes these
         # replies, so one that cannot be read is not the service's.

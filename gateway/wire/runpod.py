@@ -10,6 +10,10 @@ from enum import StrEnum
 import msgspec
 from msgspec import Raw
 
+from gateway.wire.items import ItemCount
+
+UNCOUNTED_BYTES = 64 * 1024
+"""Outputs of a smaller page are too few to matter, and counting them is not free."""
 JOB_S_MAX = 8 * 86400.0
 """No job lives longer: Runpod takes a ttl of seven days at most. Tenants are charged by these times."""
 
@@ -131,6 +135,20 @@ class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 _page = msgspec.json.Decoder(StreamPage)
 _bare_page = msgspec.json.Decoder(list[StreamItem])
+_count = ItemCount()
+
+
+class _CountedItem(StreamItem, frozen=True, kw_only=True):
+    def __post_init__(self) -> None:
+        _count.add()
+
+
+class _CountedPage(StreamPage, frozen=True, kw_only=True):
+    stream: list[_CountedItem] | None = None  # type: ignore[assignment]  # read, and never written.
+
+
+_counted_page = msgspec.json.Decoder(_CountedPage)
+_counted_bare_page = msgspec.json.Decoder(list[_CountedItem])
 
 decode_accepted = msgspec.json.Decoder(JobAccepted, strict=False).decode
 decode_status = msgspec.json.Decoder(JobStatus, strict=False).decode
@@ -144,8 +162,13 @@ def decode_page(body: bytes) -> StreamPage:
     has to be asked of /status.
 
     Raises:
+        TooManyItemsError: It holds too many outputs.
         msgspec.DecodeError: The body is neither.
     """
-    if body.lstrip()[:1] == b"[":
-        return StreamPage(stream=_bare_page.decode(body))
-    return _page.decode(body)
+    is_bare = body[:64].lstrip()[:1] == b"["
+    if len(body) <= UNCOUNTED_BYTES:
+        return StreamPage(stream=_bare_page.decode(body)) if is_bare else _page.decode(body)
+    with _count.bounded():
+        if is_bare:
+            return StreamPage(stream=list(_counted_bare_page.decode(body)))
+        return _counted_page.decode(body)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import GatewayError, JobExpiredError, JobFailedError, OutputLostError, WorkerError
 from gateway.translate.job_stream import TERMINAL_PAGES_MAX, JobStream, Next
+from gateway.wire.items import ITEMS_MAX
 from gateway.wire.runpod import JobStatus, StreamPage, decode_page, decode_status
 
 
@@ -135,6 +136,11 @@ def test_what_a_lost_page_held_comes_from_the_status() -> None:
 def test_a_gap_that_nothing_fills_is_a_failure() -> None:
     with pytest.raises(OutputLostError, match="lost"):
         after(page("IN_PROGRESS", "a"), "lost", status("COMPLETED"))
+
+
+def test_a_status_with_too_many_outputs_is_no_answer() -> None:
+    with pytest.raises(OutputLostError, match="100000 parts"):
+        after(page("IN_PROGRESS", "a"), "lost", status("COMPLETED", output=[1] * (ITEMS_MAX + 1)))
 
 
 def test_a_page_lost_while_the_job_waited_held_nothing() -> None:

@@ -9,12 +9,15 @@ from gateway.errors import (
     BodyTooLargeError,
     GatewayError,
     JobExpiredError,
+    OutputLostError,
     UnreachableError,
     UpstreamBusyError,
     UpstreamConfigError,
 )
-from gateway.upstream.client import EndpointClient, make_transport
-from gateway.upstream.job_api import JobApi
+from gateway.translate.job_stream import TOO_MANY_OUTPUTS
+from gateway.upstream.client import REPLY_BYTES_MAX, EndpointClient, make_transport
+from gateway.upstream.job_api import SMALL_REPLY_BYTES_MAX, TOO_LARGE_OUTPUTS, JobApi
+from gateway.wire.items import ITEMS_MAX
 from gateway.wire.runpod import JobState, JobSubmission
 from tests.factories import endpoint
 from tests.fakes.raw_server import CLOSE, RawServer, raw_server, reply
@@ -148,6 +151,25 @@ async def test_statuses_say_what_to_do() -> None:
     [b"{}", b'{"id":""}', b'{"id":null}', b'{"status":"IN_QUEUE"}', b'{"id":"a\\r\\nx-evil: 1"}', b'{"id":"\xc3\xa9"}'],
 )
 async def test_an_acceptance_without_a_usable_id_is_none(body: bytes) -> None:
+    assert isinstance(await failure(reply(body), submits=True), UnreachableError)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"stream":[' + b"{}," * ITEMS_MAX + b'{}],"status":"IN_PROGRESS"}', TOO_MANY_OUTPUTS),
+        (b" " * (REPLY_BYTES_MAX + 1), TOO_LARGE_OUTPUTS),
+    ],
+    ids=["outputs", "bytes"],
+)
+async def test_a_page_that_is_too_large_is_not_read_again(body: bytes, told: str) -> None:
+    error = await failure(reply(body))
+    assert isinstance(error, OutputLostError)
+    assert error.reason == told
+
+
+async def test_a_reply_without_outputs_is_small() -> None:
+    body = b'{"id":"j"' + b" " * SMALL_REPLY_BYTES_MAX + b"}"
     assert isinstance(await failure(reply(body), submits=True), UnreachableError)
 
 

@@ -2,6 +2,7 @@ import msgspec
 import pytest
 
 from gateway.wire import runpod
+from gateway.wire.items import ITEMS_MAX, TooManyItemsError
 from gateway.wire.runpod import JobState
 
 
@@ -51,3 +52,20 @@ def test_a_submission_holds_only_what_was_set() -> None:
         input=msgspec.Raw(b'{"a":1}'), policy=runpod.JobPolicy(execution_timeout=5000, ttl=10000)
     )
     assert msgspec.json.encode(submission) == b'{"input":{"a":1},"policy":{"executionTimeout":5000,"ttl":10000}}'
+
+
+@pytest.mark.parametrize("head", [b'{"status":"COMPLETED","stream":[', b"["])
+@pytest.mark.parametrize("item", [b'{"output":1}', b"{}"])
+def test_a_page_has_so_many_outputs_and_no_more(head: bytes, item: bytes) -> None:
+    end = b"]}" if head[:1] == b"{" else b"]"
+    page = runpod.decode_page(head + b",".join([item] * ITEMS_MAX) + end)
+    assert len(page.stream or ()) == ITEMS_MAX
+    assert page.state is (JobState.COMPLETED if head[:1] == b"{" else JobState.UNKNOWN)
+    # The rest is not even looked at.
+    with pytest.raises(TooManyItemsError):
+        runpod.decode_page(head + b",".join([item] * (ITEMS_MAX + 1)) + b", nonsense")
+
+
+def test_each_page_is_counted_by_itself() -> None:
+    page = b"[" + b",".join([b'{"output":1}'] * 60_000) + b"]"
+    assert [len(runpod.decode_page(page).outputs) for _ in range(3)] == [60_000] * 3

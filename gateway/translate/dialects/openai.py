@@ -1,6 +1,5 @@
 """Workers that speak OpenAI as jobs: worker-vllm from 0.3 on and worker-sglang."""
 
-import msgspec
 from msgspec import Raw
 
 from gateway.errors import OutputLostError
@@ -9,6 +8,7 @@ from gateway.translate.dialects.openai_object import NOT_JSON, read_object
 from gateway.translate.dialects.openai_stream import OpenAIReader
 from gateway.translate.request import ClientRequest, worker_fields
 from gateway.wire import openai
+from gateway.wire.items import decode_items
 from gateway.wire.malformed import MALFORMED
 
 
@@ -75,11 +75,8 @@ def _text(output: Raw) -> bytes:
         raise OutputLostError(NOT_JSON) from None
 
 
-_decode_items = msgspec.json.Decoder(list[Raw]).decode
-
-
 def _items(body: bytes) -> list[Raw]:
     try:
-        return _decode_items(body)
+        return decode_items(body)
     except MALFORMED:
         raise OutputLostError(NOT_JSON) from None

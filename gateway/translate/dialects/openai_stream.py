@@ -7,13 +7,13 @@ many lines: worker-vllm 2.24 yields whatever its socket gave it. So text is coll
 import re
 
 import msgspec
-from msgspec import Raw
 
 from gateway.errors import OutputLostError
 from gateway.translate.dialects.contract import Chunk, Damage, Delta
 from gateway.translate.dialects.openai_object import NOT_JSON, raise_hidden_error, read_object
 from gateway.translate.refrain import RefrainReader
 from gateway.translate.worker_errors import output_error
+from gateway.wire.items import decode_items
 from gateway.wire.json_repair import Sequence, read_sequence
 from gateway.wire.lenient import is_object
 from gateway.wire.malformed import MALFORMED
@@ -34,8 +34,6 @@ _PHRASE = re.compile(rb'"?[^"{}\[\]\\\x00-\x1f]{0,256}"?')
 _ERROR_WORD = re.compile(rb"(?i)error|exception|fail|fatal|abort|killed|timed? ?out|unavailable|out of memory")
 _CUT_SHORT = "The worker's answer was cut short."
 _DAMAGED = "A part of the worker's answer is damaged."
-
-_decode_items = msgspec.json.Decoder(list[Raw]).decode
 
 
 class OpenAIReader:
@@ -176,7 +174,7 @@ class OpenAIReader:
             # a part of an event, such as one that begins in the middle of another when a worker died.
             return [] if _WORD.fullmatch(data) else [Damage(OutputLostError(problem))]
         try:
-            events = [bytes(item) for item in _decode_items(data) if is_object(item)]
+            events = [bytes(item) for item in decode_items(data) if is_object(item)]
             return [delta for event in events for delta in self._read_event(event, problem)]
         except MALFORMED:
             raise_hidden_error(data)
