@@ -6,7 +6,6 @@ SDK that gave up comes again. Known within one process, for a while.
 Source of the rules: the IETF draft "The Idempotency-Key HTTP Header Field": a key with another body is 422.
 """
 
-from collections import deque
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -21,14 +20,17 @@ from gateway.exchange.exchange import CLIENT_LEFT_STATUS, DRAIN_RETRY_S, Ending,
 from gateway.exchange.record import Record
 from gateway.exchange.recording import Recording
 from gateway.exchange.sink import Sink
+from gateway.fairshare.room import Place, Room
 from gateway.translate.error_body import error_answer
 
 LIFETIME_S = 600.0
 """How long an answer is kept."""
 GRACE_S = 10.0
 """How long an exchange goes on that nobody listens to: SDKs wait up to 8 s before they come again."""
-KEPT_BYTES_MAX = 64 * 1024 * 1024
-KEPT_MAX = 10_000
+KEPT_BYTES_MAX = 128 * 1024 * 1024
+"""Of all tenants' answers. One alone has half of it, as of any room."""
+ANSWER_BYTES = 6 * 1024
+"""What an answer costs beyond its bytes: 3.5 KB by tracemalloc, and the account of its attempt."""
 
 
 class Repeatable(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +58,8 @@ class _Shared(msgspec.Struct, eq=False):
     """None when it is over: only its answer is kept, and not what was asked."""
     recording: Recording
     scope: anyio.CancelScope
+    place: Place
+    """What its answer takes of the room."""
     ended_at_s: float | None = None
     departures: int = 0
     """How often a listener left."""
@@ -136,14 +140,24 @@ class JoinedExchange:
 class Idempotency:
     """The exchanges that may be joined. `run` owns their tasks, and `serve` runs one of them to its end."""
 
-    def __init__(self, clock: Clock, observe: Observer, serve: Callable[[Exchange, Sink], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        observe: Observer,
+        serve: Callable[[Exchange, Sink], Awaitable[None]],
+        *,
+        bytes_max: int = KEPT_BYTES_MAX,
+    ) -> None:
+        """`bytes_max` is what all answers may take of memory: those that are made, and those that are kept."""
         self._clock = clock
         self._observe = observe
         self._serve = serve
         self._shared: dict[tuple[str, str, str], _Shared] = {}
-        self._kept: deque[_Shared] = deque()
+        self._kept: dict[_Shared, None] = {}
         """Those that ended well, the oldest first."""
-        self._kept_bytes = 0
+        self._kept_of: dict[str, dict[_Shared, None]] = {}
+        """The same by tenant."""
+        self._room = Room(bytes_max)
         self._tasks: TaskGroup | None = None
 
     def find(self, asked: Repeatable, record: Record, in_flight: SharedHold) -> JoinedExchange | None:
@@ -173,7 +187,9 @@ class Idempotency:
         if self._tasks is None:
             raise DrainingError(retry_after_s=DRAIN_RETRY_S)
         record = exchange.record
-        shared = _Shared(asked, record, exchange.is_stream, exchange, Recording(), anyio.CancelScope())
+        place = Place(self._room, record.tenant)
+        recording = Recording(lambda size: self._make_room(place, record.tenant, size + ANSWER_BYTES))
+        shared = _Shared(asked, record, exchange.is_stream, exchange, recording, anyio.CancelScope(), place)
         self._shared[asked.name] = shared
         self._tasks.start_soon(self._make, shared, exchange)
         self._left(shared)
@@ -197,12 +213,13 @@ class Idempotency:
             # Somebody may have joined in the last moment, who would wait for ever.
             shared.recording.fail(OutputLostError("This answer was given up, as nobody waited for it. Ask again."))
         shared.exchange, shared.ended_at_s = None, self._clock.monotonic_s()
+        self._forget_old()
         if shared.recording.is_finished and shared.recording.is_repeatable:
-            self._kept.append(shared)
-            self._kept_bytes += shared.recording.size
-            self._forget_old()
+            self._kept[shared] = None
+            self._kept_of.setdefault(shared.record.tenant, {})[shared] = None
         else:
             # The next one with this key is a new attempt.
+            shared.place.leave()
             self._forget(shared)
 
     def _left(self, shared: _Shared) -> None:
@@ -221,14 +238,25 @@ class Idempotency:
 
     def _forget_old(self) -> None:
         until_s = self._clock.monotonic_s() - LIFETIME_S
-        while self._kept and (
-            (self._kept[0].ended_at_s or 0.0) <= until_s
-            or self._kept_bytes > KEPT_BYTES_MAX
-            or len(self._kept) > KEPT_MAX
-        ):
-            oldest = self._kept.popleft()
-            self._kept_bytes -= oldest.recording.size
-            self._forget(oldest)
+        while (oldest := next(iter(self._kept), None)) is not None and (oldest.ended_at_s or 0.0) <= until_s:
+            self._drop(oldest)
+
+    def _make_room(self, place: Place, tenant: str, size: int) -> bool:
+        """Let an answer hold so many bytes, at the cost of its own tenant's oldest; return whether it may."""
+        while not place.hold(size):
+            oldest = next(iter(self._kept_of.get(tenant, ())), None)
+            if oldest is None:
+                return False
+            self._drop(oldest)
+        return True
+
+    def _drop(self, kept: _Shared) -> None:
+        tenant = kept.record.tenant
+        del self._kept[kept], self._kept_of[tenant][kept]
+        if not self._kept_of[tenant]:
+            del self._kept_of[tenant]
+        kept.place.leave()
+        self._forget(kept)
 
     def _forget(self, shared: _Shared) -> None:
         if self._shared.get(shared.asked.name) is shared:

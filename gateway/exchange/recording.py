@@ -1,5 +1,7 @@
 """An answer that is kept while it is made, so that whoever asks for it again is told it from its beginning."""
 
+from collections.abc import Callable
+
 import anyio
 import msgspec
 
@@ -8,6 +10,8 @@ from gateway.exchange.sink import Sink
 
 BYTES_MAX = 4 * 1024 * 1024
 """Of one answer. What is longer can be followed by those who came in time, and is not told again."""
+PIECE_BYTES = 48
+"""What a piece costs beyond its bytes."""
 
 
 class _Listener(msgspec.Struct, eq=False):
@@ -22,9 +26,11 @@ class Recording:
     The exchange waits for nobody until the answer is longer than is kept; from there on it waits for the slowest.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, has_room: Callable[[int], bool] = lambda _size: True) -> None:
+        """`has_room` tells whether so many bytes may be kept in all."""
         self.size = 0
         """Bytes kept."""
+        self._has_room = has_room
         self.is_repeatable = True
         """Whether the whole answer is kept, or will be."""
         self.is_finished = False
@@ -43,10 +49,10 @@ class Recording:
     async def send(self, frames: bytes) -> None:
         """Keep a part of a stream."""
         self._add(frames)
-        while self.size > BYTES_MAX:
+        while not self._fits():
             self.is_repeatable = False
             self._drop_what_all_heard()
-            if self.size > BYTES_MAX:
+            if not self._fits():
                 self._heard = anyio.Event()
                 await self._heard.wait()
 
@@ -54,7 +60,7 @@ class Recording:
         """Keep the last part, or the whole body."""
         self.is_finished = True
         self._add(body)
-        self.is_repeatable &= self.size <= BYTES_MAX
+        self.is_repeatable &= self._fits()
 
     def fail(self, error: Exception) -> None:
         """There will be no more of it."""
@@ -89,6 +95,12 @@ class Recording:
         finally:
             self._listeners.discard(listener)
             self._heard.set()
+
+    def _fits(self) -> bool:
+        """Tell whether what is kept now may be kept; nothing always may, so that the exchange goes on in any case."""
+        if not self._pieces:
+            return True
+        return self.size <= BYTES_MAX and self._has_room(self.size + PIECE_BYTES * len(self._pieces))
 
     def _add(self, piece: bytes) -> None:
         self._pieces.append(piece)

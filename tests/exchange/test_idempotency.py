@@ -8,21 +8,24 @@ import httpx
 import pytest
 
 from gateway.admission.shared_hold import SharedHold
+from gateway.config.keys import key_line
 from gateway.errors import OutputLostError
 from gateway.exchange import idempotency as module
 from gateway.exchange.events import Event, Outcome, Settled
 from gateway.exchange.idempotency import Idempotency
 from gateway.exchange.recording import Recording
+from gateway.fairshare.room import Room
 from tests.exchange.test_exchange import COMPLETION, content
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
+from tests.stacks import KEY
 from tests.subject import PAGES, Subject, answering, running
 
 SLOW: list[Any] = [PAGES[0], PAGES[1], *[("IN_PROGRESS", [])] * 3, *PAGES[2:]]
 
 
-def keyed(subject: Subject, key: str = "k1", **asked: Any) -> AsgiCall:
-    call = subject.call(**{"stream": True, **asked})
+def keyed(subject: Subject, key: str = "k1", *, caller: str = KEY, **asked: Any) -> AsgiCall:
+    call = subject.call(key=caller, **{"stream": True, **asked})
     call.scope["headers"].append((b"idempotency-key", key.encode()))
     return call
 
@@ -35,6 +38,10 @@ async def ask(subject: Subject, key: str = "k1", **asked: Any) -> AsgiCall:
         while any(each.exchange for each in table(subject)._shared.values()):
             await anyio.lowlevel.checkpoint()
     return call
+
+
+def room(subject: Subject) -> Room:
+    return table(subject)._room
 
 
 def table(subject: Subject) -> Idempotency:
@@ -138,16 +145,60 @@ async def test_answers_are_kept_for_a_while_and_no_more_than_fit(monkeypatch: py
     runpod = answering()
     async with running(runpod) as subject:
         await ask(subject, "old")
-        size = table(subject)._kept_bytes
-        assert size > 0
-        monkeypatch.setattr(module, "KEPT_BYTES_MAX", 3 * size)
+        size = room(subject).held_bytes
+        assert size > module.ANSWER_BYTES
+        # A tenant alone has half of the room.
+        room(subject).resize(2 * 3 * size)
         for number in range(9):
             await ask(subject, f"k{number}")
         assert len(table(subject)._shared) == len(table(subject)._kept) == 3
-        assert table(subject)._kept_bytes <= 3 * size
+        assert room(subject).held_bytes == 3 * size
         monkeypatch.setattr(module, "LIFETIME_S", 0.0)
         await ask(subject, "k8")
         assert runpod.count("run") == 11
+        assert room(subject).held_bytes <= size
+
+
+async def test_answers_of_one_tenant_push_out_its_own_and_no_other_s() -> None:
+    runpod = answering()
+    tenants = [{"name": name, "keys": [key_line(f"{name}-key")]} for name in ("acme", "zeta")]
+    async with running(runpod, tenants=tenants) as subject:
+        for number in range(2):
+            await ask(subject, f"k{number}", caller="zeta-key")
+        room(subject).resize(6 * room(subject).held_bytes)
+        for number in range(30):
+            await ask(subject, f"k{number}", caller="acme-key")
+        count = runpod.count("run")
+        for number in range(2):
+            assert (await ask(subject, f"k{number}", caller="zeta-key")).headers["idempotent-replayed"] == "true"
+        assert (await ask(subject, "k29", caller="acme-key")).headers["idempotent-replayed"] == "true"
+        assert runpod.count("run") == count
+        assert room(subject).held_bytes < room(subject).bytes_max
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_without_room_is_made_and_not_kept(stream: bool) -> None:
+    runpod = answering() if stream else FakeRunpod(pages=[("COMPLETED", [COMPLETION])])
+    async with running(runpod) as subject:
+        room(subject).resize(0)
+        for number in range(2):
+            assert (await ask(subject, stream=stream)).status == 200
+            assert runpod.count("run") == number + 1
+        assert room(subject).held_bytes == 0
+        assert not table(subject)._shared
+
+
+async def test_an_answer_that_is_made_takes_room_too() -> None:
+    runpod = FakeRunpod(pages=SLOW)
+    async with running(runpod) as subject:
+        call = keyed(subject)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call.run, subject.gateway.app)
+            with anyio.fail_after(5):
+                while not call.messages:
+                    await anyio.sleep(0.01)
+            assert room(subject).held_bytes > module.ANSWER_BYTES
+        assert content(call) == "Hello there"
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "\x01"])

@@ -83,6 +83,30 @@ async def test_a_long_answer_waits_for_the_slowest_and_is_not_kept(monkeypatch: 
     assert recording.size <= 100
 
 
+async def test_an_answer_without_room_waits_for_the_slowest_and_is_not_kept() -> None:
+    asked: list[int] = []
+
+    def has_room(size: int) -> bool:
+        asked.append(size)
+        return False
+
+    recording = Recording(has_room)
+    listener = Listener(recording)
+
+    async def make() -> None:
+        for _ in range(10):
+            await recording.send(b"x" * 40)
+        await recording.finish(b"end")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.listen)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(make)
+    assert (listener.heard, listener.is_finished) == (b"x" * 400 + b"end", True)
+    assert not recording.is_repeatable
+    assert 40 < max(asked) < 200
+
+
 async def test_a_long_answer_without_listeners_is_made_and_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BYTES_MAX", 100)
     recording = Recording()

@@ -1,0 +1,59 @@
+"""Memory that tenants share: what each holds of it, in bytes. Pure.
+
+A tenant may have as much as it leaves to others: half of the room alone, a third beside another one that wants as
+much. So there is always some left for the next tenant, and none has a part that lies idle.
+"""
+
+
+class Room:
+    """Bytes of one kind in this process, by tenant."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self.held_bytes = 0
+        self._tenants: dict[str, int] = {}
+
+    def resize(self, bytes_max: int) -> None:
+        """Let it hold so much from now on; what is held beyond that stays."""
+        self.bytes_max = bytes_max
+
+    def has_room(self, tenant: str, size: int) -> bool:
+        """Tell whether the tenant may hold so many bytes more."""
+        return self._tenants.get(tenant, 0) + size <= self.bytes_max - self.held_bytes - size
+
+    def add(self, tenant: str, size: int) -> None:
+        """Note that the tenant holds so many bytes more, or, with a negative size, less."""
+        self.held_bytes += size
+        held = self._tenants.get(tenant, 0) + size
+        if held:
+            self._tenants[tenant] = held
+        else:
+            self._tenants.pop(tenant, None)
+
+
+class Place:
+    """What one holder has of a room. Its owner has to leave it."""
+
+    __slots__ = ("_room", "_tenant", "held_bytes")
+
+    def __init__(self, room: Room, tenant: str) -> None:
+        self._room = room
+        self._tenant = tenant
+        self.held_bytes = 0
+
+    def hold(self, size: int) -> bool:
+        """Hold so many bytes in all, more than before or less; return False, and change nothing, if there is no room.
+
+        There is always room for less.
+        """
+        more = size - self.held_bytes
+        if more > 0 and not self._room.has_room(self._tenant, more):
+            return False
+        if more:
+            self._room.add(self._tenant, more)
+            self.held_bytes = size
+        return True
+
+    def leave(self) -> None:
+        """Hold nothing any more. May be called again."""
+        self.hold(0)
