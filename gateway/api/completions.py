@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions, /v1/completions and /v1/embeddings: key, body, model; then the response owns the rest."""
+"""POST chat completions, completions and embeddings: key, caps, body, model; then the response owns the rest."""
 
 from collections.abc import Awaitable, Callable
 
@@ -7,8 +7,9 @@ from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
+from gateway.admission.shared_hold import SharedHold
 from gateway.api.answer_response import AnswerResponse
-from gateway.api.auth import KeyRing
+from gateway.api.auth import Caller, KeyRing
 from gateway.api.body import BodyRoom, decompressor_of, read_body
 from gateway.api.notes import AnyRequest, notes_of
 from gateway.api.paths import endpoint_of, paths_of
@@ -74,13 +75,25 @@ class Completions:
         return handle
 
     async def _open(self, api: Api, request: AnyRequest, record: Record) -> ASGIApp:
-        notes = notes_of(request.scope)
-        caller = self._keys.authenticate(request.scope, notes)
-        tenant = caller.tenant
-        record.tenant = tenant.name
+        caller = self._keys.authenticate(request.scope, notes_of(request.scope))
+        record.tenant = caller.tenant.name
         if self._begin_trace is not None:
             # Only now: a stranger without a key leaves no spans, and chooses no trace to be recorded.
             record.trace_context = self._begin_trace(api, request.scope["headers"], record.elapsed_s())
+        # Before the body is read: a request beyond a cap costs neither memory nor the reading of its JSON. The server
+        # drops what still comes of it.
+        in_flight = self._exchanges.enter(caller.quota)
+        try:
+            return await self._open_entered(api, request, record, caller, in_flight)
+        except BaseException:
+            # No exchange came of it that would.
+            in_flight.release()
+            raise
+
+    async def _open_entered(
+        self, api: Api, request: AnyRequest, record: Record, caller: Caller, in_flight: SharedHold
+    ) -> ASGIApp:
+        notes, tenant = notes_of(request.scope), caller.tenant
         endpoint = endpoint_of(request.scope)
         if endpoint is not None:
             self._catalogue.check_endpoint(endpoint)
@@ -96,8 +109,6 @@ class Completions:
         # Who may come again with the same key waits no longer than it likes, and the answer is made all the same.
         path = api.value if endpoint is None else f"{endpoint}{api.value}"
         repeatable = repeatable_of(request.scope, tenant=tenant.name, path=path, body=body)
-        deadline_s = None if asked.stream or repeatable else patience_s(request.scope)
-        in_flight = self._exchanges.enter(caller.quota)
         order = Order(
             request=asked,
             tenant=tenant,
@@ -105,13 +116,9 @@ class Completions:
             quota=caller.quota,
             in_flight=in_flight,
             model=model,
-            deadline_s=deadline_s,
+            deadline_s=None if asked.stream or repeatable else patience_s(request.scope),
         )
-        try:
-            exchange = self._exchanges.open(order, record, repeatable)
-        except GatewayError:
-            in_flight.release()
-            raise
+        exchange = self._exchanges.open(order, record, repeatable)
         if isinstance(exchange, JoinedExchange):
             notes.record, notes.is_replay = exchange.served_as, exchange.is_replay
         return AnswerResponse(self._exchanges, exchange, self._rhythm, self.signs)

@@ -1,0 +1,151 @@
+"""Caps on requests are asked before a body is read, and a place in flight is given back on every way out."""
+
+import json
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from gateway.config.keys import key_line
+from gateway.fairshare.quota import TenantQuota
+from tests.fakes.asgi import AsgiCall
+from tests.fakes.runpod import FakeRunpod
+from tests.stacks import KEY
+from tests.subject import CHAT, PAGES, Subject, answering, running
+
+BODY = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": True}).encode()
+SLOW: list[Any] = [PAGES[0], *[("IN_PROGRESS", [])] * 200, *PAGES[1:]]
+
+
+class SendingCall(AsgiCall):
+    """A client whose body is told piece by piece, by the test; how many pieces were read is counted."""
+
+    def __init__(self, *pieces: dict[str, Any], path: str = CHAT, headers: dict[str, str] | None = None) -> None:
+        super().__init__(path, b"", headers=headers)
+        self.pieces = list(pieces)
+        self.reads = 0
+
+    async def receive(self) -> dict[str, Any]:
+        self.reads += 1
+        if not self.pieces:
+            await anyio.sleep_forever()
+        return self.pieces.pop(0)
+
+
+def piece(body: bytes, *, more_body: bool = False) -> dict[str, Any]:
+    return {"type": "http.request", "body": body, "more_body": more_body}
+
+
+LEFT = {"type": "http.disconnect"}
+
+
+def capped(**caps: int) -> list[dict[str, Any]]:
+    return [{"name": "acme", "keys": [key_line(KEY)], **caps}]
+
+
+def quota_of(subject: Subject) -> TenantQuota:
+    return subject.gateway._keys.quotas["acme"]
+
+
+async def test_a_request_beyond_the_requests_of_a_minute_is_refused_unread() -> None:
+    async with running(answering(), tenants=capped(requests_per_minute=1)) as subject:
+        await subject.post(stream=True)
+        call = SendingCall(piece(b"x" * 9_000_000))
+        with anyio.fail_after(5):
+            await call.run(subject.gateway.app)
+        assert (call.status, call.json["error"]["code"]) == (429, "rate_limit_exceeded")
+        assert call.headers["x-ratelimit-remaining-requests"] == "0"
+        assert call.reads == 0
+
+
+async def test_a_request_beyond_those_in_flight_is_refused_unread() -> None:
+    async with (
+        running(FakeRunpod(pages=SLOW), tenants=capped(max_in_flight=1)) as subject,
+        anyio.create_task_group() as tasks,
+    ):
+        first = subject.call(stream=True)
+        tasks.start_soon(first.run, subject.gateway.app)
+        await anyio.sleep(0.02)
+        call = SendingCall(piece(BODY))
+        await call.run(subject.gateway.app)
+        assert (call.status, call.json["error"]["code"], call.reads) == (429, "rate_limit_exceeded", 0)
+        first.leave()
+
+
+async def test_a_body_that_is_being_sent_is_in_flight() -> None:
+    async with (
+        running(answering(), tenants=capped(max_in_flight=1)) as subject,
+        anyio.create_task_group() as tasks,
+    ):
+        sending = SendingCall(piece(BODY[:10], more_body=True))
+        tasks.start_soon(sending.run, subject.gateway.app)
+        await anyio.sleep(0.02)
+        assert (await subject.post(stream=True)).status == 429
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("call", "status"),
+    [
+        (SendingCall(piece(BODY[:10], more_body=True), LEFT), 400),
+        (SendingCall(piece(b"{")), 400),
+        (SendingCall(piece(b"x" * 30_000)), 413),
+        (SendingCall(piece(BODY.replace(b'"m"', b'"nope"'))), 404),
+        (SendingCall(piece(BODY), path="/v2/nope/openai/v1/chat/completions"), 404),
+        (SendingCall(piece(BODY), headers={"idempotency-key": "two words"}), 400),
+        (SendingCall(piece(BODY), headers={"content-encoding": "nope"}), 415),
+    ],
+)
+async def test_a_request_that_cannot_be_served_counts_and_gives_its_place_back(call: SendingCall, status: int) -> None:
+    tenants = capped(max_in_flight=1, requests_per_minute=10)
+    async with running(answering(), tenants=tenants, body_bytes_max=20_000) as subject:
+        with anyio.fail_after(5):
+            await call.run(subject.gateway.app)
+        assert call.status == status
+        assert (quota_of(subject).use().in_flight, quota_of(subject).use().requests) == (0, 1)
+        assert (await subject.post(stream=True)).status == 200
+
+
+async def test_a_cancelled_request_gives_its_place_back() -> None:
+    async with running(answering(), tenants=capped(max_in_flight=1)) as subject:
+        sending = SendingCall(piece(BODY[:10], more_body=True))
+        with anyio.move_on_after(0.1):
+            await sending.run(subject.gateway.app)
+        assert quota_of(subject).use().in_flight == 0
+        assert (await subject.post(stream=True)).status == 200
+
+
+async def test_a_draining_process_keeps_no_place() -> None:
+    async with running(answering(), tenants=capped(max_in_flight=1)) as subject:
+        subject.gateway.exchanges.is_draining = True
+        assert (await subject.post(stream=True)).status == 503
+        assert quota_of(subject).use().in_flight == 0
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_repeats_of_a_key_count_as_requests(stream: bool) -> None:
+    runpod = answering()
+    async with running(runpod, tenants=capped(requests_per_minute=2)) as subject:
+        calls = [await subject.post(stream=stream, headers={"idempotency-key": "k"}) for _ in range(40)]
+        assert [call.status for call in calls] == [200, 200, *[429] * 38]
+        assert calls[1].headers["idempotent-replayed"] == "true"
+        assert runpod.count("run") == 1
+        assert quota_of(subject).use().in_flight == 0
+
+
+async def test_a_repeat_is_in_flight_while_it_is_told_the_answer() -> None:
+    async with (
+        running(FakeRunpod(pages=SLOW), tenants=capped(max_in_flight=2)) as subject,
+        anyio.create_task_group() as tasks,
+    ):
+        calls = [subject.call(stream=True, headers={"idempotency-key": "k"}) for _ in range(2)]
+        for call in calls:
+            tasks.start_soon(call.run, subject.gateway.app)
+        await anyio.sleep(0.02)
+        assert quota_of(subject).use().in_flight == 2
+        assert (await subject.post(stream=True)).status == 429
+        calls[1].leave()
+        await anyio.sleep(0.02)
+        assert quota_of(subject).use().in_flight == 1
+        tasks.cancel_scope.cancel()
