@@ -202,7 +202,7 @@ class WholeAnswer:
             return self._usage(self._whole)
         if not self._fold.has_started:
             return None
-        return self._settled(read_usage(self._fold.usage), self._fold.text_bytes)
+        return self._settled(read_usage(self._fold.usage), self._fold.text_bytes, self._fold.parts)
 
     async def take(self, deltas: list[Delta]) -> None:
         """Keep the body, or fold its parts."""
@@ -254,8 +254,9 @@ class WholeAnswer:
         if counted is not None and counted.completion_tokens:
             # Nothing to be estimated, so that the text need not be measured.
             return counted
-        return self._settled(counted, 0 if self._request.api is Api.EMBEDDINGS else text_bytes(whole))
+        completion_bytes = 0 if self._request.api is Api.EMBEDDINGS else text_bytes(whole)
+        return self._settled(counted, completion_bytes, self._fold.parts)
 
-    def _settled(self, counted: Usage | None, completion_bytes: int) -> Usage:
+    def _settled(self, counted: Usage | None, completion_bytes: int, parts: int) -> Usage:
         prompt_tokens = self._request.prompt_tokens
-        return settle_usage(counted, prompt_tokens=prompt_tokens, completion_bytes=completion_bytes)
+        return settle_usage(counted, prompt_tokens=prompt_tokens, completion_bytes=completion_bytes, parts=parts)

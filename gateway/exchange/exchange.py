@@ -4,7 +4,6 @@ from enum import Enum, auto
 
 import anyio
 
-from gateway.domain import Api
 from gateway.errors import (
     ClientDeadlineError,
     DrainingError,
@@ -20,9 +19,8 @@ from gateway.exchange.record import Record
 from gateway.exchange.serving import Serving
 from gateway.exchange.sink import Sink
 from gateway.translate.error_body import error_answer
+from gateway.translate.request import tokens_to_reserve
 
-COMPLETION_TOKENS_GUESS = 256
-"""Reserved of a tenant's tokens for a request that names no maximum, until its real usage is known."""
 DRAIN_RETRY_S = 1.0
 CLIENT_LEFT_STATUS = 499
 """nginx's number for it; no client sees it."""
@@ -101,7 +99,7 @@ class Exchange:
 
     async def _answer_within_tokens(self, sink: Sink) -> bool:
         quota, clock, deadline_s = self._order.quota, self._means.clock, self._order.deadline_s
-        reserved = quota.reserve(self._tokens_guess(), clock.monotonic_s())
+        reserved = quota.reserve(tokens_to_reserve(self._order.request), clock.monotonic_s())
         try:
             if deadline_s is not None:
                 self._scope.deadline = anyio.current_time() + deadline_s
@@ -119,17 +117,6 @@ class Exchange:
         finally:
             usage = self.record.usage
             quota.settle(reserved, usage.total_tokens if usage else 0, clock.monotonic_s())
-
-    def _tokens_guess(self) -> int:
-        """What the request may cost, before anybody knows."""
-        request = self._order.request
-        if request.api is Api.EMBEDDINGS:
-            return request.prompt_tokens
-        tokens_max = request.max_tokens
-        if tokens_max is None or tokens_max < 0:
-            # Negative means no maximum to the workers that take it.
-            tokens_max = COMPLETION_TOKENS_GUESS
-        return request.prompt_tokens + tokens_max * request.expected_choices
 
 
 def _name(error: GatewayError) -> str:

@@ -30,13 +30,19 @@ _NS = 1_000_000_000
 class AttemptTime:
     """The time of one attempt. Its owner has to end it; times are monotonic seconds."""
 
-    __slots__ = ("_number", "_on_settled", "_time", "attempt", "execution_s", "settled_s")
+    __slots__ = (
+        "_number", "_on_settled", "_time", "attempt", "execution_s", "has_started", "is_seen_waiting", "settled_s",
+    )  # fmt: skip
 
     def __init__(self, time: "GpuTime", number: int, attempt: Attempt, on_settled: Callable[[float], None]) -> None:
         self.attempt = attempt
         self.execution_s: float | None = None
         """How long it ran by Runpod's own account."""
         self.settled_s: float | None = None
+        self.has_started = False
+        """Whether a worker has had it, as far as is known."""
+        self.is_seen_waiting = False
+        """Whether it was seen to wait for a worker, and nothing else was seen of it."""
         self._time = time
         self._number = number
         self._on_settled = on_settled
@@ -55,10 +61,12 @@ class AttemptTime:
 
     def queued(self) -> None:
         """Note that it still waits for a worker."""
+        self.is_seen_waiting = not self.has_started
         self._time.queued(self._number)
 
     def started(self, at_s: float | None = None) -> None:
         """Note that a worker has it: since `at_s`, or since the last time it was not known to wait."""
+        self.has_started, self.is_seen_waiting = True, False
         self._time.started(self._number, at_s)
 
     def ended(self, *, after_s: float | None = None) -> None:

@@ -31,6 +31,7 @@ from gateway.exchange.record import Record
 from gateway.exchange.relay import Relay
 from gateway.exchange.seat import Seat
 from gateway.exchange.sink import Sink
+from gateway.exchange.unanswered import unanswered_usage
 from gateway.exchange.upstream import Upstream
 from gateway.translate.chunks import ChunkWriter
 from gateway.translate.dialects.contract import Dialect
@@ -187,6 +188,7 @@ class Serving:
         record.job_id, record.sent_at_s, record.accepted_at_s = None, record.elapsed_s(), None
         cost = self._new_attempt(route, upstream, meter)
         meter.read(self.prompt_tokens_guess())
+        failure: GatewayError | None = None
         try:
             if route is Route.JOB:
                 await self._serve_job(turn, answer, cost, is_urgent=is_urgent)
@@ -195,9 +197,13 @@ class Serving:
                 await relay.run(is_urgent=is_urgent, traceparent=record.traceparent)
                 await answer.finish()
                 cost.complete()
+        except GatewayError as error:
+            failure = error
+            raise
         finally:
-            record.usage, record.chunks = answer.usage(), answer.chunks
-            meter.settle_usage(record.usage)
+            usage = answer.usage() or unanswered_usage(cost, failure, prompt_tokens=self.prompt_tokens_guess())
+            record.usage, record.chunks = usage or record.usage, answer.chunks
+            meter.settle_usage(usage)
 
     def _new_attempt(self, route: Route, upstream: Upstream, meter: Meter) -> AttemptCost:
         """Open the account of the next attempt; what earlier ones cost stays with them."""

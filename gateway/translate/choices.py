@@ -53,6 +53,9 @@ class ChoiceNormalizer:
     def __init__(self, request: ClientRequest, *, answer_id: str) -> None:
         self.text_bytes = 0
         """How much text was passed on, for an estimate of tokens: reasoning and tool calls included."""
+        self.parts = 0
+        """How many parts of choices were passed on, without those that only begin or end one: a worker generates at
+        least one token for each, whatever the names of the fields that it puts them into."""
         self._request = request
         self._answer_id = answer_id
         self._is_chat = request.api is Api.CHAT_COMPLETIONS
@@ -172,7 +175,7 @@ class ChoiceNormalizer:
 
     def _note(self, view: ChoiceView) -> None:
         choice = self._choice(view.index or 0)
-        choice.started = choice.has_body = True
+        has_started, choice.started, choice.has_body = choice.started, True, True
         delta = view.delta
         if delta is None:
             size = text_size(view.text)
@@ -187,6 +190,7 @@ class ChoiceNormalizer:
                 choice.streamed |= REASONING if reasoning > 0 else {"refusal"}
         choice.text_size += size
         self.text_bytes += size
+        self.parts += size > 0 or has_started
 
     def _normalize(self, fields: Fields, chunk: Fields, index: int) -> Fields | None:
         raise_choice_error(fields)
@@ -203,6 +207,7 @@ class ChoiceNormalizer:
             fields = {name: value for name, value in fields.items() if name not in _ENDING_FIELDS}
         if not has_content and choice.reason and choice.started:
             return None
+        self.parts += has_content or (choice.started and not reason)
         choice.started = True
         return {**fields, "index": _number(index), "finish_reason": NULL, **said}
 

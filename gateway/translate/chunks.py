@@ -31,6 +31,7 @@ class ChunkWriter:
         """The last count that the worker gave; counts in a stream are cumulative."""
         self._counted_bytes = 0
         """How much text was written when it came."""
+        self._counted_parts = 0
         self._usage_fields: Fields = {}
         self._request = request
         self._is_chat = request.api is Api.CHAT_COMPLETIONS
@@ -55,13 +56,14 @@ class ChunkWriter:
         return self._choices.is_whole
 
     def settled_usage(self) -> Usage:
-        """Return the worker's count, or an estimate by size; what was written after the count is added to it."""
-        prompt_tokens = self._request.prompt_tokens
-        counted = settle_usage(self.usage, prompt_tokens=prompt_tokens, completion_bytes=self.text_bytes)
+        """Return the worker's count, or an estimate; what was written after the count is added to it."""
+        prompt_tokens, parts = self._request.prompt_tokens, self._choices.parts
+        counted = settle_usage(self.usage, prompt_tokens=prompt_tokens, completion_bytes=self.text_bytes, parts=parts)
         bytes_since = self.text_bytes - self._counted_bytes
         if counted is not self.usage or self.is_whole or not bytes_since:
             return counted
-        more = estimate_usage(prompt_tokens=0, completion_bytes=bytes_since).completion_tokens
+        parts_since = parts - self._counted_parts
+        more = estimate_usage(prompt_tokens=0, completion_bytes=bytes_since, parts=parts_since).completion_tokens
         return Usage(
             prompt_tokens=counted.prompt_tokens,
             completion_tokens=counted.completion_tokens + more,
@@ -82,7 +84,7 @@ class ChunkWriter:
         usage = chunk.get("usage")
         if is_object(usage) and usage is not None and (counted := read_usage(usage)) is not None:
             self.usage, self._usage_fields = counted, openai.decode_fields(usage)
-            self._counted_bytes = self.text_bytes
+            self._counted_bytes, self._counted_parts = self.text_bytes, self._choices.parts
         if choices is None:
             return b""
         self._is_plain = choices is chunk.get("choices") and is_null(usage)
@@ -97,6 +99,7 @@ class ChunkWriter:
         """
         if refrain is self._refrain:
             self._choices.text_bytes += len(text)
+            self._choices.parts += 1
             return self._before + text + self._after
         chunk, text_bytes = refrain.filled(text), self.text_bytes
         event = self.write(chunk)

@@ -78,6 +78,11 @@ class CompletionFold:
         return self._normalizer.text_bytes
 
     @property
+    def parts(self) -> int:
+        """In how many parts it came."""
+        return self._normalizer.parts
+
+    @property
     def usage(self) -> Raw | None:
         """The last count that the worker gave."""
         return self._fields.get("usage")

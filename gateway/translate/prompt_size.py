@@ -30,7 +30,8 @@ MEDIA_TOKENS: Mapping[str, int] = {
 """Tokens of one content part. OpenAI counts up to 1,105 for a picture in detail, vLLM's Qwen-VL about as many; audio is
 30 s at 25 tokens a second, a video a few seconds of frames, a file a few pages."""
 _MEDIA_TYPE = re.compile(rb'"type"\s*:\s*"(?:image|input_|audio|video|file)')
-_PROMPTS = ("messages", "prompt", "input")
+_PROMPTS = ("messages", "prompt", "input", "tools", "functions")
+"""Chat templates write the declared tools into the prompt."""
 
 
 class _Message(msgspec.Struct):

@@ -11,7 +11,7 @@ from gateway.errors import InvalidRequestError
 from gateway.translate.prompt_size import prompt_tokens_estimate
 from gateway.wire import openai
 from gateway.wire.json_bounds import DEPTH_MAX, PARTS_MAX, is_within_bounds
-from gateway.wire.lenient import is_null
+from gateway.wire.lenient import integer_of, is_null
 from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import Fields, RequestView
 
@@ -26,6 +26,8 @@ _PROMPT_FIELDS = {
 """Where the prompt may stand, OpenAI's own name first. vLLM takes embeddings of a prompt in its place, and messages to
 be embedded (docs.vllm.ai: "Prompt Embedding Inputs", "Embeddings API")."""
 _PROMPTS = frozenset(name for names in _PROMPT_FIELDS.values() for name in names)
+COMPLETION_TOKENS_GUESS = 256
+"""Reserved for each choice of a request that names no maximum, until its real usage is known."""
 LARGE_BYTES = 1024 * 1024
 """To read or to write such a body takes milliseconds."""
 
@@ -90,6 +92,21 @@ def read_request(api: Api, body: bytes | bytearray) -> ClientRequest:
         body_bytes=len(body),
         prompt_tokens=prompt_tokens_estimate(fields),
     )
+
+
+def tokens_to_reserve(request: ClientRequest) -> int:
+    """Estimate what a request may cost before anybody knows: all its prompts, and the longest of answers to each.
+
+    `best_of` sequences are generated for each prompt where only `n` of them are returned (OpenAI, "Create completion").
+    """
+    if request.api is Api.EMBEDDINGS:
+        return request.prompt_tokens
+    tokens_max = request.max_tokens
+    if tokens_max is None or tokens_max < 0:
+        # Negative means no maximum to the workers that take it.
+        tokens_max = COMPLETION_TOKENS_GUESS
+    prompts, best_of = request.expected_choices // request.n, integer_of(request.fields.get("best_of")) or 0
+    return request.prompt_tokens + tokens_max * prompts * max(request.n, best_of)
 
 
 def tool_names(request: ClientRequest) -> frozenset[str]:

@@ -30,27 +30,28 @@ def read_usage(raw: Raw | None) -> Usage | None:
     return Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
 
 
-def estimate_usage(*, prompt_tokens: int, completion_bytes: int) -> Usage:
-    """Estimate the counts of an answer by its size."""
+def estimate_usage(*, prompt_tokens: int, completion_bytes: int, parts: int = 0) -> Usage:
+    """Estimate the counts of an answer by its size: at least one token for each of the parts that it came in."""
     return Usage(
         prompt_tokens=prompt_tokens,
-        completion_tokens=math.ceil(completion_bytes / BYTES_PER_TOKEN),
+        completion_tokens=max(parts, math.ceil(completion_bytes / BYTES_PER_TOKEN)),
         is_estimate=True,
     )
 
 
-def settle_usage(counted: Usage | None, *, prompt_tokens: int, completion_bytes: int) -> Usage:
+def settle_usage(counted: Usage | None, *, prompt_tokens: int, completion_bytes: int, parts: int = 0) -> Usage:
     """Return the worker's count, or an estimate where it gave none, or counted no tokens for what it wrote.
 
     Args:
         counted: What the worker counted.
         prompt_tokens: An estimate of the prompt.
         completion_bytes: How much text it wrote.
+        parts: In how many parts; 0 where that is not known.
     """
     if counted is not None and (counted.completion_tokens or not completion_bytes):
         return counted
     known = 0 if counted is None else counted.prompt_tokens
-    return estimate_usage(prompt_tokens=known or prompt_tokens, completion_bytes=completion_bytes)
+    return estimate_usage(prompt_tokens=known or prompt_tokens, completion_bytes=completion_bytes, parts=parts)
 
 
 def usage_fields(usage: Usage) -> Fields:

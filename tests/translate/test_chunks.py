@@ -514,6 +514,29 @@ def test_all_that_is_written_is_counted(name: str) -> None:
     assert both.writer.settled_usage().completion_tokens == 10
 
 
+@pytest.mark.parametrize("name", ["content", "reasoning", "some_field_of_the_worker"])
+def test_every_chunk_is_counted_as_a_token_at_least(name: str) -> None:
+    parts = [chunk(choice(**{name: "x"})) for _ in range(30)]
+    written = Written(chunk(choice(role="assistant", content="")), *parts, chunk(choice(finish="stop")))
+    assert written.writer.settled_usage().completion_tokens == 30
+
+
+def test_every_choice_of_a_chunk_is_counted() -> None:
+    both = chunk({"index": 0, "text": "x", "finish_reason": None}, {"index": 1, "text": "y", "finish_reason": None})
+    writer = ChunkWriter(client_request(Api.COMPLETIONS, prompt=["a", "b"], stream=True), answer_id="x", created_s=1)
+    for _ in range(10):
+        writer.write(fields_of(both))
+    assert writer.settled_usage().completion_tokens == 20
+
+
+def test_chunks_after_the_last_count_are_counted() -> None:
+    writer = ChunkWriter(client_request(stream=True), answer_id="x", created_s=1)
+    writer.write(fields_of(chunk(choice(content="a"), usage={"prompt_tokens": 3, "completion_tokens": 7})))
+    for _ in range(10):
+        writer.write(fields_of(chunk(choice(content="a"))))
+    assert writer.settled_usage().completion_tokens == 17
+
+
 def test_text_after_the_last_count_is_added_to_it() -> None:
     writer = ChunkWriter(client_request(stream=True), answer_id="x", created_s=1)
     writer.write(fields_of(chunk(choice(content="a" * 40), usage={"prompt_tokens": 3, "completion_tokens": 7})))

@@ -24,6 +24,12 @@ def test_text_is_counted_by_its_size() -> None:
     assert tokens(temperature=1) == 0
 
 
+def test_declared_tools_are_a_part_of_the_prompt() -> None:
+    tools = [{"type": "function", "function": {"name": "f", "description": "x" * 400}}]
+    assert tokens(messages=[], tools=tools) >= 100
+    assert tokens(messages=[], functions=tools) >= 100
+
+
 @pytest.mark.parametrize("kind", MEDIA_TOKENS)
 @pytest.mark.parametrize("size", [100, 300_000])
 def test_media_are_counted_by_their_kind(kind: str, size: int) -> None:

@@ -6,7 +6,13 @@ import pytest
 
 from gateway.domain import Api
 from gateway.errors import InvalidRequestError
-from gateway.translate.request import read_request, tool_names, worker_fields
+from gateway.translate.request import (
+    COMPLETION_TOKENS_GUESS,
+    read_request,
+    tokens_to_reserve,
+    tool_names,
+    worker_fields,
+)
 from tests.factories import client_request, plain
 
 
@@ -135,6 +141,34 @@ def test_choices_are_expected_for_each_prompt(prompt: Any, count: int) -> None:
     # Embeddings know no `n`.
     assert client_request(Api.EMBEDDINGS, input=prompt, n=3).expected_choices == count
     assert client_request(n=2).expected_choices == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "choices"),
+    [
+        ({"prompt": "x"}, 1),
+        ({"prompt": ["x"] * 100}, 100),
+        ({"prompt": [[1]] * 100, "n": 3}, 300),
+        ({"prompt": "x", "n": 128}, 128),
+        ({"prompt": "x", "n": 2, "best_of": 20}, 20),
+        ({"prompt": ["x"] * 3, "n": 5, "best_of": "2"}, 15),
+        ({"prompt": ["x"] * 3, "best_of": -7}, 3),
+    ],
+)
+def test_every_prompt_and_every_sequence_is_reserved_for(fields: dict[str, Any], choices: int) -> None:
+    given = client_request(Api.COMPLETIONS, max_tokens=1000, **fields)
+    assert tokens_to_reserve(given) == given.prompt_tokens + 1000 * choices
+    for unbounded in (None, -1):
+        guessed = client_request(Api.COMPLETIONS, max_tokens=unbounded, **fields)
+        assert tokens_to_reserve(guessed) == guessed.prompt_tokens + COMPLETION_TOKENS_GUESS * choices
+
+
+def test_all_prompts_of_a_request_are_reserved_for() -> None:
+    for api, name in ((Api.COMPLETIONS, "prompt"), (Api.EMBEDDINGS, "input")):
+        one, many = (client_request(api, max_tokens=0, **{name: ["x" * 400] * count}) for count in (1, 100))
+        assert tokens_to_reserve(many) == pytest.approx(100 * tokens_to_reserve(one), rel=0.02)
+    assert tokens_to_reserve(client_request(Api.EMBEDDINGS, input=["x" * 400] * 100)) >= 10_000
+    assert tokens_to_reserve(client_request(n=4, max_completion_tokens=50)) >= 200
 
 
 def test_vllm_s_other_prompts_are_taken() -> None:

@@ -31,6 +31,12 @@ def test_an_estimate_is_marked() -> None:
     assert plain(usage_fields(usage)) == {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
 
 
+def test_a_part_of_an_answer_is_one_token_at_least() -> None:
+    assert estimate_usage(prompt_tokens=0, completion_bytes=40, parts=30).completion_tokens == 30
+    assert estimate_usage(prompt_tokens=0, completion_bytes=400, parts=30).completion_tokens == 100
+    assert settle_usage(None, prompt_tokens=3, completion_bytes=4, parts=9).completion_tokens == 9
+
+
 def test_no_tokens_for_a_text_are_no_count() -> None:
     counted = Usage(prompt_tokens=7)
     assert settle_usage(counted, prompt_tokens=3, completion_bytes=0) is counted

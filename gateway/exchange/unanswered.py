@@ -1,0 +1,27 @@
+"""What a request is charged that ended without output: a worker may have read its prompt all the same."""
+
+from gateway.domain import Usage
+from gateway.errors import GatewayError, UpstreamTimeoutError
+from gateway.exchange.gpu_time import AttemptCost
+
+
+def unanswered_usage(cost: AttemptCost, error: GatewayError | None, *, prompt_tokens: int) -> Usage | None:
+    """Return the tokens of an attempt that ended without output; None where none are charged.
+
+    Without this, a client that leaves before the first chunk would have its prompts read for nothing, again and again.
+
+    Args:
+        cost: The account of the attempt.
+        error: What it failed with. A failure of Runpod or the worker costs nothing, but for the time being over with a
+            worker at work. None where the attempt was ended from outside, as its client left or ran out of time: then
+            the prompt is charged unless the attempt was seen to wait for a worker, since one may have begun with it.
+        prompt_tokens: The estimate that was reserved.
+    """
+    time = cost.time
+    if time is None:
+        return None
+    if error is None:
+        is_charged = not time.is_seen_waiting
+    else:
+        is_charged = time.has_started and isinstance(error, UpstreamTimeoutError)
+    return Usage(prompt_tokens=prompt_tokens, is_estimate=True) if is_charged else None
