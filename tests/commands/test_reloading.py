@@ -194,7 +194,7 @@ async def test_the_caps_of_a_tenant_that_comes_hold_over_all_replicas() -> None:
     state = {"kind": "redis", "url": "redis://127.0.0.1:1"}
     gateway = Gateway(parse_config(raw(state=state), {}), transport=answering())
     gateway.take(parse_config(raw(state=state, tenants=[ACME, {**BETA, "max_in_flight": 3}]), {}))
-    gateway._keys.quotas["beta"].reserve(0, gateway._clock.monotonic_s())
+    gateway._keys.quotas["beta"].enter(gateway._clock.monotonic_s())
     assert gateway._agent is not None
     assert gateway._agent._report().quotas["beta"].in_flight == 1
 
