@@ -9,6 +9,7 @@ from litestar.types import Scope
 
 from gateway.admission.shared_hold import Release, hold_running
 from gateway.api.notes import RequestNotes
+from gateway.api.strangers import network_of
 from gateway.clock import Clock
 from gateway.domain import Tenant
 from gateway.errors import InvalidKeyError
@@ -42,13 +43,17 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     tenant: Tenant
     quota: TenantQuota
     member: str
-    """Which of the tenant's keys it was; nothing of the key itself."""
+    """Who of the tenant: which of its keys it was, nothing of the key itself; of guests, which network."""
+    repeater: str
+    """Who may ask again with the same Idempotency-Key: the tenant; of guests, who comes from the same network with the
+    same key."""
 
 
 class KeyRing:
     """All keys, and the caps of the tenants that they belong to.
 
-    With a guest tenant, a key that nobody has belongs to it: so many strangers share what one tenant has.
+    With a guest tenant, a key that nobody has belongs to it: so many strangers share what one tenant has, and within it
+    the networks that they come from take turns.
     """
 
     def __init__(self, keys: Iterable[Key], clock: Clock, *, guest: Tenant | None = None) -> None:
@@ -96,7 +101,12 @@ class KeyRing:
             notes.record.key_id, notes.record.key_label = key_id(digest), self._label(digest)
         tenant = self._tenant(digest)
         notes.tenant, notes.quota = tenant, self.quotas[tenant.name]
-        return Caller(tenant=tenant, quota=notes.quota, member=digest[:_MEMBER_DIGITS])
+        member, repeater = digest[:_MEMBER_DIGITS], tenant.name
+        if tenant is self._guest:
+            # With a turn for each key, one stranger would have as many as it makes up keys.
+            member = network_of(scope)
+            repeater = f"{tenant.name}\0{member}\0{digest}"
+        return Caller(tenant=tenant, quota=notes.quota, member=member, repeater=repeater)
 
     def _label(self, digest: str) -> str | None:
         key = self._keys.get(digest)

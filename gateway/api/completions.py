@@ -108,7 +108,7 @@ class Completions:
         record.model, record.is_stream = model.label, asked.stream
         # Who may come again with the same key waits no longer than it likes, and the answer is made all the same.
         path = api.value if endpoint is None else f"{endpoint}{api.value}"
-        repeatable = repeatable_of(request.scope, tenant=tenant.name, path=path, body=body)
+        repeatable = repeatable_of(request.scope, repeater=caller.repeater, path=path, body=body)
         order = Order(
             request=asked,
             tenant=tenant,

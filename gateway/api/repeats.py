@@ -15,8 +15,8 @@ from gateway.exchange.idempotency import Repeatable
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 
 
-def repeatable_of(scope: Scope, *, tenant: str, path: str, body: bytes | bytearray) -> Repeatable | None:
-    """By what the request may be known again; None where it does not say that it may be.
+def repeatable_of(scope: Scope, *, repeater: str, path: str, body: bytes | bytearray) -> Repeatable | None:
+    """By what the request may be known again, within those of one `repeater`; None where it does not say so.
 
     Raises:
         InvalidRequestError: The key is none.
@@ -26,4 +26,4 @@ def repeatable_of(scope: Scope, *, tenant: str, path: str, body: bytes | bytearr
         return None
     if not _KEY.fullmatch(key):
         raise InvalidRequestError("An Idempotency-Key has 1 to 255 visible ASCII characters.", code="invalid_value")
-    return Repeatable(tenant=tenant, path=path, key=key.decode(), fingerprint=hashlib.sha256(body).digest())
+    return Repeatable(repeater=repeater, path=path, key=key.decode(), fingerprint=hashlib.sha256(body).digest())

@@ -36,7 +36,8 @@ ANSWER_BYTES = 6 * 1024
 class Repeatable(msgspec.Struct, frozen=True, kw_only=True):
     """What makes two requests one."""
 
-    tenant: str
+    repeater: str
+    """Who may ask for its answer again."""
     path: str
     key: str
     fingerprint: bytes
@@ -45,7 +46,7 @@ class Repeatable(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> tuple[str, str, str]:
         """What it is looked up by."""
-        return self.tenant, self.path, self.key
+        return self.repeater, self.path, self.key
 
 
 class _Shared(msgspec.Struct, eq=False):

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from gateway.admission.shared_hold import hold_in_flight
-from gateway.api.auth import Key, KeyRing
+from gateway.api.auth import Caller, Key, KeyRing
 from gateway.api.notes import RequestNotes
 from gateway.config.keys import key_line
 from gateway.errors import InvalidKeyError
@@ -62,6 +62,11 @@ def test_anything_else_is_refused(headers: tuple[tuple[str, str], ...], is_missi
     assert caught.value.is_missing is is_missing
 
 
+def caller_of(keys: KeyRing, key: str, host: str) -> Caller:
+    scope: Any = {"headers": [(b"authorization", f"Bearer {key}".encode())], "client": (host, 1)}
+    return keys.authenticate(scope, RequestNotes())
+
+
 BEARER, AZURE, ANTHROPIC = ("authorization", "Bearer {}"), ("api-key", "{}"), ("x-api-key", "{}")
 
 
@@ -111,14 +116,36 @@ def test_strangers_share_one_guest_tenant_where_there_is_one() -> None:
     keys = KeyRing(
         [Key(sha256=key_line("secret").removeprefix("sha256:"), tenant=tenant(name="acme"))], CLOCK, guest=guest
     )
-    scopes: list[Any] = [{"headers": [(b"authorization", f"Bearer {key}".encode())]} for key in ("secret", "x", "y")]
-    callers = [keys.authenticate(scope, RequestNotes()) for scope in scopes]
+    callers = [caller_of(keys, key, host) for key, host in (("secret", "::1"), ("x", "192.0.2.1"), ("y", "192.0.2.2"))]
     assert [caller.tenant.name for caller in callers] == ["acme", "guest", "guest"]
     # Two strangers take turns within it.
     assert callers[1].quota is callers[2].quota
     assert callers[1].member != callers[2].member
     with pytest.raises(InvalidKeyError):
         keys.authenticate({"headers": []}, RequestNotes())  # type: ignore[typeddict-item]
+
+
+def test_a_stranger_has_one_turn_whatever_keys_it_makes_up() -> None:
+    keys = KeyRing([], CLOCK, guest=tenant(name="guest"))
+    assert len({caller_of(keys, f"key-{number}", "192.0.2.1").member for number in range(10)}) == 1
+    assert len({caller_of(keys, f"key-{number}", f"2001:db8::{number}").member for number in range(10)}) == 1
+
+
+def test_a_tenant_s_keys_take_turns_wherever_they_come_from() -> None:
+    keys = KeyRing([Key(sha256=digest_of(key), tenant=tenant()) for key in ("a", "b")], CLOCK)
+    assert caller_of(keys, "a", "192.0.2.1").member == caller_of(keys, "a", "192.0.2.2").member
+    assert caller_of(keys, "a", "192.0.2.1").member != caller_of(keys, "b", "192.0.2.1").member
+
+
+def test_a_stranger_s_answers_are_repeated_for_the_same_key_and_network_alone() -> None:
+    tenants = [Key(sha256=digest_of(key), tenant=tenant(name="acme")) for key in ("a", "b")]
+    keys = KeyRing(tenants, CLOCK, guest=tenant(name="guest"))
+    assert caller_of(keys, "a", "192.0.2.1").repeater == caller_of(keys, "b", "192.0.2.2").repeater
+    first = caller_of(keys, "x", "192.0.2.1").repeater
+    assert first == caller_of(keys, "x", "192.0.2.1").repeater
+    assert first != caller_of(keys, "x", "192.0.2.2").repeater
+    assert first != caller_of(keys, "y", "192.0.2.1").repeater
+    assert "x\0" not in first
 
 
 def test_an_expired_key_of_a_tenant_is_no_guest() -> None:

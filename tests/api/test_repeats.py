@@ -11,17 +11,17 @@ def scope(*headers: tuple[bytes, bytes]) -> Any:
 
 
 def test_a_request_without_a_key_is_not_repeated() -> None:
-    assert repeatable_of(scope(), tenant="a", path="/p", body=b"{}") is None
+    assert repeatable_of(scope(), repeater="a", path="/p", body=b"{}") is None
 
 
-def test_tenant_path_and_key_name_it_and_the_body_is_its_fingerprint() -> None:
+def test_repeater_path_and_key_name_it_and_the_body_is_its_fingerprint() -> None:
     sent = scope((b"idempotency-key", b"k"))
-    first, same, other = (repeatable_of(sent, tenant="a", path="/p", body=body) for body in (b"1", b"1", b"2"))
+    first, same, other = (repeatable_of(sent, repeater="a", path="/p", body=body) for body in (b"1", b"1", b"2"))
     assert first is not None
     assert other is not None
     assert first == same
     assert (first.name, first.fingerprint == other.fingerprint) == (other.name, False)
-    elsewhere = repeatable_of(sent, tenant="b", path="/p", body=b"1")
+    elsewhere = repeatable_of(sent, repeater="b", path="/p", body=b"1")
     assert elsewhere is not None
     assert elsewhere.name != first.name
 
@@ -29,4 +29,4 @@ def test_tenant_path_and_key_name_it_and_the_body_is_its_fingerprint() -> None:
 @pytest.mark.parametrize("key", [b"", b"a b", b"x" * 256, b"\xff"])
 def test_a_key_that_is_none_is_refused(key: bytes) -> None:
     with pytest.raises(InvalidRequestError, match="255"):
-        repeatable_of(scope((b"idempotency-key", key)), tenant="a", path="/p", body=b"")
+        repeatable_of(scope((b"idempotency-key", key)), repeater="a", path="/p", body=b"")
