@@ -15,7 +15,8 @@ from gateway.wire.content_coding import UNREADABLE
 
 RETRY_AFTER_S_MIN = 1
 RETRY_AFTER_S_MAX = 60
-"""openai-python ignores more than 120 s, openai-node more than 60 s."""
+"""openai-python ignores more than 120 s; openai-node did so from 60 s on until version 6, and came back within 8 s."""
+_RETRY_AFTER_MS_MAX = 1000 * RETRY_AFTER_S_MAX - 1
 
 CHALLENGE = 'Bearer realm="fairpod"'
 """RFC 9110, 11.6.1: a 401 names the scheme that is expected."""
@@ -62,7 +63,7 @@ class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
         if self.retry_after_s is not None:
             wait_s = min(max(self.retry_after_s, 0.0), float(RETRY_AFTER_S_MAX))
             headers["retry-after"] = str(max(RETRY_AFTER_S_MIN, math.ceil(wait_s)))
-            headers["retry-after-ms"] = str(max(1, math.ceil(wait_s * 1000)))
+            headers["retry-after-ms"] = str(min(max(1, math.ceil(wait_s * 1000)), _RETRY_AFTER_MS_MAX))
         return headers
 
 
@@ -170,7 +171,8 @@ def _refused_answer(error: errors.RefusedError) -> ErrorAnswer:
         case errors.TenantLimitError(limit=limit, maximum=maximum):
             return _answer(
                 429,
-                f"You reached your limit of {maximum} {limit.replace('_', ' ')}, set on this gateway.",
+                f"You reached your limit of {maximum} {limit.replace('_', ' ')}, set on this gateway."
+                + _long_wait(error.retry_after_s),
                 type_="tokens" if limit == "tokens_per_minute" else "requests",
                 code="rate_limit_exceeded",
                 retry_after_s=error.retry_after_s,
@@ -193,6 +195,11 @@ def _refused_answer(error: errors.RefusedError) -> ErrorAnswer:
         case _:
             message = "No capacity came free in time. Try again a little later."
     return _answer(503, message, code="server_is_overloaded", retry_after_s=error.retry_after_s)
+
+
+def _long_wait(wait_s: float) -> str:
+    """Say how long it takes where `retry-after` cannot; nothing where it can."""
+    return f" Try again in {math.ceil(wait_s)} s." if wait_s > RETRY_AFTER_S_MAX else ""
 
 
 def _upstream_answer(error: errors.UpstreamError) -> ErrorAnswer:

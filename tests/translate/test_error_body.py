@@ -152,11 +152,20 @@ def test_an_error_outside_the_tree_is_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wait_s", "header", "milliseconds"), [(0.2, "1", "200"), (1.5, "2", "1500"), (900, "60", "60000")]
+    ("wait_s", "header", "milliseconds"), [(0.2, "1", "200"), (1.5, "2", "1500"), (900, "60", "59999")]
 )
 def test_retry_after_stays_in_the_window_that_clients_honour(wait_s: float, header: str, milliseconds: str) -> None:
     headers = error_answer(errors.NoTurnError(retry_after_s=wait_s)).headers()
     assert (headers["retry-after"], headers["retry-after-ms"]) == (header, milliseconds)
+
+
+@pytest.mark.parametrize("limit", ["max_in_flight", "requests_per_minute", "tokens_per_minute"])
+def test_a_wait_longer_than_clients_honour_is_told_in_words(limit: str) -> None:
+    def told(wait_s: float) -> bytes:
+        return error_answer(errors.TenantLimitError(limit=limit, maximum=5, retry_after_s=wait_s)).body
+
+    assert b"Try again in 540 s." in told(539.2)
+    assert b"Try again" not in told(60)
 
 
 @pytest.mark.parametrize(
