@@ -179,6 +179,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """None takes every kind of request: a name that passes through."""
     label: str
     """The name in metrics and logs: a client-supplied name never becomes one."""
+    is_job_only: bool = False
+    """Whether it is served on the job route alone, whatever its endpoints say."""
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +192,8 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     max_in_flight: int | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    is_job_only: bool = False
+    """Whether its requests take the job route alone, on which one that is left has its job cancelled."""
 
     def may_use(self, model_id: str) -> bool:
         """Whether the allow list names this model."""

@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 
-from gateway.config.reading import endpoint_names
+from gateway.config.model_checks import endpoint_names
 from gateway.config.sections import EndpointSection, GuestSection, ModelSection, TenantSection
 from gateway.domain import ANY, Endpoint, Model, Secret, Tenant
 
@@ -20,6 +20,7 @@ def tenant_of(section: TenantSection | GuestSection) -> Tenant:
         max_in_flight=section.max_in_flight,
         requests_per_minute=section.requests_per_minute,
         tokens_per_minute=section.tokens_per_minute,
+        is_job_only=section.route == "job",
     )
 
 
@@ -51,6 +52,7 @@ def model_of(section: ModelSection, endpoints: Mapping[str, Endpoint]) -> Model:
         upstream=section.upstream or section.id,
         kind=section.kind,
         label=OTHER if section.id == ANY else section.id,
+        is_job_only=section.route == "job",
     )
 
 

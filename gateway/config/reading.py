@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 import yaml
 
-from gateway.config.sections import Config, EndpointSection, KeySection
-from gateway.domain import ModelKind, Route
+from gateway.config.model_checks import model_problems
+from gateway.config.sections import Config, KeySection
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -208,7 +208,7 @@ def _cross_check(config: Config) -> Iterator[Problem]:
         yield Problem("state.url", "give the URL of the store, redis://HOST:PORT/0, with kind redis and only with it")
     elif config.state.url is not None and (problem := _store_url_problem(config.state.url)):
         yield Problem("state.url", problem)
-    yield from _check_models(config)
+    yield from (Problem(path, text) for path, text in model_problems(config))
     model_ids = {model.id for model in config.models}
     for index, tenant in enumerate(config.tenants):
         for model_id in tenant.models:
@@ -234,29 +234,6 @@ def _store_url_problem(url: str) -> str | None:
     if unknown := {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} - _STORE_OPTIONS:
         return f"{len(unknown)} of its options cannot be used; those that can: {', '.join(sorted(_STORE_OPTIONS))}"
     return None
-
-
-def _check_models(config: Config) -> Iterator[Problem]:
-    endpoints = {endpoint.name: endpoint for endpoint in config.endpoints}
-    for index, model in enumerate(config.models):
-        path = f"models[{index}].endpoint"
-        names = endpoint_names(model.endpoint)
-        if not names:
-            yield Problem(path, "name at least one endpoint")
-        for name in names:
-            if name not in endpoints:
-                yield Problem(path, f"no endpoint is called '{name}'; there are: {', '.join(endpoints)}")
-            elif model.kind is ModelKind.EMBEDDING and not _serves_openai(endpoints[name]):
-                yield Problem(path, f"endpoint '{name}' does not serve embeddings: its worker has to be 'openai'")
-
-
-def _serves_openai(endpoint: EndpointSection) -> bool:
-    return endpoint.worker == "openai" or endpoint.route is Route.OPENAI
-
-
-def endpoint_names(endpoint: str | list[str]) -> list[str]:
-    """One name, or several to be tried in order."""
-    return [endpoint] if isinstance(endpoint, str) else endpoint
 
 
 def all_keys(config: Config) -> Iterator[tuple[str, str]]:

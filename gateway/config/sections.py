@@ -16,6 +16,8 @@ Digest = Annotated[str, Meta(pattern=r"^(sha256:)?[0-9a-fA-F]{64}$")]
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s]+$")]
 HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]+$")]
 HeaderValue = Annotated[str, Meta(pattern=r"^[!-~]([ -~]*[!-~])?$")]
+RequiredRoute = Literal["auto", "job"]
+"""By which route requests may go: as the endpoint says, or by the job route alone, whatever it says."""
 DialectName = Literal["openai", "tokens", "legacy", "text"]
 
 
@@ -68,6 +70,7 @@ class ModelSection(Section, frozen=True):
     endpoint: str | list[str]
     upstream: str | None = None
     kind: ModelKind | None = None
+    route: RequiredRoute = "auto"
 
 
 class KeySection(Section, frozen=True):
@@ -88,6 +91,7 @@ class TenantSection(Section, frozen=True):
     max_in_flight: Count | None = None
     requests_per_minute: Count | None = None
     tokens_per_minute: Count | None = None
+    route: RequiredRoute = "auto"
 
 
 class GuestSection(Section, frozen=True):
@@ -99,6 +103,7 @@ class GuestSection(Section, frozen=True):
     max_in_flight: Count | None = None
     requests_per_minute: Count | None = None
     tokens_per_minute: Count | None = None
+    route: RequiredRoute = "auto"
 
 
 class State(Section, frozen=True):

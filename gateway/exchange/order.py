@@ -30,6 +30,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """How long the client waits for a whole answer, from its request on; None where it did not say, and for a stream,
     whose clients count the time between two pieces."""
 
+    @property
+    def is_job_only(self) -> bool:
+        """Whether it must not take the OpenAI route, on which nothing stops a worker that nobody waits for."""
+        return self.tenant.is_job_only or self.model.is_job_only
+
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):
     """What every exchange of a process uses."""

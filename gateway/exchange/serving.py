@@ -152,6 +152,8 @@ class Serving:
     def _routes(self, upstream: Upstream) -> tuple[Route, ...]:
         """The routes worth trying: a request may move to the job route, which can wait, and never back."""
         endpoint = upstream.endpoint
+        if self._order.is_job_only:
+            return (Route.JOB,)
         if endpoint.route is not Route.AUTO:
             return (endpoint.route,)
         if endpoint.dialect == "openai" and upstream.workers.is_warm(self._means.clock.monotonic_s()):

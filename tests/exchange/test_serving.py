@@ -1,12 +1,15 @@
 """The ways in which one request can be served."""
 
 import json
+from typing import Any
 
 import anyio
 import pytest
 
+from gateway.config.keys import key_line
 from tests.exchange.test_exchange import content
 from tests.fakes.runpod import FakeRunpod
+from tests.stacks import KEY
 from tests.subject import PAGES, answering, event, running
 
 ENDPOINTS = [
@@ -47,3 +50,40 @@ async def test_the_route_is_chosen_when_the_turn_comes() -> None:
         assert [content(call) for call in calls] == ["Hello there"] * 2
     # The second one came while the endpoint slept, and was sent when it was warm.
     assert (runpod.count("run"), runpod.count("openai")) == (1, 1)
+
+
+@pytest.mark.parametrize("endpoint_route", ["openai", "auto"])
+@pytest.mark.parametrize("section", ["models", "tenants", "guest"])
+async def test_a_model_or_a_tenant_is_kept_to_the_job_route(endpoint_route: str, section: str) -> None:
+    sections: dict[str, Any] = {
+        "models": [{"id": "m", "endpoint": "chat"}],
+        "tenants": [{"name": "acme", "keys": [key_line(KEY)]}],
+        "guest": {},
+    }
+    of_section = sections[section] if section == "guest" else sections[section][0]
+    runpod = answering()
+    async with running(runpod, endpoint={"route": endpoint_route}, **sections) as subject:
+        key = "made-up" if section == "guest" else KEY
+        # The first one wakes the endpoint, so that the route of the second one is that of a warm one.
+        calls = [await subject.post(stream=True, key=key) for _ in range(2)]
+        assert runpod.count("openai") > 0
+    of_section["route"] = "job"
+    runpod = answering()
+    async with running(runpod, endpoint={"route": endpoint_route}, **sections) as subject:
+        calls = [await subject.post(stream=True, key=key) for _ in range(2)]
+    assert [content(call) for call in calls] == ["Hello there"] * 2
+    assert (runpod.count("run"), runpod.count("openai")) == (2, 0)
+
+
+async def test_a_client_that_leaves_a_model_kept_to_the_job_route_has_its_job_cancelled() -> None:
+    runpod = FakeRunpod(pages=[("IN_PROGRESS", [])] * 1000)
+    models = [{"id": "m", "endpoint": "chat", "route": "job"}]
+    async with running(runpod, endpoint={"route": "openai"}, models=models) as subject:
+        call = subject.call(stream=True)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call.run, subject.gateway.app)
+            await anyio.sleep(0.1)
+            call.leave()
+        with anyio.fail_after(5):
+            await subject.gateway.exchanges._means.jobs.flush()
+    assert (runpod.count("cancel"), runpod.running) == (1, {})

@@ -1,0 +1,59 @@
+"""What is wrong with where the models of a file lead, and by which route. Pure."""
+
+from collections.abc import Iterator
+
+from gateway.config.sections import Config, EndpointSection, GuestSection, ModelSection, TenantSection
+from gateway.domain import ModelKind, Route
+
+_REMEDY = "its worker has to be 'openai'"
+
+
+def endpoint_names(endpoint: str | list[str]) -> list[str]:
+    """One name, or several to be tried in order."""
+    return [endpoint] if isinstance(endpoint, str) else endpoint
+
+
+def model_problems(config: Config) -> Iterator[tuple[str, str]]:
+    """Find models that lead nowhere, or to workers that cannot serve them; as paths and texts."""
+    endpoints = {endpoint.name: endpoint for endpoint in config.endpoints}
+    for index, model in enumerate(config.models):
+        path = f"models[{index}].endpoint"
+        names = endpoint_names(model.endpoint)
+        if not names:
+            yield path, "name at least one endpoint"
+        for name in names:
+            if name not in endpoints:
+                yield path, f"no endpoint is called '{name}'; there are: {', '.join(endpoints)}"
+            elif model.kind is ModelKind.EMBEDDING and not _serves_openai(endpoints[name]):
+                yield path, f"endpoint '{name}' does not serve embeddings: {_REMEDY}"
+        for name in _without_job_route(model, endpoints):
+            if model.route == "job":
+                yield f"models[{index}].route", f"endpoint '{name}' serves no embeddings on the job route: {_REMEDY}"
+    yield from _tenants_without_a_route(config, endpoints)
+
+
+def _tenants_without_a_route(config: Config, endpoints: dict[str, EndpointSection]) -> Iterator[tuple[str, str]]:
+    """Find tenants that are kept to the job route, and may use models that cannot be served on it."""
+    sections: list[tuple[str, TenantSection | GuestSection]] = [
+        (f"tenants[{index}]", tenant) for index, tenant in enumerate(config.tenants)
+    ]
+    if config.guest is not None:
+        sections.append(("guest", config.guest))
+    for path, section in sections:
+        allowed = [model for model in config.models if "*" in section.models or model.id in section.models]
+        for model in allowed if section.route == "job" else ():
+            for name in _without_job_route(model, endpoints):
+                text = f"model '{model.id}' cannot be served on the job route by endpoint '{name}': {_REMEDY}"
+                yield f"{path}.route", f"{text}, or the model has to be left out of '{path}.models'"
+
+
+def _without_job_route(model: ModelSection, endpoints: dict[str, EndpointSection]) -> list[str]:
+    """Return the endpoints that serve the embeddings of a model on the OpenAI route alone."""
+    if model.kind is not ModelKind.EMBEDDING:
+        return []
+    named = [endpoints[name] for name in endpoint_names(model.endpoint) if name in endpoints]
+    return [endpoint.name for endpoint in named if _serves_openai(endpoint) and endpoint.worker != "openai"]
+
+
+def _serves_openai(endpoint: EndpointSection) -> bool:
+    return endpoint.worker == "openai" or endpoint.route is Route.OPENAI
