@@ -7,8 +7,10 @@ chunks, all of which are ways to make two readers see different messages.
 import httptools
 import httpx
 
+from gateway.wire.framing import Framing
+
 HEAD_BYTES_MAX = 64 * 1024
-"""Also the most that may come between two pieces of the body: chunk extensions, trailers, interim responses."""
+"""Also the most of all else that is no body: chunk extensions, trailers, interim responses."""
 HEAD_LINES_MAX = 256
 
 
@@ -16,6 +18,7 @@ class ResponseReader:
     """Reads one response."""
 
     __slots__ = (
+        "_framing",
         "_head_bytes",
         "_is_framed",
         "_is_interim",
@@ -23,7 +26,6 @@ class ResponseReader:
         "_lives_on",
         "_parser",
         "_pieces",
-        "_unproductive_bytes",
         "buffered_bytes",
         "has_head",
         "headers",
@@ -47,7 +49,7 @@ class ResponseReader:
         self._is_framed = False
         self._lives_on = False
         self._head_bytes = 0
-        self._unproductive_bytes = 0
+        self._framing = Framing(HEAD_BYTES_MAX)
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
 
     @property
@@ -71,7 +73,7 @@ class ResponseReader:
             self._lives_on = False
             return
         self.is_untouched = False
-        self._unproductive_bytes += len(data)
+        self._framing.feed(len(data))
         try:
             parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -83,7 +85,7 @@ class ResponseReader:
         if self.is_complete:
             # The parser holds this reader, and this reader the parser: without the cycle both are gone at once.
             self._parser = None
-        elif self._unproductive_bytes > HEAD_BYTES_MAX:
+        elif self._framing.is_exceeded:
             raise httpx.RemoteProtocolError("too much that is no body")
 
     def end(self) -> None:
@@ -145,7 +147,7 @@ class ResponseReader:
         if self.is_complete:
             self._lives_on = False
             return
-        self._unproductive_bytes = 0
+        self._framing.give_body(len(piece))
         self.buffered_bytes += len(piece)
         self._pieces.append(piece)
 

@@ -128,9 +128,10 @@ def test_it_is_untouched_until_the_first_byte() -> None:
         b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 50_000,
         b"HTTP/1.1 102 Processing\r\n\r\n" * 20_000,
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;" + b"x" * 300_000,
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + (b"1;" + b"x" * 1000 + b"\r\ny\r\n") * 300,
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n" + b"a: b\r\n" * 50_000,
     ],
-    ids=["reason", "value", "lines", "interim", "extension", "trailers"],
+    ids=["reason", "value", "lines", "interim", "extension", "extensions", "trailers"],
 )
 def test_nothing_but_the_body_is_without_bound(endless: bytes, slice_bytes: int) -> None:
     reader = ResponseReader(is_reply_to_head=False)
