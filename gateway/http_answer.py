@@ -1,11 +1,11 @@
 """Answers as HTTP/1.x bytes, where the server writes or frames them itself."""
 
-import secrets
 from collections.abc import Iterable
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from gateway.api.front import CORS
 from gateway.errors import GatewayError, InvalidRequestError
 from gateway.translate.error_body import error_answer
 
@@ -15,19 +15,24 @@ def malformed() -> InvalidRequestError:
     return InvalidRequestError("The request is not valid HTTP.", code="invalid_http")
 
 
-def refusal(error: GatewayError, default_headers: Iterable[tuple[bytes, bytes]], *, is_head: bool = False) -> bytes:
-    """Encode an error as the last response of a connection; a response to HEAD has no body (RFC 9110, 9.3.2)."""
+def refusal(
+    error: GatewayError, default_headers: Iterable[tuple[bytes, bytes]], *, request_id: str, is_head: bool = False
+) -> bytes:
+    """Encode an error as the last response of a connection; a response to HEAD has no body (RFC 9110, 9.3.2).
+
+    Scripts of any site may read it, as they may every answer: where the head is not whole, nobody knows of an Origin.
+    """
     answer = error_answer(error)
     headers = {
         "content-type": "application/json",
         "content-length": str(len(answer.body)),
         "cache-control": "no-store",
-        "x-request-id": secrets.token_hex(16),
+        "x-request-id": request_id,
         "connection": "close",
         **answer.headers(),
     }
     lines = [b"%s: %s\r\n" % (name.encode(), value.encode()) for name, value in headers.items()]
-    lines += [b"%s: %s\r\n" % each for each in default_headers]
+    lines += [b"%s: %s\r\n" % each for each in (*CORS, *default_headers)]
     return b"".join([STATUS_LINE[answer.status], *lines, b"\r\n", b"" if is_head else answer.body])
 
 

@@ -3,28 +3,26 @@
 import asyncio
 import contextlib
 import functools
+import secrets
 import socket
 import struct
 from collections.abc import Callable
 from typing import Any
 
-import httptools
 import uvicorn
 from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
+from gateway.api.acceptance import Acceptance, attach_acceptance
 from gateway.api.departure import Departure, attach_departure
 from gateway.api.operations import PROBES
-from gateway.connections import SWEEP_S, Connections
+from gateway.client_pace import LINGER_S
+from gateway.connections import SWEEP_S, Connections, Refusal, Standing
 from gateway.errors import GatewayError, HeadTooLargeError, SlowRequestError, TooManyConnectionsError
 from gateway.http_answer import UntilClose, knows_chunks, malformed, refusal
+from gateway.http_reading import ReadingProtocol
 
-HEADER_LINES_MAX = 128
-LINGER_S = 2.0
-"""How long a connection that was refused is still read from: closed at once, its answer could be lost on the way."""
-TURNED_AWAY_MAX = 1000
-"""So many beyond the most connections are told that there is no room; those after them are closed without a word."""
 READ_BYTES_PER_S_MIN = 16 * 1024
 """What a client has to read of an answer once it has been slower than the server for the whole of `write_s`."""
 RETRY_S = 1.0
@@ -36,8 +34,8 @@ def bounded_by(connections: Connections) -> Callable[..., "BoundedProtocol"]:
     return functools.partial(BoundedProtocol, connections)
 
 
-class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with bounds. Requests on one connection are taken one at a time."""
+class BoundedProtocol(ReadingProtocol):
+    """One connection: how long each part of a request may take, and what becomes of one that is refused."""
 
     def __init__(
         self,
@@ -47,120 +45,71 @@ class BoundedProtocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self._all = connections
-        self._limits = connections.limits
+        super().__init__(connections, config, server_state, app_state, _loop)
         self._is_turned_away = False
-        self._is_deaf = False
-        """Whether what still comes is thrown away."""
-        self._is_in_head = False
-        self._is_in_message = False
-        self._head_bytes = 0
-        self._head_since_s = self._read_at_s = connections.now_s
         self._unread_bytes = 0
         self._unread_since_s: float | None = None
         self._gone_by_s: float | None = None
         self._departure = Departure()
+        self._acceptance = Acceptance()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it answers a request of a tenant; of a guest, only once that has sent all of it."""
+        cycle = self._last_cycle()
+        if cycle is None or cycle.response_complete or self._gone_by_s is not None:
+            return False
+        return self._acceptance.is_tenant or (self._acceptance.is_guest and not self._is_in_message)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, or turn it away where there are too many."""
         super().connection_made(transport)
-        excess = len(self._all.open) - self._limits.connections_max
+        if self._all.admit(self):
+            return
         self._all.open.add(self)
-        if excess >= TURNED_AWAY_MAX:
+        if self._all.turned_away > self._limits.turned_away_max:
+            self._all.refused(Refusal.NO_ROOM, "")
             transport.abort()
-        elif excess >= 0:
+        else:
             # Told when it has asked: clients do not expect an answer before, and probes have to have theirs.
             self._is_turned_away = True
             self._gone_by_s = self._all.now_s + LINGER_S + SWEEP_S
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of it."""
-        self._all.open.discard(self)
+        self._all.forget(self)
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
         self._departure.happen()
 
-    def data_received(self, data: bytes) -> None:
-        """Parse what came; in pieces no longer than a head may be, so that none can be longer than twice that."""
-        if self._is_deaf:
-            return
-        self._read_at_s = self._all.now_s
-        self._unset_keepalive_if_required()
-        size_max = self._limits.head_bytes_max
-        for start in range(0, len(data), size_max):
-            if not self._is_deaf:
-                self._feed(data[start : start + size_max])
+    def evict(self) -> None:
+        """Close at once, to make room for another connection."""
+        self._drop()
 
-    def _feed(self, data: bytes) -> None:
-        was_in_message = self._is_in_message
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError as error:
-            self._refuse(error.__context__ or error)
-        except httptools.HttpParserError:
-            self._refuse(malformed())
-        else:
-            if self._is_in_head:
-                # Where the message began in the middle of these bytes, they are not all its own.
-                self._head_bytes += len(data) if self._head_bytes or not was_in_message else 1
-                if self._head_bytes > self._limits.head_bytes_max:
-                    self._refuse(HeadTooLargeError(self._limits.head_bytes_max))
+    def _check_room(self) -> None:
+        if self._is_turned_away and self.url not in PROBES:
+            # Since it came, another connection may have been closed, or come to be one that makes room.
+            if not self._all.admit(self):
+                raise TooManyConnectionsError(retry_after_s=RETRY_S)
+            self._is_turned_away, self._gone_by_s = False, None
 
     def on_message_begin(self) -> None:
-        """A request begins. One that does not wait for the answer before it is not taken (RFC 9112, 9.3.2)."""
-        if self.cycle is not None:
-            if not self.cycle.response_complete:
-                raise _PipelinedError
-            self._head_since_s = self._all.now_s
-        self._is_in_head = self._is_in_message = True
-        self._head_bytes = 0
+        """A request begins."""
         super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        """The head is whole: hold it against its bounds, and begin to answer."""
-        size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
-        if size > self._limits.head_bytes_max or len(self.headers) > HEADER_LINES_MAX:
-            raise HeadTooLargeError(self._limits.head_bytes_max)
-        if self._is_turned_away and self.url not in PROBES:
-            raise TooManyConnectionsError(retry_after_s=RETRY_S)
-        if self.parser.should_upgrade():
-            return
-        if not knows_chunks(self.parser.get_http_version()):
-            # Such a client does not wait for a 100 (RFC 9110, 10.1.1).
-            self.expect_100_continue = False
-        super().on_headers_complete()
-        self._is_in_head = False
-
-    def _decline_upgrade(self, rest: bytes) -> None:
-        """Read the request as one that asks for nothing but its own version of HTTP (RFC 9110, 7.8).
-
-        Java's own client asks for HTTP/2 with every request, and the parser takes no body of one that does.
-        """
-        method = self.parser.get_method()
-        if method == b"CONNECT":
-            self._refuse(malformed())
-            return
-        lines = [b"%s: %s\r\n" % each for each in self.headers if each[0] != b"upgrade"]
-        version = self.parser.get_http_version().encode()
-        head = b"".join([method, b" ", self.url, b" HTTP/", version, b"\r\n", *lines, b"\r\n"])
-        self.parser = httptools.HttpRequestParser(self)
-        self._feed(head + rest)
+        self._all.move(self, Standing.INCOMPLETE)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        if self.parser.should_upgrade():
-            return
-        self._is_in_message = False
         super().on_message_complete()
-        # A client whose connection is not read from cannot be seen to leave, and there is no more to hold back.
-        self.flow.resume_reading()
+        if not self._is_in_message:
+            self._all.move(self, Standing.IDLE if self.cycle.response_complete else Standing.UNKNOWN)
 
     def on_response_complete(self) -> None:
         """The answer is written: nobody will ask for what is left of the body."""
         self.cycle.body.clear()
+        if self._is_in_message:
+            self._pace.begin(self._all.now_s, self._framing.body_bytes)
+        self._all.move(self, Standing.LINGERING if self._is_in_message else Standing.IDLE)
         super().on_response_complete()
 
     def pause_writing(self) -> None:
@@ -183,8 +132,9 @@ class BoundedProtocol(HttpToolsProtocol):
                     # Closed in the usual way, what is unsent would be kept for a client that may never read it.
                     self._drop()
 
-        self._departure = Departure()
+        self._departure, self._acceptance = Departure(), Acceptance()
         attach_departure(cycle.scope, self._departure)
+        attach_acceptance(cycle.scope, self._acceptance)
         super()._start_asgi_task(cycle, whole_or_cut)
 
     def check(self) -> None:
@@ -211,39 +161,57 @@ class BoundedProtocol(HttpToolsProtocol):
                 else:
                     self._drop()
         elif self._is_in_message:
-            is_asked_for = not self.flow.read_paused and not cycle.waiting_for_100_continue
-            if is_asked_for and now_s - self._read_at_s >= limits.read_s:
-                self._refuse(SlowRequestError("body"))
+            self._check_body(cycle, now_s)
         elif cycle.response_complete and self.timeout_keep_alive_task is None:
             # Bytes that begin no request ended the time for an idle connection, and nobody counts it any more.
             self.transport.close()
 
+    def _check_body(self, cycle: RequestResponseCycle, now_s: float) -> None:
+        """Look whether the body comes, at its least rate; once it is answered, it is only read to be thrown away."""
+        came_bytes, read_s = self._framing.body_bytes, self._limits.read_s
+        if cycle.response_complete:
+            if self._pace.is_linger_over(now_s, came_bytes):
+                self._drop()
+        elif self.flow.read_paused or cycle.waiting_for_100_continue:
+            # Nobody asks for it: its time begins when somebody does.
+            self._read_at_s = now_s
+            self._pace.begin(now_s, came_bytes)
+        elif now_s - self._read_at_s >= read_s or self._pace.is_too_slow(now_s, came_bytes, read_s=read_s):
+            self._refuse(SlowRequestError("body"))
+
     def _refuse(self, error: BaseException) -> None:
-        """Answer a request that does not reach the application, and close."""
+        request_id = self._answer_refusal(error if isinstance(error, GatewayError) else malformed())
+        self._all.refused(_refusal_of(error), request_id)
+
+    def _answer_refusal(self, error: GatewayError) -> str:
+        """Answer with an error if there is a request to answer, and close; return the id of the answer, or nothing."""
         cycle = self._last_cycle()
         if cycle is not None and not cycle.response_complete:
             if not self._is_in_message:
                 # It was read whole, and is being answered; the fault is in what came after it.
                 self._hear_no_more()
-                return
+                return ""
             if cycle.response_started:
                 self._drop()
-                return
+                return ""
             self._leave(cycle)
         elif self._is_in_message and not self._is_in_head:
             # It has its answer already.
             self._drop()
-            return
+            return ""
         self._is_deaf = True
         self._gone_by_s = self._all.now_s + LINGER_S + SWEEP_S
+        self._all.move(self, Standing.LINGERING)
         self._unset_keepalive_if_required()
         if self.transport.is_closing():
-            return
+            return ""
         self.flow.resume_reading()
-        ours = error if isinstance(error, GatewayError) else malformed()
+        request_id = secrets.token_hex(16)
         is_head = self._is_in_message and self.parser.get_method() == b"HEAD"
-        self.transport.write(refusal(ours, self.server_state.default_headers, is_head=is_head))
+        headers = self.server_state.default_headers
+        self.transport.write(refusal(error, headers, request_id=request_id, is_head=is_head))
         self.transport.write_eof()
+        return request_id
 
     def _hear_no_more(self) -> None:
         """Let the answer that is being made be the last one."""
@@ -277,8 +245,16 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.cycle
 
 
-class _PipelinedError(Exception):
-    """A request came before the last one was answered."""
+def _refusal_of(error: BaseException) -> Refusal:
+    match error:
+        case HeadTooLargeError():
+            return Refusal.TOO_LARGE
+        case SlowRequestError():
+            return Refusal.SLOW
+        case TooManyConnectionsError():
+            return Refusal.NO_ROOM
+        case _:
+            return Refusal.MALFORMED
 
 
 def _is_half_until_close(cycle: RequestResponseCycle) -> bool:

@@ -15,7 +15,8 @@ import anyio
 import anyio.lowlevel
 
 import gateway.connections
-from gateway.connections import ClientLimits, Connections
+from gateway.api.acceptance import accept
+from gateway.connections import ClientLimits, Connections, Refusal
 from gateway.http_protocol import BoundedProtocol
 from gateway.server import _server
 from tests.fakes.clock import FakeClock
@@ -42,6 +43,8 @@ class App:
                 if message["type"] == "lifespan.shutdown":
                     return
         self.seen.append(scope["path"])
+        if scope["path"] in {"/held", "/upload"}:
+            accept(scope, is_guest=False)
         await getattr(self, "answer_" + scope["path"].strip("/"))(receive, send)
 
     async def answer_length(self, receive: Any, send: Any) -> None:
@@ -60,6 +63,13 @@ class App:
         await self._whole(send, b"early")
 
     answer_livez = answer_unread
+
+    answer_upload = answer_length
+    """The same as `answer_length`, for a key that was accepted."""
+
+    async def answer_held(self, receive: Any, send: Any) -> None:
+        """One for a key that was accepted, when the test says so."""
+        await self.answer_later(receive, send)
 
     async def answer_later(self, receive: Any, send: Any) -> None:
         """One that asks for the body when the test says so."""
@@ -120,6 +130,8 @@ class Edge:
     def __init__(self, app: App, connections: Connections, clock: FakeClock) -> None:
         self.app = app
         self.port = 0
+        self.refused: list[tuple[Refusal, str]] = []
+        """Who was refused, with the id of the answer."""
         self.loop: asyncio.AbstractEventLoop
         self._connections = connections
         self._clock = clock
@@ -209,8 +221,10 @@ def edge(**limits: Any) -> Iterator[Edge]:
     """The server, for the length of a `with` block."""
     given = {"head_bytes_max": 32 * 1024, "head_s": 10, "read_s": 10, "write_s": 10, "connections_max": 100}
     clock = FakeClock()
-    connections = Connections(ClientLimits(**(given | limits)), clock)
+    refused: list[tuple[Refusal, str]] = []
+    connections = Connections(ClientLimits(**(given | limits)), clock, lambda *each: refused.append(each))
     subject = Edge(App(), connections, clock)
+    subject.refused = refused
     server = _server(subject.app, connections)
     with socket.create_server(("127.0.0.1", 0)) as listener, sweeping_at_once():
         subject.port = listener.getsockname()[1]

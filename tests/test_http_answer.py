@@ -51,13 +51,21 @@ def test_only_http_1_1_has_chunks(version: str, knows: bool) -> None:
 
 
 def test_a_refusal_is_a_whole_response_and_the_last_one() -> None:
-    answer = refusal(malformed(), [(b"date", b"today")])
+    answer = refusal(malformed(), [(b"date", b"today")], request_id="1" * 32)
     assert error_of(answer, 400)["code"] == "invalid_http"
     assert b"\r\ndate: today\r\n" in answer
+    assert b"\r\nx-request-id: " + b"1" * 32 + b"\r\n" in answer
+
+
+def test_a_script_in_a_browser_may_read_a_refusal() -> None:
+    answer = refusal(malformed(), [], request_id="1" * 32)
+    assert b"\r\naccess-control-allow-origin: *\r\n" in answer
+    assert b"\r\naccess-control-expose-headers: x-request-id, retry-after, " in answer
 
 
 def test_a_refusal_of_head_has_the_same_headers_and_no_body() -> None:
-    with_body, without = (refusal(TooManyConnectionsError(retry_after_s=1), [], is_head=head) for head in (False, True))
+    error = TooManyConnectionsError(retry_after_s=1)
+    with_body, without = (refusal(error, [], request_id="1" * 32, is_head=head) for head in (False, True))
     head, _, body = with_body.partition(b"\r\n\r\n")
     names = [
         [line.split(b":")[0] for line in each.split(b"\r\n")] for each in (head, without.removesuffix(b"\r\n\r\n"))

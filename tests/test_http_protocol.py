@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.connections import SWEEP_S
-from gateway.http_protocol import LINGER_S, BoundedProtocol
+from gateway.client_pace import BODY_BYTES_PER_S_MIN, LINGER_S
+from gateway.http_protocol import BoundedProtocol
 from tests.edge import FLOOD_BYTES, Edge, edge, error_of, read_all
 from tests.waiting import a_moment, eventually
 
@@ -90,7 +90,7 @@ def test_a_head_that_trickles_in_is_bounded_too(server: Edge) -> None:
             with contextlib.suppress(ConnectionError):
                 client.sendall(b"a: " + b"x" * 1000 + b"\r\n")
             if number < 30:
-                server.until(lambda connection, seen=number * 1000: connection._head_bytes > seen)
+                server.until(lambda connection, seen=number * 1000: connection._framing.framing_bytes > seen)
         error_of(read_all(client), 431)
 
 
@@ -109,9 +109,9 @@ def test_the_head_behind_a_body_is_bounded_too(server: Edge) -> None:
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"hello\r\n\r\n",
-        b"GET /\x00 HTTP/1.1\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\nhost: x\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
-        b"GET /unread HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET /unread HTTP/1.1\r\nhost: x\r\nno colon\r\n\r\n",
         b"GET http:// HTTP/1.1\r\nhost: x\r\n\r\n",
         b"GET /\xff HTTP/1.1\r\nhost: x\r\n\r\n",
         b"CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n",
@@ -133,7 +133,7 @@ def test_a_stranger_writes_nothing_into_the_log(server: Edge, caplog: pytest.Log
     try:
         server.ask(b"nonsense\r\n\r\n")
         server.ask(GET + b"connection: upgrade, close\r\nupgrade: websocket\r\n\r\n")
-        server.ask(b"GET /cut HTTP/1.1\r\n\r\n")
+        server.ask(b"GET /cut HTTP/1.1\r\nhost: x\r\n\r\n")
     finally:
         log.removeHandler(caplog.handler)
     assert caplog.records == []
@@ -159,7 +159,7 @@ def test_a_request_that_does_not_wait_for_its_turn_is_not_taken(server: Edge) ->
 
 def test_what_follows_a_request_does_not_spoil_its_answer(server: Edge) -> None:
     with server.connect() as client:
-        client.sendall(b"GET /flood HTTP/1.1\r\n\r\n" + b"\x00" * 100)
+        client.sendall(b"GET /flood HTTP/1.1\r\nhost: x\r\n\r\n" + b"\x00" * 100)
         answer = read_all(client)
     assert answer.endswith(b"0\r\n\r\n")
     assert answer.count(b"HTTP/1.1") == 1
@@ -175,7 +175,7 @@ def test_a_broken_body_ends_the_request(server: Edge) -> None:
 
 
 def test_a_slow_head_is_told(server: Edge) -> None:
-    error = error_of(server.ask_slowly(b"GET / HTTP/1.1\r\n", in_head, LATE_S), 408)
+    error = error_of(server.ask_slowly(b"GET / HTTP/1.1\r\nhost: x\r\n", in_head, LATE_S), 408)
     assert error["code"] == "request_timeout"
 
 
@@ -184,7 +184,7 @@ def test_a_head_that_keeps_coming_slowly_is_cut_all_the_same(server: Edge) -> No
         client.sendall(GET)
         sent = len(GET)
         for _ in range(4):
-            connection = server.until(lambda connection, seen=sent: connection._head_bytes >= seen)
+            connection = server.until(lambda connection, seen=sent: connection._framing.framing_bytes >= seen)
             server.pass_time(LATE_S / 5)
             assert not connection._is_deaf
             sent += client.send(b"a: b\r\n")
@@ -234,19 +234,62 @@ def test_a_body_that_stops_coming_is_told(server: Edge, part: bytes) -> None:
 
 
 def test_a_body_that_keeps_coming_is_waited_for(server: Edge) -> None:
+    """At its least rate; how long it takes in all does not count."""
+    piece = b"x" * int((LATE_S - 2) * BODY_BYTES_PER_S_MIN)
     with server.connect() as client:
-        client.sendall(POST + b"content-length: 4\r\n\r\n")
+        client.sendall(POST + b"content-length: %d\r\n\r\n" % (4 * len(piece)))
         connection = server.until(in_body)
         for number in range(4):
             server.pass_time(LATE_S - 2)
-            client.sendall(b"x")
+            client.sendall(piece)
             if number < 3:
-                eventually(lambda: connection._read_at_s == connection._all.now_s)
-        assert client.recv(65536).endswith(b"\r\n\r\n4")
+                eventually(lambda pieces=number + 1: connection._framing.body_bytes == pieces * len(piece))
+        assert client.recv(65536).endswith(b"\r\n\r\n%d" % (4 * len(piece)))
+
+
+def test_a_body_that_trickles_is_cut_all_the_same(server: Edge) -> None:
+    with server.connect() as client:
+        client.sendall(POST + b"content-length: 100\r\n\r\n")
+        connection = server.until(in_body)
+        for number in range(4):
+            server.pass_time(LATE_S / 5)
+            assert not connection._is_deaf
+            client.sendall(b"x")
+            eventually(lambda come=number + 1: connection._framing.body_bytes == come)
+        server.pass_time(LATE_S / 5)
+        assert error_of(read_all(client), 408)["code"] == "request_timeout"
+    eventually(lambda: server.app.seen == ["/length", "gone"])
+
+
+def test_the_rest_of_a_refused_body_does_not_hold_the_connection(server: Edge) -> None:
+    with server.connect() as client:
+        client.sendall(b"POST /unread HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
+        assert client.recv(65536).endswith(b"early")
+        connection = server.until(has_answered)
+        for number in range(3):
+            client.sendall(b"x" * 10)
+            eventually(lambda come=10 * (number + 1): connection._framing.body_bytes == come)
+            server.pass_time(LINGER_S / 2)
+        assert read_all(client) == b""
+    eventually(lambda: not server.open)
+
+
+def test_the_rest_of_a_refused_body_is_read_while_it_comes_well(server: Edge) -> None:
+    size, seconds = 1_000_000, 6
+    with server.connect() as client:
+        client.sendall(b"POST /unread HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size)
+        assert client.recv(65536).endswith(b"early")
+        connection = server.until(has_answered)
+        for number in range(seconds):
+            client.sendall(b"x" * (size // seconds))
+            eventually(lambda come=(number + 1) * (size // seconds): connection._framing.body_bytes == come)
+            server.pass_time(1.0)
+        client.sendall(b"x" * (size % seconds) + GET + b"\r\n")
+        assert client.recv(65536).endswith(b"early")
 
 
 def test_a_body_that_was_answered_already_is_not_waited_for(server: Edge) -> None:
-    asked = b"POST /unread HTTP/1.1\r\ncontent-length: 3\r\n\r\nab"
+    asked = b"POST /unread HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nab"
     answer = server.ask_slowly(asked, has_answered, LATE_S)
     assert answer.count(b"HTTP/1.1") == 1
 
@@ -254,7 +297,7 @@ def test_a_body_that_was_answered_already_is_not_waited_for(server: Edge) -> Non
 def test_a_client_is_not_blamed_while_nobody_asks_for_its_body(server: Edge) -> None:
     size = 4 * 1024 * 1024
     with server.connect() as client:
-        client.sendall(b"POST /later HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: %d\r\n\r\n" % size)
+        client.sendall(b"POST /later HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: %d\r\n\r\n" % size)
         server.until(in_body)
         server.pass_time(10 * LATE_S)
         server.app.may_read.set()
@@ -265,7 +308,7 @@ def test_a_client_is_not_blamed_while_nobody_asks_for_its_body(server: Edge) -> 
 
 def test_no_more_of_a_body_is_held_than_was_asked_for(server: Edge) -> None:
     with server.connect() as client:
-        client.sendall(b"POST /later HTTP/1.1\r\ncontent-length: 100000000\r\n\r\n")
+        client.sendall(b"POST /later HTTP/1.1\r\nhost: x\r\ncontent-length: 100000000\r\n\r\n")
         client.settimeout(0.5)
         with pytest.raises(TimeoutError):
             client.sendall(b"x" * 100_000_000)
@@ -277,7 +320,7 @@ def test_no_more_of_a_body_is_held_than_was_asked_for(server: Edge) -> None:
 
 def test_what_is_left_of_a_body_is_not_kept_after_the_answer(server: Edge) -> None:
     with server.connect() as client:
-        client.sendall(b"POST /unread HTTP/1.1\r\ncontent-length: 300000\r\n\r\n" + b"x" * 300_000)
+        client.sendall(b"POST /unread HTTP/1.1\r\nhost: x\r\ncontent-length: 300000\r\n\r\n" + b"x" * 300_000)
         assert client.recv(65536).endswith(b"early")
         server.until(lambda connection: not connection._is_in_message and not connection.cycle.body)
         client.sendall(GET + b"\r\n")
@@ -287,7 +330,7 @@ def test_what_is_left_of_a_body_is_not_kept_after_the_answer(server: Edge) -> No
 def test_a_stream_waits_for_its_reader(server: Edge) -> None:
     server.app.sent_bytes = 0
     with server.connect(receive_buffer=64 * 1024) as client:
-        client.sendall(b"GET /flood HTTP/1.1\r\n\r\n")
+        client.sendall(b"GET /flood HTTP/1.1\r\nhost: x\r\n\r\n")
         connection = server.until(lambda connection: connection.flow.write_paused)
         sent_bytes = server.app.sent_bytes
         a_moment()
@@ -310,7 +353,7 @@ def read_all_of(client: socket.socket, size: int) -> bytes:
 @pytest.mark.parametrize("path", [b"/flood", b"/large"])
 def test_who_does_not_read_is_cut(server: Edge, path: bytes) -> None:
     with server.connect(receive_buffer=4096) as client:
-        client.sendall(b"GET " + path + b" HTTP/1.1\r\n\r\n")
+        client.sendall(b"GET " + path + b" HTTP/1.1\r\nhost: x\r\n\r\n")
         server.until(lambda connection: connection._unread_since_s is not None)
         server.pass_time(LATE_S)
         eventually(lambda: not server.open)
@@ -320,7 +363,7 @@ def test_who_does_not_read_is_cut(server: Edge, path: bytes) -> None:
 def test_who_reads_slowly_is_not(server: Edge, headers: bytes) -> None:
     """For longer than who does not read at all would be waited for."""
     with server.connect(receive_buffer=64 * 1024) as client:
-        client.sendall(b"GET /large HTTP/1.1\r\n" + headers + b"\r\n")
+        client.sendall(b"GET /large HTTP/1.1\r\nhost: x\r\n" + headers + b"\r\n")
         connection = server.until(lambda connection: connection._unread_since_s is not None)
         received, piece, began_s = 0, 1024 * 1024, connection._all.now_s
         unsent = connection.transport.get_write_buffer_size()
@@ -335,41 +378,16 @@ def test_who_reads_slowly_is_not(server: Edge, headers: bytes) -> None:
 
 def test_half_an_answer_frees_its_connection_at_once(server: Edge) -> None:
     with server.connect(receive_buffer=4096) as client:
-        client.sendall(b"GET /cut HTTP/1.1\r\n\r\n")
+        client.sendall(b"GET /cut HTTP/1.1\r\nhost: x\r\n\r\n")
         eventually(lambda: server.app.seen == ["/cut"])
         eventually(lambda: not server.open)
 
 
 def test_a_closed_connection_that_nobody_reads_from_is_freed(server: Edge) -> None:
     with server.connect(receive_buffer=4096) as client:
-        client.sendall(b"GET /large HTTP/1.1\r\nconnection: close\r\n\r\n")
+        client.sendall(b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         server.until(lambda connection: connection.transport.is_closing())
         # One sweep notices it, and a later one has had enough.
         server.pass_time(LATE_S)
         server.pass_time(LATE_S)
         eventually(lambda: not server.open)
-
-
-def test_there_is_room_for_so_many() -> None:
-    with edge(connections_max=2) as subject:
-        first, second = subject.connect(), subject.connect()
-        eventually(lambda: len(subject.open) == 2)
-        answer = subject.ask(GET + b"\r\n")
-        assert error_of(answer, 503)["code"] == "server_is_overloaded"
-        assert b"retry-after: 1\r\n" in answer
-        eventually(lambda: len(subject.open) == 2)
-        with subject.connect() as silent:
-            eventually(lambda: len(subject.open) == 3)
-            subject.pass_time(LINGER_S + SWEEP_S)
-            assert read_all(silent) == b""
-        with subject.connect() as probe:
-            probe.sendall(b"GET /livez HTTP/1.1\r\n\r\n")
-            assert b" 200 OK" in probe.recv(65536)
-        for client in (first, second):
-            client.sendall(GET + b"\r\n")
-            assert client.recv(65536).endswith(b"early")
-            client.close()
-        eventually(lambda: not subject.open)
-        with subject.connect() as client:
-            client.sendall(GET + b"\r\n")
-            assert client.recv(65536).endswith(b"early")

@@ -88,7 +88,7 @@ def test_a_refused_get_after_a_head_has_its_body(patient: Edge) -> None:
     with patient.connect() as client:
         client.sendall(b"HEAD /unread HTTP/1.1\r\nhost: x\r\n\r\n")
         assert client.recv(65536).endswith(b"\r\n\r\n")
-        client.sendall(b"GET /unread HTTP/1.1\r\na: " + b"x" * 40_000 + b"\r\n\r\n")
+        client.sendall(b"GET /unread HTTP/1.1\r\nhost: x\r\na: " + b"x" * 40_000 + b"\r\n\r\n")
         body = read_all(client).partition(b"\r\n\r\n")[2]
     assert json.loads(body)["error"]["code"] == "request_headers_too_large"
 

@@ -8,6 +8,7 @@ import msgspec
 from litestar.types import Scope
 
 from gateway.admission.shared_hold import Release, hold_running
+from gateway.api.acceptance import accept
 from gateway.api.notes import RequestNotes
 from gateway.api.strangers import network_of
 from gateway.clock import Clock
@@ -100,6 +101,7 @@ class KeyRing:
             # Before the key is judged: who looks for a rejected one finds it by this.
             notes.record.key_id, notes.record.key_label = key_id(digest), self._label(digest)
         tenant = self._tenant(digest)
+        accept(scope, is_guest=tenant is self._guest)
         notes.tenant, notes.quota = tenant, self.quotas[tenant.name]
         member, repeater = digest[:_MEMBER_DIGITS], tenant.name
         if tenant is self._guest:

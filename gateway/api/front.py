@@ -14,7 +14,7 @@ _EXPOSED = (
     "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
     "x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
 )
-_CORS: Headers = [
+CORS: Headers = [
     # Keys travel in a header and never in a cookie, so any origin may ask.
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", _EXPOSED.encode()),
@@ -36,7 +36,7 @@ class Front:
             return
         notes = RequestNotes()
         attach_notes(scope, notes)
-        cors = _CORS if _header(scope, b"origin") else []
+        cors = CORS if _header(scope, b"origin") else []
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -126,9 +126,32 @@ def test_a_body_that_stopped_leaves_a_line_and_nothing_else(strict: Served) -> N
     assert "secret" not in strict.log.read_text()
 
 
-def test_connections_beyond_the_most_are_told_and_probes_are_answered(narrow: Served) -> None:
+@pytest.mark.parametrize("kind", ["silent", "idle", "refused"])
+def test_strangers_keep_no_connection_from_a_tenant(narrow: Served, kind: str) -> None:
     clients = [connect(narrow) for _ in range(CONNECTIONS_MAX)]
     try:
+        for client in clients:
+            if kind == "idle":
+                client.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+            elif kind == "refused":
+                client.sendall(head(1000).replace(KEY.encode(), b"wrong") + b"x")
+        if kind != "silent":
+            status = {"idle": b"200", "refused": b"401"}[kind]
+            assert [client.recv(65536).split(b" ")[1] for client in clients] == [status] * CONNECTIONS_MAX
+        for _ in range(CONNECTIONS_MAX):
+            assert post(narrow, b"null").status_code == 400
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_connections_beyond_the_most_are_told_and_probes_are_answered(narrow: Served) -> None:
+    body = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"count to 1000000"}]}'
+    clients = [connect(narrow) for _ in range(CONNECTIONS_MAX)]
+    try:
+        for client in clients:
+            client.sendall(head(len(body)) + body)
+        eventually(lambda: httpx.get(f"{narrow.url}/readyz").json()["exchanges"] == CONNECTIONS_MAX)
         answer = post(narrow, b"null")
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "1"

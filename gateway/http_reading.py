@@ -1,0 +1,145 @@
+"""Reads requests from the bytes of one connection: what a stranger may send as a head, and beside a body."""
+
+import asyncio
+from typing import Any
+
+import httptools
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from gateway.client_pace import BodyPace
+from gateway.connections import Connections
+from gateway.errors import HeadTooLargeError, InvalidRequestError
+from gateway.http_answer import knows_chunks, malformed
+from gateway.wire.framing import Framing
+from gateway.wire.request_head import head_problem
+
+HEADER_LINES_MAX = 128
+
+
+class PipelinedError(Exception):
+    """A request came before the last one was answered."""
+
+
+class ReadingProtocol(HttpToolsProtocol):
+    """uvicorn's parsing, with bounds. Requests on one connection are taken one at a time."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._all = connections
+        self._limits = connections.limits
+        self._is_deaf = False
+        """Whether what still comes is thrown away."""
+        self._is_in_head = False
+        self._is_in_message = False
+        self._framing = Framing(connections.limits.head_bytes_max)
+        self._pace = BodyPace(connections.now_s)
+        self._head_since_s = self._read_at_s = connections.now_s
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came; in pieces no longer than a head may be, so that none can be longer than twice that."""
+        if self._is_deaf:
+            return
+        self._read_at_s = self._all.now_s
+        self._unset_keepalive_if_required()
+        size_max = self._limits.head_bytes_max
+        for start in range(0, len(data), size_max):
+            if not self._is_deaf:
+                self._feed(data[start : start + size_max])
+
+    def _feed(self, data: bytes) -> None:
+        self._framing.feed(len(data))
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError as error:
+            self._refuse(error.__context__ or error)
+        except httptools.HttpParserError:
+            self._refuse(malformed())
+        else:
+            if self._framing.is_exceeded:
+                self._refuse(HeadTooLargeError(self._limits.head_bytes_max))
+
+    def on_message_begin(self) -> None:
+        """A request begins. One that does not wait for the answer before it is not taken (RFC 9112, 9.3.2)."""
+        if self.cycle is not None:
+            if not self.cycle.response_complete:
+                raise PipelinedError
+            self._head_since_s = self._all.now_s
+        self._is_in_head = self._is_in_message = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a line of the head. Trailers are dropped: nothing here reads them (RFC 9110, 6.5.1)."""
+        if self._is_in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: hold it against its bounds, and begin to answer."""
+        size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
+        if size > self._limits.head_bytes_max or len(self.headers) > HEADER_LINES_MAX:
+            raise HeadTooLargeError(self._limits.head_bytes_max)
+        version = self.parser.get_http_version()
+        if problem := head_problem(version, self.headers):
+            raise InvalidRequestError(problem, code="invalid_http")
+        self._check_room()
+        if self.parser.should_upgrade():
+            return
+        if not knows_chunks(version):
+            # Such a client does not wait for a 100 (RFC 9110, 10.1.1).
+            self.expect_100_continue = False
+        super().on_headers_complete()
+        self._is_in_head = False
+        self._pace.begin(self._all.now_s, 0)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._framing.give_body(len(body))
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        if self.parser.should_upgrade():
+            return
+        self._is_in_message = False
+        self._framing.end()
+        super().on_message_complete()
+        # A client whose connection is not read from cannot be seen to leave, and there is no more to hold back.
+        self.flow.resume_reading()
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Read the request as one that asks for nothing but its own version of HTTP (RFC 9110, 7.8).
+
+        Java's own client asks for HTTP/2 with every request, and the parser takes no body of one that does.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(malformed())
+            return
+        lines = [b"%s: %s\r\n" % each for each in self.headers if each[0] != b"upgrade"]
+        version = self.parser.get_http_version().encode()
+        head = b"".join([method, b" ", self.url, b" HTTP/", version, b"\r\n", *lines, b"\r\n"])
+        self.parser = httptools.HttpRequestParser(self)
+        self._framing.end()
+        self._feed(head + rest)
+
+    def _check_room(self) -> None:
+        """Let the request in.
+
+        Raises:
+            TooManyConnectionsError: There is no room for it.
+        """
+        raise NotImplementedError
+
+    def _refuse(self, error: BaseException) -> None:
+        """Answer a request that does not reach the application, and close."""
+        raise NotImplementedError
