@@ -68,12 +68,12 @@ class Gateway:
         self._incarnation = f"{int(self._clock.unix_s() * 1000):015}-{secrets.token_hex(4)}"
         self._traces = traces(config.traces, clock=self._clock, say=self.log.say)
         observers = [self._metrics.observe, self.log.observe, *([self._traces.observe] if self._traces else [])]
-        self._observe = fan_out(observers, self.log)
+        self.observe = self._observe = fan_out(observers, self.log)
         self._agent = self._lease_agent(config.state, replica)
         self._capacities: Capacities = self._agent or StaticCapacities()
         self._endpoints = self._build_endpoints()
         self._upstreams = self._endpoints.upstreams
-        self._keys = KeyRing(keys_of(config), self._clock, guest=guest_of(config))
+        self._keys = KeyRing(keys_of(config), self._clock, guest=guest_of(config), observe=self._observe)
         if self._agent is not None:
             # Not within reach until it was reached.
             self._metrics.observe(StateStoreChanged(is_up=False, reason="", policy=""))

@@ -15,8 +15,9 @@ from litestar.types import ASGIApp
 
 from gateway import __version__
 from gateway.app import Gateway
-from gateway.clock import SystemClock
-from gateway.connections import ClientLimits, Connections
+from gateway.clock import Clock, SystemClock
+from gateway.connections import ClientLimits, Connections, Refusal
+from gateway.exchange.events import ClientRefused, Observer
 from gateway.http_protocol import bounded_by
 
 SHUTDOWN_S_MAX = 3
@@ -98,7 +99,9 @@ async def _serve(
     beside: Background | None,
 ) -> None:
     # Each has connections of its own: clients that take all of theirs leave the operator's.
-    connections = [Connections(limits, SystemClock()) for _ in listeners]
+    clock = SystemClock()
+    refused = _teller(gateway.observe, clock)
+    connections = [Connections(limits, clock, refused) for _ in listeners]
     servers = [_server(app, own) for (app, _), own in zip(listeners, connections, strict=True)]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_stop_on_signal, gateway, servers)
@@ -110,6 +113,13 @@ async def _serve(
             for server, (_, listener) in zip(servers, listeners, strict=True):
                 serving.start_soon(_run, server, listener, servers)
         tasks.cancel_scope.cancel()
+
+
+def _teller(observe: Observer, clock: Clock) -> Callable[[Refusal, str], None]:
+    def refused(reason: Refusal, request_id: str) -> None:
+        observe(ClientRefused(reason=reason, request_id=request_id, at_s=clock.monotonic_s()))
+
+    return refused
 
 
 async def _run(server: _Server, listener: socket.socket, servers: list[_Server]) -> None:

@@ -221,6 +221,13 @@ _PROCESS = (
         width=8,
         lines=(Line(of_gateways("process_open_fds / process_max_fds"), "{{instance}}"),),
     ),
+    Chart(
+        title="Clients refused",
+        text="Refused by the HTTP server itself, per second, and connections that it closed to make room for others.",
+        unit=units.RequestsPerSecond,
+        width=24,
+        lines=(Line(total(rate("client_refusals_total"), by="reason"), "{{reason}}"),),
+    ),
 )
 OVERVIEW = Board(
     uid="fairpod-overview",

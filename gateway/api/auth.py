@@ -12,8 +12,10 @@ from gateway.api.acceptance import accept
 from gateway.api.notes import RequestNotes
 from gateway.api.strangers import network_of
 from gateway.clock import Clock
+from gateway.connections import Refusal
 from gateway.domain import Tenant
 from gateway.errors import InvalidKeyError
+from gateway.exchange.events import ClientRefused, Observer
 from gateway.fairshare.quota import TenantQuota
 
 KEY_HEADERS = (b"api-key", b"x-api-key")
@@ -57,8 +59,17 @@ class KeyRing:
     the networks that they come from take turns.
     """
 
-    def __init__(self, keys: Iterable[Key], clock: Clock, *, guest: Tenant | None = None) -> None:
+    def __init__(
+        self,
+        keys: Iterable[Key],
+        clock: Clock,
+        *,
+        guest: Tenant | None = None,
+        observe: Observer = lambda _event: None,
+    ) -> None:
+        """`observe` is told of refusals that no exchange tells of."""
         self._clock = clock
+        self._observe = observe
         self.quotas: dict[str, TenantQuota] = {}
         self.replace(keys, guest=guest)
 
@@ -96,11 +107,16 @@ class KeyRing:
         Raises:
             InvalidKeyError: No key, or one that is unknown or expired.
         """
-        digest = hashlib.sha256(_presented(scope)).hexdigest()
-        if notes.record is not None:
+        presented = _presented(scope)
+        digest = hashlib.sha256(presented or b"").hexdigest()
+        if notes.record is not None and presented is not None:
             # Before the key is judged: who looks for a rejected one finds it by this.
             notes.record.key_id, notes.record.key_label = key_id(digest), self._label(digest)
-        tenant = self._tenant(digest)
+        tenant = None if presented is None else self._tenant(digest)
+        if tenant is None:
+            if notes.record is None:
+                self._refused(Refusal.KEY, notes, "" if presented is None else key_id(digest))
+            raise InvalidKeyError(is_missing=presented is None)
         accept(scope, is_guest=tenant is self._guest)
         notes.tenant, notes.quota = tenant, self.quotas[tenant.name]
         member, repeater = digest[:_MEMBER_DIGITS], tenant.name
@@ -110,29 +126,29 @@ class KeyRing:
             repeater = f"{tenant.name}\0{member}\0{digest}"
         return Caller(tenant=tenant, quota=notes.quota, member=member, repeater=repeater)
 
+    def _refused(self, reason: Refusal, notes: RequestNotes, public_id: str) -> None:
+        at_s = self._clock.monotonic_s()
+        self._observe(ClientRefused(reason=reason, request_id=notes.request_id, at_s=at_s, key_id=public_id))
+
     def _label(self, digest: str) -> str | None:
         key = self._keys.get(digest)
         return None if key is None else key.label
 
-    def _tenant(self, digest: str) -> Tenant:
+    def _tenant(self, digest: str) -> Tenant | None:
+        """Return whose key it is; None if it is unknown or expired."""
         key = self._keys.get(digest)
         # The look-up is by a digest that nobody can steer; the comparison that decides is in constant time.
         if key is None or not hmac.compare_digest(digest, key.sha256):
-            if self._guest is None:
-                raise InvalidKeyError
             return self._guest
         if key.expires_at_s is not None and self._clock.unix_s() >= key.expires_at_s:
-            raise InvalidKeyError
+            return None
         return key.tenant
 
 
-def _presented(scope: Scope) -> bytes:
-    """Return the key as sent: that of the first header in the order of precedence which holds one.
+def _presented(scope: Scope) -> bytes | None:
+    """Return the key as sent: that of the first header in the order of precedence which holds one; None without one.
 
     A bearer key comes first, then `KEY_HEADERS`. The order of the lines does not count: proxies change it.
-
-    Raises:
-        InvalidKeyError: It is missing.
     """
     others: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
@@ -142,7 +158,4 @@ def _presented(scope: Scope) -> bytes:
                 return key.strip()
         elif name in KEY_HEADERS and value.strip():
             others.setdefault(name, value.strip())
-    for name in KEY_HEADERS:
-        if name in others:
-            return others[name]
-    raise InvalidKeyError(is_missing=True)
+    return next((others[name] for name in KEY_HEADERS if name in others), None)

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from gateway.connections import Refusal
 from gateway.domain import Api, Attempt, Operation, Usage
 from gateway.wire.traceparent import TraceParent
 
@@ -208,6 +209,18 @@ class ConfigRead(msgspec.Struct, frozen=True, kw_only=True):
     """Why it was refused."""
 
 
+class ClientRefused(msgspec.Struct, frozen=True, kw_only=True):
+    """A client was refused before there was an exchange that could tell of it."""
+
+    reason: Refusal
+    request_id: str
+    """That of the answer; empty where there was none."""
+    at_s: float
+    """Monotonic seconds."""
+    key_id: str = ""
+    """The public id of the key that was not accepted."""
+
+
 class Broke(msgspec.Struct, frozen=True, kw_only=True):
     """A bug of ours: an exception that nobody foresaw."""
 
@@ -218,6 +231,7 @@ class Broke(msgspec.Struct, frozen=True, kw_only=True):
 Event = (
     Admitted
     | Broke
+    | ClientRefused
     | ConfigRead
     | EndpointChanged
     | StateStoreChanged

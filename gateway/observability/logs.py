@@ -9,11 +9,13 @@ from typing import Any, TextIO, assert_never
 import msgspec
 import structlog
 
+from gateway.connections import Refusal
 from gateway.domain import Attempt
 from gateway.exchange.events import (
     Admitted,
     Broke,
     CallOutcome,
+    ClientRefused,
     ConfigRead,
     EndpointChanged,
     Event,
@@ -27,6 +29,7 @@ from gateway.exchange.events import (
     StateStoreChanged,
     UpstreamCalled,
 )
+from gateway.observability.line_limit import LineLimit
 
 _REDACTED = frozenset(
     {
@@ -91,6 +94,7 @@ class EventLog:
 
     def __init__(self) -> None:
         self._log = structlog.get_logger()
+        self._refusals = LineLimit()
 
     def observe(self, event: Event) -> None:
         """Log what happened, if it is worth it."""
@@ -127,10 +131,20 @@ class EventLog:
                 self._log.error("config.refused", problems=_shortened(event.problems))
             case Broke():
                 self._log.error("exchange.broke", request_id=event.request_id, exc_info=event.error)
+            case ClientRefused():
+                self._refused(event)
             case Admitted() | UpstreamCalled() | JobEnded() | FirstChunk():
                 pass
             case _:
                 assert_never(event)
+
+    def _refused(self, event: ClientRefused) -> None:
+        """One line a second for each reason: anybody can cause them, and the metric counts them all."""
+        left_out = self._refusals.admit(event.reason, event.at_s)
+        if left_out is not None:
+            level = "warning" if event.reason in {Refusal.NO_ROOM, Refusal.EVICTED} else "info"
+            ids = {"request_id": event.request_id or None, "key_id": event.key_id or None}
+            getattr(self._log, level)("client.refused", reason=event.reason.value, **ids, suppressed=left_out)
 
     def _settled(self, event: Settled) -> None:
         usage = event.usage

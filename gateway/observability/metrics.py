@@ -20,11 +20,13 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
 
+from gateway.connections import Refusal
 from gateway.domain import Operation
 from gateway.exchange.events import (
     Admitted,
     Broke,
     CallOutcome,
+    ClientRefused,
     ConfigRead,
     EndpointChanged,
     Event,
@@ -101,6 +103,7 @@ class Metrics:
         self._delay = histogram("upstream_delay_seconds", "Wait in Runpod's own queue.", "endpoint")
         self._wait = histogram("admission_wait_seconds", "Wait for a turn here.", "tenant", "endpoint", buckets=WAIT_S)
         self._refusals = counter("refusals_total", "Requests not let in.", "tenant", "reason")
+        self._client_refusals = counter("client_refusals_total", "Clients refused by the HTTP server.", "reason")
         self._calls = counter("upstream_requests_total", "Calls to Runpod.", "endpoint", "operation", "outcome")
         self._cancels = counter("cancels_total", "Jobs cancelled at Runpod.", "endpoint", "outcome")
         self._saved = counter(
@@ -118,6 +121,11 @@ class Metrics:
         self._store_up.set(1)
         self._config = _ConfigMetrics(registry, started_at_s)
         Gauge("gateway_build_info", "What runs here.", ["version"], registry=registry).labels(version).set(1)
+        self._begin_all(endpoints)
+
+    def _begin_all(self, endpoints: Iterable[str]) -> None:
+        for reason in Refusal:
+            self._client_refusals(reason.value)
         for endpoint in endpoints:
             self._begin(endpoint)
 
@@ -169,6 +177,8 @@ class Metrics:
                 self._config.note(event)
             case Broke():
                 self._bugs.inc()
+            case ClientRefused():
+                self._client_refusals(event.reason.value).inc()
             case EndpointChanged():
                 pass
             case _:

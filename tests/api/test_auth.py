@@ -4,10 +4,12 @@ import httpx
 import pytest
 
 from gateway.admission.shared_hold import hold_in_flight
-from gateway.api.auth import Caller, Key, KeyRing
+from gateway.api.acceptance import Acceptance, attach_acceptance
+from gateway.api.auth import Caller, Key, KeyRing, key_id
 from gateway.api.notes import RequestNotes
 from gateway.config.keys import key_line
 from gateway.errors import InvalidKeyError
+from gateway.exchange.record import Record
 from tests.factories import tenant
 from tests.fakes.clock import FakeClock
 from tests.stacks import KEY, stack
@@ -208,3 +210,40 @@ async def test_a_key_in_a_header_of_its_own_serves_and_is_not_passed_on(name: st
     assert call.status == 200
     assert runpod.headers
     assert not [sent for sent in runpod.headers if KEY in repr(sent) or name in sent]
+
+
+def test_a_wrong_key_is_told_of_where_no_exchange_tells_of_it() -> None:
+    told: list[Any] = []
+    keys = KeyRing([Key(sha256="0" * 64, tenant=tenant())], CLOCK, observe=told.append)
+    with pytest.raises(InvalidKeyError):
+        authenticate(keys, ("authorization", "Bearer wrong"))
+    with pytest.raises(InvalidKeyError):
+        authenticate(keys)
+    assert [(each.reason, each.key_id) for each in told] == [
+        ("invalid_api_key", key_id(key_line("wrong").removeprefix("sha256:"))),
+        ("invalid_api_key", ""),
+    ]
+    assert len({each.request_id for each in told}) == 2
+
+
+def test_of_a_request_for_a_completion_its_exchange_tells() -> None:
+    told: list[Any] = []
+    keys = KeyRing([Key(sha256="0" * 64, tenant=tenant())], CLOCK, observe=told.append)
+    notes = RequestNotes()
+    notes.record = Record(request_id="r", clock=CLOCK)
+    scope: Any = {"headers": [(b"x-api-key", b"wrong")]}
+    with pytest.raises(InvalidKeyError):
+        keys.authenticate(scope, notes)
+    assert told == []
+    assert notes.record.key_id
+
+
+@pytest.mark.parametrize("is_guest", [False, True])
+def test_the_server_is_told_that_a_key_was_accepted(is_guest: bool) -> None:
+    guest = tenant(name="guest")
+    keys = KeyRing([Key(sha256=key_line("secret").removeprefix("sha256:"), tenant=tenant())], CLOCK, guest=guest)
+    scope: Any = {"headers": [(b"x-api-key", b"other" if is_guest else b"secret")]}
+    acceptance = Acceptance()
+    attach_acceptance(scope, acceptance)
+    keys.authenticate(scope, RequestNotes())
+    assert (acceptance.is_guest, acceptance.is_tenant) == (is_guest, not is_guest)

@@ -71,6 +71,7 @@ CHANGES = [
         ("FairpodBugs", "[15m])) > 0", "[15m])) > 1"),
         ("FairpodConfigRefused", "successful == 0\n        for: 5m", "successful == 0\n        for: 2m"),
         ("FairpodAbsent", "for: 5m", "for: 15m"),
+        ("FairpodConnectionsFull", '{reason=~"too_many_connections|evicted"}', ""),
     ],
     [
         ("FairpodErrorBudgetBurnFast", '{outcome!~"refused|rejected"}', ""),

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 import structlog
 
+from gateway.connections import Refusal
 from gateway.exchange.events import (
     Broke,
     CallOutcome,
+    ClientRefused,
     ConfigRead,
     EndpointChanged,
     Event,
@@ -46,6 +48,27 @@ def logged(stream: io.StringIO, *events: Event) -> list[dict[str, Any]]:
 def test_half_a_pair_in_an_exception_is_no_reason_to_lose_it(lines: io.StringIO) -> None:
     (line,) = logged(lines, Broke(request_id="r", error=ValueError("\ud800")))
     assert line["exception"][0]["exc_value"] == "\ud800"
+
+
+def test_a_refusal_of_the_server_is_one_line_a_second_with_the_number_left_out(lines: io.StringIO) -> None:
+    events = [
+        ClientRefused(
+            reason=reason, request_id=f"r{number}", at_s=at_s, key_id="key_1" if reason is Refusal.KEY else ""
+        )
+        for number, (reason, at_s) in enumerate(
+            [(Refusal.SLOW, 0.0), (Refusal.SLOW, 0.5), (Refusal.SLOW, 0.9), (Refusal.KEY, 0.9), (Refusal.SLOW, 1.0)]
+        )
+    ]
+    found = logged(lines, *events, ClientRefused(reason=Refusal.NO_ROOM, request_id="", at_s=1.0))
+    assert {line["event"] for line in found} == {"client.refused"}
+    assert [
+        (line["reason"], line["request_id"], line["key_id"], line["suppressed"], line["level"]) for line in found
+    ] == [
+        ("request_timeout", "r0", None, 0, "info"),
+        ("invalid_api_key", "r3", "key_1", 0, "info"),
+        ("request_timeout", "r4", None, 2, "info"),
+        ("too_many_connections", None, None, 0, "warning"),
+    ]
 
 
 def test_one_line_for_each_request(lines: io.StringIO) -> None:

@@ -1,11 +1,13 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.connections import Refusal
 from gateway.domain import Operation, Usage
 from gateway.exchange.events import (
     Admitted,
     Broke,
     CallOutcome,
+    ClientRefused,
     ConfigRead,
     Event,
     FirstChunk,
@@ -193,3 +195,10 @@ def test_the_configuration_that_a_process_began_with_is_a_good_one() -> None:
     text = metrics.render("")[0].decode()
     assert "gateway_config_last_reload_successful 1.0" in text
     assert "gateway_config_last_reload_success_timestamp_seconds 7.0" in text
+
+
+def test_refusals_of_the_server_are_counted_by_reason_and_begin_at_zero() -> None:
+    refused = ClientRefused(reason=Refusal.SLOW, request_id="", at_s=0.0)
+    found = samples(refused, refused)
+    assert value(found, "gateway_client_refusals_total", reason="request_timeout") == 2
+    assert value(found, "gateway_client_refusals_total", reason="evicted") == 0
