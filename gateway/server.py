@@ -16,7 +16,8 @@ from litestar.types import ASGIApp
 from gateway import __version__
 from gateway.app import Gateway
 from gateway.clock import Clock, SystemClock
-from gateway.connections import ClientLimits, Connections, Refusal
+from gateway.connections import Connections, Refusal
+from gateway.descriptors import Room
 from gateway.exchange.events import ClientRefused, Observer
 from gateway.http_protocol import bounded_by
 
@@ -48,7 +49,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     """The file descriptor of a listening socket that a parent shares among several processes."""
 
 
-def serve(gateway: Gateway, address: Address, *, limits: ClientLimits, beside: Background | None) -> int:
+def serve(gateway: Gateway, address: Address, *, room: Room, beside: Background | None) -> int:
     """Serve until SIGTERM or Ctrl-C, then drain; return the exit code. `beside` goes on while it serves."""
     host, metrics_port = address.host, address.metrics_port
     with ExitStack() as stack:
@@ -62,7 +63,7 @@ def serve(gateway: Gateway, address: Address, *, limits: ClientLimits, beside: B
         addresses = [f"{host}:{each.getsockname()[1]}" for _, each in listeners]
         gateway.log.say("gateway.started", listening=addresses, version=__version__)
         _calm_collector()
-        anyio.run(_serve, gateway, listeners, limits, beside, backend_options={"use_uvloop": sys.platform != "win32"})
+        anyio.run(_serve, gateway, listeners, room, beside, backend_options={"use_uvloop": sys.platform != "win32"})
     return 0
 
 
@@ -95,14 +96,14 @@ def listen(host: str, port: int) -> socket.socket:
 async def _serve(
     gateway: Gateway,
     listeners: list[tuple[ASGIApp, socket.socket]],
-    limits: ClientLimits,
+    room: Room,
     beside: Background | None,
 ) -> None:
     # Each has connections of its own: clients that take all of theirs leave the operator's.
     clock = SystemClock()
     refused = _teller(gateway.observe, clock)
-    connections = [Connections(limits, clock, refused) for _ in listeners]
-    servers = [_server(app, own) for (app, _), own in zip(listeners, connections, strict=True)]
+    connections = [Connections(room.clients, clock, refused), Connections(room.operators, clock, refused)]
+    servers = [_server(app, own) for (app, _), own in zip(listeners, connections, strict=False)]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_stop_on_signal, gateway, servers)
         if beside is not None:

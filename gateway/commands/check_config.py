@@ -2,12 +2,15 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from gateway.app import Gateway
 from gateway.commands.exit_codes import OK, report
+from gateway.commands.serve import room_of
 from gateway.config.config_file import ConfigFile
 from gateway.config.reading import ConfigError
+from gateway.descriptors import limit_at_start
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +21,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check the file as `serve` would read it."""
     try:
-        Gateway(ConfigFile(arguments.config, os.environ).read())
+        config = ConfigFile(arguments.config, os.environ).read()
+        Gateway(config)
     except ConfigError as error:
         return report(error)
+    room = room_of(config, descriptors=limit_at_start())
+    if room.is_limited:
+        print(
+            f"clients.connections_max: a process started like this one has {limit_at_start()} open files, of which "
+            f"{room.reserve} are kept for calls to Runpod and the like, so that it takes "
+            f"{room.clients.connections_max} connections and not {config.clients.connections_max}. Raise its hard "
+            "limit of open files, or lower this.",
+            file=sys.stderr,
+        )
     print(f"{arguments.config} is good.")
     return OK

@@ -11,10 +11,12 @@ from gateway.app import Gateway
 from gateway.commands.exit_codes import report
 from gateway.commands.reloading import Reloading
 from gateway.config.config_file import ConfigFile
+from gateway.config.domain_of import endpoint_of
 from gateway.config.quickstart import quickstart
 from gateway.config.reading import ConfigError, Problem
-from gateway.config.sections import Clients, Config
+from gateway.config.sections import Config
 from gateway.connections import ClientLimits
+from gateway.descriptors import Room, raise_limit, reserve_of, share_out
 from gateway.observability.logs import configure_logs
 from gateway.server import Address, serve
 from gateway.workers import WORKERS_MAX, run_workers
@@ -51,23 +53,37 @@ def run(arguments: argparse.Namespace) -> int:
         return report(error)
     if arguments.workers > 1:
         return run_workers(arguments.workers, config=arguments.config, host=host, port=port)
+    descriptors = raise_limit()
+    room = room_of(config, descriptors=descriptors)
+    if room.is_limited:
+        gateway.log.say(
+            "connections.limited",
+            connections_max=room.clients.connections_max,
+            configured=config.clients.connections_max,
+            descriptors=descriptors,
+            reserve=room.reserve,
+        )
     metrics_port = None if config.metrics_port is None else config.metrics_port + arguments.worker
     return serve(
         gateway,
         Address(host=host, port=port, metrics_port=metrics_port, inherited=arguments.listener),
-        limits=_limits(config.clients),
+        room=room,
         beside=None if file is None else Reloading(gateway, file).run,
     )
 
 
-def _limits(section: Clients) -> ClientLimits:
-    return ClientLimits(
+def room_of(config: Config, *, descriptors: int) -> Room:
+    """Return how many connections a process with so many descriptors may have."""
+    section = config.clients
+    asked = ClientLimits(
         head_bytes_max=section.head_bytes_max,
         head_s=section.head_timeout_s,
         read_s=section.read_timeout_s,
         write_s=section.write_timeout_s,
         connections_max=section.connections_max,
     )
+    reserve = reserve_of(map(endpoint_of, config.endpoints), descriptors=descriptors)
+    return share_out(asked, descriptors=descriptors, reserve=reserve, has_metrics_port=config.metrics_port is not None)
 
 
 def _check_workers(workers: int, config: Config, port: int) -> None:
