@@ -28,7 +28,7 @@ from gateway.config.sections import Config, State
 from gateway.configured import guest_of, keys_of, models_of, weights_of
 from gateway.endpoints import Endpoints
 from gateway.exchange.catalogue import Catalogue
-from gateway.exchange.events import Broke, ConfigRead, Reload, StateStoreChanged
+from gateway.exchange.events import ConfigRead, Reload, StateStoreChanged
 from gateway.exchange.exchanges import Exchanges
 from gateway.exchange.health_watch import HealthWatch
 from gateway.exchange.journal import JournalStore
@@ -39,6 +39,7 @@ from gateway.observability.logs import EventLog
 from gateway.observability.metrics import Metrics
 from gateway.observability.readings import Reading
 from gateway.on_demand import journal_store, lease_store, traces
+from gateway.supervisor import Supervisor
 from gateway.upstream.client import make_transport
 
 
@@ -69,6 +70,7 @@ class Gateway:
         self._traces = traces(config.traces, clock=self._clock, say=self.log.say)
         observers = [self._metrics.observe, self.log.observe, *([self._traces.observe] if self._traces else [])]
         self.observe = self._observe = fan_out(observers, self.log)
+        self.supervisor = Supervisor(self._clock, self._observe)
         self._agent = self._lease_agent(config.state, replica)
         self._capacities: Capacities = self._agent or StaticCapacities()
         self._endpoints = self._build_endpoints()
@@ -176,7 +178,9 @@ class Gateway:
         clock, keys = self._clock, self._keys
         models = Models(keys=keys, catalogue=self._catalogue, created_s=int(clock.unix_s()))
         render = self._render_metrics if self._config.metrics_port is None else None
-        operations = operation_routes(readiness=self._readiness, render_metrics=render)
+        operations = operation_routes(
+            readiness=self._readiness, failed_task=lambda: self.supervisor.given_up, render_metrics=render
+        )
         openapi = openapi_route(has_metrics=render is not None)
         return build_http(
             [*self._completions.routes(), *models.routes(), *operations, openapi, unknown_route(keys)],
@@ -190,8 +194,6 @@ class Gateway:
         """Owns the background tasks and the connections."""
         try:
             async with anyio.create_task_group() as tasks:
-                if self._agent is not None:
-                    tasks.start_soon(self._keep_leases, self._agent)
                 tasks.start_soon(self.background)
                 yield
                 await self.exchanges.drain(0)
@@ -205,24 +207,19 @@ class Gateway:
             await self._transport.aclose()
 
     async def background(self) -> None:
-        """What goes on beside the requests, until cancelled; one of them needs it to be there."""
+        """Run what goes on beside the requests, until cancelled; one of them needs it to be there."""
+        running = {"signs_of_life": self._completions.signs.run, **self.exchanges.background()}
+        if self._agent is not None:
+            running["leases"] = self._agent.run
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._completions.signs.run)
-            tasks.start_soon(self.exchanges.background)
-
-    async def _keep_leases(self, agent: LeaseAgent) -> None:
-        while True:
-            try:
-                await agent.run()
-            except Exception as error:  # noqa: BLE001 - one bad heartbeat must not end all that goes on beside it.
-                self._observe(Broke(request_id="", error=error))
-                await anyio.sleep(1)
+            for name, run in running.items():
+                tasks.start_soon(self.supervisor.keep, name, run)
 
     def _readiness(self) -> Readiness:
         draining = self.exchanges.is_draining
         has_capacity = self._agent is None or self._agent.is_ready
         return Readiness(
-            ready=has_capacity and not draining,
+            ready=has_capacity and not draining and self.supervisor.given_up is None,
             draining=draining,
             state_store=self._store_state(),
             exchanges=self.exchanges.count,

@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -50,7 +51,10 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def serve(gateway: Gateway, address: Address, *, room: Room, beside: Background | None) -> int:
-    """Serve until SIGTERM or Ctrl-C, then drain; return the exit code. `beside` goes on while it serves."""
+    """Serve until SIGTERM or Ctrl-C, then drain; return the exit code. `beside` goes on while it serves.
+
+    A background task that cannot be kept running ends the process in the same way, with exit code 1.
+    """
     host, metrics_port = address.host, address.metrics_port
     with ExitStack() as stack:
         try:
@@ -64,7 +68,7 @@ def serve(gateway: Gateway, address: Address, *, room: Room, beside: Background 
         gateway.log.say("gateway.started", listening=addresses, version=__version__)
         _calm_collector()
         anyio.run(_serve, gateway, listeners, room, beside, backend_options={"use_uvloop": sys.platform != "win32"})
-    return 0
+    return 0 if gateway.supervisor.given_up is None else 1
 
 
 def _calm_collector() -> None:
@@ -105,11 +109,13 @@ async def _serve(
     connections = [Connections(room.clients, clock, refused), Connections(room.operators, clock, refused)]
     servers = [_server(app, own) for (app, _), own in zip(listeners, connections, strict=False)]
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_stop_on_signal, gateway, servers)
+        tasks.start_soon(_stop_on_failure, gateway, servers)
+        running: dict[str, Background] = {"signals": partial(_stop_on_signal, gateway, servers)}
         if beside is not None:
-            tasks.start_soon(beside)
-        for own in connections:
-            tasks.start_soon(own.sweep)
+            running["config"] = beside
+        running |= {f"connections_{number}": own.sweep for number, own in enumerate(connections)}
+        for name, run in running.items():
+            tasks.start_soon(gateway.supervisor.keep, name, run)
         async with anyio.create_task_group() as serving:
             for server, (_, listener) in zip(servers, listeners, strict=True):
                 serving.start_soon(_run, server, listener, servers)
@@ -159,13 +165,23 @@ async def _stop_on_signal(gateway: Gateway, servers: list[_Server]) -> None:
                     tasks.start_soon(_drain, gateway, servers)
                 else:
                     # Also in a hurry every client is told, and every job is cancelled.
-                    await gateway.exchanges.drain(0)
-                    _stop(servers)
+                    try:
+                        await gateway.exchanges.drain(0)
+                    finally:
+                        _stop(servers)
+
+
+async def _stop_on_failure(gateway: Gateway, servers: list[_Server]) -> None:
+    """Drain when a background task was given up, as on a signal."""
+    await gateway.supervisor.wait_given_up()
+    await _drain(gateway, servers)
 
 
 async def _drain(gateway: Gateway, servers: list[_Server]) -> None:
-    await gateway.drain()
-    _stop(servers)
+    try:
+        await gateway.drain()
+    finally:
+        _stop(servers)
 
 
 def _stop(servers: list[_Server]) -> None:

@@ -164,8 +164,10 @@ class AnswerResponse:
         assert self._send is not None  # noqa: S101 - only a response that was called is written to.
         self._sent_at_s = self._record.elapsed_s()
         self._is_writing = True
-        await self._send(message)
-        self._is_writing = False
+        try:
+            await self._send(message)
+        finally:
+            self._is_writing = False
 
     def _client_left(self) -> None:
         if not self._is_finished:

@@ -150,6 +150,9 @@ def _keyed(summary: str, schema: str, *errors: str) -> JsonObject:
 
 def _operation_paths(*, has_metrics: bool) -> JsonObject:
     alive = _open("The process lives.", {"type": "object", "required": ["status"]})
+    fails = "A background task fails again and again: the process is about to end."
+    told: JsonObject = {"type": "object", "required": ["status", "task"]}
+    alive["responses"]["503"] = _response(fails, {_JSON: {"schema": told}})
     ready = _open("It may be sent work.", ref("Readiness"))
     ready["responses"]["503"] = _response("It drains, or has no capacity.", {_JSON: {"schema": ref("Readiness")}})
     operations = {

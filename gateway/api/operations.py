@@ -29,12 +29,21 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def operation_routes(
-    *, readiness: Callable[[], Readiness], render_metrics: RenderMetrics | None
+    *,
+    readiness: Callable[[], Readiness],
+    failed_task: Callable[[], str | None],
+    render_metrics: RenderMetrics | None,
 ) -> list[HTTPRouteHandler]:
-    """The routes that need no key. Metrics are left out where they have a port of their own."""
+    """The routes that need no key. Metrics are left out where they have a port of their own.
+
+    `failed_task` names the background task that the process cannot run any more: it should be started again.
+    """
 
     @route(LIVE_PATHS, http_method=READ)
     async def live() -> Response[bytes]:
+        if (task := failed_task()) is not None:
+            body = msgspec.json.encode({"status": "failed", "task": task})
+            return Response(body, media_type=MediaType.JSON, status_code=503)
         return Response(b'{"status":"ok"}', media_type=MediaType.JSON)
 
     @route("/readyz", http_method=READ)

@@ -23,11 +23,15 @@ class Reloading:
 
     async def run(self) -> None:
         """Go on until cancelled."""
-        async with anyio.create_task_group() as tasks:
-            with anyio.open_signal_receiver(signal.SIGHUP) as signals:
-                tasks.start_soon(self._watch)
-                async for _ in signals:
-                    await self._reload(is_asked_for=True)
+        try:
+            async with anyio.create_task_group() as tasks:
+                with anyio.open_signal_receiver(signal.SIGHUP) as signals:
+                    tasks.start_soon(self._watch)
+                    async for _ in signals:
+                        await self._reload(is_asked_for=True)
+        finally:
+            # Until it runs again, where it failed: by default the signal ends a process.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     async def _watch(self) -> None:
         while True:

@@ -14,6 +14,7 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
+from gateway.admission.shared_hold import Release
 from gateway.clock import Clock
 from gateway.domain import Attempt, Operation, Tenant
 from gateway.errors import GatewayError, JobExpiredError
@@ -47,7 +48,9 @@ class LeftJob(msgspec.Struct, frozen=True, kw_only=True):
     time: AttemptTime | None = None
     """Its GPU time, which ends with it; None for an orphan, whose beginning was not seen here."""
     close: Callable[[], None] = lambda: None
-    """Called once, when it is over: gives back what it occupied."""
+    """Called when it is over."""
+    release: Release = lambda: None
+    """Gives back what it occupies: called once, when it is over, or at once if it is in the queue already."""
 
     @property
     def job_id(self) -> str:
@@ -71,8 +74,8 @@ class _Line:
         self.upstream = upstream
         self.due: defaultdict[str, list[tuple[float, int, _Entry]]] = defaultdict(list)
         """Those to be made now: a heap for each tenant, the most work first, then the order of arrival."""
-        self.pending: set[str] = set()
-        """The jobs that are not yet confirmed to be over."""
+        self.pending: dict[str, _Entry] = {}
+        """Those that are not yet confirmed to be over, by job."""
         self.asking: Counter[str] = Counter()
         """Tasks of each tenant that wait for the budget; each takes one entry when its turn comes."""
 
@@ -92,25 +95,28 @@ class CancelQueue:
     def add(self, upstream: Upstream, job: LeftJob) -> None:
         """A job is to be cancelled."""
         line = self._lines.setdefault(upstream.endpoint.name, _Line(upstream))
-        if job.job_id not in line.pending:
-            line.pending.add(job.job_id)
+        if job.job_id in line.pending:
+            job.release()
+        else:
+            entry = line.pending[job.job_id] = _Entry(job, job.started_at_s)
             if job.time is not None and job.started_at_s is not None:
                 # No news, unless its client left while Runpod was asked when it began.
                 job.time.started()
-            self._push(line, _Entry(job, job.started_at_s))
+            self._push(line, entry)
 
     def pending(self) -> dict[str, int]:
         """How many are not yet confirmed, by endpoint."""
         return {name: len(line.pending) for name, line in self._lines.items()}
 
     async def run(self) -> None:
-        """Make the cancels."""
+        """Make the cancels: also those that an earlier run, which failed, had begun."""
         try:
             async with anyio.create_task_group() as self._tasks:
                 for line in self._lines.values():
+                    line.due.clear()
                     line.asking.clear()
-                    for tenant in tuple(line.due):
-                        self._dispatch(line, tenant)
+                    for entry in line.pending.values():
+                        self._push(line, entry)
                 await anyio.sleep_forever()
         finally:
             self._tasks = None
@@ -147,27 +153,17 @@ class CancelQueue:
 
     async def _cancel_one(self, line: _Line, tenant: Tenant) -> None:
         """Wait for a turn of this tenant; then cancel the job of it that has the most work ahead."""
-        taken: list[_Entry] = []
-        try:
-            await self._cancel_longest(line, tenant, taken)
-        except BaseException:
-            # The queue stops in the middle of a cancel: made again when it runs again.
-            for entry in taken:
-                if entry.job.job_id in line.pending:
-                    heapq.heappush(line.due[tenant.name], (0.0, next(self._numbers), entry))
-            raise
-        self._dispatch(line, tenant.name)
+        entry: _Entry | None = None
 
-    async def _cancel_longest(self, line: _Line, tenant: Tenant, taken: list[_Entry]) -> None:
-        async def cancel() -> JobStatus:
+        async def cancel_longest() -> JobStatus:
+            nonlocal entry
             line.asking[tenant.name] -= 1
             entry = heapq.heappop(line.due[tenant.name])[2]
-            taken.append(entry)
             return await line.upstream.jobs.cancel(entry.job.job_id)
 
         outcome, status = None, None
         try:
-            status = await line.upstream.call(Operation.CANCEL, cancel, tenant=tenant, wait_s_max=TURN_S_MAX)
+            status = await line.upstream.call(Operation.CANCEL, cancel_longest, tenant=tenant, wait_s_max=TURN_S_MAX)
             outcome = CallOutcome.OK if status.state.is_terminal else None
         except JobExpiredError:
             outcome = CallOutcome.GONE
@@ -175,12 +171,13 @@ class CancelQueue:
             pass
         except Exception as error:  # noqa: BLE001 - one bad cancel must not end the queue, and with it the process.
             self._observe(Broke(request_id="", error=error))
-        if not taken:
+        if entry is None:
             line.asking[tenant.name] -= 1
         elif outcome is None:
-            await self._try_again(line, taken[0], status)
+            await self._try_again(line, entry, status)
         else:
-            await self._settle(line, taken[0], outcome, status)
+            await self._settle(line, entry, outcome, status)
+        self._dispatch(line, tenant.name)
 
     async def _try_again(self, line: _Line, entry: _Entry, status: JobStatus | None) -> None:
         """The call failed, or the job is not over yet: again after a pause, unless its ttl ends it before."""
@@ -228,10 +225,11 @@ class CancelQueue:
         """It is over: say what it cost, and what it would have cost."""
         job = entry.job
         execution_s = await self._execution_s(line, job, status)
-        line.pending.discard(job.job_id)
+        line.pending.pop(job.job_id, None)
         self._settled.set()
         gpu_s = self._end_time(line, entry, execution_s)
         job.close()
+        job.release()
         means, attempt = line.upstream.gpu_means, job.attempt
         usual_s = means.mean_s(attempt.tenant, attempt.endpoint) or 0.0
         is_ended = status is not None and status.state is JobState.CANCELLED

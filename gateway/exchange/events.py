@@ -228,6 +228,15 @@ class Broke(msgspec.Struct, frozen=True, kw_only=True):
     error: Exception
 
 
+class TaskFailed(msgspec.Struct, frozen=True, kw_only=True):
+    """A background task failed, which is a bug of ours as well."""
+
+    task: str
+    error: Exception
+    restart_s: float | None
+    """After how many seconds it runs again; None where it is given up, and the process ends."""
+
+
 Event = (
     Admitted
     | Broke
@@ -241,5 +250,6 @@ Event = (
     | GpuTimeSettled
     | FirstChunk
     | Settled
+    | TaskFailed
 )
 Observer = Callable[[Event], None]

@@ -1,5 +1,7 @@
 """All exchanges of this process: opened while it serves, waited for and cut when it drains."""
 
+from collections.abc import Awaitable, Callable
+
 import anyio
 
 from gateway.admission.shared_hold import SharedHold, hold_in_flight
@@ -82,23 +84,21 @@ class Exchanges:
             if not self._live:
                 self._settled.set()
 
-    async def background(self) -> None:
-        """What goes on beside the exchanges: cancels, looks at the endpoints' health, and the measure of shares."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._review)
-            tasks.start_soon(self._means.jobs.run)
-            tasks.start_soon(self._idempotency.run)
-            tasks.start_soon(self._means.health.run)
+    def background(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Return the tasks that go on beside the exchanges, by name. Each runs until it is cancelled."""
+        return {
+            "review": self._review,
+            "idempotency": self._idempotency.run,
+            "health": self._means.health.run,
+            **self._means.jobs.background(),
+        }
 
     async def _review(self) -> None:
         while True:
-            try:
-                for upstream in self._means.upstreams.values():
-                    upstream.gates.work.measure_shares()
-                    upstream.review()
-                    upstream.gpu.advance()
-            except Exception as error:  # noqa: BLE001 - a wrong figure must not end what goes on beside it.
-                self.report("", error)
+            for upstream in self._means.upstreams.values():
+                upstream.gates.work.measure_shares()
+                upstream.review()
+                upstream.gpu.advance()
             await anyio.sleep(MEASURE_S)
 
     async def drain(self, drain_s: float) -> None:

@@ -197,12 +197,15 @@ class Idempotency:
         return JoinedExchange(shared, record, self._observe, leave=self._left, release=in_flight.share())
 
     async def run(self) -> None:
-        """Keep the exchanges going, until cancelled."""
+        """Keep the exchanges going, until cancelled; those of a run that failed end, and their clients are told."""
         try:
             async with anyio.create_task_group() as self._tasks:
                 await anyio.sleep_forever()
         finally:
             self._tasks = None
+            for shared in [each for each in self._shared.values() if each.ended_at_s is None]:
+                shared.recording.fail(OutputLostError("A fault of the gateway broke this answer off. Ask again."))
+                self._forget(shared)
 
     async def _make(self, shared: _Shared, exchange: Exchange) -> None:
         try:

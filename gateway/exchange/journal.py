@@ -161,13 +161,20 @@ class Journal:
         try:
             answer = await store.write(entry)
         except StoreError:
-            self._is_recall, self._heard_since_s = True, None
+            self._lose_contact()
             return
+        except Exception:
+            # It may have been written all the same, and be answered with jobs that are this one's now.
+            self._lose_contact()
+            raise
         self._note_written(entry, was_known=answer.was_known)
         for job in answer.jobs:
             if job.key not in self._open and job.key not in self._closed:
                 self._open[job.key] = job
                 inherit(job)
+
+    def _lose_contact(self) -> None:
+        self._is_recall, self._heard_since_s = True, None
 
     def _entry(self, *, is_leaving: bool) -> Entry:
         now_s = self._clock.monotonic_s()

@@ -1,26 +1,24 @@
 """Every job of this process, from the moment Runpod took it until it is over or confirmed to be cancelled."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-
-import anyio
 
 from gateway.admission.shared_hold import Release
 from gateway.clock import Clock
 from gateway.domain import Attempt, Route, Tenant
 from gateway.exchange.cancel_queue import CancelQueue, LeftJob
-from gateway.exchange.events import Observer
+from gateway.exchange.events import Broke, Observer
 from gateway.exchange.gpu_time import AttemptCost
 from gateway.exchange.journal import Journal, JournalStore, OpenJob
 from gateway.exchange.mean_times import MeanTimes
 from gateway.exchange.queue_job import QueueJob
-from gateway.exchange.seat import Seat
+from gateway.exchange.seat import Seat, both
 from gateway.exchange.upstream import Upstream
 
 
 class OpenJobs:
-    """Owns the journal of open jobs and the queue of their cancels. `run` keeps both."""
+    """Owns the journal of open jobs and the queue of their cancels; the tasks of `background` keep both."""
 
     def __init__(
         self,
@@ -39,6 +37,7 @@ class OpenJobs:
         self._upstreams = {upstream.endpoint.address: upstream for upstream in upstreams.values()}
         self._clock = clock
         self._executions = MeanTimes()
+        self._observe = observe
         self._cancels = CancelQueue(clock, observe, self._executions)
         self._journal = Journal(clock, store)
 
@@ -78,7 +77,6 @@ class OpenJobs:
             if job.kept is not None:
                 job.kept()
             return
-        release = job.kept or job.seat.keep()
         left = LeftJob(
             attempt=job.cost.attempt,
             tenant=job.tenant,
@@ -86,25 +84,21 @@ class OpenJobs:
             expires_at_s=job.expires_at_s,
             accepted_at_s=job.accepted_at_s,
             time=job.cost.time,
-            close=partial(self._close, entry, release),
+            close=partial(self._journal.closed, entry),
+            release=job.kept or job.seat.keep(),
         )
         self._cancels.add(job.upstream, left)
-
-    def _close(self, entry: OpenJob, *releases: Release) -> None:
-        """Give back what a job occupied that is over."""
-        self._journal.closed(entry)
-        for release in releases:
-            release()
 
     def cancels_pending(self) -> dict[str, int]:
         """How many cancels are not yet confirmed, by endpoint."""
         return self._cancels.pending()
 
-    async def run(self) -> None:
-        """Make the cancels, and keep the journal."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._cancels.run)
-            tasks.start_soon(self._journal.run, self._inherit)
+    def background(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Return the tasks that make the cancels and keep the journal, by name."""
+        tasks: dict[str, Callable[[], Awaitable[None]]] = {"cancels": self._cancels.run}
+        if self._journal.has_store:
+            tasks["journal"] = partial(self._journal.run, self._inherit)
+        return tasks
 
     async def flush(self) -> None:
         """Wait until every cancel is confirmed."""
@@ -123,7 +117,17 @@ class OpenJobs:
         return self._journal.holds(f"{address} {attempt.job_id}")
 
     def _inherit(self, entry: OpenJob) -> None:
-        """Cancel a job that a dead process left. It is charged to its tenant and holds a seat here until it is over."""
+        """Cancel a job that a dead process left. It is charged to its tenant and holds a seat here until it is over.
+
+        One that cannot be taken must not reach the next heir.
+        """
+        try:
+            self._cancel_orphan(entry)
+        except Exception as error:  # noqa: BLE001 - whatever an older process noted; the job's ttl ends it.
+            self._observe(Broke(request_id=entry.request_id, error=error))
+            self._journal.closed(entry)
+
+    def _cancel_orphan(self, entry: OpenJob) -> None:
         upstream = self._upstreams.get(entry.endpoint)
         if upstream is None:
             # An endpoint of an older configuration; its ttl ends it.
@@ -147,7 +151,8 @@ class OpenJobs:
             started_at_s=None if entry.started_at_s is None else entry.started_at_s - unix_less_monotonic_s,
             expires_at_s=entry.expires_at_s - unix_less_monotonic_s,
             is_orphan=True,
-            close=partial(self._close, entry, upstream.gates.work.hold(tenant).release, self._hold_place(entry.tenant)),
+            close=partial(self._journal.closed, entry),
+            release=both(upstream.gates.work.hold(tenant).release, self._hold_place(entry.tenant)),
         )
         self._cancels.add(upstream, left)
 

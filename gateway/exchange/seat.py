@@ -4,6 +4,16 @@ from gateway.admission.permit import Permit
 from gateway.admission.shared_hold import Release, SharedHold
 
 
+def both(release_permit: Release, release_place: Release) -> Release:
+    """Return what calls both. The place comes first, as a permit given back may let another request run at once."""
+
+    def release() -> None:
+        release_place()
+        release_permit()
+
+    return release
+
+
 class Seat:
     """The permit of a request at one endpoint, and its place among the requests in flight of its tenant.
 
@@ -19,13 +29,7 @@ class Seat:
 
     def keep(self) -> Release:
         """Keep both for a job whose client has left; return what gives them back."""
-        release_permit, release_place = self._permit.keep(), self._in_flight.share()
-
-        def release() -> None:
-            release_place()
-            release_permit()
-
-        return release
+        return both(self._permit.keep(), self._in_flight.share())
 
     def keep_answered(self) -> Release:
         """Keep the permit alone, for a job whose client has its whole answer; return what gives it back.

@@ -27,6 +27,7 @@ from gateway.exchange.events import (
     Reload,
     Settled,
     StateStoreChanged,
+    TaskFailed,
     UpstreamCalled,
 )
 from gateway.observability.line_limit import LineLimit
@@ -133,6 +134,9 @@ class EventLog:
                 self._log.error("exchange.broke", request_id=event.request_id, exc_info=event.error)
             case ClientRefused():
                 self._refused(event)
+            case TaskFailed(error=error):
+                fields = {"task": event.task, "error": type(error).__name__, "restart_s": _rounded(event.restart_s)}
+                self._log.error("task.failed", **fields, exc_info=error)
             case Admitted() | UpstreamCalled() | JobEnded() | FirstChunk():
                 pass
             case _:

@@ -38,6 +38,7 @@ from gateway.exchange.events import (
     Reload,
     Settled,
     StateStoreChanged,
+    TaskFailed,
     UpstreamCalled,
 )
 from gateway.observability.readings import Reading, Readings
@@ -175,7 +176,7 @@ class Metrics:
                 self._store_up.set(event.is_up)
             case ConfigRead():
                 self._config.note(event)
-            case Broke():
+            case Broke() | TaskFailed():
                 self._bugs.inc()
             case ClientRefused():
                 self._client_refusals(event.reason.value).inc()

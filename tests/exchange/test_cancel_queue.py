@@ -40,6 +40,19 @@ async def test_a_job_is_cancelled_once_however_often_it_is_added() -> None:
     assert sorted(job_id for operation, job_id in runpod.calls if operation == "cancel") == ["a", "b"]
 
 
+async def test_what_a_job_occupies_is_given_back_once_however_often_it_is_added() -> None:
+    released: list[str] = []
+    async with running(FakeRunpod()) as subject:
+        first = left_job("a", release=lambda: released.append("first"))
+        again = left_job("a", release=lambda: released.append("again"))
+        queue = queue_of(subject)
+        for job in (first, again):
+            queue.add(subject.gateway._upstreams["chat"], job)
+        assert released == ["again"]
+        await queue.flush()
+    assert released == ["again", "first"]
+
+
 async def test_a_job_that_is_gone_needs_no_cancel() -> None:
     runpod = FakeRunpod()
     runpod.answers = {"cancel": [(404, b"")]}

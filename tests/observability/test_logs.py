@@ -18,6 +18,7 @@ from gateway.exchange.events import (
     GpuTimeSettled,
     Outcome,
     Reload,
+    TaskFailed,
 )
 from gateway.observability.logs import LISTED_MAX, EventLog, configure_logs, redact
 from tests.factories import attempt
@@ -131,6 +132,24 @@ def test_a_bug_has_its_frames_and_not_their_locals(lines: io.StringIO) -> None:
     assert line["level"] == "error"
     assert "broken" in json.dumps(line)
     assert "private question" not in json.dumps(line)
+
+
+def test_a_task_that_failed_is_named_with_what_becomes_of_it(lines: io.StringIO) -> None:
+    def broken(prompt: str) -> None:
+        raise ValueError(len(prompt))
+
+    try:
+        broken("my private question")
+    except ValueError as error:
+        found = logged(
+            lines,
+            TaskFailed(task="journal", error=error, restart_s=0.1),
+            TaskFailed(task="journal", error=error, restart_s=None),
+        )
+    fields = [(line["event"], line["level"], line["task"], line["error"], line["restart_s"]) for line in found]
+    assert fields == [("task.failed", "error", "journal", "ValueError", pause_s) for pause_s in (0.1, None)]
+    assert "broken" in json.dumps(found)
+    assert "private question" not in json.dumps(found)
 
 
 def test_a_field_that_should_not_be_logged_loses_its_value(lines: io.StringIO) -> None:

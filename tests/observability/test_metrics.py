@@ -17,6 +17,7 @@ from gateway.exchange.events import (
     Outcome,
     Reload,
     Settled,
+    TaskFailed,
     UpstreamCalled,
 )
 from gateway.observability.metrics import Metrics
@@ -122,6 +123,7 @@ def test_calls_cancels_waits_and_bugs_are_counted() -> None:
         UpstreamCalled(endpoint="chat", operation=Operation.PURGE_QUEUE, outcome=CallOutcome.LOST),
         cancelled(),
         Broke(request_id="r", error=ValueError("x")),
+        TaskFailed(task="journal", error=ValueError("x"), restart_s=0.1),
     )
     assert value(found, "gateway_admission_wait_seconds_sum", tenant="acme", endpoint="chat") == 0.2
     assert value(found, "gateway_first_chunk_seconds_count", model="m", route="job") == 1
@@ -132,7 +134,7 @@ def test_calls_cancels_waits_and_bugs_are_counted() -> None:
     assert value(found, "gateway_orphans_total", endpoint="chat") == 1
     assert value(found, "gateway_execution_seconds_total", tenant="acme", endpoint="chat") == 4
     assert value(found, "gateway_gpu_seconds_saved_total", tenant="acme", endpoint="chat") == 7
-    assert value(found, "gateway_bugs_total") == 1
+    assert value(found, "gateway_bugs_total") == 2
     assert value(found, "gateway_build_info", version="1.2.3") == 1
     assert value(found, "gateway_state_store_up") == 1
 

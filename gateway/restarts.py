@@ -1,0 +1,29 @@
+"""When a background task that failed runs again, and when it is given up. Times are monotonic seconds."""
+
+PAUSE_S_FIRST = 0.1
+PAUSE_S_MAX = 30.0
+STEADY_S = 60.0
+"""A task that ran for so long works: its next failure is counted as its first one."""
+FAILURES_MAX = 10
+"""So many failures in a row, none of them after STEADY_S of work, end the process: what an orchestrator starts in its
+place may be able to do what this one cannot. With the pauses between them that takes 51 s at least, so that a fault of
+the network or of the store that lasts for half a minute ends no process."""
+
+
+class Restarts:
+    """The failures of one task."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def failed(self, *, ran_s: float) -> float | None:
+        """Return after which pause a task that failed runs again, in seconds; None where it is given up.
+
+        `ran_s` is how long it ran since its last start.
+        """
+        if ran_s >= STEADY_S:
+            self._failures = 0
+        self._failures += 1
+        if self._failures >= FAILURES_MAX:
+            return None
+        return min(PAUSE_S_MAX, PAUSE_S_FIRST * 2.0 ** (self._failures - 1))

@@ -1,0 +1,91 @@
+"""Keeps the background tasks of a process running: one that fails is reported and started again.
+
+A task that fails again and again is given up. The process then tells its orchestrator (`/livez`), drains and ends: what
+it still serves would look well, and lack what the task did.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from gateway.clock import Clock
+from gateway.exchange.events import Observer, TaskFailed
+from gateway.restarts import Restarts
+
+Run = Callable[[], Awaitable[None]]
+"""Runs until it is cancelled. To be called again after it failed, so it begins with what the last run left."""
+
+
+class TaskEndedError(Exception):
+    """A background task came to an end, which only its cancellation should do."""
+
+
+class Supervisor:
+    """The background tasks of one process."""
+
+    def __init__(self, clock: Clock, observe: Observer) -> None:
+        self.names: list[str] = []
+        """The tasks that were started."""
+        self.given_up: str | None = None
+        """The task that is not started again; the first of them."""
+        self._clock = clock
+        self._observe = observe
+        self._gave_up = anyio.Event()
+
+    async def keep(self, name: str, run: Run) -> None:
+        """Run a task until cancelled, or until it is given up. Raises nothing that the task raised."""
+        self.names.append(name)
+        restarts = Restarts()
+        while True:
+            began_at_s = self._clock.monotonic_s()
+            error = await _failure(run)
+            pause_s = restarts.failed(ran_s=self._clock.monotonic_s() - began_at_s)
+            self._observe(TaskFailed(task=name, error=error, restart_s=pause_s))
+            if pause_s is None:
+                self.give_up(name)
+                return
+            await anyio.sleep(pause_s)
+
+    def give_up(self, name: str) -> None:
+        """Note that a task does not run any more."""
+        self.given_up = self.given_up or name
+        self._gave_up.set()
+
+    async def wait_given_up(self) -> None:
+        """Wait until a task is given up."""
+        await self._gave_up.wait()
+
+
+async def _failure(run: Run) -> Exception:
+    """Run a task; return what it failed with.
+
+    Raises:
+        CancelledError: The task was cancelled from outside.
+    """
+    try:
+        await run()
+    except asyncio.CancelledError as error:
+        if _is_cancelled():
+            raise
+        # Awaiting a future that a library cancelled raises this as well, and no task group reports it.
+        ended = TaskEndedError("was cancelled by itself")
+        ended.__cause__ = error
+        return ended
+    except Exception as error:  # noqa: BLE001 - the one place where background tasks end.
+        return _cause(error)
+    return TaskEndedError("returned")
+
+
+def _cause(error: Exception) -> Exception:
+    """Return the one failure that a task group of the task was ended by; the group where there are several."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _is_cancelled() -> bool:
+    """Tell whether this task is to end: by a scope of anyio, or by asyncio itself."""
+    task = asyncio.current_task()
+    return anyio.current_effective_deadline() == -math.inf or (task is not None and task.cancelling() > 0)
