@@ -28,7 +28,7 @@ from gateway.config.sections import Config, State
 from gateway.configured import guest_of, keys_of, models_of, weights_of
 from gateway.endpoints import Endpoints
 from gateway.exchange.catalogue import Catalogue
-from gateway.exchange.events import ConfigRead, Reload, StateStoreChanged
+from gateway.exchange.events import ConfigRead, RecordsUnreadable, Reload, StateStoreChanged
 from gateway.exchange.exchanges import Exchanges
 from gateway.exchange.health_watch import HealthWatch
 from gateway.exchange.journal import JournalStore
@@ -82,7 +82,7 @@ class Gateway:
             self._agent.watch_quotas(self._keys.quotas)
             self._endpoints.tell(self._agent)
         process = f"{replica} {self._incarnation}"
-        self._jobs = self._open_jobs(journal_store(config.state, process))
+        self._jobs = self._open_jobs(journal_store(config.state, process, self._observe))
         health = HealthWatch(self._upstreams.values(), self._observe)
         self.exchanges = Exchanges(
             Means(upstreams=self._upstreams, jobs=self._jobs, health=health, clock=self._clock, observe=self._observe)
@@ -152,7 +152,7 @@ class Gateway:
         def watch(*, is_up: bool, reason: str) -> None:
             self._observe(StateStoreChanged(is_up=is_up, reason=reason, policy=state.on_outage.value))
 
-        return LeaseAgent(
+        agent = LeaseAgent(
             store,
             replica=replica,
             incarnation=self._incarnation,
@@ -160,6 +160,8 @@ class Gateway:
             clock=self._clock,
             watch=watch,
         )
+        agent.watch_unreadable(lambda kind, count: self._observe(RecordsUnreadable(kind=kind, count=count)))
+        return agent
 
     def _build_endpoints(self) -> Endpoints:
         return Endpoints(

@@ -8,6 +8,7 @@ from gateway.clock import Clock
 from gateway.config.reading import ConfigError, Problem
 from gateway.config.sections import State
 from gateway.config.sections import Traces as TracesSection
+from gateway.exchange.events import Observer
 from gateway.exchange.journal import JournalStore
 
 if TYPE_CHECKING:
@@ -23,13 +24,13 @@ def lease_store(state: State) -> LeaseStore | None:
     return RedisLeases(state.url or "", prefix=state.prefix)
 
 
-def journal_store(state: State, process: str) -> JournalStore | None:
+def journal_store(state: State, process: str, observe: Observer) -> JournalStore | None:
     """Where processes journal their open jobs; None for a process alone."""
     if state.kind == "memory":
         return None
     from gateway.state.redis_journal import RedisJournal  # noqa: PLC0415
 
-    return RedisJournal(state.url or "", prefix=state.prefix, process=process)
+    return RedisJournal(state.url or "", prefix=state.prefix, process=process, observe=observe)
 
 
 def traces(section: TracesSection | None, *, clock: Clock, say: Callable[..., None]) -> "Traces | None":

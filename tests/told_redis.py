@@ -13,7 +13,7 @@ from redis.retry import Retry
 import gateway.state
 from gateway.admission.lease_store import Beat, BeatAnswer, StoreError
 from gateway.clock import Clock
-from gateway.state.redis_leases import _OVERTAKEN, _pack, _read_head
+from gateway.state.redis_leases import pack_beat, read_answer
 from gateway.state.redis_script import RedisScript, _is_refused
 
 CLOCK = "redis.call('TIME')"
@@ -69,12 +69,7 @@ class ToldLeases:
 
     def beat(self, beat: Beat, report: bytes, now_us: int) -> BeatAnswer | None:
         self._redis.set(TOLD_KEY, time_of(now_us))
-        answer = self._script(keys=self._keys, args=[_pack(beat), report])
-        head = _read_head(answer[0])
-        if head.state == _OVERTAKEN:
-            return None
-        reports = {answer[i].decode(): answer[i + 1] for i in range(1, len(answer), 2)}
-        return BeatAnswer(is_learning=head.is_learning, grants=head.grants, reports=reports, now_s=head.now_s)
+        return read_answer(self._script(keys=self._keys, args=[pack_beat(beat), report]))
 
     def close(self) -> None:
         self._redis.close()

@@ -8,7 +8,7 @@ import anyio
 import msgspec
 
 from gateway.admission.capacity_leased import LeasedCapacity
-from gateway.admission.lease_store import Ask, Beat, BeatAnswer, LeaseStore, StoreError
+from gateway.admission.lease_store import RECORD_VERSION, Ask, Beat, BeatAnswer, LeaseStore, RecordKind, StoreError
 from gateway.clock import Clock
 from gateway.domain import Limit, OutagePolicy
 from gateway.fairshare.allocator import split
@@ -67,6 +67,7 @@ class LeaseAgent:
         self._note_running_elsewhere: Callable[[Mapping[str, int]], None] = lambda _running: None
         self._live: Callable[[], dict[str, int]] = dict
         self._note_live_elsewhere: Callable[[Mapping[str, int]], None] = lambda _live: None
+        self._note_unreadable: Callable[[RecordKind, int], None] = lambda _kind, _count: None
         self._reports: dict[str, Report] = {}
         self._told: set[str] = set()
         """Tenants whose caps others used when they last told."""
@@ -113,6 +114,10 @@ class LeaseAgent:
     ) -> None:
         """Tell other replicas how many requests under way have jobs, and `note_elsewhere` how many have there."""
         self._live, self._note_live_elsewhere = live, note_elsewhere
+
+    def watch_unreadable(self, note: Callable[[RecordKind, int], None]) -> None:
+        """Tell `note` how many records of a kind could not be read, and were skipped."""
+        self._note_unreadable = note
 
     @property
     def is_ready(self) -> bool:
@@ -242,6 +247,10 @@ class LeaseAgent:
         self._turn, self._is_learning = int(answer.now_s / TURN_S), answer.is_learning
         self.contact.is_slow = now_s - sent_at_s > SLOW_S
         self._reports = {name: report for name, blob in answer.reports.items() if (report := _read(blob)) is not None}
+        unreadable = {RecordKind.LEASE: answer.unreadable, RecordKind.REPORT: len(answer.reports) - len(self._reports)}
+        for kind, count in unreadable.items():
+            if count:
+                self._note_unreadable(kind, count)
         self.contact.heard_at_s = sent_at_s
         names = sorted([*self._reports, self._replica])
         self.contact.replicas, self.contact.rank = len(names), names.index(self._replica)
@@ -268,6 +277,7 @@ class LeaseAgent:
 def _read(blob: bytes) -> Report | None:
     """Another replica's report; None where it is of a version that this one cannot read."""
     try:
-        return _read_report(blob)
+        report = _read_report(blob)
     except MALFORMED:
         return None
+    return report if report.version <= RECORD_VERSION else None

@@ -1,8 +1,26 @@
 """Where replicas meet: what they send and what they get. The only speaker is the lease agent's own task."""
 
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
+
+
+class RecordKind(StrEnum):
+    """What processes leave in the store for each other."""
+
+    OPEN_JOB = "open_job"
+    """A job in the journal."""
+    LEASE = "lease"
+    """What a replica may use, or the state of them all."""
+    REPORT = "report"
+    """What a replica says of itself."""
+
+
+RECORD_VERSION = 1
+"""Of every record that processes leave for each other; one that has none is of version 1. Fields are added at the end,
+with a default: then releases before and after read each other's records, and the version stays. A record of a greater
+version is skipped."""
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True):
@@ -51,6 +69,8 @@ class BeatAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """By replica, this one left out."""
     now_s: float
     """The store's own time: what replicas may take turns by."""
+    unreadable: int = 0
+    """How many leases were of another version or no lease at all; they are gone from the store."""
 
 
 class StoreError(Exception):

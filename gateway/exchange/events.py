@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from gateway.admission.lease_store import RecordKind
 from gateway.connections import Refusal
 from gateway.domain import Api, Attempt, Operation, Usage
 from gateway.wire.traceparent import TraceParent
@@ -179,6 +180,13 @@ class StateStoreChanged(msgspec.Struct, frozen=True, kw_only=True):
     """What is done while it is lost."""
 
 
+class RecordsUnreadable(msgspec.Struct, frozen=True, kw_only=True):
+    """Records in the shared store were of another version, or damaged, and were skipped."""
+
+    kind: RecordKind
+    count: int
+
+
 class EndpointChanged(msgspec.Struct, frozen=True, kw_only=True):
     """An endpoint failed so often that it is given a rest, or took work again."""
 
@@ -243,6 +251,7 @@ Event = (
     | ClientRefused
     | ConfigRead
     | EndpointChanged
+    | RecordsUnreadable
     | StateStoreChanged
     | UpstreamCalled
     | JobCancelled

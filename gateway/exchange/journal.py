@@ -11,7 +11,7 @@ from typing import Protocol
 import anyio
 import msgspec
 
-from gateway.admission.lease_store import StoreError
+from gateway.admission.lease_store import RECORD_VERSION, StoreError
 from gateway.clock import Clock
 
 BEAT_S = 0.5
@@ -48,6 +48,7 @@ class OpenJob(msgspec.Struct, frozen=True, array_like=True):
     model: str = ""
     started_at_s: float | None = None
     """When a worker was seen to have it, in seconds since 1970; noted anew then."""
+    version: int = RECORD_VERSION
 
     @property
     def key(self) -> str:

@@ -28,6 +28,8 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     quotas: dict[str, QuotaUse] = {}
     running: dict[str, int] = {}
     """How many attempts run on the workers of each Runpod endpoint, by its address."""
+    version: int = 1
+    """Of its form; the next one, where processes of this release cannot understand it."""
     live: dict[str, int] = {}
     """How many requests under way have a job there, by the same."""
 

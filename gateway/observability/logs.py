@@ -9,6 +9,7 @@ from typing import Any, TextIO, assert_never
 import msgspec
 import structlog
 
+from gateway.admission.lease_store import RecordKind
 from gateway.connections import Refusal
 from gateway.domain import Attempt
 from gateway.exchange.events import (
@@ -24,6 +25,7 @@ from gateway.exchange.events import (
     JobCancelled,
     JobEnded,
     Outcome,
+    RecordsUnreadable,
     Reload,
     Settled,
     StateStoreChanged,
@@ -96,6 +98,8 @@ class EventLog:
     def __init__(self) -> None:
         self._log = structlog.get_logger()
         self._refusals = LineLimit()
+        self._unreadable: set[RecordKind] = set()
+        """The kinds of records that were told of."""
 
     def observe(self, event: Event) -> None:
         """Log what happened, if it is worth it."""
@@ -124,6 +128,11 @@ class EventLog:
                 self._log.info("state_store.found")
             case StateStoreChanged():
                 self._log.error("state_store.lost", error=event.reason, on_outage=event.policy)
+            case RecordsUnreadable(kind=kind):
+                # A record of a replica that goes on writing it would fill the log.
+                if kind not in self._unreadable:
+                    self._unreadable.add(kind)
+                    self._log.warning("state_store.record_unreadable", kind=kind.value, count=event.count)
             case ConfigRead(outcome=Reload.TAKEN):
                 self._log.info("config.reloaded", changes=_shortened(event.changes))
             case ConfigRead(outcome=Reload.UNCHANGED):

@@ -20,6 +20,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
 
+from gateway.admission.lease_store import RecordKind
 from gateway.connections import Refusal
 from gateway.domain import Operation
 from gateway.exchange.events import (
@@ -35,6 +36,7 @@ from gateway.exchange.events import (
     JobCancelled,
     JobEnded,
     Outcome,
+    RecordsUnreadable,
     Reload,
     Settled,
     StateStoreChanged,
@@ -117,9 +119,7 @@ class Metrics:
         self._replacements = counter("replacement_characters_total", "U+FFFD in workers' output.", "endpoint")
         self._observed = 0
         self._bugs = Counter("gateway_bugs_total", "Exceptions that nobody foresaw.", registry=registry)
-        self._store_up = Gauge("gateway_state_store_up", "Whether the shared state is within reach.", registry=registry)
-        # The state store of one process is its memory.
-        self._store_up.set(1)
+        self._store = _StoreMetrics(registry)
         self._config = _ConfigMetrics(registry, started_at_s)
         Gauge("gateway_build_info", "What runs here.", ["version"], registry=registry).labels(version).set(1)
         self._begin_all(endpoints)
@@ -173,7 +173,9 @@ class Metrics:
             case Settled():
                 self._settle(event)
             case StateStoreChanged():
-                self._store_up.set(event.is_up)
+                self._store.is_up.set(event.is_up)
+            case RecordsUnreadable():
+                self._store.unreadable.labels(event.kind.value).inc(event.count)
             case ConfigRead():
                 self._config.note(event)
             case Broke() | TaskFailed():
@@ -234,6 +236,19 @@ def _histogram(
     registry: CollectorRegistry, name: str, text: str, *labels: str, buckets: tuple[float, ...] = LATENCY_S
 ) -> Callable[..., Histogram]:
     return cache(Histogram(f"gateway_{name}", text, labels, registry=registry, buckets=buckets).labels)
+
+
+class _StoreMetrics:
+    """The state that replicas share."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.is_up = Gauge("gateway_state_store_up", "Whether the shared state is within reach.", registry=registry)
+        # The state store of one process is its memory.
+        self.is_up.set(1)
+        name, text = "gateway_state_records_unreadable_total", "Records in the shared state that were skipped."
+        self.unreadable = Counter(name, text, ["kind"], registry=registry)
+        for kind in RecordKind:
+            self.unreadable.labels(kind.value)
 
 
 class _ConfigMetrics:

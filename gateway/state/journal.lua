@@ -2,7 +2,8 @@
 -- whole, so a job that is left has one heir.
 --
 -- KEYS: the processes and when each was heard of (a sorted set), their open jobs (a hash for each: this name, a colon and
--- the process). ARGV: the process, what it wants (MessagePack), then id and record of each job that it opened.
+-- the process). ARGV: the process, what it wants (MessagePack), the ids of so many jobs that are closed, then id and record of
+-- each job that it opened.
 -- Returns whether the process was known; then id and record of each job that it inherits, or of all that it has where it
 -- recalls them.
 
@@ -14,8 +15,8 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 
 local own = jobs_key .. ':' .. process
 local answer = {redis.call('ZSCORE', processes_key, process) and 1 or 0}
-for i = 3, #ARGV, 2 do redis.call('HSET', own, ARGV[i], ARGV[i + 1]) end
-if #closed > 0 then redis.call('HDEL', own, unpack(closed)) end
+for i = 3 + closed, #ARGV, 2 do redis.call('HSET', own, ARGV[i], ARGV[i + 1]) end
+for i = 3, 2 + closed do redis.call('HDEL', own, ARGV[i]) end
 
 -- A process that was cut off does not know who else is silent: it inherits from nobody (a silence below zero).
 local dead = silent_s >= 0 and redis.call('ZRANGEBYSCORE', processes_key, '-inf', now - silent_s) or {}

@@ -16,10 +16,44 @@ local replica, incarnation, number, is_leaving, hold_s, live_s, settle_s, asked 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 
+-- Records of another version, damaged ones and what is no record at all must not stop those who can be understood.
+local version, unreadable = 1, 0
+
+local function are_numbers(...)
+  for i = 1, select('#', ...) do
+    local value = select(i, ...)
+    -- Neither what is no number, nor one that is infinite or undefined and spoils every sum.
+    if type(value) ~= 'number' or not (math.abs(value) < 1e15) then return false end
+  end
+  return true
+end
+
+local function is_lease(lease)
+  if type(lease.incarnation) ~= 'string' or type(lease.classes) ~= 'table' then return false end
+  for _, class in pairs(lease.classes) do
+    if type(class) ~= 'table' or not are_numbers(class[1], class[2], class[3]) then return false end
+  end
+  return are_numbers(lease.number, lease.seen, lease.hold_s)
+end
+
+local function is_state(found)
+  return type(found.levels) == 'table' and are_numbers(found.born, found.heard, found.learning_until)
+end
+
+local function read(record, is_right)
+  if not record then return nil end
+  local is_read, found = pcall(cmsgpack.unpack, record)
+  if is_read and type(found) == 'table' and (found.version or version) == version and is_right(found) then
+    return found
+  end
+  unreadable = unreadable + 1
+  return nil
+end
+
 if is_leaving then
-  local left = redis.call('HGET', leases_key, replica)
+  local left = read(redis.call('HGET', leases_key, replica), is_lease)
   -- A process that was never heard of has nothing to give back, and one that comes late nothing any more.
-  if left and cmsgpack.unpack(left).incarnation == incarnation then
+  if left and left.incarnation == incarnation then
     redis.call('HDEL', leases_key, replica)
     redis.call('HDEL', reports_key, replica)
   end
@@ -28,22 +62,28 @@ end
 
 -- Without state this store is new, or lost what it knew; and after a long silence it does not know what replicas went on
 -- with. Until everybody had time to report, nobody's limit grows.
-local state = redis.call('GET', state_key)
-state = state and cmsgpack.unpack(state) or {born = now, heard = now, learning_until = now + settle_s, levels = {}}
+local state = read(redis.call('GET', state_key), is_state)
+state = state or {born = now, heard = now, learning_until = now + settle_s, levels = {}}
 if now - state.heard > hold_s / 2 then state.learning_until = math.max(state.learning_until, now + settle_s) end
 state.heard = now
 
 local mine
 local others, live = {}, {}
+local kept = {[replica] = true}
 local stored = redis.call('HGETALL', leases_key)
 for i = 1, #stored, 2 do
-  local id, lease = stored[i], cmsgpack.unpack(stored[i + 1])
-  if id == replica then
+  local id, lease = stored[i], read(stored[i + 1], is_lease)
+  if not lease then
+    -- A process that still has it writes it again with its next heartbeat. Until then nobody's limit grows.
+    redis.call('HDEL', leases_key, id)
+    state.learning_until = math.max(state.learning_until, now + settle_s)
+  elseif id == replica then
     mine = lease
   elseif now - lease.seen > lease.hold_s then
     redis.call('HDEL', leases_key, id)
     redis.call('HDEL', reports_key, id)
   else
+    kept[id] = true
     others[#others + 1] = lease
     lease.is_live = now - lease.seen <= live_s
     if lease.is_live then live[id] = true end
@@ -103,7 +143,8 @@ for i, ask in ipairs(asked) do
 
   local tokens = 0
   if rate > 0 then
-    local level = state.levels[name] or {burst, now}
+    local level = state.levels[name]
+    if type(level) ~= 'table' or not are_numbers(level[1], level[2]) then level = {burst, now} end
     local height = math.max(0, level[1] - rate * math.max(0, now - level[2]))
     tokens = math.max(0, math.floor(math.min(want, burst - height)))
     state.levels[name] = {height + tokens, now}
@@ -111,17 +152,20 @@ for i, ask in ipairs(asked) do
   granted[i] = {epoch, limit, tokens, silent}
 end
 
-local lease = {incarnation = incarnation, number = number, seen = now, hold_s = hold_s, classes = classes}
+local lease = {incarnation = incarnation, number = number, seen = now, hold_s = hold_s, classes = classes, version = version}
 redis.call('HSET', leases_key, replica, cmsgpack.pack(lease))
 redis.call('HSET', reports_key, replica, ARGV[2])
+state.version = version
 redis.call('SET', state_key, cmsgpack.pack(state))
 
-local answer = {cmsgpack.pack({1, is_learning, granted, now})}
+local answer = {cmsgpack.pack({1, is_learning, granted, now, unreadable})}
 local reports = redis.call('HGETALL', reports_key)
 for i = 1, #reports, 2 do
   if live[reports[i]] then
     answer[#answer + 1] = reports[i]
     answer[#answer + 1] = reports[i + 1]
+  elseif not kept[reports[i]] then
+    redis.call('HDEL', reports_key, reports[i])
   end
 end
 return answer

@@ -1,9 +1,14 @@
 """Redis or Valkey as the journal of open jobs: one script, one round trip an entry."""
 
+from itertools import islice
+
 import msgspec
 
+from gateway.admission.lease_store import RECORD_VERSION, RecordKind
+from gateway.exchange.events import Observer, RecordsUnreadable
 from gateway.exchange.journal import KEEP_S, Entry, EntryAnswer, OpenJob
 from gateway.state.redis_script import RedisScript
+from gateway.wire.malformed import MALFORMED
 
 
 class _Wants(msgspec.Struct, frozen=True, array_like=True):
@@ -11,18 +16,23 @@ class _Wants(msgspec.Struct, frozen=True, array_like=True):
     is_leaving: bool
     silent_s: float
     keep_s: int
-    closed: list[str]
+    closed: int
 
 
 _pack = msgspec.msgpack.Encoder().encode
 _read_job = msgspec.msgpack.Decoder(OpenJob).decode
+DROPPED_MAX = 1000
+"""Damaged records that are deleted with one entry."""
 
 
 class RedisJournal:
     """A journal's store at a URL, for one process of this name."""
 
-    def __init__(self, url: str, *, prefix: str, process: str) -> None:
+    def __init__(self, url: str, *, prefix: str, process: str, observe: Observer) -> None:
         self._process = process.encode()
+        self._observe = observe
+        self._damaged: dict[bytes, None] = {}
+        """Records of this process that nothing can read, to be deleted."""
         self._script = RedisScript(url, file="journal.lua", prefix=prefix, names=("processes", "jobs"))
 
     async def write(self, entry: Entry) -> EntryAnswer:
@@ -31,16 +41,42 @@ class RedisJournal:
         Raises:
             StoreError: It was not answered, and may have been written.
         """
+        damaged = list(islice(self._damaged, DROPPED_MAX))
+        closed = [*(key.encode() for key in entry.closed), *damaged]
         wants = _Wants(
             is_recall=entry.is_recall,
             is_leaving=entry.is_leaving,
             silent_s=-1.0 if entry.silent_s is None else entry.silent_s,
             keep_s=KEEP_S,
-            closed=entry.closed,
+            closed=len(closed),
         )
         opened = [part for job in entry.opened for part in (job.key.encode(), _pack(job))]
-        answer = await self._script.run(self._process, _pack(wants), *opened)
-        return EntryAnswer(was_known=bool(answer[0]), jobs=[_read_job(record) for record in answer[2::2]])
+        answer = await self._script.run(self._process, _pack(wants), *closed, *opened)
+        for name in damaged:
+            del self._damaged[name]
+        return EntryAnswer(was_known=bool(answer[0]), jobs=self._jobs(answer[1::2], answer[2::2]))
+
+    def _jobs(self, names: list[bytes], records: list[bytes]) -> list[OpenJob]:
+        """Return the jobs of those that can be read.
+
+        The others had their owner die, and are this process's own now. A damaged one is deleted; one of a later release
+        stays: when this process leaves, the next one may be of that release.
+        """
+        jobs = []
+        for name, record in zip(names, records, strict=True):
+            try:
+                job = _read_job(record)
+            except MALFORMED:
+                self._damaged[name] = None
+                continue
+            if job.key.encode() != name:
+                # What is not known by its own name could never be closed.
+                self._damaged[name] = None
+            elif job.version <= RECORD_VERSION:
+                jobs.append(job)
+        if len(jobs) < len(records):
+            self._observe(RecordsUnreadable(kind=RecordKind.OPEN_JOB, count=len(records) - len(jobs)))
+        return jobs
 
     async def aclose(self) -> None:
         """Close its connections."""

@@ -13,10 +13,25 @@ class _Head(msgspec.Struct, frozen=True, array_like=True):
     is_learning: bool
     grants: list[Grant]
     now_s: float = 0.0
+    unreadable: int = 0
 
 
-_pack = msgspec.msgpack.Encoder().encode
+pack_beat = msgspec.msgpack.Encoder().encode
 _read_head = msgspec.msgpack.Decoder(_Head).decode
+
+
+def read_answer(answer: list[bytes]) -> BeatAnswer | None:
+    """Return what the script answered; None where a later heartbeat has overtaken this one."""
+    head = _read_head(answer[0])
+    if head.state == _OVERTAKEN:
+        return None
+    return BeatAnswer(
+        is_learning=head.is_learning,
+        grants=head.grants,
+        reports={answer[i].decode(errors="replace"): answer[i + 1] for i in range(1, len(answer), 2)},
+        now_s=head.now_s,
+        unreadable=head.unreadable,
+    )
 
 
 class RedisLeases:
@@ -31,12 +46,7 @@ class RedisLeases:
         Raises:
             StoreError: It was not answered.
         """
-        answer = await self._script.run(_pack(beat), report)
-        head = _read_head(answer[0])
-        if head.state == _OVERTAKEN:
-            return None
-        reports = {answer[i].decode(): answer[i + 1] for i in range(1, len(answer), 2)}
-        return BeatAnswer(is_learning=head.is_learning, grants=head.grants, reports=reports, now_s=head.now_s)
+        return read_answer(await self._script.run(pack_beat(beat), report))
 
     async def aclose(self) -> None:
         """Close its connections."""

@@ -9,10 +9,12 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 import anyio
+import msgspec
 import pytest
 
 from gateway.admission.gate import Gate
 from gateway.admission.lease_agent import LeaseAgent
+from gateway.admission.lease_store import BeatAnswer, Grant, RecordKind
 from gateway.domain import Limit, OutagePolicy, Tenant
 from gateway.errors import NoTurnError, RefusedError, TenantLimitError
 from gateway.fairshare.quota import TenantQuota
@@ -211,3 +213,17 @@ async def test_other_seats_are_leased_with_the_next_heartbeats(redis: RedisServe
             await anyio.sleep(1.5)
             assert sum(held(made).values()) == seats
         tasks.cancel_scope.cancel()
+
+
+async def test_reports_that_cannot_be_read_are_skipped_and_told_of(redis: RedisServer) -> None:
+    async with replicas(redis, "r1") as (replica,):
+        told: Counter[RecordKind] = Counter()
+        replica.agent.watch_unreadable(lambda kind, count: told.update({kind: count}))
+        newer = msgspec.msgpack.encode(["first", {}, {}, {}, 2])
+        answers = {"older": msgspec.msgpack.encode(["first"]), "newer": newer, "damaged": b"\xc1", "number": b"\x01"}
+        replica.agent._apply(
+            BeatAnswer(is_learning=False, grants=[Grant(1, 1, 1, 0)] * 2, reports=answers, now_s=0.0, unreadable=5),
+            anyio.current_time(),
+        )
+        assert told == {RecordKind.REPORT: 3, RecordKind.LEASE: 5}
+        assert set(replica.agent._reports) == {"older"}

@@ -10,6 +10,7 @@ from tests.grafana.promql import selectors
 
 SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("", "_sum", "_count")}
 ON_NO_PANEL = {
+    "gateway_state_records_unreadable_total": "It moves in an upgrade alone, and the log tells of it.",
     "process_virtual_memory_bytes": "Resident memory is what runs out.",
     "process_start_time_seconds": "A restart shows in the gateways' count and in memory.",
     "python_info": "The image pins it, and its version does not change.",

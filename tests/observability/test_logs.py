@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import structlog
 
+from gateway.admission.lease_store import RecordKind
 from gateway.connections import Refusal
 from gateway.exchange.events import (
     Broke,
@@ -17,6 +18,7 @@ from gateway.exchange.events import (
     FirstChunk,
     GpuTimeSettled,
     Outcome,
+    RecordsUnreadable,
     Reload,
     TaskFailed,
 )
@@ -150,6 +152,15 @@ def test_a_task_that_failed_is_named_with_what_becomes_of_it(lines: io.StringIO)
     assert fields == [("task.failed", "error", "journal", "ValueError", pause_s) for pause_s in (0.1, None)]
     assert "broken" in json.dumps(found)
     assert "private question" not in json.dumps(found)
+
+
+def test_unreadable_records_are_told_of_once_for_each_kind(lines: io.StringIO) -> None:
+    kinds = [RecordKind.REPORT, RecordKind.REPORT, RecordKind.OPEN_JOB, RecordKind.REPORT]
+    found = logged(lines, *(RecordsUnreadable(kind=kind, count=2) for kind in kinds))
+    assert [(line["event"], line["kind"], line["level"]) for line in found] == [
+        ("state_store.record_unreadable", "report", "warning"),
+        ("state_store.record_unreadable", "open_job", "warning"),
+    ]
 
 
 def test_a_field_that_should_not_be_logged_loses_its_value(lines: io.StringIO) -> None:

@@ -1,6 +1,7 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.admission.lease_store import RecordKind
 from gateway.connections import Refusal
 from gateway.domain import Operation, Usage
 from gateway.exchange.events import (
@@ -15,6 +16,7 @@ from gateway.exchange.events import (
     JobCancelled,
     JobEnded,
     Outcome,
+    RecordsUnreadable,
     Reload,
     Settled,
     TaskFailed,
@@ -124,6 +126,7 @@ def test_calls_cancels_waits_and_bugs_are_counted() -> None:
         cancelled(),
         Broke(request_id="r", error=ValueError("x")),
         TaskFailed(task="journal", error=ValueError("x"), restart_s=0.1),
+        RecordsUnreadable(kind=RecordKind.REPORT, count=3),
     )
     assert value(found, "gateway_admission_wait_seconds_sum", tenant="acme", endpoint="chat") == 0.2
     assert value(found, "gateway_first_chunk_seconds_count", model="m", route="job") == 1
@@ -135,6 +138,8 @@ def test_calls_cancels_waits_and_bugs_are_counted() -> None:
     assert value(found, "gateway_execution_seconds_total", tenant="acme", endpoint="chat") == 4
     assert value(found, "gateway_gpu_seconds_saved_total", tenant="acme", endpoint="chat") == 7
     assert value(found, "gateway_bugs_total") == 2
+    assert value(found, "gateway_state_records_unreadable_total", kind="report") == 3
+    assert value(found, "gateway_state_records_unreadable_total", kind="open_job") == 0
     assert value(found, "gateway_build_info", version="1.2.3") == 1
     assert value(found, "gateway_state_store_up") == 1
 

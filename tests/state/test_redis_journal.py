@@ -2,10 +2,13 @@
 
 import secrets
 
+import msgspec
 import pytest
+from redis import Redis
 
+from gateway.exchange.events import Event, RecordsUnreadable
 from gateway.exchange.journal import Entry, EntryAnswer, OpenJob
-from gateway.state.redis_journal import RedisJournal
+from gateway.state.redis_journal import DROPPED_MAX, RedisJournal
 from tests.fakes.clock import FakeClock
 from tests.redis_server import RedisServer
 from tests.told_redis import ToldScript
@@ -24,15 +27,19 @@ class Processes:
 
     def __init__(self, server: RedisServer) -> None:
         self.clock = FakeClock()
+        self.events: list[Event] = []
         self._server = server
         self._prefix = secrets.token_hex(4)
+        self._redis = Redis.from_url(server.url)
         self._journals: dict[str, RedisJournal] = {}
 
     async def write(
         self, process: str, *opened: str, closed: tuple[str, ...] = (), inherits: bool = True, **options: bool
     ) -> EntryAnswer:
         if (journal := self._journals.get(process)) is None:
-            journal = self._journals[process] = RedisJournal(self._server.url, prefix=self._prefix, process=process)
+            journal = self._journals[process] = RedisJournal(
+                self._server.url, prefix=self._prefix, process=process, observe=self.events.append
+            )
             journal._script = ToldScript(journal._script, self.clock)  # type: ignore[assignment]
         entry = {"is_recall": False, "is_leaving": False, **options}
         return await journal.write(
@@ -44,12 +51,27 @@ class Processes:
             )
         )
 
+    def plant(self, process: str, name: str, record: bytes) -> None:
+        """Note a record under the name of a process, as another release or a fault would have it."""
+        self._redis.hset(f"{{{self._prefix}}}:jobs:{process}", job(name).key, record)
+
+    def records(self, process: str) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = self._redis.hgetall(f"{{{self._prefix}}}:jobs:{process}")  # type: ignore[assignment]
+        return found
+
+    @property
+    def unreadable(self) -> int:
+        """How many records were told of as unreadable."""
+        assert all(isinstance(each, RecordsUnreadable) for each in self.events)
+        return sum(each.count for each in self.events if isinstance(each, RecordsUnreadable))
+
     async def inherited(self, process: str, **options: bool) -> set[str]:
         return {left.job_id for left in (await self.write(process, **options)).jobs}
 
     async def aclose(self) -> None:
         for journal in self._journals.values():
             await journal.aclose()
+        self._redis.close()
 
 
 @pytest.fixture
@@ -104,3 +126,100 @@ async def test_a_thousand_jobs_in_one_entry(processes: Processes) -> None:
     await processes.write("a", *many)
     await processes.write("a", closed=tuple(many[1:]), is_leaving=True)
     assert await processes.inherited("b") == {"0"}
+
+
+class JobOf20260901(msgspec.Struct, frozen=True, array_like=True):
+    """`OpenJob` as the release before this one has it, which notes no version."""
+
+    endpoint: str
+    job_id: str
+    tenant: str
+    expires_at_s: float
+    request_id: str = ""
+    attempt: int = 0
+    key_id: str = ""
+    model: str = ""
+    started_at_s: float | None = None
+
+
+class JobOfNextRelease(OpenJob, frozen=True, array_like=True):
+    """One field more, which this release does not know."""
+
+    price: str = "1"
+
+
+pack = msgspec.msgpack.encode
+OLD = JobOf20260901("http://x ep1", "1", "acme", 1e9, "r", 2, "k", "m", 3.5)
+READABLE = {
+    "of the release before": pack(OLD),
+    "of the first release": pack(["http://x ep1", "1", "acme", 1e9]),
+    "of the next release": pack(JobOfNextRelease("http://x ep1", "1", "acme", 1e9)),
+}
+DAMAGED = {
+    "a field less than ever": pack(["http://x ep1", "1", "acme"]),
+    "fields of other types": pack([1, 2, 3, 4]),
+    "a number": pack(7),
+    "a text": pack("http://x ep1"),
+    "a map": pack({"endpoint": "http://x ep1"}),
+    "no MessagePack": b"\xc1 garbage",
+    "cut short": pack(OLD)[:-3],
+    "no UTF-8": pack(OLD).replace(b"acme", b"\xff\xfe\xfd\xfc"),
+    "nested deeply": b"\x91" * 100_000,
+    "of another job": pack(JobOf20260901("http://x ep1", "another", "acme", 1e9)),
+    "nothing": b"",
+}
+
+
+async def leave_behind(processes: Processes, record: bytes) -> None:
+    """Let a process die that has one good job and this record of another one."""
+    await processes.write("dead", "good")
+    processes.plant("dead", "1", record)
+    processes.clock.now_s += SILENT_S + 0.1
+
+
+@pytest.mark.parametrize("kind", READABLE)
+async def test_records_of_other_releases_are_read(processes: Processes, kind: str) -> None:
+    await leave_behind(processes, READABLE[kind])
+    assert await processes.inherited("heir") == {"good", "1"}
+    assert not processes.events
+
+
+async def test_the_release_before_reads_ours(processes: Processes) -> None:
+    await processes.write("new", "1")
+    (record,) = processes.records("new").values()
+    read = msgspec.msgpack.decode(record, type=JobOf20260901)
+    assert (read.endpoint, read.job_id, read.tenant, read.expires_at_s) == ("http://x ep1", "1", "acme", 1e9)
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+async def test_a_damaged_record_is_skipped_counted_and_deleted_by_the_heir(processes: Processes, kind: str) -> None:
+    await leave_behind(processes, DAMAGED[kind])
+    assert await processes.inherited("heir") == {"good"}
+    assert processes.unreadable == 1
+    assert set(processes.records("heir")) == {job("good").key.encode(), job("1").key.encode()}
+    await processes.write("heir")
+    assert set(processes.records("heir")) == {job("good").key.encode()}
+    assert not processes.records("dead")
+    processes.clock.now_s += SILENT_S + 0.1
+    assert await processes.inherited("next heir") == {"good"}
+    assert processes.unreadable == 1
+
+
+async def test_a_record_of_a_later_version_is_kept_for_a_process_of_that_release(processes: Processes) -> None:
+    await leave_behind(processes, pack(OpenJob("http://x ep1", "1", "acme", 1e9, version=2)))
+    assert await processes.inherited("heir") == {"good"}
+    await processes.write("heir")
+    assert processes.unreadable == 1
+    assert job("1").key.encode() in processes.records("heir")
+
+
+async def test_three_thousand_damaged_records_are_deleted_in_turns(processes: Processes) -> None:
+    await processes.write("dead", "good")
+    for number in range(3 * DROPPED_MAX):
+        processes.plant("dead", str(number), b"")
+    processes.clock.now_s += SILENT_S + 0.1
+    assert await processes.inherited("heir") == {"good"}
+    assert processes.unreadable == 3 * DROPPED_MAX
+    for _ in range(3):
+        await processes.write("heir")
+    assert set(processes.records("heir")) == {job("good").key.encode()}

@@ -3,7 +3,9 @@
 import secrets
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
+from redis import Redis
 
 from gateway.admission.lease_store import Ask, Beat, BeatAnswer
 from gateway.state.redis_leases import RedisLeases
@@ -54,11 +56,26 @@ class Replicas:
 
     def __init__(self, server: RedisServer) -> None:
         self.clock = FakeClock()
-        self._store = RedisLeases(server.url, prefix=secrets.token_hex(4))
+        self._prefix = secrets.token_hex(4)
+        self._redis = Redis.from_url(server.url)
+        self._store = RedisLeases(server.url, prefix=self._prefix)
         self._store._script = ToldScript(self._store._script, self.clock)  # type: ignore[assignment]
 
     async def aclose(self) -> None:
         await self._store.aclose()
+        self._redis.close()
+
+    def plant(self, key: str, owner: str | bytes | None, record: bytes) -> None:
+        """Store a record as another release or a fault would have it; the state has no owner."""
+        name = f"{{{self._prefix}}}:{key}"
+        if owner is None:
+            self._redis.set(name, record)
+        else:
+            self._redis.hset(name, owner, record)  # type: ignore[arg-type]
+
+    def stored(self, key: str) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = self._redis.hgetall(f"{{{self._prefix}}}:{key}")  # type: ignore[assignment]
+        return found
 
     async def named(self, *names: str) -> list[Replica]:
         made = [Replica(self._store, name) for name in names]
@@ -241,3 +258,76 @@ async def test_a_goodbye_frees_only_what_its_own_process_had(replicas: Replicas)
     assert await b.renew(40) == 10
     await a.leave()
     assert await b.renew(40) == 40
+
+
+pack = msgspec.msgpack.encode
+GOOD = {"incarnation": "first", "number": 1, "seen": 0.0, "hold_s": HOLD_S, "classes": {}}
+DAMAGED = {
+    "a field less": pack({name: value for name, value in GOOD.items() if name != "seen"}),
+    "a later version": pack({**GOOD, "version": 2}),
+    "fields of other types": pack({**GOOD, "number": "1"}),
+    "a class of another type": pack({**GOOD, "classes": {"work": [1, "2", 3, True]}}),
+    "a time that never comes": pack({**GOOD, "hold_s": float("inf")}),
+    "a time that is none": pack({**GOOD, "seen": float("nan")}),
+    "an array": pack([1, 2]),
+    "a number": pack(7),
+    "no MessagePack": b"\xc1 garbage",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("owner", ["a", "stranger", b"\xff"])
+@pytest.mark.parametrize("kind", DAMAGED)
+async def test_a_damaged_lease_is_dropped_and_stops_nobody(replicas: Replicas, kind: str, owner: str | bytes) -> None:
+    a, b = await replicas.named("a", "b")
+    await a.renew(30)
+    replicas.plant("leases", owner, DAMAGED[kind])
+    answer = await b.beat(40)
+    assert answer is not None
+    # What the lost lease had may be in use: nothing is lent until everybody had time to report.
+    assert (answer.unreadable, answer.is_learning, answer.grants[0].limit) == (1, True, 0)
+    await a.renew(30)
+    # "a" was told a limit that the store does not know: it waits for others as long as they may hold what it forgot.
+    await replicas.wait_beside(a, HOLD_S + SETTLE_S)
+    answer = await b.beat(40)
+    assert answer is not None
+    assert (answer.unreadable, answer.is_learning, answer.grants[0].limit) == (0, False, 10)
+    assert set(replicas.stored("leases")) == {b"a", b"b"}
+
+
+@pytest.mark.parametrize("kind", [*DAMAGED, "levels of another type"])
+async def test_a_damaged_state_is_as_good_as_none(replicas: Replicas, kind: str) -> None:
+    a, b = await replicas.named("a", "b")
+    await a.renew(30)
+    state = {"born": 0.0, "heard": replicas.clock.unix_s(), "learning_until": 0.0, "levels": {"work": "full"}}
+    replicas.plant("state", None, DAMAGED.get(kind, pack(state)))
+    assert (answer := await b.beat(40)) is not None
+    assert answer.unreadable == (kind in DAMAGED)
+    await a.renew(30)
+    replicas.pass_time(SETTLE_S * 1.5)
+    assert await b.renew(40) == 10
+
+
+async def test_a_report_without_a_lease_is_deleted(replicas: Replicas) -> None:
+    a, _b = await replicas.named("a", "b")
+    replicas.plant("reports", "stranger", b"garbage")
+    answer = await a.beat(1)
+    assert answer is not None
+    assert set(answer.reports) == {"b"}
+    assert set(replicas.stored("reports")) == {b"a", b"b"}
+
+
+async def test_a_lease_of_the_release_before_counts(replicas: Replicas) -> None:
+    (a,) = await replicas.named("a")
+    old = {**GOOD, "seen": replicas.clock.unix_s(), "classes": {"work": [1, 30, 30, True]}}
+    replicas.plant("leases", "old", pack(old))
+    assert await a.renew(40) == 10
+
+
+async def test_the_release_before_reads_our_lease(replicas: Replicas) -> None:
+    (a,) = await replicas.named("a")
+    await a.renew(30)
+    lease = msgspec.msgpack.decode(replicas.stored("leases")[b"a"])
+    # What its script takes from a lease, by these names.
+    assert {"incarnation", "number", "seen", "hold_s", "classes"} <= set(lease)
+    assert lease["classes"]["work"][1:3] == [30, 30]
