@@ -55,6 +55,15 @@ _CALLS = (
             ),
         ),
     ),
+    Chart(
+        title="Connections not opened",
+        text="Connections to Runpod that could not be opened, per second, by reason.",
+        unit=units.RequestsPerSecond,
+        width=24,
+        lines=(
+            Line(total(rate("connect_failures_total", ENDPOINT), by="endpoint, reason"), "{{endpoint}} {{reason}}"),
+        ),
+    ),
 )
 _WORKERS = (
     Chart(

@@ -22,7 +22,8 @@ GatewayError
 │   ├── TooManyConnectionsError   503
 │   └── DrainingError             503
 └── UpstreamError                 Runpod or a worker
-    ├── UnreachableError          502  no connection, or a reply that is not the service's
+    ├── UnreachableError          502  no connection, or a reply that is not the service's; 503 where this
+    │                             machine has no descriptor or port for one
     ├── UpstreamBusyError         503  429 from Runpod
     ├── UpstreamConfigError       502  Runpod refused our key, or does not know the endpoint
     ├── EndpointDownError         503  it failed time and again, and is asked no more for a while
@@ -67,6 +68,7 @@ from gateway.errors.request import (
 from gateway.errors.upstream import (
     AnswerError,
     ClientDeadlineError,
+    ConnectFault,
     EndpointDownError,
     JobExpiredError,
     JobFailedError,
@@ -86,6 +88,7 @@ __all__ = [
     "BodiesFullError",
     "BodyTooLargeError",
     "ClientDeadlineError",
+    "ConnectFault",
     "DrainingError",
     "EndpointDownError",
     "GatewayError",

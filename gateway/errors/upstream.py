@@ -1,10 +1,28 @@
 """Runpod or a worker failed."""
 
+from enum import StrEnum
+
 from gateway.domain import EndpointState
 from gateway.errors.failure import GatewayError
 
 OUTAGE_STATUSES = frozenset({502, 504, *range(520, 531)})
 """What Runpod's edge answers where nothing behind it does: gateway errors, and Cloudflare's own 52x."""
+
+
+class ConnectFault(StrEnum):
+    """Why a connection could not be opened."""
+
+    REFUSED = "refused"
+    DNS = "dns"
+    CERTIFICATE = "certificate"
+    TLS = "tls"
+    """The other side does not speak TLS, or not as we do."""
+    TIMEOUT = "timeout"
+    NO_DESCRIPTORS = "no_descriptors"
+    """This process, or this machine, has too many files open."""
+    NO_RESOURCES = "no_resources"
+    """This machine has no port for outgoing connections, or no memory for one."""
+    OTHER = "other"
 
 
 class UpstreamError(GatewayError):
@@ -21,7 +39,14 @@ class UnreachableError(UpstreamError):
     """
 
     def __init__(
-        self, reason: str, *, was_sent: bool, status: int | None = None, detail: str = "", is_outage: bool | None = None
+        self,
+        reason: str,
+        *,
+        was_sent: bool,
+        status: int | None = None,
+        detail: str = "",
+        is_outage: bool | None = None,
+        fault: ConnectFault | None = None,
     ) -> None:
         """Describe it.
 
@@ -32,8 +57,12 @@ class UnreachableError(UpstreamError):
             detail: What the answer says, fit for a tenant.
             is_outage: Whether nobody is served, as far as is known, and not only this request. By default the status
                 tells: none at all, or one of OUTAGE_STATUSES.
+            fault: Why there was no connection, where there was none.
         """
         super().__init__(reason)
+        self.fault = fault
+        self.is_local = fault in {ConnectFault.NO_DESCRIPTORS, ConnectFault.NO_RESOURCES}
+        """Whether this machine is at fault, so that it says nothing of the endpoint."""
         self.is_outage = status is None or status in OUTAGE_STATUSES if is_outage is None else is_outage
         self.reason = reason
         self.was_sent = was_sent

@@ -11,6 +11,7 @@ import msgspec
 from gateway.admission.lease_store import RecordKind
 from gateway.connections import Refusal
 from gateway.domain import Api, Attempt, Operation, Usage
+from gateway.errors import ConnectFault
 from gateway.wire.traceparent import TraceParent
 
 
@@ -57,6 +58,8 @@ class UpstreamCalled(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     operation: Operation
     outcome: CallOutcome
+    fault: ConnectFault | None = None
+    """Why there was no connection for it, where there was none."""
 
 
 class JobCancelled(msgspec.Struct, frozen=True, kw_only=True):

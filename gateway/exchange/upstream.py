@@ -261,7 +261,8 @@ class Upstream:
         if operation in _SUBMISSIONS:
             self._judge(error, is_relay=operation is Operation.OPENAI)
         outcome = CallOutcome.OK if error is None else outcome_of_call(error)
-        self._observe(UpstreamCalled(endpoint=self.endpoint.name, operation=operation, outcome=outcome))
+        fault = error.fault if isinstance(error, UnreachableError) else None
+        self._observe(UpstreamCalled(endpoint=self.endpoint.name, operation=operation, outcome=outcome, fault=fault))
 
     def _judge(self, error: GatewayError | None, *, is_relay: bool = False) -> None:
         """Note whether the endpoint takes work: 429 says that it did, and a worker's own error that somebody is there.
@@ -269,10 +270,12 @@ class Upstream:
         A relayed request that nobody answers waits for a worker, as far as is known; so it is no news of Runpod.
 
         No client may shut out the others with a request that Runpod or a worker finds at fault, so only an outage and
-        Runpod's own word on the account or the endpoint count as failures.
+        Runpod's own word on the account or the endpoint count as failures. What this machine lacks says nothing of it.
         """
         was_down, now_s = self.is_down, self._clock.monotonic_s()
         match error:
+            case UnreachableError(is_local=True):
+                pass
             case UnreachableError(was_sent=True, reason="ReadTimeout") if is_relay:
                 self._breaker.put_off()
             case UnreachableError(is_outage=True) | UpstreamConfigError(is_certain=True):

@@ -23,6 +23,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encode
 from gateway.admission.lease_store import RecordKind
 from gateway.connections import Refusal
 from gateway.domain import Operation
+from gateway.errors import ConnectFault
 from gateway.exchange.events import (
     Admitted,
     Broke,
@@ -108,6 +109,7 @@ class Metrics:
         self._refusals = counter("refusals_total", "Requests not let in.", "tenant", "reason")
         self._client_refusals = counter("client_refusals_total", "Clients refused by the HTTP server.", "reason")
         self._calls = counter("upstream_requests_total", "Calls to Runpod.", "endpoint", "operation", "outcome")
+        self._faults = counter("connect_failures_total", "Connections not opened.", "endpoint", "reason")
         self._cancels = counter("cancels_total", "Jobs cancelled at Runpod.", "endpoint", "outcome")
         self._saved = counter(
             "gpu_seconds_saved_total",
@@ -133,6 +135,8 @@ class Metrics:
     def _begin(self, endpoint: str) -> None:
         self._replacements(endpoint)
         self._orphans(endpoint)
+        for fault in ConnectFault:
+            self._faults(endpoint, fault.value)
         for outcome in CallOutcome:
             self._cancels(endpoint, outcome.value)
             for operation in OPERATIONS_USED:
@@ -161,6 +165,8 @@ class Metrics:
                 self._wait(event.tenant, event.endpoint).observe(event.wait_s)
             case UpstreamCalled():
                 self._calls(event.endpoint, event.operation, event.outcome).inc()
+                if event.fault is not None:
+                    self._faults(event.endpoint, event.fault.value).inc()
             case JobCancelled():
                 self._cancel(event)
             case JobEnded():

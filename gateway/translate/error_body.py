@@ -21,6 +21,8 @@ _RETRY_AFTER_MS_MAX = 1000 * RETRY_AFTER_S_MAX - 1
 CHALLENGE = 'Bearer realm="fairpod"'
 """RFC 9110, 11.6.1: a 401 names the scheme that is expected."""
 
+LOCAL_RETRY_S = 2.0
+"""Where this machine lacks what a call needs: other requests give it back as they end."""
 COLD_RETRY_S = 30.0
 """Where no cold start was measured yet."""
 _STATES = {
@@ -238,6 +240,9 @@ def _upstream_answer(error: errors.UpstreamError) -> ErrorAnswer:
             message = reason
         case errors.UnreachableError(reason=reason) if reason.startswith(UNREADABLE):
             message = f"Runpod's answer has an {reason}."
+        case errors.UnreachableError(is_local=True):
+            message = "This gateway has no room for another call to Runpod at the moment. Try again a little later."
+            return _answer(503, message, code="server_is_overloaded", retry_after_s=LOCAL_RETRY_S)
         case errors.UnreachableError(status=None):
             message = error.detail or "Runpod could not be reached."
         case errors.UnreachableError(status=status, detail=detail):

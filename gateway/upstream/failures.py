@@ -19,6 +19,7 @@ from gateway.errors import (
 )
 from gateway.translate.redaction import redact
 from gateway.translate.worker_errors import error_text, has_worker_form, job_error, output_error
+from gateway.upstream.http.faults import connect_fault
 from gateway.wire.malformed import MALFORMED
 
 RETRY_AFTER_S_MAX = 60.0
@@ -52,8 +53,12 @@ def unreachable(error: httpx.TransportError) -> UnreachableError:
     Only a connection that was never made is sure not to have carried the call: what may have been taken must not be
     sent again blindly.
     """
-    was_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-    return UnreachableError(type(error).__name__, was_sent=was_sent)
+    name = type(error).__name__
+    if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return UnreachableError(name, was_sent=True)
+    fault, told = connect_fault(error.__cause__)
+    words = [name, *([fault.value] if error.__cause__ is not None else []), *([told] if told else [])]
+    return UnreachableError(": ".join(words), was_sent=False, fault=fault)
 
 
 def job_call_failure(

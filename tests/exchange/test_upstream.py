@@ -1,7 +1,15 @@
 import pytest
 
 from gateway.domain import Operation
-from gateway.errors import GatewayError, JobExpiredError, UnreachableError, UpstreamBusyError, UpstreamTimeoutError
+from gateway.errors import (
+    ConnectFault,
+    GatewayError,
+    JobExpiredError,
+    UnreachableError,
+    UpstreamBusyError,
+    UpstreamTimeoutError,
+)
+from gateway.exchange.breaker import FAILURES_MAX, PAUSE_S_MAX
 from gateway.exchange.events import CallOutcome, Event, UpstreamCalled
 from tests.factories import tenant
 from tests.fakes.runpod import FakeRunpod
@@ -56,3 +64,41 @@ async def test_the_idle_time_of_workers_that_two_entries_share_is_told_once() ->
     async with running(FakeRunpod(), endpoints=endpoints, models=[{"id": "m", "endpoint": "a"}]) as subject:
         told = {reading.endpoint: reading.idle_gpu_s for reading in subject.gateway._read()}
         assert told == {"a": 0, "b": None, "c": 0}
+
+
+LOCAL = UnreachableError("x", was_sent=False, fault=ConnectFault.NO_DESCRIPTORS)
+REFUSED = UnreachableError("x", was_sent=False, fault=ConnectFault.REFUSED)
+
+
+async def test_what_this_machine_lacks_is_not_held_against_an_endpoint() -> None:
+    async with running(FakeRunpod()) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        for _ in range(10 * FAILURES_MAX):
+            upstream._judge(LOCAL)
+        assert not upstream.is_down
+        # Neither does it stand for work that was taken.
+        for _ in range(FAILURES_MAX - 1):
+            upstream._judge(REFUSED)
+            upstream._judge(LOCAL)
+        assert not upstream.is_down
+        upstream._judge(REFUSED)
+        assert upstream.is_down
+        upstream._breaker.looked(is_well=True, now_s=upstream.now_s + PAUSE_S_MAX)
+        upstream.enter()
+        upstream._judge(LOCAL)
+        assert upstream.is_down
+
+
+async def test_why_there_was_no_connection_is_told_with_the_call() -> None:
+    async def make() -> None:
+        raise REFUSED
+
+    async with running(FakeRunpod()) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        seen: list[Event] = []
+        upstream._observe = seen.append
+        with pytest.raises(UnreachableError):
+            await upstream.call(Operation.STATUS, make, tenant=tenant(), wait_s_max=1)
+        (called,) = seen
+        assert isinstance(called, UpstreamCalled)
+        assert called.fault is ConnectFault.REFUSED

@@ -4,6 +4,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.admission.lease_store import RecordKind
 from gateway.connections import Refusal
 from gateway.domain import Operation, Usage
+from gateway.errors import ConnectFault
 from gateway.exchange.events import (
     Admitted,
     Broke,
@@ -209,3 +210,14 @@ def test_refusals_of_the_server_are_counted_by_reason_and_begin_at_zero() -> Non
     found = samples(refused, refused)
     assert value(found, "gateway_client_refusals_total", reason="request_timeout") == 2
     assert value(found, "gateway_client_refusals_total", reason="evicted") == 0
+
+
+def test_connections_that_fail_are_counted_by_reason_and_begin_at_zero() -> None:
+    metrics = Metrics(version="x", read=lambda: (), endpoints=["chat"])
+    failed = UpstreamCalled(
+        endpoint="chat", operation=Operation.RUN, outcome=CallOutcome.FAILED, fault=ConnectFault.CERTIFICATE
+    )
+    metrics.observe(failed)
+    rendered = metrics.render()[0].decode()
+    assert 'gateway_connect_failures_total{endpoint="chat",reason="certificate"} 1.0' in rendered
+    assert 'gateway_connect_failures_total{endpoint="chat",reason="no_descriptors"} 0.0' in rendered

@@ -7,7 +7,9 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.config.keys import key_line
+from gateway.connections import Refusal
 from gateway.domain import Operation
+from gateway.errors import ConnectFault
 from gateway.exchange.events import CallOutcome, Outcome
 from gateway.observability.metrics import LATENCY_S, WAIT_S
 from tests.fakes.asgi import AsgiCall
@@ -24,8 +26,10 @@ def series_max() -> int:
     answers = (MODELS + 1) * ROUTES
     of_a_tenant = answers * len(Outcome) + MODELS * 2 + REASONS + ENDPOINTS * (len(WAIT_S) + 3 + 6)
     of_an_endpoint = len(Operation) * (len(CallOutcome) + 1) + len(CallOutcome) + len(LATENCY_S) + 3 + 4
+    of_an_endpoint += len(ConnectFault)
+    of_the_process = PROCESS_SERIES + len(Refusal)
     return (
-        (TENANTS + 1) * of_a_tenant + ENDPOINTS * of_an_endpoint + answers * 2 * (len(LATENCY_S) + 3) + PROCESS_SERIES
+        (TENANTS + 1) * of_a_tenant + ENDPOINTS * of_an_endpoint + answers * 2 * (len(LATENCY_S) + 3) + of_the_process
     )
 
 
@@ -63,7 +67,8 @@ async def test_ten_thousand_hostile_requests_add_no_series_of_their_own() -> Non
     assert labels["model"] <= {"m", "other", ""}
     assert labels["endpoint"] <= {"chat", ""}
     assert labels["route"] <= {"job", "openai", ""}
-    assert len(labels.get("reason", set())) <= REASONS
+    reasons = {each.labels["reason"] for each in samples if each.name == "gateway_refusals_total"}
+    assert len(reasons) <= REASONS
     assert len(labels["tenant"]) == TENANTS + 1
     print(f"{len(samples)} series of at most {series_max()}")
     assert len(samples) <= series_max()

@@ -30,6 +30,12 @@ EXAMPLES: list[tuple[errors.GatewayError, int, str | None, bool]] = [
     (errors.TooManyConnectionsError(retry_after_s=1), 503, "server_is_overloaded", True),
     (errors.DrainingError(retry_after_s=1), 503, "server_is_overloaded", True),
     (errors.UnreachableError("x", was_sent=True), 502, "server_error", False),
+    (
+        errors.UnreachableError("x", was_sent=False, fault=errors.ConnectFault.NO_DESCRIPTORS),
+        503,
+        "server_is_overloaded",
+        True,
+    ),
     (errors.UpstreamBusyError(retry_after_s=None), 503, "server_is_overloaded", True),
     (errors.UpstreamConfigError(status=401), 502, "server_error", False),
     (

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 
 from gateway.upstream.http.connection import Connection
+from gateway.upstream.http.faults import LOCAL
 from gateway.upstream.http.outgoing import Origin
 
 ATTEMPT_DELAY_S = 0.25
@@ -42,7 +43,12 @@ async def dial(origin: Origin, tls: ssl.SSLContext | None, make: Callable[[socke
 
 async def _open_socket(origin: Origin) -> socket.socket:
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    try:
+        found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    except socket.gaierror:
+        # A resolver that has no descriptor says only that it failed: this says why.
+        socket.socket().close()
+        raise
     return await race(interleaved([(family, address) for family, _, _, _, address in found]))
 
 
@@ -57,7 +63,8 @@ async def race(addresses: list[Address]) -> socket.socket:
     """The socket of the address that answers first, each with a head start before the next.
 
     Raises:
-        OSError: None did; it is the first one's failure.
+        OSError: None did; it is the first one's failure that is not this machine's own, as one without IPv6 has no
+            address to connect from.
     """
     connected: list[socket.socket] = []
     failures: list[OSError] = []
@@ -82,7 +89,7 @@ async def race(addresses: list[Address]) -> socket.socket:
         _close(connected)
         raise
     if not connected:
-        raise failures[0]
+        raise next((each for each in failures if each.errno not in LOCAL), failures[0])
     _close(connected[1:])
     return connected[0]
 
