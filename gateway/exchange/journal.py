@@ -18,9 +18,11 @@ BEAT_S = 0.5
 """How often a process is heard of that has nothing to note."""
 GAP_S = 0.05
 """The pause between two entries: the jobs of a burst share one."""
-SILENT_S = 3.5
-"""After so long a silence a process is dead, to those who were in contact all that time themselves. It is short, as the
-cancels of a hundred jobs take another 10 s. A process that lives and is cut off alone loses its jobs to the others."""
+SILENT_S = 10.0
+"""After so long a silence a process is dead, to those who were in contact all that time themselves. One that lives may
+stand still for seconds (a virtual machine that is moved, a disk or a log that blocks, a cgroup without CPU time), and
+what it serves is worth more than a few seconds of a dead one's jobs: the cancels of a hundred take another 10 s anyway.
+The store keeps the seats of a silent process for longer (`HOLD_S` in fairshare/lease.py): none is given away before."""
 STILL_S_MAX = 2.0
 """Who was not heard itself for longer has lost contact. Processes that stood still together, as on a machine that was
 suspended, seem dead to the first one that wakes: less than SILENT_S by more than a beat."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +22,10 @@ from tests.stacks import KEY, RUNPOD_KEY, config_of
 pytestmark = [pytest.mark.server, pytest.mark.alone]
 
 STREAMS = 100
-ORPHANS_S_MAX = 20.0
-"""14.2 s on a quiet machine: 4 until the silence counts as death, and 10 at the rate at which Runpod takes cancels."""
+ORPHANS_S_MAX = 28.0
+"""21 s on a quiet machine: 10.5 until the silence counts as death, and 10 at the rate at which Runpod takes cancels."""
+STALL_S = 6.0
+"""Longer than any pause of a healthy machine, and less than what counts as death."""
 ENDPOINT = {"max_in_flight": STREAMS, "limits": {"stream": {"per_10s": 20_000, "concurrent": 400}}}
 
 
@@ -110,6 +113,31 @@ def test_with_redis_the_jobs_of_a_killed_gateway_are_cancelled(
         print(f"{heir}: {time.monotonic() - begin_s:.1f} s")
         metrics = httpx.get(f"{(survivor or killed).url}/metrics").text
         assert f'gateway_orphans_total{{endpoint="chat"}} {STREAMS}.0' in metrics
+
+
+def test_a_gateway_that_stands_still_for_a_while_keeps_its_streams(
+    tmp_path: Path, emulator_url: str, redis: RedisServer
+) -> None:
+    state = {"kind": "redis", "url": redis.url, "prefix": "stall"}
+    config = config_of(emulator_url, endpoint=ENDPOINT, state=state)
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    with served(tmp_path / "first", config) as stalled, served(tmp_path / "second", config) as survivor:
+        clients = Clients(stalled.url, 30)
+
+        async def stall() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(clients.run())
+                await clients.until_begun()
+                await asyncio.sleep(1)
+                stalled.process.send_signal(signal.SIGSTOP)
+                await asyncio.sleep(STALL_S)
+                stalled.process.send_signal(signal.SIGCONT)
+
+        asyncio.run(stall())
+        assert (clients.whole, clients.failed) == (STREAMS, 0)
+        for each in (stalled, survivor):
+            assert 'gateway_orphans_total{endpoint="chat"} 0.0' in httpx.get(f"{each.url}/metrics").text
 
 
 def test_without_redis_no_job_of_a_killed_gateway_outlives_its_ttl(tmp_path: Path, emulator_url: str) -> None:

@@ -62,8 +62,12 @@ class Kept:
     async def settle(self) -> None:
         """Until it is sure of its contact."""
         await self.beat()
-        for _ in range(2):
-            await self.beat(module.SILENT_S / 2)
+        await self.beats(module.SILENT_S)
+
+    async def beats(self, seconds: float) -> None:
+        """So many seconds without a pause that would be a loss of contact."""
+        for _ in range(round(seconds)):
+            await self.beat(seconds / round(seconds))
 
 
 def names(store: Store) -> set[str]:
@@ -89,15 +93,15 @@ async def test_only_who_was_long_in_contact_inherits() -> None:
     kept = Kept()
     kept.store.left = [job("orphan")]
     await kept.beat()
-    await kept.beat(module.SILENT_S / 2)
+    await kept.beats(module.SILENT_S / 2)
     assert not kept.inherited
     kept.store.refuses = True
     await kept.beat()
     kept.store.refuses = False
     await kept.beat()
-    await kept.beat(module.SILENT_S / 2)
+    await kept.beats(module.SILENT_S / 2)
     assert not kept.inherited
-    await kept.beat(module.SILENT_S / 2)
+    await kept.beats(module.SILENT_S / 2)
     assert kept.inherited == ["orphan"]
     assert names(kept.store) == {"orphan"}
     kept.journal.closed(job("orphan"))
