@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import anyio.lowlevel
 from litestar import post
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Scope
 
 from gateway.admission.shared_hold import SharedHold
 from gateway.api.answer_response import AnswerResponse
@@ -14,7 +14,7 @@ from gateway.api.body import BodyRoom, decompressor_of, read_body
 from gateway.api.notes import AnyRequest, notes_of
 from gateway.api.paths import endpoint_of, paths_of
 from gateway.api.patience import patience_s
-from gateway.api.repeats import repeatable_of
+from gateway.api.repeats import name_of, repeatable_of
 from gateway.api.signs_of_life import Rhythm, SignsOfLife
 from gateway.domain import Api
 from gateway.errors import GatewayError
@@ -82,7 +82,8 @@ class Completions:
             record.trace_context = self._begin_trace(api, request.scope["headers"], record.elapsed_s())
         # Before the body is read: a request beyond a cap costs neither memory nor the reading of its JSON. The server
         # drops what still comes of it.
-        in_flight = self._exchanges.enter(caller.quota)
+        repeated = name_of(request.scope, repeater=caller.repeater, path=_repeats_path(api, request.scope))
+        in_flight = self._exchanges.enter(caller.quota, repeated)
         try:
             return await self._open_entered(api, request, record, caller, in_flight)
         except BaseException:
@@ -107,7 +108,7 @@ class Completions:
         model = self._catalogue.find_for(api, asked.model, tenant, endpoint=endpoint)
         record.model, record.is_stream = model.label, asked.stream
         # Who may come again with the same key waits no longer than it likes, and the answer is made all the same.
-        path = api.value if endpoint is None else f"{endpoint}{api.value}"
+        path = _repeats_path(api, request.scope)
         repeatable = repeatable_of(request.scope, repeater=caller.repeater, path=path, body=body)
         order = Order(
             request=asked,
@@ -122,3 +123,8 @@ class Completions:
         if isinstance(exchange, JoinedExchange):
             notes.record, notes.is_replay = exchange.served_as, exchange.is_replay
         return AnswerResponse(self._exchanges, exchange, self._rhythm, self.signs)
+
+
+def _repeats_path(api: Api, scope: Scope) -> str:
+    """Return what of a path tells one request from another with the same Idempotency-Key."""
+    return f"{endpoint_of(scope) or ''}{api.value}"

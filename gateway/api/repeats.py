@@ -10,20 +10,30 @@ import re
 from litestar.types import Scope
 
 from gateway.errors import InvalidRequestError
-from gateway.exchange.idempotency import Repeatable
+from gateway.exchange.idempotency import Name, Repeatable
 
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 
 
+def name_of(scope: Scope, *, repeater: str, path: str) -> Name | None:
+    """By what the request may be known again, within those of one `repeater`; None where it does not say so rightly."""
+    key = _key_in(scope)
+    return (repeater, path, key.decode()) if key is not None and _KEY.fullmatch(key) else None
+
+
 def repeatable_of(scope: Scope, *, repeater: str, path: str, body: bytes | bytearray) -> Repeatable | None:
-    """By what the request may be known again, within those of one `repeater`; None where it does not say so.
+    """By what it may be known again, and what is asked; None where it does not say that it may be.
 
     Raises:
         InvalidRequestError: The key is none.
     """
-    key = next((value for name, value in scope["headers"] if name == b"idempotency-key"), None)
-    if key is None:
+    if _key_in(scope) is None:
         return None
-    if not _KEY.fullmatch(key):
+    name = name_of(scope, repeater=repeater, path=path)
+    if name is None:
         raise InvalidRequestError("An Idempotency-Key has 1 to 255 visible ASCII characters.", code="invalid_value")
-    return Repeatable(repeater=repeater, path=path, key=key.decode(), fingerprint=hashlib.sha256(body).digest())
+    return Repeatable(repeater=repeater, path=path, key=name[2], fingerprint=hashlib.sha256(body).digest())
+
+
+def _key_in(scope: Scope) -> bytes | None:
+    return next((value for name, value in scope["headers"] if name == b"idempotency-key"), None)

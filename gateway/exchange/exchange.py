@@ -4,6 +4,7 @@ from enum import Enum, auto
 
 import anyio
 
+from gateway.admission.shared_hold import SharedHold
 from gateway.errors import (
     ClientDeadlineError,
     DrainingError,
@@ -50,6 +51,11 @@ class Exchange:
     def is_stream(self) -> bool:
         """Whether the client asked for a stream."""
         return self._order.request.stream
+
+    @property
+    def in_flight(self) -> SharedHold:
+        """Its place among those in flight of its tenant."""
+        return self._order.in_flight
 
     def idle_chunk(self) -> bytes:
         """An event that says nothing but that the answer is still coming."""

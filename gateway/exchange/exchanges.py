@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from gateway.admission.shared_hold import SharedHold, hold_in_flight
-from gateway.errors import DrainingError, GatewayError
+from gateway.errors import DrainingError, GatewayError, TenantLimitError
 from gateway.exchange.events import Broke
 from gateway.exchange.exchange import DRAIN_RETRY_S, Ending, Exchange, outcome_of
-from gateway.exchange.idempotency import Idempotency, JoinedExchange, Repeatable
+from gateway.exchange.idempotency import Idempotency, JoinedExchange, Name, Repeatable
 from gateway.exchange.order import Means, Order
 from gateway.exchange.record import Record
 from gateway.exchange.sink import Sink
@@ -41,13 +41,25 @@ class Exchanges:
         """Begin the notes of a request."""
         return Record(request_id=request_id, clock=self._means.clock)
 
-    def enter(self, quota: TenantQuota) -> SharedHold:
+    def enter(self, quota: TenantQuota, repeated: Name | None = None) -> SharedHold:
         """Count a request, and hold its place in flight; the exchange that is opened for it ends its first use.
+
+        One that comes again, as its name says, while nobody waits for the answer that it asks for, takes the place
+        that is held for that.
 
         Raises:
             TenantLimitError: The tenant has as many requests in flight, or in this minute, as it may have.
         """
-        return hold_in_flight(quota, self._means.clock)
+        inherited = None if repeated is None else self._idempotency.inherit(repeated)
+        if inherited is None:
+            return hold_in_flight(quota, self._means.clock)
+        hold = SharedHold(inherited)
+        try:
+            quota.count(self._means.clock.monotonic_s())
+        except TenantLimitError:
+            hold.release()
+            raise
+        return hold
 
     def open(self, order: Order, record: Record, asked: Repeatable | None = None) -> AnyExchange:
         """An exchange, not yet run; for a request that says so, the one it repeats.

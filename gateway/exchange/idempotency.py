@@ -33,6 +33,10 @@ ANSWER_BYTES = 6 * 1024
 """What an answer costs beyond its bytes: 3.5 KB by tracemalloc, and the account of its attempt."""
 
 
+Name = tuple[str, str, str]
+"""Repeater, path and key."""
+
+
 class Repeatable(msgspec.Struct, frozen=True, kw_only=True):
     """What makes two requests one."""
 
@@ -44,7 +48,7 @@ class Repeatable(msgspec.Struct, frozen=True, kw_only=True):
     """Of the body: the same key with another one is a mistake."""
 
     @property
-    def name(self) -> tuple[str, str, str]:
+    def name(self) -> Name:
         """What it is looked up by."""
         return self.repeater, self.path, self.key
 
@@ -64,6 +68,8 @@ class _Shared(msgspec.Struct, eq=False):
     ended_at_s: float | None = None
     departures: int = 0
     """How often a listener left."""
+    inherited: int = 0
+    """After how many of them its place in flight was taken over."""
 
 
 class JoinedExchange:
@@ -153,13 +159,27 @@ class Idempotency:
         self._clock = clock
         self._observe = observe
         self._serve = serve
-        self._shared: dict[tuple[str, str, str], _Shared] = {}
+        self._shared: dict[Name, _Shared] = {}
         self._kept: dict[_Shared, None] = {}
         """Those that ended well, the oldest first."""
         self._kept_of: dict[str, dict[_Shared, None]] = {}
         """The same by tenant."""
         self._room = Room(bytes_max)
         self._tasks: TaskGroup | None = None
+
+    def inherit(self, name: Name) -> Release | None:
+        """Take over the place in flight of an exchange that its client has left; return what ends that.
+
+        Whose client left and comes again would otherwise be refused for want of a second place, until the first one is
+        given up and its answer with it. Only one request takes it over; None where there is no place to be had so.
+        """
+        shared = self._shared.get(name)
+        if shared is None or shared.exchange is None or shared.recording.has_listeners:
+            return None
+        if shared.inherited == shared.departures:
+            return None
+        shared.inherited = shared.departures
+        return shared.exchange.in_flight.share()
 
     def find(self, asked: Repeatable, record: Record, in_flight: SharedHold) -> JoinedExchange | None:
         """The exchange of this key, to be joined; None where there is none.

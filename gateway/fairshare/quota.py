@@ -102,10 +102,18 @@ class TenantQuota:
         if maximum is not None and len(self._holds) + elsewhere >= maximum:
             wait_s = self._holds.next_end_s(now_s, elsewhere=elsewhere)
             raise TenantLimitError(limit="max_in_flight", maximum=maximum, retry_after_s=wait_s)
+        self.count(now_s)
+        self._holds.begin(now_s)
+
+    def count(self, now_s: float) -> None:
+        """Count one request that takes no place in flight of its own.
+
+        Raises:
+            TenantLimitError: The cap is reached, and nothing was counted.
+        """
         _check(self._requests, "requests_per_minute", 1, now_s)
         if not self.is_in_use(now_s):
             self._requests_used = self._tokens_used = 0.0
-        self._holds.begin(now_s)
         self._requests_used += 1
         if self._requests:
             self._requests.take(1, now_s)

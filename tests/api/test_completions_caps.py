@@ -149,3 +149,49 @@ async def test_a_repeat_is_in_flight_while_it_is_told_the_answer() -> None:
         await anyio.sleep(0.02)
         assert quota_of(subject).use().in_flight == 1
         tasks.cancel_scope.cancel()
+
+
+async def left(subject: Subject) -> AsgiCall:
+    """One that is left by its client, and goes on for a while."""
+    call = subject.call(stream=True, headers={"idempotency-key": "k"})
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(call.run, subject.gateway.app)
+        await anyio.sleep(0.02)
+        call.leave()
+    return call
+
+
+async def test_a_client_that_left_and_comes_again_has_the_place_that_its_answer_holds() -> None:
+    runpod = FakeRunpod(pages=[*SLOW[:10], *PAGES[1:]])
+    async with running(runpod, tenants=capped(max_in_flight=1, requests_per_minute=4)) as subject:
+        await left(subject)
+        assert quota_of(subject).use().in_flight == 1
+        assert (await subject.post(stream=True)).status == 429
+        again = await subject.post(stream=True, headers={"idempotency-key": "k"})
+        assert (again.status, again.headers["idempotent-replayed"]) == (200, "true")
+        assert runpod.count("run") == 1
+        assert (quota_of(subject).use().in_flight, quota_of(subject).use().requests) == (0, 2)
+
+
+async def test_one_request_alone_takes_over_a_place() -> None:
+    async with (
+        running(FakeRunpod(pages=SLOW), tenants=capped(max_in_flight=1)) as subject,
+        anyio.create_task_group() as tasks,
+    ):
+        await left(subject)
+        sending = SendingCall(piece(BODY[:10], more_body=True), headers={"idempotency-key": "k"})
+        tasks.start_soon(sending.run, subject.gateway.app)
+        await anyio.sleep(0.02)
+        assert quota_of(subject).use().in_flight == 1
+        assert (await subject.post(stream=True, headers={"idempotency-key": "k"})).status == 429
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_client_that_comes_again_too_often_is_refused_and_keeps_no_place() -> None:
+    async with running(FakeRunpod(pages=SLOW), tenants=capped(max_in_flight=1, requests_per_minute=1)) as subject:
+        await left(subject)
+        again = await subject.post(stream=True, headers={"idempotency-key": "k"})
+        assert (again.status, again.json["error"]["code"]) == (429, "rate_limit_exceeded")
+        await anyio.sleep(30)
+        # Nobody came back for it, and it was given up.
+        assert quota_of(subject).use().in_flight == 0

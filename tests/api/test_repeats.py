@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from gateway.api.repeats import repeatable_of
+from gateway.api.repeats import name_of, repeatable_of
 from gateway.errors import InvalidRequestError
 
 
@@ -30,3 +30,12 @@ def test_repeater_path_and_key_name_it_and_the_body_is_its_fingerprint() -> None
 def test_a_key_that_is_none_is_refused(key: bytes) -> None:
     with pytest.raises(InvalidRequestError, match="255"):
         repeatable_of(scope((b"idempotency-key", key)), repeater="a", path="/p", body=b"")
+
+
+def test_its_name_is_known_before_its_body() -> None:
+    sent = scope((b"idempotency-key", b"k"))
+    repeatable = repeatable_of(sent, repeater="a", path="/p", body=b"1")
+    assert repeatable is not None
+    assert name_of(sent, repeater="a", path="/p") == repeatable.name
+    assert name_of(scope(), repeater="a", path="/p") is None
+    assert name_of(scope((b"idempotency-key", b"a b")), repeater="a", path="/p") is None
