@@ -195,3 +195,23 @@ async def test_a_client_that_comes_again_too_often_is_refused_and_keeps_no_place
         await anyio.sleep(30)
         # Nobody came back for it, and it was given up.
         assert quota_of(subject).use().in_flight == 0
+
+
+async def test_retry_after_for_those_in_flight_is_how_long_requests_take() -> None:
+    runpod = FakeRunpod(pages=[PAGES[0], *[("IN_PROGRESS", [])] * 40, *PAGES[1:]])
+    async with (
+        running(runpod, tenants=capped(max_in_flight=1)) as subject,
+        anyio.create_task_group() as tasks,
+    ):
+        first = subject.call(stream=True)
+        began_at_s = anyio.current_time()
+        await first.run(subject.gateway.app)
+        took_s = anyio.current_time() - began_at_s
+        second = subject.call(stream=True)
+        tasks.start_soon(second.run, subject.gateway.app)
+        await anyio.sleep(2)
+        refused = await subject.post(stream=True)
+        told_s = int(refused.headers["retry-after-ms"]) / 1000
+        assert told_s == pytest.approx(took_s - 2, abs=0.5)
+        await anyio.sleep(told_s + 0.5)
+        assert second.is_complete
