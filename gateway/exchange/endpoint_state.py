@@ -16,7 +16,7 @@ seats; a relayed request still needs output, as it cannot wait for a model that 
 """
 
 from gateway.domain import EndpointState
-from gateway.exchange.start_watch import StartReport, StartWatch
+from gateway.exchange.start_watch import StartReport, StartWatch, state_by_health
 from gateway.exchange.wake_lessons import IDLE_PAUSE_S_MIN, PROMPT_S, PROMPTLY_TAKEN_S, Wait, WakeLessons
 from gateway.wire.runpod import EndpointHealth
 
@@ -37,7 +37,7 @@ class Activity:
 
     __slots__ = (
         "_machine", "began_at_s", "had_worker", "has_output", "is_over", "is_prompt", "is_surely_warm", "pause_s",
-        "taken_at_s", "was_warm",
+        "taken_at_s", "tenant", "was_warm",
     )  # fmt: skip
 
     def __init__(
@@ -48,8 +48,10 @@ class Activity:
         pause_s: float | None,
         was_warm: bool,
         is_surely_warm: bool = False,
+        tenant: str = "",
     ) -> None:
         self._machine = machine
+        self.tenant = tenant
         self.began_at_s = now_s
         self.pause_s = pause_s
         """How long the endpoint had been idle when this request came; None if it was not, or if nobody knows."""
@@ -131,7 +133,7 @@ class EndpointStateMachine:
         """Return how many requests under way Runpod surely had at this time."""
         return sum(each.has_output or each.began_at_s <= at_s - SUBMIT_S for each in self._active)
 
-    def begin(self, now_s: float) -> Activity:
+    def begin(self, now_s: float, *, tenant: str = "") -> Activity:
         """Note that a request was handed to the endpoint."""
         pause_s = None
         if self.evidence_at_s is not None and not self._active and self._unanswered_at_s <= self.evidence_at_s:
@@ -143,6 +145,7 @@ class EndpointStateMachine:
             pause_s=pause_s,
             was_warm=was_warm,
             is_surely_warm=was_warm and self._was_just_seen(now_s),
+            tenant=tenant,
         )
         self._active.add(activity)
         self.is_used_since_read = True
@@ -223,17 +226,7 @@ class EndpointStateMachine:
         if any(each.taken_at_s is not None and not each.has_output for each in self._active):
             return EndpointState.LOADING
         workers = self._fresh_workers(now_s)
-        if workers is None:
-            return EndpointState.UNKNOWN
-        if workers.get("running", 0) > 0:
-            return EndpointState.LOADING
-        if workers.get("initializing", 0) > 0:
-            return EndpointState.WAKING
-        if workers.get("idle", 0) + workers.get("ready", 0) > 0:
-            return EndpointState.ASLEEP
-        if workers.get("throttled", 0) > 0:
-            return EndpointState.THROTTLED
-        return EndpointState.UNHEALTHY if workers.get("unhealthy", 0) > 0 else EndpointState.ABSENT
+        return EndpointState.UNKNOWN if workers is None else state_by_health(workers)
 
     def report(self, now_s: float) -> StartReport:
         """Return what a client that waits may be told."""

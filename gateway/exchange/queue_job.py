@@ -102,7 +102,7 @@ class QueueJob:
                 self._abandon(policy)
                 raise UnreachableError("no reply to a submission", was_sent=True)
         self.accepted_at_s = self._clock.monotonic_s()
-        self.activity = self.upstream.begin()
+        self.activity = self.upstream.begin(self.tenant)
         self._time = self.cost.open(self.upstream.gpu, job_id=self.id)
         self.expires_at_s = self.accepted_at_s + (policy.ttl or 0) / 1000
 

@@ -87,7 +87,7 @@ class Relay:
         async with upstream.calling(
             Operation.OPENAI, tenant=self._order.tenant, wait_s_max=wait_s_max, is_urgent=is_urgent
         ):
-            activity, time = upstream.begin(), self._cost.open(upstream.gpu)
+            activity, time = upstream.begin(self._order.tenant), self._cost.open(upstream.gpu)
             failure: GatewayError | None = None
             is_over = False
             patience = Patience(upstream.endpoint, is_stream=request.stream, is_warm=activity.was_warm)

@@ -110,7 +110,7 @@ class Serving:
         if record.route == Route.JOB:
             # Made once before the turn: it refuses what these workers cannot serve, and nobody should wait for that.
             self._dialect(endpoint)
-        upstream.check()
+        upstream.check(self._tenant)
         if upstream.arrive():
             self._means.health.ask(upstream)
         gate, arrived_at_s, has_turn = upstream.gates.work, record.elapsed_s(), False
@@ -185,7 +185,7 @@ class Serving:
 
     async def _send_by(self, route: Route, turn: "_Turn", answer: Answer, *, is_urgent: bool) -> None:
         upstream, meter = turn.upstream, turn.meter
-        upstream.enter()
+        upstream.enter(self._tenant)
         record = self._record
         record.job_id, record.sent_at_s, record.accepted_at_s = None, record.elapsed_s(), None
         cost = self._new_attempt(route, upstream, meter)

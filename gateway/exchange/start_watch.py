@@ -55,3 +55,16 @@ class StartWatch:
     def since_s(self, state: EndpointState) -> float | None:
         """Return when the start began, as far as it was seen."""
         return self._loading_since_s if state is EndpointState.LOADING else self._waking_since_s
+
+
+def state_by_health(workers: Mapping[str, int]) -> EndpointState:
+    """Return the state that a fresh reading of /health alone speaks for, by its counts of workers."""
+    if workers.get("running", 0) > 0:
+        return EndpointState.LOADING
+    if workers.get("initializing", 0) > 0:
+        return EndpointState.WAKING
+    if workers.get("idle", 0) + workers.get("ready", 0) > 0:
+        return EndpointState.ASLEEP
+    if workers.get("throttled", 0) > 0:
+        return EndpointState.THROTTLED
+    return EndpointState.UNHEALTHY if workers.get("unhealthy", 0) > 0 else EndpointState.ABSENT

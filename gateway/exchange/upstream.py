@@ -11,19 +11,16 @@ from gateway.domain import Attempt, Endpoint, Operation, Tenant
 from gateway.errors import (
     EndpointDownError,
     GatewayError,
-    JobFailedError,
     NoWorkerError,
     UnreachableError,
     UpstreamBusyError,
-    UpstreamConfigError,
-    UpstreamTimeoutError,
-    WorkerError,
 )
 from gateway.exchange.at_address import AtAddress
-from gateway.exchange.breaker import Breaker
+from gateway.exchange.breaker import Breaker, Evidence
 from gateway.exchange.call import Call, outcome_of_call
 from gateway.exchange.endpoint_state import HEALTH_S_MAX, Activity, EndpointStateMachine
 from gateway.exchange.events import CallOutcome, EndpointChanged, Observer, UpstreamCalled
+from gateway.exchange.evidence import evidence_of
 from gateway.exchange.gpu_time import CLOSE_LOOK_S, AttemptTime
 from gateway.exchange.mean_times import MeanTimes
 from gateway.exchange.relay_times import RelayTimes
@@ -85,21 +82,21 @@ class Upstream:
         """Whether it failed so often that requests are turned away."""
         return self._breaker.is_open
 
-    def check(self) -> None:
+    def check(self, tenant: Tenant) -> None:
         """A request would wait for a turn.
 
         Raises:
-            EndpointDownError: The endpoint is given a rest.
+            EndpointDownError: The endpoint is given a rest, from all or from this tenant.
         """
-        self._turn_away(self._breaker.rest_s(self._clock.monotonic_s()))
+        self._turn_away(self._breaker.rest_s(tenant.name, self._clock.monotonic_s()))
 
-    def enter(self) -> None:
+    def enter(self, tenant: Tenant) -> None:
         """A request is about to be sent.
 
         Raises:
-            EndpointDownError: The endpoint is given a rest, or another request tries it.
+            EndpointDownError: The endpoint is given a rest, or another request of the tenant tries it.
         """
-        self._turn_away(self._breaker.enter_s(self._clock.monotonic_s()))
+        self._turn_away(self._breaker.enter_s(tenant.name, self._clock.monotonic_s()))
 
     @staticmethod
     def _turn_away(retry_after_s: float | None) -> None:
@@ -130,7 +127,9 @@ class Upstream:
         """Its health was read, as it was when it was asked for; None where it could not be."""
         now_s = self._clock.monotonic_s()
         asked_at_s = now_s if asked_at_s is None else asked_at_s
+        was_down = self.is_down
         self._breaker.looked(is_well=health is not None, now_s=now_s)
+        self._note_change(was_down, "health")
         if health is not None:
             self.workers.read(health, now_s, asked_at_s=asked_at_s)
             self.gpu.read_workers(health.workers.get("running", 0), asked_at_s=asked_at_s)
@@ -193,9 +192,9 @@ class Upstream:
         if self.gates.work.is_narrowed and self._ceiling() is None:
             self.gates.work.widen()
 
-    def begin(self) -> Activity:
+    def begin(self, tenant: Tenant) -> Activity:
         """Note that a request was handed to Runpod; its owner has to end the activity."""
-        return self.workers.begin(self._clock.monotonic_s())
+        return self.workers.begin(self._clock.monotonic_s(), tenant=tenant.name)
 
     def taken(self, activity: Activity, *, at_s: float | None = None) -> None:
         """Note that a worker has a job, since `at_s` if Runpod told that. Taken at once, it shows that one is up."""
@@ -219,8 +218,8 @@ class Upstream:
             activity.heard(now_s)
             return
         activity.output(now_s, is_first_token=is_first_token)
-        if self.is_down:
-            self._judge(None)
+        if not self._breaker.is_calm:
+            self._tell(None, Evidence.SERVED, activity.tenant)
         self.gates.work.widen()
 
     def no_worker(self, waited_s: float) -> NoWorkerError:
@@ -259,37 +258,20 @@ class Upstream:
         elif isinstance(error, UpstreamBusyError):
             gate.refused_upstream(permit, retry_after_s=error.retry_after_s)
         if operation in _SUBMISSIONS:
-            self._judge(error, is_relay=operation is Operation.OPENAI)
+            self._tell(error, evidence_of(error, is_relay=operation is Operation.OPENAI), permit.tenant.name)
         outcome = CallOutcome.OK if error is None else outcome_of_call(error)
         fault = error.fault if isinstance(error, UnreachableError) else None
         self._observe(UpstreamCalled(endpoint=self.endpoint.name, operation=operation, outcome=outcome, fault=fault))
 
-    def _judge(self, error: GatewayError | None, *, is_relay: bool = False) -> None:
-        """Note whether the endpoint takes work: 429 says that it did, and a worker's own error that somebody is there.
-
-        A relayed request that nobody answers waits for a worker, as far as is known; so it is no news of Runpod.
-
-        No client may shut out the others with a request that Runpod or a worker finds at fault, so only an outage and
-        Runpod's own word on the account or the endpoint count as failures. What this machine lacks says nothing of it.
-        """
+    def _tell(self, error: GatewayError | None, evidence: Evidence, tenant: str) -> None:
+        """Note what a submission of this tenant says of the endpoint."""
         was_down, now_s = self.is_down, self._clock.monotonic_s()
-        match error:
-            case UnreachableError(is_local=True):
-                pass
-            case UnreachableError(was_sent=True, reason="ReadTimeout") if is_relay:
-                self._breaker.put_off()
-            case UnreachableError(is_outage=True) | UpstreamConfigError(is_certain=True):
-                self._breaker.failed(now_s)
-            case UpstreamConfigError():
-                self._breaker.doubted(now_s)
-            case UpstreamBusyError() | UnreachableError() | WorkerError() | JobFailedError():
-                self._breaker.put_off()
-            case NoWorkerError() | UpstreamTimeoutError():
-                self._breaker.put_off()
-            case _:
-                self._breaker.succeeded(now_s)
-        if self.is_down is not was_down:
-            if not self.is_down and self.workers.is_ready_for_burst(now_s):
-                self.gates.work.widen()
-            reason = "" if error is None else type(error).__name__
-            self._observe(EndpointChanged(endpoint=self.endpoint.name, is_down=self.is_down, reason=reason))
+        self._breaker.tell(evidence, tenant, now_s)
+        self._note_change(was_down, "" if error is None else type(error).__name__)
+
+    def _note_change(self, was_down: bool, reason: str) -> None:  # noqa: FBT001 - what it was before.
+        if self.is_down is was_down:
+            return
+        if not self.is_down and self.workers.is_ready_for_burst(self._clock.monotonic_s()):
+            self.gates.work.widen()
+        self._observe(EndpointChanged(endpoint=self.endpoint.name, is_down=self.is_down, reason=reason))

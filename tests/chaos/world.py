@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -71,18 +72,21 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
         """See that no endpoint is still given a rest for what the last round did to it."""
         if self.home.gateway is not None:
             for upstream in self.home.gateway._upstreams.values():
-                upstream._breaker.succeeded()
+                upstream._breaker.reset()
         else:
             await eventually_none(self._resting, within_s=REST_S_MAX)
 
     async def _resting(self) -> Any:
-        resting = re.findall(r'^gateway_endpoint_down\{endpoint="(.*)"\} 1\.0$', await self.metrics(), re.MULTILINE)
-        for name in resting:
-            # Somebody has to try.
-            body = {"model": f"m-{name}", "messages": [{"role": "user", "content": "count to 1"}]}
-            headers = {"authorization": f"Bearer {next(iter(TENANT_KEYS.values()))}"}
-            async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
-                await client.post(f"{self.home.url}/v1/chat/completions", json=body, headers=headers)
+        """The endpoints and tenants that are given a rest: no metric shows that of one tenant, so each asks."""
+        endpoints = re.findall(r'^gateway_endpoint_down\{endpoint="(.*)"\}', await self.metrics(), re.MULTILINE)
+        resting: list[tuple[str, str]] = []
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+            for name, (tenant, key) in itertools.product(endpoints, TENANT_KEYS.items()):
+                body = {"model": f"m-{name}", "messages": [{"role": "user", "content": "count to 1"}]}
+                headers = {"authorization": f"Bearer {key}"}
+                answer = await client.post(f"{self.home.url}/v1/chat/completions", json=body, headers=headers)
+                if answer.status_code == 503 and "given a rest" in answer.text:
+                    resting.append((name, tenant))
         return resting or None
 
     async def _held_by_requests(self) -> Any:

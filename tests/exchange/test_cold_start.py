@@ -1,5 +1,6 @@
 """An endpoint that sleeps, is short of workers, or is down: who is sent there, who waits, and what clients are told."""
 
+import errno
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import httpx
 import pytest
 
 from gateway.domain import EndpointState
-from gateway.exchange.breaker import FAILURES_MAX
+from gateway.exchange.breaker import FAILURES_MAX, PAUSE_S_FIRST, Evidence
 from gateway.exchange.endpoint_state import SILENT_S_MAX
 from gateway.exchange.upstream import Upstream
 from gateway.wire.runpod import EndpointHealth
@@ -16,7 +17,10 @@ from tests.exchange.test_exchange import content
 from tests.factories import tenant
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
+from tests.stacks import KEY, key_line
 from tests.subject import EVENTS, PAGES, Subject, answering, running
+
+TWO = {"tenants": [{"name": name, "keys": [key_line(key)]} for name, key in (("acme", KEY), ("other", "other-key"))]}
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -199,7 +203,7 @@ async def test_a_rested_endpoint_is_tried_by_one_request_after_a_look_that_wakes
     async with running(runpod) as subject:
         upstream = subject.gateway._upstreams["chat"]
         for _ in range(FAILURES_MAX):
-            upstream._breaker.failed(subject.gateway._clock.monotonic_s() - 10)
+            upstream._breaker.tell(Evidence.CERTAIN, "acme", subject.gateway._clock.monotonic_s() - 10)
         assert runpod.count("health") == 0
         with anyio.fail_after(5):
             while not runpod.count("health"):
@@ -216,7 +220,7 @@ async def test_a_crowd_waits_for_the_one_that_tries() -> None:
         upstream = subject.gateway._upstreams["chat"]
         now_s = subject.gateway._clock.monotonic_s()
         for _ in range(FAILURES_MAX):
-            upstream._breaker.failed(now_s - 10)
+            upstream._breaker.tell(Evidence.CERTAIN, "acme", now_s - 10)
         upstream.looked(EndpointHealth(workers={"idle": 1}))
         crowd = Crowd(subject, 5)
         with anyio.fail_after(5):
@@ -263,24 +267,90 @@ async def test_no_answer_of_a_worker_shuts_out_other_tenants(status: int, body: 
         assert not subject.gateway._upstreams["chat"].is_down
 
 
-@pytest.mark.parametrize(
-    ("status", "body"),
-    [
-        (502, b"<html>"),
-        (524, b""),
-        (401, b""),
-        (403, b'{"error":"forbidden"}'),
-        (404, b'{"error":"endpoint not found"}'),
-    ],
-)
-async def test_an_outage_and_runpod_s_own_refusals_give_the_endpoint_a_rest(status: int, body: bytes) -> None:
+OUTAGES: list[tuple[str, Any]] = [
+    ("openai", (502, b"<html>")),
+    ("openai", (524, b"")),
+    ("openai", (401, b"")),
+    ("openai", (403, b'{"error":"forbidden"}')),
+    ("openai", (404, b'{"error":"endpoint not found"}')),
+    ("openai", httpx.ReadError("broken")),
+    ("run", (502, b"<html>")),
+    ("run", httpx.ReadTimeout("slow")),
+]
+
+
+@pytest.mark.parametrize(("operation", "answer"), OUTAGES)
+async def test_what_content_can_cause_turns_away_its_own_tenant_for_a_moment_and_no_other(
+    operation: str, answer: Any
+) -> None:
     runpod = answering()
-    async with running(runpod, endpoint={"route": "openai"}) as subject:
+    async with running(runpod, endpoint={"route": "openai" if operation == "openai" else "job"}, **TWO) as subject:
         assert (await subject.post(stream=True)).status == 200
-        runpod.answers = {"openai": [(status, body)] * FAILURES_MAX}
+        for failures in (5, 10, 50):
+            runpod.answers = {operation: [answer] * failures}
+            for _ in range(FAILURES_MAX):
+                assert (await subject.post()).status == 502
+            refused = await subject.post()
+            assert refused.status == 503
+            assert int(refused.headers["retry-after"]) <= PAUSE_S_FIRST
+            while len(runpod.answers[operation]):
+                await anyio.sleep(PAUSE_S_FIRST)
+                assert (await subject.post()).status == 502
+            # Not one of its own requests was served meanwhile, and the other tenant comes first of all.
+            assert content(await subject.post(key="other-key", stream=True)) == "Hello there"
+            # That shows that the endpoint is there, so that the first one may go on too.
+            assert content(await subject.post(stream=True)) == "Hello there"
+            assert not subject.gateway._upstreams["chat"].is_down
+
+
+@pytest.mark.parametrize(("operation", "answer"), OUTAGES)
+async def test_an_outage_that_several_tenants_see_gives_the_endpoint_a_rest(operation: str, answer: Any) -> None:
+    runpod = answering()
+    async with running(runpod, endpoint={"route": "openai" if operation == "openai" else "job"}, **TWO) as subject:
+        runpod.answers = {operation: [answer] * FAILURES_MAX}
+        for number in range(FAILURES_MAX):
+            assert (await subject.post(key=(KEY, "other-key")[number % 2])).status == 502
+        assert subject.gateway._upstreams["chat"].is_down
+        assert (await subject.post()).status == 503
+
+
+@pytest.mark.parametrize(("status", "body"), [(401, b""), (403, b'{"error":"forbidden"}'), (404, b"")])
+async def test_what_runpod_s_job_api_says_of_the_account_counts_whoever_asks(status: int, body: bytes) -> None:
+    runpod = answering()
+    runpod.answers = {"run": [(status, body)] * FAILURES_MAX}
+    async with running(runpod, endpoint={"route": "job"}) as subject:
         for _ in range(FAILURES_MAX):
             assert (await subject.post()).status == 502
         assert subject.gateway._upstreams["chat"].is_down
+
+
+async def test_one_tenant_alone_sees_an_outage_where_health_is_gone_too() -> None:
+    runpod = answering()
+    async with running(runpod, endpoint={"route": "openai"}) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        assert (await subject.post(stream=True)).status == 200
+        await until(lambda: runpod.count("health") > 0)
+        runpod.answers = {"openai": [(502, b"")] * 1000, "health": [(502, b"")] * 1000}
+        for _ in range(FAILURES_MAX + 12):
+            assert (await subject.post()).status >= 502
+            await anyio.sleep(2)
+        assert upstream.is_down
+
+
+async def test_a_gateway_without_descriptors_gives_no_endpoint_a_rest() -> None:
+    runpod = answering()
+    failures: list[Any] = []
+    for _ in range(9 * FAILURES_MAX):
+        failure = httpx.ConnectError("no connection")
+        failure.__cause__ = OSError(errno.EMFILE, "Too many open files")
+        failures.append(failure)
+    runpod.answers = {"run": failures}
+    async with running(runpod) as subject:
+        for _ in range(2 * FAILURES_MAX):
+            # This process is at fault, and another one may serve the request.
+            assert (await subject.post()).status == 503
+        runpod.answers = {}
+        assert content(await subject.post(stream=True)) == "Hello there"
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"message":"Not Found"}'])
@@ -293,7 +363,8 @@ async def test_a_404_that_says_nothing_counts_only_at_an_endpoint_that_has_not_s
             runpod.answers = {"openai": [(404, body)] * FAILURES_MAX}
             for _ in range(FAILURES_MAX):
                 assert (await subject.post()).status == 502
-            assert subject.gateway._upstreams["chat"].is_down is not has_served
+            assert ((await subject.post(stream=True)).status == 503) is not has_served
+            assert not subject.gateway._upstreams["chat"].is_down
 
 
 async def test_a_firewall_that_dislikes_one_tenant_s_prompts_shuts_out_nobody() -> None:
@@ -334,7 +405,7 @@ def on_trial(subject: Subject) -> Upstream:
     """Its endpoint failed, rested, and was seen to be well: the next request tries it."""
     upstream = subject.gateway._upstreams["chat"]
     for _ in range(FAILURES_MAX):
-        upstream._breaker.failed(subject.gateway._clock.monotonic_s() - 10)
+        upstream._breaker.tell(Evidence.CERTAIN, "acme", subject.gateway._clock.monotonic_s() - 10)
     upstream.looked(EndpointHealth(workers={"idle": 1}))
     return upstream
 
@@ -499,7 +570,7 @@ async def test_a_stream_that_goes_on_lets_those_through_who_wait_for_a_worker() 
         upstream = rest(subject)
         work = upstream.gates.work
         async with anyio.create_task_group() as tasks, work.permit(tenant(), wait_s_max=1):
-            stream = upstream.begin()
+            stream = upstream.begin(tenant())
             stream.output(upstream.now_s - SILENT_S_MAX - 1)
             upstream.workers._cold_at_s = upstream.now_s
             async with work.permit(tenant(), wait_s_max=1):

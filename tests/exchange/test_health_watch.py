@@ -4,7 +4,7 @@ from gateway.exchange.endpoint_state import COLD_READ_S, HEALTH_S_MAX
 from gateway.exchange.health_watch import LOOK_S
 from gateway.exchange.upstream import HEALTH_AGE_S_MAX
 from gateway.wire.runpod import EndpointHealth
-from tests.factories import attempt
+from tests.factories import attempt, tenant
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import Subject, answering, running
 
@@ -84,7 +84,7 @@ async def test_an_old_reading_does_not_begin_the_account_of_a_relayed_request() 
         await look(subject)
         await anyio.sleep(0.01)
         upstream.workers._read_at_s -= 3600
-        activity, time = upstream.begin(), upstream.gpu.open(attempt(), lambda _gpu_s: None)
+        activity, time = upstream.begin(tenant()), upstream.gpu.open(attempt(), lambda _gpu_s: None)
         upstream.relays.open(time, activity)
         upstream.looked(None)
         assert upstream.relays.are_waiting
@@ -97,7 +97,7 @@ async def test_a_reading_without_workers_sends_the_next_request_by_the_way_that_
         await subject.post(stream=True)
         await subject.post()
         assert (runpod.count("run"), runpod.count("openai")) == (1, 1)
-        whole = upstream.begin()
+        whole = upstream.begin(tenant())
         await anyio.sleep(COLD_READ_S)
         upstream.looked(EndpointHealth(workers={"idle": 2, "running": 0}))
         await subject.post()
@@ -111,7 +111,7 @@ async def test_workers_are_counted_anew_as_soon_as_there_are_more_attempts() -> 
         upstream = subject.gateway._upstreams["chat"]
         await look(subject)
         times = [upstream.gpu.open(attempt(number=number), lambda _gpu_s: None) for number in range(3)]
-        activity = upstream.begin()
+        activity = upstream.begin(tenant())
         times[0].started()
         await anyio.sleep(3)
         assert runpod.count("health") == 1

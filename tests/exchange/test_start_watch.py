@@ -1,5 +1,5 @@
 from gateway.domain import EndpointState
-from gateway.exchange.start_watch import StartWatch
+from gateway.exchange.start_watch import StartWatch, state_by_health
 
 WAKING, LOADING = EndpointState.WAKING, EndpointState.LOADING
 
@@ -45,3 +45,14 @@ def test_output_ends_it_and_a_worker_of_somebody_else_is_none() -> None:
     assert (watch.since_s(WAKING), watch.since_s(LOADING)) == (None, None)
     look(watch, 3.0, is_waiting=False, running=1)
     assert watch.since_s(LOADING) is None
+
+
+def test_health_alone_speaks_for_the_furthest_that_any_worker_is() -> None:
+    workers = {"running": 1, "initializing": 1, "idle": 1, "throttled": 1, "unhealthy": 1}
+    states = []
+    while workers:
+        states.append(state_by_health(workers))
+        del workers[next(iter(workers))]
+    assert states == [LOADING, WAKING, EndpointState.ASLEEP, EndpointState.THROTTLED, EndpointState.UNHEALTHY]
+    assert state_by_health({"ready": 1}) is EndpointState.ASLEEP
+    assert state_by_health({}) is EndpointState.ABSENT

@@ -11,6 +11,7 @@ from gateway.errors import (
 )
 from gateway.exchange.breaker import FAILURES_MAX, PAUSE_S_MAX
 from gateway.exchange.events import CallOutcome, Event, UpstreamCalled
+from gateway.exchange.evidence import evidence_of
 from tests.factories import tenant
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import running
@@ -73,19 +74,23 @@ REFUSED = UnreachableError("x", was_sent=False, fault=ConnectFault.REFUSED)
 async def test_what_this_machine_lacks_is_not_held_against_an_endpoint() -> None:
     async with running(FakeRunpod()) as subject:
         upstream = subject.gateway._upstreams["chat"]
+
+        def tell(error: UnreachableError) -> None:
+            upstream._tell(error, evidence_of(error, is_relay=False), "acme")
+
         for _ in range(10 * FAILURES_MAX):
-            upstream._judge(LOCAL)
+            tell(LOCAL)
         assert not upstream.is_down
         # Neither does it stand for work that was taken.
         for _ in range(FAILURES_MAX - 1):
-            upstream._judge(REFUSED)
-            upstream._judge(LOCAL)
+            tell(REFUSED)
+            tell(LOCAL)
         assert not upstream.is_down
-        upstream._judge(REFUSED)
+        tell(REFUSED)
         assert upstream.is_down
         upstream._breaker.looked(is_well=True, now_s=upstream.now_s + PAUSE_S_MAX)
-        upstream.enter()
-        upstream._judge(LOCAL)
+        upstream.enter(tenant())
+        tell(LOCAL)
         assert upstream.is_down
 
 

@@ -123,7 +123,7 @@ class World:
         await anyio.sleep(REST_S)
         for upstream in gateway._upstreams.values():
             # The next case begins with endpoints that are well.
-            upstream._breaker.succeeded()
+            upstream._breaker.reset()
         if self._background.done():
             raise AssertionError("what goes on in the background has ended") from self._background.exception()
         return took_s

@@ -1,4 +1,5 @@
 import email.utils
+import errno
 
 import httpx
 import msgspec
@@ -319,3 +320,22 @@ def test_only_a_connection_that_was_never_made_has_sent_nothing(
     kind: type[httpx.TransportError], *, was_sent: bool
 ) -> None:
     assert unreachable(kind("x")).was_sent is was_sent
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_local"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), True),
+        (OSError(errno.ENOBUFS, "No buffer space available"), True),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), False),
+        (UnicodeError(), False),
+        (None, False),
+    ],
+)
+def test_what_this_process_lacks_is_told_from_what_an_endpoint_does(cause: Exception | None, *, is_local: bool) -> None:
+    error = httpx.ConnectError("no connection")
+    error.__cause__ = cause
+    assert unreachable(error).is_local is is_local
+    sent = httpx.ReadError("broken")
+    sent.__cause__ = cause
+    assert not unreachable(sent).is_local

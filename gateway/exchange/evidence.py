@@ -1,0 +1,44 @@
+"""What the outcome of a submission says of the endpoint, by how it failed. Pure."""
+
+from gateway.errors import (
+    GatewayError,
+    JobFailedError,
+    NoWorkerError,
+    UnreachableError,
+    UpstreamBusyError,
+    UpstreamConfigError,
+    UpstreamTimeoutError,
+    WorkerError,
+)
+from gateway.exchange.breaker import Evidence
+
+
+def evidence_of(error: GatewayError | None, *, is_relay: bool) -> Evidence:
+    """Return what a submission that ended with `error` says of its endpoint; `is_relay` tells of the OpenAI route.
+
+    Only what happens before a request is sent, and what Runpod's job API itself says of the account, is surely no
+    matter of content. On the OpenAI route a worker can answer with any status and any body, so there nothing is.
+
+    A relayed request that nobody answers waits for a worker, as far as is known; so it is no news of Runpod.
+    """
+    match error:
+        case None:
+            return Evidence.SERVED
+        case UnreachableError(is_local=True):
+            return Evidence.NONE
+        case UnreachableError(was_sent=True, reason="ReadTimeout") if is_relay:
+            return Evidence.HEARD
+        case UnreachableError(was_sent=False, status=None):
+            return Evidence.CERTAIN
+        case UnreachableError(is_outage=True):
+            return Evidence.SUSPECT
+        case UpstreamConfigError(is_certain=True):
+            return Evidence.SUSPECT if is_relay else Evidence.CERTAIN
+        case UpstreamConfigError():
+            return Evidence.DOUBTFUL
+        case UpstreamBusyError() | UnreachableError() | WorkerError() | JobFailedError():
+            return Evidence.HEARD
+        case NoWorkerError() | UpstreamTimeoutError():
+            return Evidence.HEARD
+        case _:
+            return Evidence.SERVED
