@@ -79,7 +79,7 @@ class Gate:
         return self.narrowing.seats is not None
 
     def narrow(self, seats: int) -> None:
-        """Let only so many through until `widen`: what they are for is not there. Waits have another limit then."""
+        """Let only so many of a tenant through until `widen`: what they are for is not there, and waits are longer."""
         self.narrowing.begin(seats, self._clock.monotonic_s())
 
     def widen(self) -> None:
@@ -185,7 +185,7 @@ class Gate:
     async def _admit(self, tenant: Tenant, *, wait_s_max: float, member: str, size: int, is_urgent: bool) -> Permit:
         now_s = self._clock.monotonic_s()
         permit = Permit(tenant, size=size, now_s=now_s, give_back=self._give_back)
-        has_seat = self.backlog.held < self._capacity.seats(now_s) and not self.narrowing.is_full(self.backlog.held)
+        has_seat = self.backlog.held < self._capacity.seats(now_s) and self._may_enter(tenant.name)
         weight = self._weights.get(tenant.name, tenant.weight)
         if has_seat and not self.has_line and self._capacity.ready_at_s(now_s) <= now_s:
             self._capacity.take(now_s)
@@ -263,8 +263,6 @@ class Gate:
         while len(self._order):
             now_s = self._clock.monotonic_s()
             self.narrowing.look(now_s)
-            if self.narrowing.is_full(self.backlog.held):
-                return
             if self.backlog.held >= self._capacity.seats(now_s):
                 self._capacity.starve()
                 return
@@ -275,12 +273,15 @@ class Gate:
                 else:
                     self._timer.set(ready_at_s - now_s)
                 return
-            permit = self._order.grant(now_s)
+            permit = self._order.grant(now_s, self._may_enter if self.is_narrowed else None)
             if permit is None:
                 return
             self._capacity.take(now_s)
             self.backlog.hold(permit.tenant.name, permit.size)
             permit.grant(now_s)
+
+    def _may_enter(self, tenant: str) -> bool:
+        return not self.narrowing.is_full(tenant, self.backlog.held_by(tenant))
 
     def _withdraw(self, permit: Permit) -> None:
         self._order.withdraw(permit, tenant=permit.tenant.name)

@@ -110,6 +110,7 @@ class EndpointStateMachine:
         """When a worker was last seen to give output; None before the first."""
         self.speaking = 0
         """How many requests under way have shown output."""
+        self._speaking_of: dict[str, int] = {}
         self._prompt = 0
         """How many were taken at once."""
         self._active: set[Activity] = set()
@@ -132,6 +133,10 @@ class EndpointStateMachine:
     def count_begun(self, at_s: float) -> int:
         """Return how many requests under way Runpod surely had at this time."""
         return sum(each.has_output or each.began_at_s <= at_s - SUBMIT_S for each in self._active)
+
+    def speaking_of(self, tenant: str) -> int:
+        """Return how many requests of this tenant have shown output."""
+        return self._speaking_of.get(tenant, 0)
 
     def begin(self, now_s: float, *, tenant: str = "") -> Activity:
         """Note that a request was handed to the endpoint."""
@@ -271,6 +276,7 @@ class EndpointStateMachine:
         self._start.over()
         self.evidence_at_s = now_s
         self.speaking += 1
+        self._speaking_of[activity.tenant] = self.speaking_of(activity.tenant) + 1
 
     def forget(self, activity: Activity, now_s: float, *, was_sent: bool) -> None:
         """Drop a request that is over."""
@@ -278,6 +284,7 @@ class EndpointStateMachine:
         self._prompt -= activity.is_prompt
         if activity.has_output:
             self.speaking -= 1
+            self._speaking_of[activity.tenant] -= 1
         elif was_sent:
             self._unanswered_at_s = now_s
 

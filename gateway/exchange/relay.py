@@ -15,6 +15,7 @@ from gateway.exchange.seat import Seat
 from gateway.exchange.upstream import Upstream
 from gateway.translate.dialects.openai_stream import OpenAIReader
 from gateway.translate.request import worker_fields
+from gateway.upstream.failures import PLATFORM_5XX
 from gateway.upstream.openai_route import good_pieces
 from gateway.wire.openai import join_fields
 
@@ -146,8 +147,13 @@ class Relay:
 
 
 def _is_refusal(error: GatewayError, *, has_begun: bool) -> bool:
-    """Tell whether an error is a whole answer: then its job is over. The edge's own 5xx say nothing of the job."""
-    return not has_begun and not isinstance(error, UnreachableError)
+    """Tell whether an error is a whole answer about a job that is over.
+
+    Runpod's edge and Cloudflare answer with 502 to 504 and 52x, which says nothing of the job; a failed one is a 500.
+    """
+    if has_begun:
+        return False
+    return not isinstance(error, UnreachableError) or (error.status is not None and error.status <= PLATFORM_5XX)
 
 
 def _time_is_over(upstream: Upstream, activity: Activity, patience: Patience) -> GatewayError:

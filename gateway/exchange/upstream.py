@@ -1,5 +1,6 @@
 """One endpoint as an exchange uses it: its calls, each under its own permit and observed."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -60,10 +61,12 @@ class Upstream:
         self.gpu_means = MeanTimes()
         """GPU seconds of a tenant's complete requests."""
         self.relays = RelayTimes()
+        self._abandoned_of = Counter[str]()
+        """How many abandoned attempts hold a seat of this entry, by tenant."""
         self._breaker = Breaker()
         self._clock = clock
         self._observe = observe
-        gates.work.narrowing.ceiling = self._ceiling
+        gates.work.narrowing.ceiling, gates.work.narrowing.beside = self._ceiling, self._beside
 
     def take(self, endpoint: Endpoint) -> None:
         """The same endpoint with other settings, from now on."""
@@ -150,8 +153,10 @@ class Upstream:
         def end() -> None:
             self.relays.close(time)
             time.ended()
+            self._abandoned_of[activity.tenant] -= 1
             release()
 
+        self._abandoned_of[activity.tenant] += 1
         self.relays.leave(time)
         endpoint, since_s = self.endpoint, activity.began_at_s
         wait_s_max = 0.0 if activity.has_output else endpoint.cold_start_timeout_s
@@ -161,30 +166,40 @@ class Upstream:
 
     def abandon_submission(self, attempt: Attempt, release: Release, *, ttl_s: float) -> None:
         """Hold the seat of a job that Runpod may have taken, and whose id is not known."""
+
+        def end() -> None:
+            self._abandoned_of[attempt.tenant] -= 1
+            release()
+
         self.gpu.lost(attempt)
-        self.abandoned.add(now_s=self.now_s, until_s=self.now_s + ttl_s, end=release)
+        self._abandoned_of[attempt.tenant] += 1
+        self.abandoned.add(now_s=self.now_s, until_s=self.now_s + ttl_s, end=end)
 
     def arrive(self) -> bool:
         """A request wants a turn; return whether the endpoint's health should be read at once.
 
-        Until a worker has shown output, few are let through to wake one, or to try an endpoint that failed. The others
-        wait here, where their order is fair.
+        Until a worker has shown output, few of each tenant are let through to wake one, or to try an endpoint that
+        failed. The others wait here, where their order is fair.
         """
         work, ceiling = self.gates.work, self._ceiling()
         if ceiling is None:
             work.widen()
             return False
         work.narrow(ceiling)
-        return work.backlog.held >= ceiling
+        return work.backlog.held >= ceiling + self.workers.speaking
 
     def _ceiling(self) -> int | None:
-        """Return how many requests may be let through now; None for all that have seats.
+        """Return how many requests of a tenant may be let through now; None for all that have seats.
 
-        Those whose answers came to a halt wake no worker, and keep nobody from it.
+        Those that have shown output do not count: where their answers came to a halt, they wake no worker.
         """
         if self.workers.is_ready_for_burst(self._clock.monotonic_s()) and not self.is_down:
             return None
-        return self.endpoint.max_in_flight_cold + self.workers.speaking
+        return self.endpoint.max_in_flight_cold
+
+    def _beside(self, tenant: str) -> int:
+        """Return how many seats of a tenant wake no worker: those of attempts that show output, or were abandoned."""
+        return self.workers.speaking_of(tenant) + self._abandoned_of[tenant]
 
     def review(self) -> None:
         """Let through again whoever waits for a state that is over; to be called every second or so."""

@@ -77,6 +77,11 @@ class Backlog:
         """Permits by tenant."""
         return {name: count for name in self._present if (count := self._tenants[name].held)}
 
+    def held_by(self, tenant: str) -> int:
+        """Permits of one tenant."""
+        presence = self._tenants.get(tenant)
+        return 0 if presence is None else presence.held
+
     def weights(self) -> dict[str, float]:
         """The weights of the tenants present."""
         return {name: self._tenants[name].weight for name in self._present}

@@ -55,3 +55,8 @@ class LazyHeap(Generic[T]):
                 return member
             heapq.heapreplace(entries, (key, push, member))
         return None
+
+    def smallest_of(self, may: Callable[[T], bool], now_s: float) -> T | None:
+        """The same among the members of which `may` is true, in a step for each member."""
+        chosen = filter(may, self._current)
+        return min(chosen, key=lambda member: (self._key(member, now_s), self._current[member]), default=None)

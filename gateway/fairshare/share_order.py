@@ -10,7 +10,7 @@ debt up to a bound, and, if its line ran out for a moment only, what it was owed
 The first term is the virtual token counter of Sheng et al., "Fairness in Serving Large Language Models" (OSDI 2024).
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
 from gateway.fairshare.account import Account
@@ -90,10 +90,10 @@ class ShareOrder(Generic[T]):
         """The ticket of a waiting tenant that came last."""
         return self._accounts[tenant].line.newest()
 
-    def grant(self, now_s: float) -> T | None:
-        """Take out the ticket whose turn it is; its tenant holds one seat more."""
+    def grant(self, now_s: float, may: Callable[[str], bool] | None = None) -> T | None:
+        """Take out the ticket whose turn it is; its tenant, one that `may`, holds one seat more."""
         self._begin_epoch(now_s)
-        tenant = self._next.smallest(now_s)
+        tenant = self._next.smallest(now_s) if may is None else self._next.smallest_of(may, now_s)
         if tenant is None:
             return None
         account = self._accounts[tenant]

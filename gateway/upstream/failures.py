@@ -24,7 +24,7 @@ from gateway.wire.malformed import MALFORMED
 
 RETRY_AFTER_S_MAX = 60.0
 """No pause is longer: it would hold every tenant of the endpoint."""
-_PLATFORM_5XX = 501
+PLATFORM_5XX = 501
 """Runpod's edge and Cloudflare answer with 502 to 504 and 52x; a failed job on the OpenAI route is a 500."""
 _EVENT = re.compile(rb"\s{0,9}(?:event: ?\w{1,20}\r?\n)?data: ?([^\r\n]+)")
 """An error in the form of a stream's first event."""
@@ -194,7 +194,7 @@ def _worker_error(status: int, detail: object) -> UpstreamError | None:
     is_worker = (
         has_worker_form(inner) if isinstance(inner, str) else isinstance(inner, dict) and bool(error_text(inner))
     )
-    return failure if is_worker and status < _PLATFORM_5XX else None
+    return failure if is_worker and status < PLATFORM_5XX else None
 
 
 def read_retry_after(text: str | None, *, now_unix_s: float) -> float | None:

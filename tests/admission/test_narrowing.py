@@ -105,3 +105,29 @@ async def test_what_those_in_line_came_for_may_be_gone_when_their_turn_comes() -
         await anyio.wait_all_tasks_blocked()
         assert let_in == 4
         tasks.cancel_scope.cancel()
+
+
+async def test_the_ceiling_is_each_tenant_s_own_and_turns_come_in_order_below_it() -> None:
+    subject, let_in = gate(8), list[str]()
+    subject.narrow(1)
+
+    async def ask(name: str) -> None:
+        async with subject.permit(tenant(name=name), wait_s_max=1000):
+            let_in.append(name)
+            await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as tasks:
+        for name in ("hostile", "hostile", "hostile", "other", "third", "other"):
+            tasks.start_soon(ask, name)
+            await anyio.wait_all_tasks_blocked()
+        assert let_in == ["hostile", "other", "third"]
+        # The request of one has shown output.
+        subject.narrowing.beside = {"hostile": 0, "other": 1, "third": 1}.__getitem__
+        subject.pump()
+        await anyio.wait_all_tasks_blocked()
+        assert let_in[3:] == ["other"]
+        subject.widen()
+        await anyio.wait_all_tasks_blocked()
+        assert let_in[4:] == ["hostile", "hostile"]
+        tasks.cancel_scope.cancel()
+    assert subject.held == {}

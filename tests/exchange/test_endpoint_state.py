@@ -268,16 +268,18 @@ def test_a_request_that_was_given_up_may_have_woken_a_worker(*, was_sent: bool) 
 
 def test_a_stream_that_hangs_is_no_sign_of_a_worker() -> None:
     machine, at_s = rested()
-    stream = machine.begin(at_s)
+    stream = machine.begin(at_s, tenant="acme")
+    assert machine.speaking_of("acme") == 0
     stream.output(at_s + 60)
     stream.heard(at_s + 100)
+    assert (machine.speaking_of("acme"), machine.speaking_of("other")) == (1, 0)
     assert machine.is_warm(at_s + 100 + SILENT_S_MAX)
     assert not machine.is_warm(at_s + 100.1 + SILENT_S_MAX)
     assert machine.speaking == 1
     # Nor when it is given up at last.
     stream.end(at_s + 600)
     assert not machine.is_warm(at_s + 600)
-    assert machine.speaking == 0
+    assert machine.speaking == machine.speaking_of("acme") == 0
 
 
 def survivor() -> tuple[EndpointStateMachine, float]:

@@ -31,6 +31,7 @@ def test_a_permit_without_a_wait_counts_as_one_with() -> None:
     subject = backlog()
     subject.hold_at_once("a", 2.0)
     assert (subject.tickets(), subject.permits(), subject.weights()) == ({}, {"a": 1}, {"a": 2.0})
+    assert (subject.held_by("a"), subject.held_by("b")) == (1, 0)
     subject.release("a", 1.0)
     assert (subject.permits(), subject.held, subject._weights) == ({}, 0, 0.0)
 

@@ -58,3 +58,18 @@ def test_one_who_comes_and_goes_leaves_nothing_behind() -> None:
         heap.remove("hasty")
         assert heap.smallest(0.0) == "waiting"
         assert len(heap._entries) <= VOID_ENTRIES_MIN + 4
+
+
+def test_of_those_that_may_the_smallest_is_found_and_nothing_changes() -> None:
+    keys = {"a": 1.0, "b": 2.0, "c": 2.0}
+    heap: LazyHeap[str] = LazyHeap(lambda member, _: keys[member])
+    for member in keys:
+        heap.push(member, 0.0)
+    heap.push("b", 0.0)
+    assert heap.smallest_of(lambda _: True, 0.0) == "a"
+    # Among equals the one that was pushed first.
+    assert heap.smallest_of(lambda member: member != "a", 0.0) == "c"
+    assert heap.smallest_of(lambda _: False, 0.0) is None
+    heap.remove("c")
+    assert heap.smallest_of(lambda member: member != "a", 0.0) == "b"
+    assert heap.smallest(0.0) == "a"

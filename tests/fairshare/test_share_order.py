@@ -243,3 +243,16 @@ def test_who_does_not_wait_is_not_withdrawn() -> None:
     assert len(order) == 2
     order.withdraw("a2", tenant="a")
     assert (len(order), order.grant(0.0), order.grant(0.0)) == (1, "b2", None)
+
+
+def test_a_turn_may_be_that_of_some_tenants_alone() -> None:
+    order: ShareOrder[str] = ShareOrder(of_seats(4))
+    for tenant in ("a", "b"):
+        for number in range(2):
+            order.enqueue(f"{tenant}{number}", tenant=tenant, weight=1.0, now_s=0.0)
+    assert order.grant(0.0, lambda tenant: tenant == "b") == "b0"
+    assert order.grant(0.0, lambda tenant: tenant == "c") is None
+    # The other one has had less since.
+    assert order.grant(0.0, lambda _: True) == "a0"
+    assert [order.held(tenant) for tenant in ("a", "b")] == [1, 1]
+    assert len(order) == 2
