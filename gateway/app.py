@@ -37,6 +37,7 @@ from gateway.exchange.order import Means
 from gateway.observability.fan_out import fan_out
 from gateway.observability.logs import EventLog
 from gateway.observability.metrics import Metrics
+from gateway.observability.process_log import lines_dropped
 from gateway.observability.readings import Reading
 from gateway.on_demand import journal_store, lease_store, traces
 from gateway.supervisor import Supervisor
@@ -60,10 +61,7 @@ class Gateway:
         self._rhythm = rhythm or Rhythm()
         self._clock = clock or SystemClock()
         self._transport = transport or make_transport()
-        names = [section.name for section in config.endpoints]
-        self._metrics = Metrics(
-            version=__version__, read=self._read, endpoints=names, started_at_s=self._clock.unix_s()
-        )
+        self._metrics = self._make_metrics(config)
         self.log = EventLog()
         # Begins with the time, so that a process can be told from the one before it.
         self._incarnation = f"{int(self._clock.unix_s() * 1000):015}-{secrets.token_hex(4)}"
@@ -170,6 +168,15 @@ class Gateway:
             capacities=self._capacities,
             clock=self._clock,
             observe=self._observe,
+        )
+
+    def _make_metrics(self, config: Config) -> Metrics:
+        return Metrics(
+            version=__version__,
+            read=self._read,
+            endpoints=[section.name for section in config.endpoints],
+            started_at_s=self._clock.unix_s(),
+            lines_dropped=lines_dropped,
         )
 
     async def _render_metrics(self, accept: str) -> tuple[bytes, str]:

@@ -143,6 +143,8 @@ def _server(app: ASGIApp, connections: Connections) -> _Server:
         http=bounded_by(connections),  # type: ignore[arg-type]  # uvicorn calls it, and asks for no class.
         ws="none",
         lifespan="on",
+        # Its lines go the way of all others: gateway.observability.process_log.
+        log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,

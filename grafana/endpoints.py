@@ -168,6 +168,15 @@ _CARE = (
         steps=((None, "green"), (1, "red")),
         lines=(Line(total("increase(gateway_bugs_total[$__range])"), "bugs"),),
     ),
+    Chart(
+        title="Log lines lost",
+        text="Log lines that could not be written, in the time shown: stderr is read too slowly, or its disk is full.",
+        unit=units.Short,
+        width=8,
+        kind="number",
+        steps=((None, "green"), (1, "yellow")),
+        lines=(Line(total("increase(gateway_log_lines_dropped_total[$__range])"), "lines"),),
+    ),
 )
 ENDPOINTS = Board(
     uid="fairpod-endpoints",

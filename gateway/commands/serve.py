@@ -17,7 +17,7 @@ from gateway.config.reading import ConfigError, Problem
 from gateway.config.sections import Config
 from gateway.connections import ClientLimits
 from gateway.descriptors import Room, raise_limit, reserve_of, share_out
-from gateway.observability.logs import configure_logs
+from gateway.observability.process_log import log_in_thread
 from gateway.server import Address, serve
 from gateway.workers import WORKERS_MAX, run_workers
 
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         host = arguments.host or config.listen.host
         port = config.listen.port if arguments.port is None else arguments.port
         _check_workers(arguments.workers, config, port)
-        configure_logs(config.logs.format)
+        log_in_thread(config.logs.format)
         gateway = Gateway(config, replica=f"{socket.gethostname()} {port} {arguments.worker}")
     except ConfigError as error:
         return report(error)

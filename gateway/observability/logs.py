@@ -3,7 +3,7 @@
 import contextlib
 import json
 import logging
-import sys
+from collections.abc import Callable
 from typing import Any, TextIO, assert_never
 
 import msgspec
@@ -54,8 +54,11 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.Except
 """Frames without their locals: those hold prompts."""
 
 
-def configure_logs(form: str, stream: TextIO = sys.stderr) -> None:
-    """Set structlog up, once for the process: `json`, `console`, or `auto` for what the stream is."""
+def configure_logs(form: str, stream: TextIO, loggers: Callable[..., Any] | None = None) -> None:
+    """Set structlog up, once for the process: `json`, `console`, or `auto` for what the stream is.
+
+    Lines go to what `loggers` makes; without it to the stream, whose writes may block.
+    """
     is_console = form == "console" or (form == "auto" and stream.isatty())
     renderer: Any = (
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
@@ -71,7 +74,7 @@ def configure_logs(form: str, stream: TextIO = sys.stderr) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=loggers or structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
 

@@ -75,16 +75,18 @@ class Metrics:
         read: Callable[[], Iterable[Reading]],
         endpoints: Iterable[str] = (),
         started_at_s: float = 0.0,
+        lines_dropped: Callable[[], int] = lambda: 0,
     ) -> None:
         """`endpoints` are those that may be counted: their series begin at zero, so that no first event is missed.
 
-        `started_at_s` is when the first configuration was taken, in seconds since 1970.
+        `started_at_s` is when the first configuration was taken, in seconds since 1970; `lines_dropped` returns how
+        many log lines were lost so far.
         """
         registry = self._registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        self._readings = Readings(read)
+        self._readings = Readings(read, lines_dropped)
         registry.register(self._readings)
 
         counter, histogram = partial(_counter, registry), partial(_histogram, registry)

@@ -35,8 +35,9 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 class Readings(Collector):
     """Gauges that are read when they are scraped, and cost nothing in between."""
 
-    def __init__(self, read: Callable[[], Iterable[Reading]]) -> None:
+    def __init__(self, read: Callable[[], Iterable[Reading]], lines_dropped: Callable[[], int]) -> None:
         self._read = read
+        self._lines_dropped = lines_dropped
         self._taken: list[Reading] = []
 
     def take(self) -> None:
@@ -71,6 +72,10 @@ class Readings(Collector):
         idle = CounterMetricFamily(
             "gateway_gpu_idle_seconds", "Time of running workers that no request used.", labels=["endpoint"]
         )
+        dropped = CounterMetricFamily(
+            "gateway_log_lines_dropped", "Log lines that were lost, as they could not be written in time or at all."
+        )
+        dropped.add_metric([], self._lines_dropped())
         for reading in self._taken:
             for state, count in reading.workers.items():
                 if state in WORKER_STATES:
@@ -89,4 +94,4 @@ class Readings(Collector):
                 shares.add_metric([tenant, reading.endpoint], ratio)
             for operation, used in reading.budget_used.items():
                 budgets.add_metric([reading.endpoint, operation], used)
-        yield from (tickets, permits, fair, shares, budgets, pending, down, workers, idle)
+        yield from (tickets, permits, fair, shares, budgets, pending, down, workers, idle, dropped)

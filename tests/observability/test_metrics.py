@@ -160,6 +160,14 @@ def test_gauges_are_read_when_they_are_scraped() -> None:
     assert "process_resident_memory_bytes[]" in found
 
 
+def test_log_lines_that_were_lost_are_counted_as_they_are_scraped() -> None:
+    lost = 3
+    metrics = Metrics(version="x", read=lambda: (), lines_dropped=lambda: lost)
+    assert "gateway_log_lines_dropped_total 3.0" in metrics.render()[0].decode()
+    lost = 5
+    assert "gateway_log_lines_dropped_total 5.0" in metrics.render()[0].decode()
+
+
 def test_no_series_of_creation_times() -> None:
     assert not any("_created" in name for name in samples(settled()))
 

@@ -1,0 +1,61 @@
+"""The log lines that wait to be written, bounded by their number and their size. Pure: the caller holds the lock."""
+
+from collections import deque
+
+LINES_MAX = 8192
+BYTES_MAX = 4 * 1024 * 1024
+"""Some seconds of a busy process's lines: enough for a collector that restarts, and little beside a pod's memory."""
+
+
+class LineQueue:
+    """First in, first out; when it is full, urgent lines take the place of ordinary ones."""
+
+    def __init__(self, *, lines_max: int = LINES_MAX, bytes_max: int = BYTES_MAX) -> None:
+        self._lines_max = lines_max
+        self._bytes_max = bytes_max
+        self._ordinary: deque[tuple[int, bytes]] = deque()
+        self._urgent: deque[tuple[int, bytes]] = deque()
+        self._number = 0
+        self._bytes = 0
+        self.dropped = 0
+        """Lines that found no room, or lost it to an urgent one, since the process began."""
+
+    def __len__(self) -> int:
+        """Return how many lines wait."""
+        return len(self._ordinary) + len(self._urgent)
+
+    def put(self, line: bytes, *, is_urgent: bool) -> None:
+        """Take a line, or drop one: the newest ordinary line for an urgent one, this line itself otherwise."""
+        while is_urgent and self._ordinary and not self._has_room(line):
+            self._bytes -= len(self._ordinary.pop()[1])
+            self.dropped += 1
+        if not self._has_room(line):
+            self.dropped += 1
+            return
+        self._number += 1
+        self._bytes += len(line)
+        (self._urgent if is_urgent else self._ordinary).append((self._number, line))
+
+    def take(self, bytes_max: int) -> list[bytes]:
+        """Return the oldest lines in the order in which they came: up to `bytes_max`, and one if there is any."""
+        taken: list[bytes] = []
+        size = 0
+        while (queue := self._oldest()) and (not taken or size + len(queue[0][1]) <= bytes_max):
+            line = queue.popleft()[1]
+            taken.append(line)
+            size += len(line)
+        self._bytes -= size
+        return taken
+
+    def is_half_empty(self) -> bool:
+        """Tell whether the queue is well below both of its bounds."""
+        return 2 * len(self) <= self._lines_max and 2 * self._bytes <= self._bytes_max
+
+    def _has_room(self, line: bytes) -> bool:
+        return len(self) < self._lines_max and self._bytes + len(line) <= self._bytes_max
+
+    def _oldest(self) -> deque[tuple[int, bytes]]:
+        """Return the queue whose first line came first; an empty one if no line waits."""
+        if not self._urgent or not self._ordinary:
+            return self._urgent or self._ordinary
+        return self._urgent if self._urgent[0][0] < self._ordinary[0][0] else self._ordinary
