@@ -37,6 +37,7 @@ from gateway.exchange.order import Means
 from gateway.observability.fan_out import fan_out
 from gateway.observability.logs import EventLog
 from gateway.observability.metrics import Metrics
+from gateway.observability.metrics_page import MetricsPage
 from gateway.observability.process_log import lines_dropped
 from gateway.observability.readings import Reading
 from gateway.on_demand import journal_store, lease_store, traces
@@ -62,6 +63,7 @@ class Gateway:
         self._clock = clock or SystemClock()
         self._transport = transport or make_transport()
         self._metrics = self._make_metrics(config)
+        self._page = MetricsPage(self._metrics, self._clock)
         self.log = EventLog()
         # Begins with the time, so that a process can be told from the one before it.
         self._incarnation = f"{int(self._clock.unix_s() * 1000):015}-{secrets.token_hex(4)}"
@@ -98,7 +100,7 @@ class Gateway:
         )
         self.app = self._build_app()
         self.metrics_app: ASGIApp = build_http(
-            [metrics_route(self._render_metrics)], lifespan=[], report=self.exchanges.report, clock=self._clock
+            [metrics_route(self._page.get)], lifespan=[], report=self.exchanges.report, clock=self._clock
         )
 
     def take(self, config: Config) -> None:
@@ -177,16 +179,13 @@ class Gateway:
             endpoints=[section.name for section in config.endpoints],
             started_at_s=self._clock.unix_s(),
             lines_dropped=lines_dropped,
+            now_s=self._clock.monotonic_s,
         )
-
-    async def _render_metrics(self, accept: str) -> tuple[bytes, str]:
-        self._metrics.take_readings()
-        return await anyio.to_thread.run_sync(self._metrics.render, accept)
 
     def _build_app(self) -> ASGIApp:
         clock, keys = self._clock, self._keys
         models = Models(keys=keys, catalogue=self._catalogue, created_s=int(clock.unix_s()))
-        render = self._render_metrics if self._config.metrics_port is None else None
+        render = self._page.get if self._config.metrics_port is None else None
         operations = operation_routes(
             readiness=self._readiness, failed_task=lambda: self.supervisor.given_up, render_metrics=render
         )

@@ -23,7 +23,7 @@ from gateway.exchange.job_policy import job_policy
 from gateway.exchange.seat import Seat
 from gateway.exchange.upstream import Upstream
 from gateway.translate.job_stream import JobStream, Next
-from gateway.wire.runpod import JobPolicy, JobSubmission
+from gateway.wire.runpod import JobSubmission
 
 POLL_WAIT_S = 10.0
 """The service's own long poll; longer ones come near the 100 s after which its edge gives up."""
@@ -94,29 +94,23 @@ class QueueJob:
         """
         policy = job_policy(self._endpoint, client_s=client_s)
         submission = JobSubmission(input=Raw(job_input), policy=policy)
+        ttl_s = (policy.ttl or 0) / 1000
         async with self.upstream.calling(Operation.RUN, tenant=self.tenant, wait_s_max=turn_s_max, is_urgent=is_urgent):
-            # Shielded: were the reply lost to a client that leaves, the job would run and nobody could cancel it.
+            lost = UnreachableError("no reply to a submission", was_sent=True)
+            # Shielded: were the reply lost to a client that leaves, the job would run and could not be cancelled.
             with anyio.move_on_after(SUBMIT_S_MAX, shield=True):
-                self.id = await self._submit(submission, traceparent)
+                try:
+                    self.id = await self.upstream.jobs.submit(submission, traceparent=traceparent)
+                except UnreachableError as error:
+                    lost = error
             if self.id is None:
-                self._abandon(policy)
-                raise UnreachableError("no reply to a submission", was_sent=True)
+                if lost.was_sent:
+                    self.upstream.abandon_submission(self.cost.attempt, self.seat.keep(), ttl_s=ttl_s)
+                raise lost
         self.accepted_at_s = self._clock.monotonic_s()
         self.activity = self.upstream.begin(self.tenant)
         self._time = self.cost.open(self.upstream.gpu, job_id=self.id)
-        self.expires_at_s = self.accepted_at_s + (policy.ttl or 0) / 1000
-
-    async def _submit(self, submission: JobSubmission, traceparent: str | None) -> str:
-        try:
-            return await self.upstream.jobs.submit(submission, traceparent=traceparent)
-        except UnreachableError as error:
-            if error.was_sent:
-                self._abandon(submission.policy)
-            raise
-
-    def _abandon(self, policy: JobPolicy | None) -> None:
-        ttl_s = 0.0 if policy is None else (policy.ttl or 0) / 1000
-        self.upstream.abandon_submission(self.cost.attempt, self.seat.keep(), ttl_s=ttl_s)
+        self.expires_at_s = self.accepted_at_s + ttl_s
 
     async def read(self) -> list[Raw]:
         """Ask Runpod once more; return the new outputs, none if there are none yet.

@@ -3,7 +3,6 @@
 from functools import partial
 
 import anyio
-import msgspec
 
 from gateway.domain import JOB_BODY_BYTES_MAX, Api, Attempt, Endpoint, Route
 from gateway.errors import (
@@ -20,6 +19,7 @@ from gateway.errors import (
     UpstreamTimeoutError,
     WorkerError,
 )
+from gateway.exchange.admission import Admission
 from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer
 from gateway.exchange.events import Admitted, FirstChunk, JobEnded
 from gateway.exchange.gpu_time import AttemptCost
@@ -46,14 +46,6 @@ UNREACHABLE_PAUSE_S = 0.25
 _FINAL = (UpstreamTimeoutError, ClientDeadlineError, DrainingError)
 """The time for the request is over, wherever it would go."""
 _ID_PREFIXES = {Api.CHAT_COMPLETIONS: "chatcmpl", Api.COMPLETIONS: "cmpl", Api.EMBEDDINGS: "embd"}
-
-
-class _Turn(msgspec.Struct, frozen=True):
-    """A request's turn at one endpoint."""
-
-    upstream: Upstream
-    meter: Meter
-    seat: Seat
 
 
 class Serving:
@@ -126,14 +118,14 @@ class Serving:
                 record.queue_s, record.turn_at_s = permit.wait_s, arrived_at_s + permit.wait_s
                 self._means.observe(Admitted(tenant=self._tenant.name, endpoint=endpoint.name, wait_s=permit.wait_s))
                 meter = Meter(gate, permit, endpoint.share_by)
-                turn = _Turn(upstream, meter, Seat(permit, self._order.in_flight))
+                turn = Admission(upstream, meter, Seat(permit, self._order.in_flight))
                 await self._serve_in_turn(turn, sink, is_last=is_last)
         except NoTurnError:
             if gate.is_narrowed and not has_turn:
                 raise upstream.no_worker(record.elapsed_s() - arrived_at_s) from None
             raise
 
-    async def _serve_in_turn(self, turn: "_Turn", sink: Sink, *, is_last: bool) -> None:
+    async def _serve_in_turn(self, turn: Admission, sink: Sink, *, is_last: bool) -> None:
         # By what is known now: a worker may have come or gone during the wait.
         routes = self._routes(turn.upstream)
         for route in routes:
@@ -160,7 +152,7 @@ class Serving:
             return (Route.OPENAI, Route.JOB)
         return (Route.JOB,)
 
-    async def _serve_by(self, route: Route, turn: "_Turn", sink: Sink, *, tries_max: int) -> None:
+    async def _serve_by(self, route: Route, turn: Admission, sink: Sink, *, tries_max: int) -> None:
         """Send the request by one route; again where it was surely not taken, and then before its tenant's others."""
         meter = turn.meter
         for tries in range(1, tries_max + 1):
@@ -183,7 +175,7 @@ class Serving:
             else:
                 return
 
-    async def _send_by(self, route: Route, turn: "_Turn", answer: Answer, *, is_urgent: bool) -> None:
+    async def _send_by(self, route: Route, turn: Admission, answer: Answer, *, is_urgent: bool) -> None:
         upstream, meter = turn.upstream, turn.meter
         upstream.enter(self._tenant)
         record = self._record
@@ -255,7 +247,7 @@ class Serving:
             )
         )
 
-    async def _serve_job(self, turn: "_Turn", answer: Answer, cost: AttemptCost, *, is_urgent: bool) -> None:
+    async def _serve_job(self, turn: Admission, answer: Answer, cost: AttemptCost, *, is_urgent: bool) -> None:
         upstream, jobs, record = turn.upstream, self._means.jobs, self._record
         dialect, is_stream = self._dialect(upstream.endpoint), self._request.stream
         async with jobs.job(upstream, tenant=self._tenant, seat=turn.seat, is_stream=is_stream, cost=cost) as job:

@@ -19,8 +19,8 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
+from prometheus_client.openmetrics import exposition as openmetrics
 
-from gateway.admission.lease_store import RecordKind
 from gateway.connections import Refusal
 from gateway.domain import Operation
 from gateway.errors import ConnectFault
@@ -38,13 +38,15 @@ from gateway.exchange.events import (
     JobEnded,
     Outcome,
     RecordsUnreadable,
-    Reload,
     Settled,
     StateStoreChanged,
     TaskFailed,
     UpstreamCalled,
 )
+from gateway.observability.paced import Paced
+from gateway.observability.process_metrics import ConfigMetrics, StoreMetrics
 from gateway.observability.readings import Reading, Readings
+from gateway.observability.tenant_series import TenantSeries
 
 # A `_created` series beside each counter would double them and say what the start time of the process says.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -55,6 +57,7 @@ WAIT_S = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 60
 SLOW_S = 1.0
 EXEMPLAR_TURN = 16
 """One costs as much as the rest of an observation, and a scrape shows the last of each bucket alone."""
+_OPENMETRICS = "application/openmetrics-text"
 OPERATIONS_USED = (
     Operation.OPENAI,
     Operation.RUN,
@@ -76,11 +79,12 @@ class Metrics:
         endpoints: Iterable[str] = (),
         started_at_s: float = 0.0,
         lines_dropped: Callable[[], int] = lambda: 0,
+        now_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """`endpoints` are those that may be counted: their series begin at zero, so that no first event is missed.
 
         `started_at_s` is when the first configuration was taken, in seconds since 1970; `lines_dropped` returns how
-        many log lines were lost so far.
+        many log lines were lost so far, `now_s` seconds on a clock that never jumps.
         """
         registry = self._registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -90,41 +94,39 @@ class Metrics:
         registry.register(self._readings)
 
         counter, histogram = partial(_counter, registry), partial(_histogram, registry)
-        self._requests = counter(
-            "requests_total", "Requests, by how they ended.", "tenant", "model", "route", "outcome"
-        )
+        tenants = self._tenants = TenantSeries(now_s)
+        self._requests = tenants.counter("requests_total", "Requests, by how they ended.", "model", "route", "outcome")
         self._duration = histogram("request_duration_seconds", "Request to last byte.", "model", "route")
         self._first_chunk = histogram("first_chunk_seconds", "Request to first output.", "model", "route")
         self._chunks = counter("chunks_total", "Chunks sent to clients.", "model")
-        self._tokens = counter(
-            "tokens_total", "Tokens, by the worker's count or an estimate.", "tenant", "model", "direction"
+        self._tokens = tenants.counter(
+            "tokens_total", "Tokens, by the worker's count or an estimate.", "model", "direction"
         )
-        self._gpu = counter("gpu_seconds_total", "Worker time by the GPU clock, on either route.", "tenant", "endpoint")
-        self._execution = counter(
+        self._gpu = tenants.counter("gpu_seconds_total", "Worker time by the GPU clock, on either route.", "endpoint")
+        self._execution = tenants.counter(
             "execution_seconds_total",
             "Execution time that Runpod reported: jobs that share a worker are counted each.",
-            "tenant",
             "endpoint",
         )
         self._delay = histogram("upstream_delay_seconds", "Wait in Runpod's own queue.", "endpoint")
-        self._wait = histogram("admission_wait_seconds", "Wait for a turn here.", "tenant", "endpoint", buckets=WAIT_S)
-        self._refusals = counter("refusals_total", "Requests not let in.", "tenant", "reason")
+        self._wait = tenants.histogram("admission_wait_seconds", "Wait for a turn here.", "endpoint", buckets=WAIT_S)
+        self._refusals = tenants.counter("refusals_total", "Requests not let in.", "reason")
         self._client_refusals = counter("client_refusals_total", "Clients refused by the HTTP server.", "reason")
         self._calls = counter("upstream_requests_total", "Calls to Runpod.", "endpoint", "operation", "outcome")
         self._faults = counter("connect_failures_total", "Connections not opened.", "endpoint", "reason")
         self._cancels = counter("cancels_total", "Jobs cancelled at Runpod.", "endpoint", "outcome")
-        self._saved = counter(
+        self._saved = tenants.counter(
             "gpu_seconds_saved_total",
             "GPU seconds that cancelled jobs did not use, going by the tenant's other requests.",
-            "tenant",
             "endpoint",
         )
+        registry.register(tenants)
         self._orphans = counter("orphans_total", "Jobs that a dead gateway process left, cancelled.", "endpoint")
         self._replacements = counter("replacement_characters_total", "U+FFFD in workers' output.", "endpoint")
         self._observed = 0
         self._bugs = Counter("gateway_bugs_total", "Exceptions that nobody foresaw.", registry=registry)
-        self._store = _StoreMetrics(registry)
-        self._config = _ConfigMetrics(registry, started_at_s)
+        self._store = StoreMetrics(registry)
+        self._config = ConfigMetrics(registry, started_at_s)
         Gauge("gateway_build_info", "What runs here.", ["version"], registry=registry).labels(version).set(1)
         self._begin_all(endpoints)
 
@@ -147,18 +149,17 @@ class Metrics:
     def take_readings(self) -> None:
         """Read the gates for the next scrape, in the thread that they belong to."""
         self._readings.take()
+        self._tenants.take()
 
-    def render(self, accept: str = "") -> tuple[bytes, str]:
-        """What Prometheus scrapes, and its media type: OpenMetrics, which shows exemplars, to who accepts it.
+    def render(self, accept: str = "", pause: Callable[[], object] | None = None) -> tuple[bytes, str]:
+        """Return what Prometheus scrapes, and its media type: OpenMetrics, which shows exemplars, to who accepts it.
 
-        With a thousand tenants it takes a fifth of a second, so it may be called in a thread of its own.
+        With a thousand tenants it takes a fifth of a second, so it may be called in a thread of its own; `pause` is
+        then called now and then.
         """
-        try:
-            encode, media_type = choose_encoder(accept)
-            return encode(self._registry), media_type
-        except (ValueError, TypeError):
-            # A version that is no number.
-            return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
+        media_type = media_type_for(accept)
+        encode = generate_latest if media_type == CONTENT_TYPE_PLAIN_0_0_4 else openmetrics.generate_latest
+        return encode(self._registry if pause is None else Paced(self._registry, pause)), media_type
 
     def observe(self, event: Event) -> None:
         """Count what happened."""
@@ -232,6 +233,16 @@ class Metrics:
             self._replacements(event.endpoint).inc(event.replacement_characters)
 
 
+def media_type_for(accept: str) -> str:
+    """Return one of the two media types that there are; what is asked for in vain gets the older one."""
+    try:
+        is_openmetrics = choose_encoder(accept)[1].startswith(_OPENMETRICS)
+    except (ValueError, TypeError):
+        # A version that is no number.
+        is_openmetrics = False
+    return openmetrics.CONTENT_TYPE_LATEST if is_openmetrics else CONTENT_TYPE_PLAIN_0_0_4
+
+
 # Each gives its child by the values of its labels. The library looks a child up under a lock, after a check of every
 # value; they come from the configuration, so those that were seen are few and can be kept.
 
@@ -240,55 +251,5 @@ def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) ->
     return cache(Counter(f"gateway_{name}", text, labels, registry=registry).labels)
 
 
-def _histogram(
-    registry: CollectorRegistry, name: str, text: str, *labels: str, buckets: tuple[float, ...] = LATENCY_S
-) -> Callable[..., Histogram]:
-    return cache(Histogram(f"gateway_{name}", text, labels, registry=registry, buckets=buckets).labels)
-
-
-class _StoreMetrics:
-    """The state that replicas share."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.is_up = Gauge("gateway_state_store_up", "Whether the shared state is within reach.", registry=registry)
-        # The state store of one process is its memory.
-        self.is_up.set(1)
-        name, text = "gateway_state_records_unreadable_total", "Records in the shared state that were skipped."
-        self.unreadable = Counter(name, text, ["kind"], registry=registry)
-        for kind in RecordKind:
-            self.unreadable.labels(kind.value)
-
-
-class _ConfigMetrics:
-    """What became of the configuration, named as Prometheus names the same of its own."""
-
-    def __init__(self, registry: CollectorRegistry, started_at_s: float) -> None:
-        self._reloads = Counter(
-            "gateway_config_reloads_total",
-            "Configurations read anew, by what became of them.",
-            ["outcome"],
-            registry=registry,
-        )
-        for outcome in Reload:
-            self._reloads.labels(outcome.value)
-        self._successful = Gauge(
-            "gateway_config_last_reload_successful", "Whether the file as read last is in force.", registry=registry
-        )
-        self._succeeded_at = Gauge(
-            "gateway_config_last_reload_success_timestamp_seconds",
-            "When the configuration was last read and found good.",
-            registry=registry,
-        )
-        self._succeed(started_at_s)
-
-    def note(self, event: ConfigRead) -> None:
-        """Count one."""
-        self._reloads.labels(event.outcome.value).inc()
-        if event.outcome is Reload.REFUSED:
-            self._successful.set(0)
-        else:
-            self._succeed(event.at_s)
-
-    def _succeed(self, at_s: float) -> None:
-        self._successful.set(1)
-        self._succeeded_at.set(at_s)
+def _histogram(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Callable[..., Histogram]:
+    return cache(Histogram(f"gateway_{name}", text, labels, registry=registry, buckets=LATENCY_S).labels)

@@ -7,11 +7,13 @@ import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import anyio
 import httpx
 import msgspec
 
 from gateway.emulator.app import build_emulator
 from gateway.emulator.settings import EmulatorSettings
+from gateway.observability.metrics_page import KEPT_S
 from tests.chaos.homes import Home
 from tests.chaos.proxy import CALM, Proxy
 from tests.chaos.questions import RUNPOD_KEY, TENANT_KEYS
@@ -41,7 +43,11 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
         await self._ask("PUT", f"{self.emulator_url}/emulator/faults", json=faults)
 
     async def metrics(self) -> str:
-        """What Prometheus scrapes."""
+        """Return what Prometheus scrapes, from a page that is made after this call."""
+        if self.home.gateway is None:
+            await anyio.sleep(KEPT_S)
+        else:
+            self.home.gateway._page._kept.clear()
         return (await self._ask("GET", f"{self.home.url}/metrics")).text
 
     async def submissions_failed(self) -> int:

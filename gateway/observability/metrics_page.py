@@ -1,0 +1,51 @@
+"""The page that Prometheus scrapes, made at most once a second however many ask for it."""
+
+import anyio
+import msgspec
+from anyio import to_thread
+
+from gateway.clock import Clock
+from gateway.observability.metrics import Metrics, media_type_for
+from gateway.observability.paced import pause
+
+KEPT_S = 1.0
+
+
+class _Page(msgspec.Struct, frozen=True):
+    body: bytes
+    until_s: float
+
+
+class MetricsPage:
+    """Renders the metrics in a thread, one page at a time, and gives the same bytes to all who ask within a second."""
+
+    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._kept: dict[str, _Page] = {}
+        """By media type, of which there are two."""
+        self._rendering = anyio.Lock()
+
+    async def get(self, accept: str) -> tuple[bytes, str]:
+        """Return the body and its media type, by the `Accept` header of the request."""
+        media_type = media_type_for(accept)
+        page = self._fresh(media_type)
+        if page is None:
+            async with self._rendering:
+                # Who waited for another's page takes it.
+                page = self._fresh(media_type) or await self._render(media_type)
+        return page.body, media_type
+
+    def _fresh(self, media_type: str) -> _Page | None:
+        page = self._kept.get(media_type)
+        return page if page is not None and self._clock.monotonic_s() < page.until_s else None
+
+    async def _render(self, media_type: str) -> _Page:
+        begin_s = self._clock.monotonic_s()
+        self._metrics.take_readings()
+        body, _ = await to_thread.run_sync(self._metrics.render, media_type, pause)
+        end_s = self._clock.monotonic_s()
+        # From its begin, so that each scrape of a Prometheus that comes once a second finds something new. A page that
+        # takes long to make is followed by a pause as long.
+        page = self._kept[media_type] = _Page(body, max(begin_s + KEPT_S, end_s + (end_s - begin_s)))
+        return page

@@ -1,0 +1,43 @@
+"""Gives the event loop its turn while a thread renders the metrics.
+
+A thread that computes gives up the interpreter lock every 5 ms (`sys.getswitchinterval`), and the loop needs the lock
+after each wait: a request with ten of them takes 50 ms longer. Measured with the 23 000 series of 1000 tenants: a loop
+that wants to run waits 5.2 ms in the median, and with these pauses 0.2 ms; the page takes 0.65 s instead of 0.35 s.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+SAMPLES_BETWEEN = 100
+"""About a millisecond of rendering."""
+PAUSE_S = 0.001
+_NEVER = threading.Event()
+
+
+def pause() -> None:
+    """Wait a moment without the interpreter lock."""
+    _NEVER.wait(PAUSE_S)
+
+
+class Paced(Collector):
+    """Another collector's families, whose samples are given out with pauses. Each family can be read once."""
+
+    def __init__(self, collector: Collector, pause: Callable[[], object]) -> None:
+        self._collector = collector
+        self._pause = pause
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the families."""
+        for family in self._collector.collect():
+            family.samples = self._paced(family.samples)  # type: ignore[assignment]  # the renderers iterate over it.
+            yield family
+
+    def _paced(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        for number, sample in enumerate(samples, 1):
+            yield sample
+            if number % SAMPLES_BETWEEN == 0:
+                self._pause()

@@ -1,0 +1,54 @@
+"""Metrics of the process itself: the state that it shares, and its configuration."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from gateway.admission.lease_store import RecordKind
+from gateway.exchange.events import ConfigRead, Reload
+
+
+class StoreMetrics:
+    """The state that replicas share."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.is_up = Gauge("gateway_state_store_up", "Whether the shared state is within reach.", registry=registry)
+        # The state store of one process is its memory.
+        self.is_up.set(1)
+        name, text = "gateway_state_records_unreadable_total", "Records in the shared state that were skipped."
+        self.unreadable = Counter(name, text, ["kind"], registry=registry)
+        for kind in RecordKind:
+            self.unreadable.labels(kind.value)
+
+
+class ConfigMetrics:
+    """What became of the configuration, named as Prometheus names the same of its own."""
+
+    def __init__(self, registry: CollectorRegistry, started_at_s: float) -> None:
+        self._reloads = Counter(
+            "gateway_config_reloads_total",
+            "Configurations read anew, by what became of them.",
+            ["outcome"],
+            registry=registry,
+        )
+        for outcome in Reload:
+            self._reloads.labels(outcome.value)
+        self._successful = Gauge(
+            "gateway_config_last_reload_successful", "Whether the file as read last is in force.", registry=registry
+        )
+        self._succeeded_at = Gauge(
+            "gateway_config_last_reload_success_timestamp_seconds",
+            "When the configuration was last read and found good.",
+            registry=registry,
+        )
+        self._succeed(started_at_s)
+
+    def note(self, event: ConfigRead) -> None:
+        """Count one."""
+        self._reloads.labels(event.outcome.value).inc()
+        if event.outcome is Reload.REFUSED:
+            self._successful.set(0)
+        else:
+            self._succeed(event.at_s)
+
+    def _succeed(self, at_s: float) -> None:
+        self._successful.set(1)
+        self._succeeded_at.set(at_s)

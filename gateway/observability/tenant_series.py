@@ -1,0 +1,158 @@
+"""Counters and histograms by tenant. Those of a tenant without an event for an hour are left out of the scrape.
+
+The cost of a scrape then follows from the tenants that are active, and not from all that were ever seen. The values
+stay in memory, so that a tenant that comes back goes on where it was: to Prometheus a counter that went down would be a
+restart.
+
+A series that is missing from a scrape is stale to Prometheus: an instant query no longer finds it. `increase` and
+`rate` over a window that reaches back before the silence see the old value and the new one, and lose nothing. Over a
+shorter window the event that ends the silence is not seen, as is the first event of any new series.
+https://prometheus.io/docs/prometheus/latest/querying/basics/#staleness
+
+The children of the library's own metrics cannot be hidden: `remove` forgets their values, so they are kept here.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from itertools import accumulate
+
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+HIDDEN_AFTER_S = 3600.0
+
+
+class Total:
+    """The value of a counter for some labels."""
+
+    __slots__ = ("_tenant", "_touch", "value")
+
+    def __init__(self, tenant: str, touch: Callable[[str], None]) -> None:
+        self._tenant = tenant
+        self._touch = touch
+        self.value = 0.0
+
+    def inc(self, amount: float = 1.0) -> None:
+        """Add to it.
+
+        Raises:
+            ValueError: The amount is negative.
+        """
+        if amount < 0:
+            raise ValueError("a counter cannot go down")
+        self.value += amount
+        self._touch(self._tenant)
+
+
+class Distribution:
+    """The value of a histogram for some labels."""
+
+    __slots__ = ("_bounds", "_tenant", "_touch", "counts", "total")
+
+    def __init__(self, tenant: str, touch: Callable[[str], None], bounds: tuple[float, ...]) -> None:
+        self._tenant = tenant
+        self._touch = touch
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
+        self._touch(self._tenant)
+
+
+class _Counters:
+    """One metric name, with the totals of each tenant by its further labels."""
+
+    def __init__(self, name: str, text: str, labels: tuple[str, ...], touch: Callable[[str], None]) -> None:
+        self._head = (name, text)
+        self._labels = ("tenant", *labels)
+        self._touch = touch
+        self._of_tenants: dict[str, dict[tuple[str, ...], Total]] = {}
+
+    def child(self, tenant: str, *rest: str) -> Total:
+        made = self._of_tenants.setdefault(tenant, {})[rest] = Total(tenant, self._touch)
+        return made
+
+    def family(self, tenants: Iterable[str]) -> Metric:
+        name, text = self._head
+        family = CounterMetricFamily(name, text, labels=self._labels)
+        for tenant in tenants:
+            # Copied in one step, as the event loop may add to it: this runs in another thread.
+            for rest, total in self._of_tenants.get(tenant, {}).copy().items():
+                family.add_metric([tenant, *rest], total.value)
+        return family
+
+
+class _Histograms:
+    """The same of distributions."""
+
+    def __init__(
+        self, name: str, text: str, labels: tuple[str, ...], touch: Callable[[str], None], bounds: tuple[float, ...]
+    ) -> None:
+        self._head = (name, text)
+        self._labels = ("tenant", *labels)
+        self._touch = touch
+        self._bounds = bounds
+        self._names = [*(repr(float(bound)) for bound in bounds), "+Inf"]
+        self._of_tenants: dict[str, dict[tuple[str, ...], Distribution]] = {}
+
+    def child(self, tenant: str, *rest: str) -> Distribution:
+        made = self._of_tenants.setdefault(tenant, {})[rest] = Distribution(tenant, self._touch, self._bounds)
+        return made
+
+    def family(self, tenants: Iterable[str]) -> Metric:
+        name, text = self._head
+        family = HistogramMetricFamily(name, text, labels=self._labels)
+        for tenant in tenants:
+            for rest, each in self._of_tenants.get(tenant, {}).copy().items():
+                buckets = list(zip(self._names, accumulate(each.counts), strict=True))
+                family.add_metric([tenant, *rest], buckets, each.total)
+        return family
+
+
+class TenantSeries(Collector):
+    """All metrics with a label `tenant`. They are counted on the event loop, and collected in any thread."""
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        """`now_s` returns seconds on a clock that never jumps."""
+        self._now_s = now_s
+        self._metrics: list[_Counters | _Histograms] = []
+        self._touched: set[str] = set()
+        self._last_s: dict[str, float] = {}
+        """When a tenant last had an event, to the nearest call of `take`; the longest silent ones come first."""
+
+    def counter(self, name: str, text: str, *labels: str) -> Callable[..., Total]:
+        """Declare a counter; what is returned gives the child for a tenant and the further labels."""
+        made = _Counters(f"gateway_{name}", text, labels, self._touched.add)
+        self._metrics.append(made)
+        return cache(made.child)
+
+    def histogram(self, name: str, text: str, *labels: str, buckets: tuple[float, ...]) -> Callable[..., Distribution]:
+        """Declare a histogram."""
+        made = _Histograms(f"gateway_{name}", text, labels, self._touched.add, buckets)
+        self._metrics.append(made)
+        return cache(made.child)
+
+    def take(self) -> None:
+        """Note who had events since the last call, and hide who had none for an hour. For the event loop."""
+        now_s = self._now_s()
+        for tenant in self._touched:
+            self._last_s.pop(tenant, None)
+            self._last_s[tenant] = now_s
+        self._touched.clear()
+        while self._last_s:
+            tenant = next(iter(self._last_s))
+            if now_s - self._last_s[tenant] < HIDDEN_AFTER_S:
+                break
+            del self._last_s[tenant]
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the families, with the series of tenants that had an event within the hour."""
+        # Each is copied in one step: see _Counters.family.
+        tenants = dict.fromkeys([*list(self._last_s), *list(self._touched)])
+        for metric in self._metrics:
+            yield metric.family(tenants)
