@@ -76,6 +76,7 @@ class Gateway:
         self._endpoints = self._build_endpoints()
         self._upstreams = self._endpoints.upstreams
         self._keys = KeyRing(keys_of(config), self._clock, guest=guest_of(config), observe=self._observe)
+        self._keys.limit_failures(config.clients.failed_keys_per_minute)
         if self._agent is not None:
             # Not within reach until it was reached.
             self._metrics.observe(StateStoreChanged(is_up=False, reason="", policy=""))

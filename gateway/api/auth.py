@@ -9,12 +9,13 @@ from litestar.types import Scope
 
 from gateway.admission.shared_hold import Release, hold_running
 from gateway.api.acceptance import accept
+from gateway.api.failed_keys import FailedKeys
 from gateway.api.notes import RequestNotes
 from gateway.api.strangers import network_of
 from gateway.clock import Clock
 from gateway.connections import Refusal
 from gateway.domain import Tenant
-from gateway.errors import InvalidKeyError
+from gateway.errors import FailedKeysError, InvalidKeyError
 from gateway.exchange.events import ClientRefused, Observer
 from gateway.fairshare.quota import TenantQuota
 
@@ -68,10 +69,15 @@ class KeyRing:
         observe: Observer = lambda _event: None,
     ) -> None:
         """`observe` is told of refusals that no exchange tells of."""
+        self._failed_keys: FailedKeys | None = None
         self._clock = clock
         self._observe = observe
         self.quotas: dict[str, TenantQuota] = {}
         self.replace(keys, guest=guest)
+
+    def limit_failures(self, per_minute: int | None) -> None:
+        """Judge so many wrong keys of one address in a minute; with None, all of them."""
+        self._failed_keys = None if per_minute is None else FailedKeys(per_minute)
 
     def replace(self, keys: Iterable[Key], *, guest: Tenant | None) -> None:
         """Other keys and tenants from now on, all at once.
@@ -106,6 +112,7 @@ class KeyRing:
 
         Raises:
             InvalidKeyError: No key, or one that is unknown or expired.
+            FailedKeysError: The same, and too many of them came from this address.
         """
         presented = _presented(scope)
         digest = hashlib.sha256(presented or b"").hexdigest()
@@ -114,8 +121,11 @@ class KeyRing:
             notes.record.key_id, notes.record.key_label = key_id(digest), self._label(digest)
         tenant = None if presented is None else self._tenant(digest)
         if tenant is None:
+            public_id = "" if presented is None else key_id(digest)
+            # Only now, and not before the digest: a good key works, whatever else comes from its address.
+            self._check_failures(scope, notes, public_id)
             if notes.record is None:
-                self._refused(Refusal.KEY, notes, "" if presented is None else key_id(digest))
+                self._refused(Refusal.KEY, notes, public_id)
             raise InvalidKeyError(is_missing=presented is None)
         accept(scope, is_guest=tenant is self._guest)
         notes.tenant, notes.quota = tenant, self.quotas[tenant.name]
@@ -125,6 +135,15 @@ class KeyRing:
             member = network_of(scope)
             repeater = f"{tenant.name}\0{member}\0{digest}"
         return Caller(tenant=tenant, quota=notes.quota, member=member, repeater=repeater)
+
+    def _check_failures(self, scope: Scope, notes: RequestNotes, public_id: str) -> None:
+        if self._failed_keys is None:
+            return
+        client = scope.get("client")
+        wait_s = self._failed_keys.fail(client[0] if client else "", self._clock.monotonic_s())
+        if wait_s is not None:
+            self._refused(Refusal.FAILED_KEYS, notes, public_id)
+            raise FailedKeysError(retry_after_s=wait_s)
 
     def _refused(self, reason: Refusal, notes: RequestNotes, public_id: str) -> None:
         at_s = self._clock.monotonic_s()

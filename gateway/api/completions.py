@@ -17,7 +17,7 @@ from gateway.api.patience import patience_s
 from gateway.api.repeats import name_of, repeatable_of
 from gateway.api.signs_of_life import Rhythm, SignsOfLife
 from gateway.domain import Api
-from gateway.errors import GatewayError
+from gateway.errors import FailedKeysError, GatewayError
 from gateway.exchange.catalogue import Catalogue
 from gateway.exchange.events import BeginTrace
 from gateway.exchange.exchanges import Exchanges
@@ -67,6 +67,9 @@ class Completions:
             notes.record = record = self._exchanges.record(notes.request_id)
             try:
                 return await self._open(api, request, record)
+            except FailedKeysError:
+                # Told of where it was refused: a line for each is what the limit is there to prevent.
+                raise
             except GatewayError as error:
                 self._exchanges.settle_early(record, error)
                 raise

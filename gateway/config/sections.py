@@ -40,6 +40,8 @@ class Clients(Section, frozen=True):
     read_timeout_s: Seconds = 30
     write_timeout_s: Seconds = 60
     connections_max: Count = 10_000
+    failed_keys_per_minute: Count | None = None
+    """Of one address; a proxy before the gateway is one."""
 
 
 class EndpointSection(Section, frozen=True):

@@ -17,6 +17,7 @@ GatewayError
 ├── RefusedError                  not now
 │   ├── TenantLimitError          429  a cap of the tenant's own
 │   ├── OverShareError            429  the tenant's share is in use, and no more came free in time
+│   ├── FailedKeysError           429  too many wrong keys came from this address
 │   ├── NoTurnError               503  not even the tenant's share came free in time
 │   ├── BodiesFullError           503  too much is being sent to this process
 │   ├── TooManyConnectionsError   503
@@ -43,6 +44,7 @@ from gateway.errors.failure import (
 from gateway.errors.refusal import (
     BodiesFullError,
     DrainingError,
+    FailedKeysError,
     NoTurnError,
     OverShareError,
     RefusedError,
@@ -91,6 +93,7 @@ __all__ = [
     "ConnectFault",
     "DrainingError",
     "EndpointDownError",
+    "FailedKeysError",
     "GatewayError",
     "HeadTooLargeError",
     "IdempotencyError",

@@ -40,5 +40,9 @@ class TooManyConnectionsError(RefusedError):
     """This process has as many connections as it takes."""
 
 
+class FailedKeysError(RefusedError):
+    """Too many wrong keys came from the client's address."""
+
+
 class DrainingError(RefusedError):
     """This process is shutting down."""

@@ -188,6 +188,11 @@ def _refused_answer(error: errors.RefusedError) -> ErrorAnswer:
                 code="tenant_over_share",
                 retry_after_s=error.retry_after_s,
             )
+        case errors.FailedKeysError():
+            message = "Too many requests with a wrong key came from your address. Check the key before you try again."
+            return _answer(
+                429, message, type_="requests", code="rate_limit_exceeded", retry_after_s=error.retry_after_s
+            )
         case errors.BodiesFullError():
             message = "Too many large requests are being sent at the moment. Try again a little later."
         case errors.TooManyConnectionsError():

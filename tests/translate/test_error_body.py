@@ -25,6 +25,7 @@ EXAMPLES: list[tuple[errors.GatewayError, int, str | None, bool]] = [
         True,
     ),
     (errors.OverShareError(retry_after_s=3), 429, "tenant_over_share", True),
+    (errors.FailedKeysError(retry_after_s=3), 429, "rate_limit_exceeded", True),
     (errors.NoTurnError(retry_after_s=3), 503, "server_is_overloaded", True),
     (errors.BodiesFullError(retry_after_s=1), 503, "server_is_overloaded", True),
     (errors.TooManyConnectionsError(retry_after_s=1), 503, "server_is_overloaded", True),
