@@ -20,7 +20,8 @@ RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin fairpod
 COPY --from=build /opt/fairpod /opt/fairpod
 ENV PATH=/opt/fairpod/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 10001
-EXPOSE 8080
+# Clients, and /metrics.
+EXPOSE 8080 9464
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
     CMD ["fairpod", "healthcheck"]

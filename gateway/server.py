@@ -56,14 +56,16 @@ def serve(gateway: Gateway, address: Address, *, room: Room, beside: Background 
     A background task that cannot be kept running ends the process in the same way, with exit code 1.
     """
     host, metrics_port = address.host, address.metrics_port
+    is_for_metrics = False
     with ExitStack() as stack:
         try:
             main = listen(host, address.port) if address.inherited is None else socket.socket(fileno=address.inherited)
             listeners = [(gateway.app, stack.enter_context(main))]
             if metrics_port is not None:
+                is_for_metrics = True
                 listeners.append((gateway.metrics_app, stack.enter_context(listen(host, metrics_port))))
         except OSError as error:
-            return cannot_listen(host, error)
+            return cannot_listen(host, error, metrics_port if is_for_metrics else None)
         addresses = [f"{host}:{each.getsockname()[1]}" for _, each in listeners]
         gateway.log.say("gateway.started", listening=addresses, version=__version__)
         _calm_collector()
@@ -81,9 +83,16 @@ def _calm_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def cannot_listen(host: str, error: OSError) -> int:
-    """Say so, and return the exit code."""
-    print(f"Cannot listen on {host}: {error}. Choose another with --port.", file=sys.stderr)
+def cannot_listen(host: str, error: OSError, metrics_port: int | None = None) -> int:
+    """Say so, and what to do about it; return the exit code. `metrics_port` is given if it is the one."""
+    if metrics_port is None:
+        text = f"Cannot listen on {host}: {error}. Choose another with --port."
+    else:
+        text = (
+            f"Cannot listen on {host} port {metrics_port} for /metrics: {error}. Choose another with `metrics_port` in "
+            "the file, or write `metrics_port: null` there to have /metrics on the port of the clients."
+        )
+    print(text, file=sys.stderr)
     return 1
 
 

@@ -53,6 +53,8 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
 def config_of(emulator_url: str, *, endpoint: dict[str, Any] | None = None, **sections: Any) -> dict[str, Any]:
     """A configuration with one endpoint, the models `m` and `embedder`, and one tenant with KEY."""
     return {
+        # Tests run in parallel, and a port that all of them want is free for one.
+        "metrics_port": None,
         "endpoints": [
             {
                 "name": "chat",

@@ -58,6 +58,7 @@ def compare(size: Size) -> Compared:
 def config(emulator_urls: dict[str, str]) -> dict[str, object]:
     """A model, an endpoint and a tenant for the polite client and for the slow one."""
     return {
+        "metrics_port": None,
         "endpoints": [
             {
                 "name": name,

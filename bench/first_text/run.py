@@ -60,7 +60,8 @@ def _config(emulator_url: str) -> dict[str, object]:
         "min_workers": 40,
     }
     tenants = [{"name": f"t{number}", "keys": [key_line(_key(number))]} for number in range(TENANTS)]
-    return {"endpoints": [endpoint], "models": [{"id": "m", "endpoint": "chat"}], "tenants": tenants}
+    models = [{"id": "m", "endpoint": "chat"}]
+    return {"metrics_port": None, "endpoints": [endpoint], "models": models, "tenants": tenants}
 
 
 def _key(number: int) -> str:

@@ -61,6 +61,7 @@ def soak(size: Size) -> Soaked:
 def config(emulator_url: str, seats: int) -> dict[str, object]:
     """Two endpoints, one by each route, three tenants with weights and caps that they do not reach."""
     return {
+        "metrics_port": None,
         "endpoints": [
             {
                 "name": route,

@@ -63,6 +63,8 @@ def our_config(upstream_port: int, *, tenants: int = 3, emulator_port: int | Non
         for name, port in ports.items()
     ]
     return {
+        # The load reads it there.
+        "metrics_port": None,
         "endpoints": endpoints,
         "models": [{"id": name, "endpoint": name, "upstream": "m"} for name in ports],
         "tenants": [

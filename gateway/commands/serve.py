@@ -94,11 +94,15 @@ def _check_workers(workers: int, config: Config, port: int) -> None:
             "several processes share their limits through a store; set state: {kind: redis, url: redis://HOST:PORT/0}"
         )
         raise ConfigError([Problem("--workers", text)])
-    if config.metrics_port is not None and workers > 1:
-        last = config.metrics_port + workers - 1
-        if last > PORT_MAX or config.metrics_port <= port <= last:
-            text = f"each process has one of its own, {config.metrics_port} to {last}: choose where those are free"
-            raise ConfigError([Problem("metrics_port", text)])
+    if config.metrics_port is None:
+        return
+    last = config.metrics_port + workers - 1
+    if workers > 1 and (last > PORT_MAX or config.metrics_port <= port <= last):
+        text = f"each process has one of its own, {config.metrics_port} to {last}: choose where those are free"
+        raise ConfigError([Problem("metrics_port", text)])
+    if config.metrics_port == port:
+        text = f"is the port of the clients, {port}: choose another, or write null to have /metrics there"
+        raise ConfigError([Problem("metrics_port", text)])
 
 
 def _from_environment() -> Config:

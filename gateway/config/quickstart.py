@@ -36,6 +36,8 @@ def quickstart(environment: Mapping[str, str]) -> Quickstart:
         "base_url": environment.get("RUNPOD_ENDPOINT_BASE_URL") or "https://api.runpod.ai/v2",
     }
     raw = {
+        # One port is all that a first try should need.
+        "metrics_port": None,
         "endpoints": [endpoint],
         "models": [{"id": "*", "endpoint": "default"}],
         "tenants": [{"name": "default", "keys": [key_line(key or made or "")]}],

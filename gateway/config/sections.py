@@ -132,6 +132,10 @@ class Traces(Section, frozen=True):
     service_name: Annotated[str, Meta(min_length=1, max_length=128)] = "fairpod"
 
 
+METRICS_PORT = 9464
+"""Where exporters of OpenTelemetry serve Prometheus: https://opentelemetry.io/docs/specs/otel/metrics/sdk_exporters/prometheus/"""
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -141,7 +145,7 @@ class Config(Section, frozen=True):
     guest: GuestSection | None = None
     listen: Listen = Listen()
     clients: Clients = Clients()
-    metrics_port: Annotated[int, Meta(ge=1, le=65535)] | None = None
+    metrics_port: Annotated[int, Meta(ge=1, le=65535)] | None = METRICS_PORT
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30
     body_bytes_max: Annotated[int, Meta(ge=1024)] = 20 * 1024 * 1024
     state: State = State()

@@ -61,6 +61,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             msgspec.json.encode(
                 {
                     "drain_s": _DRAIN_S,
+                    "metrics_port": None,
                     "endpoints": [
                         {
                             "name": ENDPOINT,

@@ -118,6 +118,7 @@ def chaos_config(upstream_url: str) -> dict[str, Any]:
     """Three endpoints, one for each route, and two tenants."""
     routes = [model.removeprefix("m-") for model in MODELS]
     return {
+        "metrics_port": None,
         "endpoints": [
             {
                 "name": route,

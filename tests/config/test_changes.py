@@ -80,6 +80,7 @@ def test_what_is_taken_is_named_by_its_place_and_never_by_its_value(edit: Edit, 
     [
         (lambda raw: raw.update(listen={"port": 9000}), "listen.port changed"),
         (lambda raw: raw.update(metrics_port=9000), "metrics_port added"),
+        (lambda raw: raw.pop("metrics_port"), "metrics_port added"),
         (lambda raw: raw.update(clients={"connections_max": 5}), "clients.connections_max changed"),
         (lambda raw: raw.update(logs={"format": "json"}), "logs.format changed"),
         (lambda raw: raw.update(state={"on_outage": "open"}), "state.on_outage changed"),

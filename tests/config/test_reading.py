@@ -6,7 +6,7 @@ import pytest
 
 from gateway.config.keys import key_line
 from gateway.config.reading import ConfigError, load_config, parse_config
-from gateway.config.sections import Config
+from gateway.config.sections import METRICS_PORT, Config
 from gateway.domain import Limit, Operation, Route
 from tests.stacks import config_of
 
@@ -41,6 +41,11 @@ def test_defaults() -> None:
     assert endpoint.api_key == "rpa_x"
     assert endpoint.route is Route.AUTO
     assert (config.listen.port, config.drain_s, endpoint.max_in_flight) == (8080, 30, 64)
+
+
+def test_metrics_have_a_port_of_their_own_unless_the_file_says_null() -> None:
+    assert parse_config(GOOD, ENVIRONMENT).metrics_port == METRICS_PORT == 9464
+    assert parse_config(GOOD | {"metrics_port": None}, ENVIRONMENT).metrics_port is None
 
 
 def test_the_file_of_the_interface() -> None:

@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import pathlib
 import signal
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -163,6 +164,20 @@ def test_a_taken_port_is_said(tmp_path: pathlib.Path, emulator_url: str) -> None
         assert done.returncode != 0
         assert "in use" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_taken_port_for_metrics_is_said_with_the_ways_out(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "fairpod.yaml"
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        port = taken.getsockname()[1]
+        file.write_text(yaml.safe_dump(config_of("http://127.0.0.1:1", metrics_port=port)))
+        done = fairpod("serve", "--config", str(file), "--host", "127.0.0.1", "--port", str(free_port()))
+    assert done.returncode == 1
+    assert f"port {port} for /metrics" in done.stderr
+    assert "in use" in done.stderr
+    assert "`metrics_port: null`" in done.stderr
+    done = fairpod("serve", "--config", str(file), "--host", "127.0.0.1", "--port", str(port))
+    assert (done.returncode, done.stderr.split(":")[0]) == (2, "metrics_port")
 
 
 def test_a_key_is_printed_with_its_line() -> None:

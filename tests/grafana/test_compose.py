@@ -86,7 +86,7 @@ def test_prometheus_scrapes_the_gateway_and_reads_the_rules() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     config = listed("prometheus.yml")
     (scrape,) = config["scrape_configs"]
-    assert scrape["static_configs"] == [{"targets": [f"gateway:{load_config(CONFIG, {}).listen.port}"]}]
+    assert scrape["static_configs"] == [{"targets": [f"gateway:{load_config(CONFIG, {}).metrics_port}"]}]
     seen = {pathlib.PurePosixPath(path) for path in mounts("prometheus")}
     assert {pathlib.PurePosixPath("/etc/prometheus") / file for file in config["rule_files"]} < seen
 

@@ -46,7 +46,8 @@ def _section(section: str, node: dict[str, Any], enums: dict[str, Any]) -> dict[
     }
     for name in ("port", "metrics_port"):
         if (section, name) in READ_BY_THE_CHART and name in made["properties"]:
-            made["properties"][name] = {"type": "integer", "minimum": PORT_MIN, "maximum": 65535}
+            kind = ["integer", "null"] if name == "metrics_port" else "integer"
+            made["properties"][name] = {"type": kind, "minimum": PORT_MIN, "maximum": 65535}
     return made
 
 

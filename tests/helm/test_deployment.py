@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from gateway import __version__
-from gateway.config.sections import Config, Listen
+from gateway.config.sections import METRICS_PORT, Config, Listen
 from gateway.exchange.exchanges import FLUSH_S_MAX
 from gateway.server import SHUTDOWN_S_MAX
 from tests.helm.chart import ROOT, Rendered, chart, render, values_of, with_values
@@ -81,8 +81,12 @@ def test_a_pod_has_the_time_that_it_needs_to_stop(rendered: Rendered) -> None:
 
 def test_what_the_chart_takes_for_granted_is_the_gateways_default() -> None:
     defaults = {field.name: field.default for field in msgspec.structs.fields(Config)}
-    assert (defaults["drain_s"], defaults["metrics_port"], Listen().port) == (30, None, 8080)
-    assert render(values_of("minimal")).container["ports"] == [{"name": "http", "containerPort": 8080}]
+    assert (defaults["drain_s"], defaults["metrics_port"], Listen().port) == (30, 9464, 8080)
+    assert chart().values["existingConfig"]["metricsPort"] == METRICS_PORT
+    assert render(values_of("minimal")).container["ports"] == [
+        {"name": "http", "containerPort": 8080},
+        {"name": "metrics", "containerPort": METRICS_PORT},
+    ]
 
 
 def test_probes_ask_what_costs_nothing(rendered: Rendered) -> None:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 import yaml
 
+from gateway.config.sections import METRICS_PORT
 from tests.grafana.scraping import scraping
 from tests.grafana.tools import path_of
 from tests.helm.chart import CHART, Rendered, chart, merge, values_of
@@ -46,7 +47,8 @@ def test_the_monitor_finds_the_pods_and_may_come_in() -> None:
     labels = rendered.one("Deployment")["spec"]["template"]["metadata"]["labels"]
     assert service["spec"]["selector"].items() <= labels.items()
     (container_port,) = (each for each in rendered.container["ports"] if each["name"] == port["targetPort"])
-    assert container_port["containerPort"] == rendered.config["metrics_port"] == VALUES["config"]["metrics_port"]
+    assert container_port["containerPort"] == METRICS_PORT
+    assert "metrics_port" not in rendered.config
     (scrapers,) = (
         rule
         for rule in rendered.one("NetworkPolicy")["spec"]["ingress"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config.sections import EndpointSection
+from gateway.config.sections import METRICS_PORT, EndpointSection
 from tests.helm.chart import Rendered, render, values_of, with_values
 from tests.helm.test_manifests import CASES
 
@@ -64,7 +64,15 @@ def test_clients_and_scrapers_come_to_their_ports() -> None:
     values = values_of("metrics-port") | {"service": {}}
     del values["config"]["metrics_port"]
     _, scrapers = render(values).one("NetworkPolicy")["spec"]["ingress"]
+    assert scrapers["ports"] == [{"protocol": "TCP", "port": METRICS_PORT}]
+    values["config"]["metrics_port"] = None
+    rendered = render(values)
+    _, scrapers = rendered.one("NetworkPolicy")["spec"]["ingress"]
     assert scrapers["ports"] == [{"protocol": "TCP", "port": 8080}]
+    assert rendered.config["metrics_port"] is None
+    (service,) = rendered.all("Service")
+    assert service["metadata"]["labels"]["app.kubernetes.io/component"] == "http-and-metrics"
+    assert rendered.one("ServiceMonitor")["spec"]["endpoints"][0]["port"] == "http"
 
 
 def test_a_policy_that_names_nobody_lets_nobody_in() -> None:

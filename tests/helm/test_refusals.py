@@ -33,7 +33,9 @@ def test_what_the_refusals_stand_on_is_not_refused(base: str) -> None:
 
 
 def test_all_problems_are_said_at_once() -> None:
-    values = with_values("minimal", "replicas=2,service.type=NodePort,config.listen.host=localhost")
+    values = with_values(
+        "minimal", "replicas=2,service.type=NodePort,config.listen.host=localhost,config.metrics_port=null"
+    )
     with pytest.raises(helm_python.HelmRenderError) as refused:
         render(values)
     assert len(str(refused.value).splitlines()) == 5

@@ -51,12 +51,12 @@ true
 {{- end -}}
 {{- end -}}
 
-{{/* 0 where /metrics is on the port of the clients. */}}
+{{/* 0 where /metrics is on the port of the clients, which `metrics_port: null` says; 9464 is the gateway's default. */}}
 {{- define "fairpod.metricsPort" -}}
 {{- if .Values.existingConfig.configMap -}}
 {{- int .Values.existingConfig.metricsPort -}}
 {{- else -}}
-{{- int (dig "metrics_port" 0 .Values.config) -}}
+{{- if hasKey .Values.config "metrics_port" }}{{ int .Values.config.metrics_port }}{{ else }}9464{{ end -}}
 {{- end -}}
 {{- end -}}
 

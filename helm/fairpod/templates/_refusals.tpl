@@ -57,10 +57,10 @@ not answer, or is not safe. Every problem is a line of its own, all of them at o
 {{- end -}}
 {{- end -}}
 {{- if and (not .Values.existingConfig.configMap) (eq (include "fairpod.port" .) (include "fairpod.metricsPort" .)) -}}
-{{- printf "config.metrics_port is the port of the clients, %s: choose another, for instance 9090.\n" (include "fairpod.port" .) -}}
+{{- printf "config.metrics_port is the port of the clients, %s: choose another, for instance 9464.\n" (include "fairpod.port" .) -}}
 {{- end -}}
 {{- if and .Values.existingConfig.configMap (eq (int .Values.existingConfig.port) (int .Values.existingConfig.metricsPort)) -}}
-{{- printf "existingConfig.metricsPort is the port of the clients: write 0 where the file has no metrics_port.\n" -}}
+{{- printf "existingConfig.metricsPort is the port of the clients: write 0 where the file says `metrics_port: null`.\n" -}}
 {{- end -}}
 {{- end -}}
 
@@ -140,7 +140,7 @@ not answer, or is not safe. Every problem is a line of its own, all of them at o
 {{- printf "%s brings clients that networkPolicy.clients does not let in: name your ingress controller's namespace there (or the addresses that come, or set networkPolicy.enabled to false).\n" (join ", " $published) -}}
 {{- end -}}
 {{- if and (ne .Values.service.type "ClusterIP") (eq (include "fairpod.metricsPort" .) "0") -}}
-{{- printf "service.type %s would publish /metrics, which names your tenants: set config.metrics_port, for instance to 9090.\n" .Values.service.type -}}
+{{- printf "service.type %s would publish /metrics, which names your tenants: leave config.metrics_port out, or set it to a port.\n" .Values.service.type -}}
 {{- end -}}
 {{- if and $policy.enabled .Values.serviceMonitor.enabled (not $policy.scrapers) -}}
 {{- printf "serviceMonitor.enabled brings a Prometheus that networkPolicy.scrapers does not let in: name its namespace there.\n" -}}
