@@ -1,5 +1,7 @@
 # The gateway alone: no build tools, no tests, no demo. Its size is reckoned up in docs/image.md.
-FROM python:3.13-slim AS build
+# The digest is of the index for all platforms, Python 3.13.15 on Debian 13. A newer one, for both lines:
+#   docker buildx imagetools inspect python:3.13-slim --format '{{.Manifest.Digest}}'
+FROM python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b AS build
 WORKDIR /src
 COPY requirements/tools.txt requirements/runtime.txt requirements/
 RUN python -m venv /tools \
@@ -15,7 +17,7 @@ RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
  && /tools/bin/uv pip install --python /opt/fairpod/bin/python --no-cache --no-deps /wheels/*.whl \
  && /opt/fairpod/bin/python -m compileall -q /opt/fairpod/lib
 
-FROM python:3.13-slim
+FROM python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin fairpod
 COPY --from=build /opt/fairpod /opt/fairpod
 ENV PATH=/opt/fairpod/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1

@@ -1,6 +1,7 @@
-"""Holds locked dependencies against the published advisories: fails on a known hole, says so where none can be read.
+"""Holds locked dependencies against the published advisories.
 
-Usage: audit.py FILE, a requirements file with versions and hashes.
+Usage: audit.py FILE, a requirements file with versions and hashes. The exit code is 1 for a known hole, and 75 where
+the advisories could not be read, or not for every dependency: then nothing is known, which is no pass.
 """
 
 import json
@@ -10,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 TIME_S_MAX = 120
+NOT_AUDITED = 75
+"""EX_TEMPFAIL of sysexits.h: try again later."""
 Dependencies = list[dict[str, Any]]
 """As pip-audit reports them."""
 
 
 def main() -> int:
-    """Audit the file; 1 where something is to be done about it."""
+    """Audit the file; return 0 only where every dependency was looked up and none has a known hole."""
     if len(sys.argv) != 2:
         print("Usage: audit.py FILE", file=sys.stderr)
         return 1
     code, lines = verdict(sys.argv[1], _audit(sys.argv[1]))
-    print("\n".join(lines))
+    print("\n".join(lines), file=sys.stderr if code else sys.stdout)
     return code
 
 
@@ -28,14 +31,24 @@ def verdict(file: str, found: Dependencies) -> tuple[int, list[str]]:
     """The exit code, and what to print."""
     audited = [each for each in found if "skip_reason" not in each]
     if not audited:
-        return 0, [f"Not audited: the advisories for {file} are out of reach from here."]
+        return NOT_AUDITED, [
+            "*" * 100,
+            f"NOT AUDITED: the advisories for {file} are out of reach from here, and nothing is known of its packages.",
+            "Run `make audit` where pypi.org can be reached, before anything is released.",
+            "*" * 100,
+        ]
     holes = [(each, hole) for each in audited for hole in each["vulns"]]
     lines = []
     for each, hole in holes:
         mended = ", ".join(hole["fix_versions"]) or "no version yet"
         lines.append(f"{each['name']} {each['version']}: {hole['id']}, mended in {mended}. Then run `make lock`.")
     lines.append(f"{file}: {len(audited)} of {len(found)} dependencies audited, {len(holes)} known holes.")
-    return (1 if holes else 0), lines
+    if holes:
+        return 1, lines
+    if missed := [each["name"] for each in found if "skip_reason" in each]:
+        lines.append(f"NOT AUDITED: {', '.join(missed)}.")
+        return NOT_AUDITED, lines
+    return 0, lines
 
 
 def _audit(file: str) -> Dependencies:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.app import Gateway
 from gateway.commands.exit_codes import report
+from gateway.commands.kept_key import is_told, keep_key
 from gateway.commands.reloading import Reloading
 from gateway.config.config_file import ConfigFile
 from gateway.config.domain_of import endpoint_of
@@ -107,6 +108,15 @@ def _check_workers(workers: int, config: Config, port: int) -> None:
 
 def _from_environment() -> Config:
     quick = quickstart(os.environ)
-    if quick.new_key is not None:
-        print(f"Made a key for your clients, shown only now: {quick.new_key}", file=sys.stdout, flush=True)
-    return quick.config
+    if quick.new_key is None:
+        return quick.config
+    kept = keep_key(quick.new_key, os.environ)
+    if is_told(is_terminal=sys.stdout.isatty(), environment=os.environ, process=os.getpid()):
+        print(f"The key for your clients: {kept.key if kept else quick.new_key}", flush=True)
+    elif kept is None:
+        text = "no file for a new key can be written: give one, which `fairpod key --tenant default` makes"
+        raise ConfigError([Problem("FAIRPOD_API_KEY", text)])
+    if kept is None:
+        return quick.config
+    print(f"The key for your clients is kept in {kept.path}; FAIRPOD_API_KEY would give another one.", flush=True)
+    return quickstart({**os.environ, "FAIRPOD_API_KEY": kept.key}).config

@@ -107,9 +107,14 @@ def test_two_variables_and_no_file(tmp_path: pathlib.Path, emulator_url: str) ->
         "RUNPOD_API_KEY": RUNPOD_KEY,
         "RUNPOD_ENDPOINT_ID": "any",
         "RUNPOD_ENDPOINT_BASE_URL": f"{emulator_url}/v2",
+        "XDG_STATE_HOME": str(tmp_path),
     }
     with serving_process(tmp_path, None, environment=environment) as (_, url):
-        key = (tmp_path / "out.log").read_text().split(": ")[1].split()[0]
+        said = (tmp_path / "out.log").read_text()
+        file = tmp_path / "fairpod" / "client-key"
+        key = file.read_text().strip()
+        assert f"kept in {file};" in said
+        assert key not in said
         headers = {"authorization": f"Bearer {key}"}
         body = asked("count to 3") | {"model": "whatever/name"}
         answer = httpx.post(f"{url}/v1/chat/completions", json=body, headers=headers)
