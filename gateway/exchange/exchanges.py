@@ -48,9 +48,12 @@ class Exchanges:
         that is held for that.
 
         Raises:
-            TenantLimitError: The tenant has as many requests in flight, or in this minute, as it may have.
+            TenantLimitError: The tenant has as many requests in flight, or in this minute, as it may have; or it has no
+                tokens left for a request that is no repeat.
         """
-        inherited = None if repeated is None else self._idempotency.inherit(repeated)
+        if not self._idempotency.knows(repeated):
+            quota.check_debt(self._means.clock.monotonic_s())
+        inherited = self._idempotency.inherit(repeated)
         if inherited is None:
             return hold_in_flight(quota, self._means.clock)
         hold = SharedHold(inherited)

@@ -167,13 +167,17 @@ class Idempotency:
         self._room = Room(bytes_max)
         self._tasks: TaskGroup | None = None
 
-    def inherit(self, name: Name) -> Release | None:
+    def knows(self, name: Name | None) -> bool:
+        """Tell whether there is an answer of this name, or will be."""
+        return name in self._shared
+
+    def inherit(self, name: Name | None) -> Release | None:
         """Take over the place in flight of an exchange that its client has left; return what ends that.
 
         Whose client left and comes again would otherwise be refused for want of a second place, until the first one is
         given up and its answer with it. Only one request takes it over; None where there is no place to be had so.
         """
-        shared = self._shared.get(name)
+        shared = None if name is None else self._shared.get(name)
         if shared is None or shared.exchange is None or shared.recording.has_listeners:
             return None
         if shared.inherited == shared.departures:

@@ -80,6 +80,8 @@ class TenantQuota:
         self._in_flight_elsewhere = 0
         self._requests_used = 0.0
         self._tokens_used = 0.0
+        self._tokens_asked = 1
+        """How many the latest request asked for."""
         self._told: dict[str, QuotaUse] = {}
         """What other replicas told last."""
         self._in_flight_max = tenant.max_in_flight
@@ -126,6 +128,15 @@ class TenantQuota:
         """Give back the place in flight of the request that entered then."""
         self._holds.end(entered_at_s, now_s)
 
+    def check_debt(self, now_s: float) -> None:
+        """Check that a token is left, since without one no request can be served, whatever it asks for.
+
+        Raises:
+            TenantLimitError: There is none. It says when there are as many as the latest request asked for.
+        """
+        if self._tokens and self._tokens.level(now_s) < 1:
+            _check(self._tokens, "tokens_per_minute", min(self._tokens_asked, self._tokens.per_minute), now_s)
+
     def reserve(self, tokens: int, now_s: float) -> int:
         """Return the tokens that a request reserved, to be given to `settle`.
 
@@ -137,6 +148,7 @@ class TenantQuota:
         if self._tokens is None:
             return 0
         tokens = min(tokens, self._tokens.per_minute)
+        self._tokens_asked = max(1, tokens)
         _check(self._tokens, "tokens_per_minute", tokens, now_s)
         self._take_tokens(tokens, now_s)
         return tokens

@@ -73,6 +73,20 @@ async def test_a_request_beyond_those_in_flight_is_refused_unread() -> None:
         first.leave()
 
 
+async def test_a_tenant_without_tokens_is_refused_unread_and_told_its_answers_again() -> None:
+    async with running(answering(), tenants=capped(tokens_per_minute=60)) as subject:
+        key = {"idempotency-key": "k"}
+        await subject.post(stream=True, headers=key)
+        now_s = subject.gateway._clock.monotonic_s()
+        quota_of(subject).settle(0, 200, now_s)
+        for headers in ({}, {"idempotency-key": "new"}):
+            call = SendingCall(piece(BODY), headers=headers)
+            await call.run(subject.gateway.app)
+            assert (call.status, call.json["error"]["type"], call.reads) == (429, "tokens", 0)
+        again = await subject.post(stream=True, headers=key)
+        assert (again.status, again.headers["idempotent-replayed"]) == (200, "true")
+
+
 async def test_a_body_that_is_being_sent_is_in_flight() -> None:
     async with (
         running(answering(), tenants=capped(max_in_flight=1)) as subject,

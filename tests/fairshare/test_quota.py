@@ -70,6 +70,21 @@ def test_tokens_are_reserved_and_then_settled() -> None:
     quota.reserve(60, 0.0)
 
 
+def test_a_debt_is_told_before_the_tokens_of_a_request_are_known() -> None:
+    quota = TenantQuota(tenant(tokens_per_minute=60))
+    quota.check_debt(0.0)
+    quota.settle(quota.reserve(20, 0.0), 100, 0.0)
+    with pytest.raises(TenantLimitError) as caught:
+        quota.check_debt(0.0)
+    assert caught.value.limit == "tokens_per_minute"
+    # Until there are as many as the last one asked for: 40 of debt, and 20.
+    assert caught.value.retry_after_s == pytest.approx(60)
+    with pytest.raises(TenantLimitError):
+        quota.check_debt(40.9)
+    quota.check_debt(41.0)
+    TenantQuota(tenant()).check_debt(0.0)
+
+
 def test_a_request_larger_than_a_minute_waits_for_a_full_bucket_only() -> None:
     quota = TenantQuota(tenant(tokens_per_minute=100))
     reserved = quota.reserve(5000, 0.0)
