@@ -68,8 +68,8 @@ class Capacity(Protocol):
         """The part in use: of the seats, or of the last window's calls, whichever is more."""
         ...
 
-    def refused(self, held: int, now_s: float, *, retry_after_s: float | None) -> None:
-        """Runpod answered 429 to a call under one of these permits."""
+    def refused(self, held: int, now_s: float, *, retry_after_s: float | None, is_certain: bool = True) -> None:
+        """Runpod answered 429 to a call under one of these permits; or a worker may have, where it is not certain."""
         ...
 
     def accepted(self, held: int, now_s: float) -> None:
@@ -132,9 +132,11 @@ class StaticCapacity:
         calls_used = self._calls_used(now_s) * self._throttle.rate
         return max(held / self.seats_max, calls_used)
 
-    def refused(self, held: int, now_s: float, *, retry_after_s: float | None) -> None:
+    def refused(self, held: int, now_s: float, *, retry_after_s: float | None, is_certain: bool = True) -> None:
         """Use less, and pause."""
-        self._throttle.refused(seats_used=held / self.seats(now_s), retry_after_s=retry_after_s, now_s=now_s)
+        self._throttle.refused(
+            seats_used=held / self.seats(now_s), retry_after_s=retry_after_s, now_s=now_s, is_certain=is_certain
+        )
         self._apply()
 
     def accepted(self, held: int, now_s: float) -> None:

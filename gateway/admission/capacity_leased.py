@@ -131,10 +131,10 @@ class LeasedCapacity:
             return 0.0
         return self._pacer.sent(now_s) / self.calls_per_10s
 
-    def refused(self, held: int, now_s: float, *, retry_after_s: float | None) -> None:
+    def refused(self, held: int, now_s: float, *, retry_after_s: float | None, is_certain: bool = True) -> None:
         """Use less of what is leased, and pause."""
         seats_used = held / max(1, self.seats(now_s))
-        self.throttle.refused(seats_used=seats_used, retry_after_s=retry_after_s, now_s=now_s)
+        self.throttle.refused(seats_used=seats_used, retry_after_s=retry_after_s, now_s=now_s, is_certain=is_certain)
 
     def accepted(self, held: int, now_s: float) -> None:
         """Use more again, where less was used."""

@@ -120,10 +120,11 @@ class Gate:
         self._order.forgive(permit.tenant.name, self._cost(permit), self._clock.monotonic_s())
         permit.charged, permit.since_s = 0.0, self._clock.monotonic_s()
 
-    def refused_upstream(self, permit: Permit, *, retry_after_s: float | None) -> None:
+    def refused_upstream(self, permit: Permit, *, retry_after_s: float | None, is_certain: bool = True) -> None:
         """Runpod answered 429: less is used from now on, and nobody is charged for the call."""
         self.forgive(permit)
-        self._capacity.refused(self.backlog.held, self._clock.monotonic_s(), retry_after_s=retry_after_s)
+        held, now_s = self.backlog.held, self._clock.monotonic_s()
+        self._capacity.refused(held, now_s, retry_after_s=retry_after_s, is_certain=is_certain)
 
     def accepted_upstream(self) -> None:
         """Runpod took a call."""

@@ -75,6 +75,8 @@ class UpstreamBusyError(UpstreamError):
     """429 from Runpod: its rate, its concurrency, or its queue."""
 
     is_elsewhere_safe = True
+    is_of_all: bool = True
+    """Whether the limit is taken to be the account's; False where a worker seems to have refused this request alone."""
 
     def __init__(self, *, retry_after_s: float | None) -> None:
         super().__init__()

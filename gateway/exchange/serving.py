@@ -164,13 +164,14 @@ class Serving:
                     raise
                 meter.refused()
             except (UpstreamBusyError, UnreachableError) as error:
-                is_busy = isinstance(error, UpstreamBusyError)
-                if is_busy:
+                # Of a worker's own 429 the gate knows nothing, and its request had its seat for it.
+                is_limit = isinstance(error, UpstreamBusyError) and error.is_of_all
+                if is_limit:
                     meter.refused()
                 is_refused = isinstance(error, UnreachableError) and error.status is not None
                 if tries == tries_max or is_refused or not error.is_elsewhere_safe or self._record.job_id is not None:
                     raise
-                if not is_busy:
+                if not is_limit:
                     await anyio.sleep(UNREACHABLE_PAUSE_S * tries)
             else:
                 return

@@ -25,6 +25,7 @@ from gateway.exchange.evidence import evidence_of
 from gateway.exchange.gpu_time import CLOSE_LOOK_S, AttemptTime
 from gateway.exchange.mean_times import MeanTimes
 from gateway.exchange.relay_times import RelayTimes
+from gateway.fairshare.refusals import Reach, Refusals
 from gateway.upstream.client import EndpointClient
 from gateway.upstream.job_api import JobApi
 from gateway.upstream.openai_route import OpenAIRoute
@@ -64,6 +65,7 @@ class Upstream:
         self._abandoned_of = Counter[str]()
         """How many abandoned attempts hold a seat of this entry, by tenant."""
         self._breaker = Breaker()
+        self._refusals = Refusals()
         self._clock = clock
         self._observe = observe
         gates.work.narrowing.ceiling, gates.work.narrowing.beside = self._ceiling, self._beside
@@ -221,6 +223,7 @@ class Upstream:
     def relay_output(self, activity: Activity, time: AttemptTime, *, is_first_token: bool) -> None:
         """Note a byte of a relayed answer."""
         self.relays.heard(time)
+        self._refusals.passed(activity.tenant, self._clock.monotonic_s())
         self.output(activity, is_first_token=is_first_token)
 
     def output(self, activity: Activity, *, is_first_token: bool) -> None:
@@ -271,7 +274,13 @@ class Upstream:
         if error is None:
             gate.accepted_upstream()
         elif isinstance(error, UpstreamBusyError):
-            gate.refused_upstream(permit, retry_after_s=error.retry_after_s)
+            reach, tenant = Reach.ALL, permit.tenant.name
+            if operation is Operation.OPENAI:
+                reach = self._refusals.refused(tenant, self._clock.monotonic_s())
+            error.is_of_all = reach is not Reach.ONE_REQUEST
+            if error.is_of_all:
+                is_certain = reach is Reach.ALL
+                gate.refused_upstream(permit, retry_after_s=error.retry_after_s, is_certain=is_certain)
         if operation in _SUBMISSIONS:
             self._tell(error, evidence_of(error, is_relay=operation is Operation.OPENAI), permit.tenant.name)
         outcome = CallOutcome.OK if error is None else outcome_of_call(error)

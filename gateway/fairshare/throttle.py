@@ -6,6 +6,8 @@ may grow is a rule of Netflix's concurrency-limits.
 """
 
 PART_MIN = 0.05
+DOUBTFUL_PART_MIN = 0.5
+"""As long as nobody but one tenant was refused, it is open whether the limit is anybody else's."""
 CONCURRENCY_DECREASE = 0.9
 RATE_DECREASE = 0.85
 INCREASE = 0.01
@@ -36,18 +38,19 @@ class Throttle:
         """Whether nothing is held back."""
         return self.rate >= 1 and self.concurrency >= 1
 
-    def refused(self, *, seats_used: float, retry_after_s: float | None, now_s: float) -> None:
-        """Runpod answered 429 while this part of the seats was in use."""
-        pause_s = PAUSE_S if retry_after_s is None else min(retry_after_s, PAUSE_S_MAX)
+    def refused(self, *, seats_used: float, retry_after_s: float | None, now_s: float, is_certain: bool = True) -> None:
+        """Runpod answered 429 while this part of the seats was in use; not certain, a worker may have."""
+        pause_s_max, part_min = (PAUSE_S_MAX, PART_MIN) if is_certain else (PAUSE_S, DOUBTFUL_PART_MIN)
+        pause_s = PAUSE_S if retry_after_s is None else min(retry_after_s, pause_s_max)
         self.paused_until_s = max(self.paused_until_s, now_s + pause_s)
         self._refused_at_s = now_s
         if now_s - self._changed_at_s < STEP_S:
             return
         self._changed_at_s = now_s
         if seats_used >= SEATS_USED_MIN:
-            self.concurrency = max(PART_MIN, self.concurrency * CONCURRENCY_DECREASE)
+            self.concurrency = max(min(part_min, self.concurrency), self.concurrency * CONCURRENCY_DECREASE)
         else:
-            self.rate = max(PART_MIN, self.rate * RATE_DECREASE)
+            self.rate = max(min(part_min, self.rate), self.rate * RATE_DECREASE)
 
     def accepted(self, *, seats_used: float, calls_used: float, now_s: float) -> bool:
         """A call went through while these parts were in use; True where that raised a part again."""

@@ -90,16 +90,28 @@ def relay_failure(status: int, *, body: bytes, retry_after_s: float | None) -> G
     """Return what a failing status of the OpenAI route means.
 
     A 4xx is the worker's word on the request, whatever the format of its body, but where Runpod is known to write it:
-    429, and 401 to 404 in Runpod's own words or without any. A 5xx is the worker's where its body is a worker's error;
+    401 to 404 and 429 in Runpod's own words or without any. A 5xx is the worker's where its body is a worker's error;
     the wait that it asks for goes with either.
     """
-    if status == 429:
-        return UpstreamBusyError(retry_after_s=retry_after_s)
     detail = _detail_of(body)
+    if status == 429:
+        return _limit(detail, retry_after_s=retry_after_s)
     if 400 <= status < 500:
         refusal = _refusal(status, detail, is_page=_is_page(body)) if status in _REFUSALS else None
         return refusal or output_error(detail or f"The worker answered with HTTP {status}.", status=status)
     return _with_wait(_relay_5xx(status, detail), status, retry_after_s)
+
+
+def _limit(detail: object | None, *, retry_after_s: float | None) -> UpstreamError:
+    """Return Runpod's 429, or a worker's own: an object that says more than Runpod's readers expect of Runpod.
+
+    A worker's is a matter of one request. It may be tried elsewhere, and holds up no other.
+    """
+    if _bare_text(detail) is not None:
+        return UpstreamBusyError(retry_after_s=retry_after_s)
+    failure = output_error(detail, status=429)
+    failure.retry_after_s, failure.is_elsewhere_safe = retry_after_s, True
+    return failure
 
 
 def _with_wait(failure: UpstreamError, status: int, retry_after_s: float | None) -> UpstreamError:

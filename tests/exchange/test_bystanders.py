@@ -42,6 +42,8 @@ class TouchyRunpod(FakeRunpod):
         response = await super().handle_async_request(request)
         if is_hostile and request.url.path.endswith("/run"):
             self._hostile_jobs.add(f"job-{self._submitted}")
+        if response.status_code == 429:
+            response.headers["retry-after"] = "60"
         return response
 
     def _page(self, job_id: str) -> dict[str, Any]:
@@ -70,6 +72,8 @@ PROVOKED: dict[str, Answer] = {
     "a worker that dies and says so": lambda: httpx.RemoteProtocolError("closed"),
     "a worker that writes 401": lambda: (401, b'{"error":"unauthorized"}'),
     "a worker that writes 404": lambda: (404, b""),
+    "a worker that writes 429": lambda: (429, b'{"error":{"message":"slow down","type":"rate_limit_error"}}'),
+    "a worker that writes 429 and no more": lambda: (429, b""),
 }
 
 

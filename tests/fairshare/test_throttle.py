@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.fairshare.pacer import Pacer
-from gateway.fairshare.throttle import PART_MIN, Throttle
+from gateway.fairshare.throttle import DOUBTFUL_PART_MIN, PART_MIN, Throttle
 
 
 def refuse(subject: Throttle, at_s: float, *, seats_used: float = 0.5, retry_after_s: float | None = None) -> None:
@@ -38,6 +38,19 @@ def test_it_never_closes_for_good() -> None:
     subject = Throttle()
     for at_s in range(100):
         refuse(subject, at_s, seats_used=at_s % 2)
+    assert (subject.rate, subject.concurrency) == (PART_MIN, PART_MIN)
+
+
+def test_what_may_be_a_worker_s_word_on_one_request_holds_nobody_for_long() -> None:
+    subject = Throttle()
+    for at_s in range(100):
+        subject.refused(seats_used=at_s % 2, retry_after_s=60, now_s=at_s, is_certain=False)
+        assert subject.paused_until_s == at_s + 1
+    assert (subject.rate, subject.concurrency) == (DOUBTFUL_PART_MIN, DOUBTFUL_PART_MIN)
+    # It takes back nothing of what is certain.
+    for at_s in range(100, 200):
+        refuse(subject, at_s, seats_used=at_s % 2)
+    subject.refused(seats_used=0, retry_after_s=None, now_s=300, is_certain=False)
     assert (subject.rate, subject.concurrency) == (PART_MIN, PART_MIN)
 
 

@@ -137,9 +137,14 @@ def test_the_platform_s_errors_are_told_from_the_worker_s() -> None:
             doubtful = failure(status, body)
             assert isinstance(doubtful, UpstreamConfigError)
             assert not doubtful.is_certain
-    busy = failure(429, worker_body(), retry_after_s=2)
-    assert isinstance(busy, UpstreamBusyError)
-    assert busy.retry_after_s == 2
+    for body in (b"", {}, {"error": "Too many requests"}, b"rate limited", b"<html>"):
+        busy = failure(429, body, retry_after_s=2)
+        assert isinstance(busy, UpstreamBusyError)
+        assert busy.retry_after_s == 2
+    for detail in (worker_body(), {"detail": "queue full"}, {"error": {"message": "slow down"}}):
+        limit = failure(429, detail, retry_after_s=2)
+        assert isinstance(limit, WorkerError)
+        assert (limit.status, limit.retry_after_s, limit.is_elsewhere_safe) == (429, 2, True)
     html = failure(524, b"<html>")
     assert isinstance(html, UnreachableError)
     assert html.was_sent

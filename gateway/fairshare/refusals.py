@@ -1,0 +1,44 @@
+"""Whom a 429 is for that nobody signed: Runpod's limit, which is the account's, or a worker's word on one request.
+
+What Runpod's own 429 holds is not published, and on the OpenAI route a worker can answer with any status. But a limit
+of the account strikes whoever calls, so those who were refused or let through at the same time tell. Pure.
+"""
+
+from enum import Enum, auto
+
+SPAN_S = 10.0
+"""What is the same time: the length of Runpod's window."""
+
+
+class Reach(Enum):
+    """What a 429 is taken to limit."""
+
+    ALL = auto()
+    """Several tenants were refused."""
+    UNKNOWN = auto()
+    """Its tenant was the only one that called."""
+    ONE_REQUEST = auto()
+    """Others were let through, and none was refused."""
+
+
+class Refusals:
+    """Who was last refused, and who let through, at one gate. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._refused_at_s: dict[str, float] = {}
+        self._passed_at_s: dict[str, float] = {}
+
+    def passed(self, tenant: str, now_s: float) -> None:
+        """Note that a call was let through."""
+        self._passed_at_s[tenant] = now_s
+
+    def refused(self, tenant: str, now_s: float) -> Reach:
+        """Note a 429, and return what it is taken to limit."""
+        self._refused_at_s[tenant] = now_s
+        if _has_other(self._refused_at_s, tenant, now_s):
+            return Reach.ALL
+        return Reach.ONE_REQUEST if _has_other(self._passed_at_s, tenant, now_s) else Reach.UNKNOWN
+
+
+def _has_other(at_s: dict[str, float], tenant: str, now_s: float) -> bool:
+    return any(other != tenant and now_s - each_s <= SPAN_S for other, each_s in at_s.items())
