@@ -263,12 +263,12 @@ class EndpointStateMachine:
         waited_s, taken_at_s = now_s - activity.began_at_s, activity.taken_at_s
         is_first = self.evidence_at_s is None
         is_told = activity.is_prompt or is_first or self._lessons.loads_late
+        queued_s = 0.0 if taken_at_s is None else taken_at_s - activity.began_at_s
+        wait = Wait(waited_s=waited_s, queued_s=queued_s, is_first_token=is_first_token, tenant=activity.tenant)
         if is_first_token and is_told and taken_at_s is not None and _is_promptly_taken(activity):
             loading_s = now_s - taken_at_s
-            self._lessons.learn_from_prompt(waited_s, loading_s=loading_s, pause_s=activity.pause_s, is_first=is_first)
+            self._lessons.learn_from_prompt(wait, loading_s=loading_s, pause_s=activity.pause_s, is_first=is_first)
         else:
-            queued_s = 0.0 if taken_at_s is None else taken_at_s - activity.began_at_s
-            wait = Wait(waited_s=waited_s, queued_s=queued_s, is_first_token=is_first_token)
             if not is_first_token:
                 had_worker = taken_at_s is None and activity.had_worker
                 self._lessons.learn_from_whole(waited_s, pause_s=activity.pause_s, had_worker=had_worker)

@@ -4,10 +4,9 @@ A request after a pause that is served promptly shows that a pause of that lengt
 it is not. What was learned either way gives way to the next lesson.
 """
 
-import statistics
-from collections import deque
-
 import msgspec
+
+from gateway.exchange.typical_times import TypicalTimes
 
 IDLE_TIMEOUT_S = 5.0
 """Runpod's default idle timeout (endpoint configurations): a worker may be gone this long after its last request."""
@@ -26,7 +25,6 @@ SLOW_FACTOR = 3.0
 """A first output this many times slower than a prompt one, after a pause, shows that the worker was gone after all."""
 IDLE_PAUSE_S_MIN = 1.0
 """Shorter ones are none: Runpod's idle timeouts are whole seconds."""
-STARTS_KEPT = 8
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +35,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """The part of it that it was seen to wait in Runpod's queue; none of a relayed request."""
     is_first_token: bool
     """Whether it is that, and not a whole answer."""
+    tenant: str = ""
 
     @property
     def start_s(self) -> float:
@@ -52,8 +51,8 @@ class WakeLessons:
         """Whether workers of this endpoint take jobs before their model is loaded."""
         self._survived_s = 0.0
         self._lost_s = float("inf")
-        self._starts_s: deque[float] = deque(maxlen=STARTS_KEPT)
-        self._warm_waits_s: deque[float] = deque(maxlen=STARTS_KEPT)
+        self._starts = TypicalTimes()
+        self._warm_waits = TypicalTimes()
 
     @property
     def was_never_lost(self) -> bool:
@@ -81,29 +80,29 @@ class WakeLessons:
 
         With many requests at once they begin late too. That must not make a start look prompt.
         """
-        usual_s = statistics.median(self._warm_waits_s) if self._warm_waits_s else 0.0
-        return min(max(PROMPT_S, 2 * usual_s), LOAD_S_MIN)
+        return min(max(PROMPT_S, 2 * (self._warm_waits.typical_s() or 0.0)), LOAD_S_MIN)
 
     def usual_start_s(self) -> float | None:
         """Return how long a start took recently; None if none was seen."""
-        return statistics.median(self._starts_s) if self._starts_s else None
+        return self._starts.typical_s()
 
-    def learn_from_prompt(self, waited_s: float, *, loading_s: float, pause_s: float | None, is_first: bool) -> None:
+    def learn_from_prompt(self, wait: Wait, *, loading_s: float, pause_s: float | None, is_first: bool) -> None:
         """Learn from the first token of a job that was taken at once: how fast the model begins, or that it loads.
 
         `loading_s` is how long its worker had it, `is_first` whether no output was ever seen before.
         """
+        waited_s = wait.waited_s
         if is_first or pause_s is not None:
             self.loads_late = loading_s > self._load_s_min
             if self.loads_late:
-                self._start(waited_s, pause_s)
+                self._start(wait.tenant, waited_s, pause_s)
                 return
         if not is_first and not self.loads_late:
-            self._warm_waits_s.append(waited_s)
+            self._warm_waits.note(wait.tenant, waited_s)
             self.survive(pause_s)
         elif waited_s > self.prompt_s:
             # A slow model, or a start: of an endpoint that was never seen at work nobody can tell.
-            self._starts_s.append(waited_s)
+            self._starts.note(wait.tenant, waited_s)
 
     def learn_from_whole(self, waited_s: float, *, pause_s: float | None, had_worker: bool) -> None:
         """Learn from an answer in one piece. One that came soon after a pause had no load before it.
@@ -126,13 +125,13 @@ class WakeLessons:
         # No model is slow before a worker has its request.
         was_queued = wait.queued_s > SLOW_FACTOR * PROMPT_S and (had_pause or not was_warm)
         if was_queued:
-            self._start(wait.start_s, pause_s)
+            self._start(wait.tenant, wait.start_s, pause_s)
         elif was_warm and not was_gone and wait.is_first_token:
-            self._warm_waits_s.append(wait.waited_s)
+            self._warm_waits.note(wait.tenant, wait.waited_s)
         elif wait.waited_s <= self.prompt_s:
             self.survive(pause_s)
         elif wait.start_s > self.prompt_s and (was_gone or not was_warm):
-            self._start(wait.start_s, pause_s)
+            self._start(wait.tenant, wait.start_s, pause_s)
 
     def survive(self, pause_s: float | None) -> None:
         """Learn that a worker was still there after a pause."""
@@ -150,6 +149,6 @@ class WakeLessons:
             self._lost_s = max(IDLE_PAUSE_S_MIN, pause_s)
             self._survived_s = min(self._survived_s, STAY_MARGIN * pause_s)
 
-    def _start(self, start_s: float, pause_s: float | None) -> None:
-        self._starts_s.append(start_s)
+    def _start(self, tenant: str, start_s: float, pause_s: float | None) -> None:
+        self._starts.note(tenant, start_s)
         self.lose(pause_s)

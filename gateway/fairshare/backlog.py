@@ -10,7 +10,7 @@ import msgspec
 from gateway.fairshare.lazy_heap import LazyHeap
 
 HOLD_S_FIRST_GUESS = 5.0
-"""How long a seat is held, until the first one was given back."""
+"""How long a seat is held, until the first one was given back; and at most until its tenant gave one back."""
 HOLD_WEIGHT = 0.1
 """Of the latest hold in the mean of its tenant's."""
 UNPREDICTED_TICKETS = 8
@@ -175,7 +175,8 @@ class Backlog:
         return seats * presence.weight / (presence.weight + max(0.0, others))
 
     def _hold(self, presence: _Presence) -> float:
-        return self._hold_s if presence.hold_s is None else presence.hold_s
+        # Of a tenant that had no seat yet the others' long holds say nothing: it must not be refused for them.
+        return min(self._hold_s, HOLD_S_FIRST_GUESS) if presence.hold_s is None else presence.hold_s
 
     def _fatness(self, tenant: str) -> float:
         presence = self._tenants[tenant]

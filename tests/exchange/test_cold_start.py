@@ -173,7 +173,7 @@ async def test_what_keeps_workers_away_is_named_to_everybody_who_waited(workers:
 async def test_the_wait_that_is_told_is_what_starts_took() -> None:
     runpod = asleep()
     async with running(runpod, endpoint={"cold_start_timeout_s": 0.3}) as subject:
-        subject.gateway._upstreams["chat"].workers._lessons._starts_s.append(41.0)
+        subject.gateway._upstreams["chat"].workers._lessons._starts.note("acme", 41.0)
         assert (await subject.post()).headers["retry-after"] == "41"
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.exchange.typical_times import VALUES_KEPT
 from gateway.exchange.wake_lessons import (
     FORESIGHT,
     IDLE_PAUSE_S_MIN,
@@ -9,7 +10,6 @@ from gateway.exchange.wake_lessons import (
     LOAD_S_MIN,
     PROMPT_S,
     SLOW_FACTOR,
-    STARTS_KEPT,
     STAY_MARGIN,
     Wait,
     WakeLessons,
@@ -51,27 +51,26 @@ def test_the_later_lesson_holds() -> None:
 @pytest.mark.parametrize("is_first", [True, False])
 def test_a_worker_that_is_silent_with_its_job_loads(*, is_first: bool) -> None:
     lessons = WakeLessons()
-    lessons.learn_from_prompt(
-        LOAD_S_MIN + 2, loading_s=LOAD_S_MIN + 1, pause_s=None if is_first else 60, is_first=is_first
-    )
+    slow, pause_s = token(LOAD_S_MIN + 2), None if is_first else 60
+    lessons.learn_from_prompt(slow, loading_s=LOAD_S_MIN + 1, pause_s=pause_s, is_first=is_first)
     assert lessons.loads_late
     assert lessons.usual_start_s() == LOAD_S_MIN + 2
-    lessons.learn_from_prompt(0.5, loading_s=0.2, pause_s=60, is_first=False)
+    lessons.learn_from_prompt(token(0.5), loading_s=0.2, pause_s=60, is_first=False)
     assert not lessons.loads_late
 
 
 def test_a_worker_with_many_jobs_at_once_does_not_load() -> None:
     lessons = WakeLessons()
-    lessons.learn_from_prompt(40, loading_s=39.5, pause_s=None, is_first=False)
+    lessons.learn_from_prompt(token(40), loading_s=39.5, pause_s=None, is_first=False)
     assert not lessons.loads_late
     assert lessons.usual_start_s() is None
 
 
 def test_of_a_first_job_nobody_can_tell_whether_its_model_is_slow() -> None:
     lessons = WakeLessons()
-    lessons.learn_from_prompt(10, loading_s=9.7, pause_s=None, is_first=True)
+    lessons.learn_from_prompt(token(10), loading_s=9.7, pause_s=None, is_first=True)
     assert (lessons.usual_start_s(), lessons.prompt_s) == (10, PROMPT_S)
-    lessons.learn_from_prompt(10, loading_s=9.7, pause_s=900, is_first=False)
+    lessons.learn_from_prompt(token(10), loading_s=9.7, pause_s=900, is_first=False)
     assert (lessons.usual_start_s(), lessons.prompt_s) == (10, LOAD_S_MIN)
 
 
@@ -116,7 +115,7 @@ def test_a_wait_after_a_pause(wait: Wait, start: float | None, stay_s: float | N
 @pytest.mark.parametrize("wait", [token(10.5, 10.0), token(LOAD_S_MIN + 1), whole(60.0, 10.0)])
 def test_waits_of_a_crowd_do_not_make_a_start_look_prompt(wait: Wait) -> None:
     lessons = WakeLessons()
-    for _ in range(STARTS_KEPT):
+    for _ in range(VALUES_KEPT):
         lessons.learn_from_wait(token(40.0), pause_s=None, was_warm=True)
     lessons.learn_from_wait(wait, pause_s=900, was_warm=False)
     assert lessons.usual_start_s() == wait.start_s
@@ -125,6 +124,18 @@ def test_waits_of_a_crowd_do_not_make_a_start_look_prompt(wait: Wait) -> None:
 
 def test_only_the_last_starts_count() -> None:
     lessons = WakeLessons()
-    for start_s in (500.0, *[40.0] * STARTS_KEPT):
+    for start_s in (500.0, *[40.0] * VALUES_KEPT):
         lessons.learn_from_wait(token(start_s), pause_s=None, was_warm=False)
     assert lessons.usual_start_s() == 40.0
+
+
+def test_no_tenant_alone_makes_starts_or_first_outputs_seem_longer() -> None:
+    lessons = WakeLessons()
+    for tenant, waited_s in (("polite", 40.0), *[("hostile", 590.0)] * 20):
+        slow = Wait(waited_s=waited_s, queued_s=0.0, is_first_token=True, tenant=tenant)
+        lessons.learn_from_wait(slow, pause_s=None, was_warm=False)
+    for tenant, waited_s in (("polite", 1.5), *[("hostile", 30.0)] * 20):
+        warm = Wait(waited_s=waited_s, queued_s=0.0, is_first_token=True, tenant=tenant)
+        lessons.learn_from_wait(warm, pause_s=None, was_warm=True)
+        lessons.learn_from_prompt(warm, loading_s=1.0, pause_s=None, is_first=False)
+    assert (lessons.usual_start_s(), lessons.prompt_s) == (40.0, 3.0)

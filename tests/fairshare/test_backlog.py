@@ -124,3 +124,29 @@ def test_the_weight_of_a_ticket_that_finds_no_room_counts_for_those_before_it() 
     fill(subject, "b", 2)
     assert entry(subject, "b", weight=0.1) is Entry.REFUSE
     assert subject.fattest() == "b"
+
+
+def test_the_long_holds_of_one_tenant_predict_no_waits_of_a_newcomer() -> None:
+    subject = backlog()
+    for _ in range(100):
+        subject.hold_at_once("slow", 1.0)
+        subject.release("slow", 600.0)
+    fill(subject, "slow", 4)
+    fill(subject, "new", UNPREDICTED_TICKETS)
+    assert entry(subject, "new", seats=4) is Entry.WAIT
+    assert subject.told_wait_s("new", 4) == pytest.approx(9 * HOLD_S_FIRST_GUESS / 2, rel=SPREAD)
+    assert subject.fattest() == "slow"
+    # By its own holds it may be.
+    subject.hold("new", 0)
+    subject.release("new", 60.0)
+    fill(subject, "new", 1)
+    assert entry(subject, "new", seats=4) is Entry.REFUSE
+
+
+def test_short_holds_of_others_are_expected_of_a_newcomer_too() -> None:
+    subject = backlog()
+    for _ in range(100):
+        subject.hold_at_once("quick", 1.0)
+        subject.release("quick", 1.0)
+    fill(subject, "new", 9)
+    assert subject.told_wait_s("new", 1) == pytest.approx(10, rel=SPREAD)
