@@ -104,23 +104,23 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether all requests are turned away, but for those that try."""
+        """Tell whether all requests are turned away, but for those that try."""
         return self._state is not _State.CLOSED
 
     @property
     def is_calm(self) -> bool:
-        """Whether nothing has failed since work was last taken, so that its being taken is no news."""
+        """Tell whether nothing has failed since work was last taken, so that its being taken is no news."""
         return self._state is _State.CLOSED and not self._runs and not self._certain_at_s
 
     def wants_look(self, now_s: float) -> bool:
-        """Whether it is time to read the endpoint's health."""
+        """Tell whether it is time to read the endpoint's health."""
         if self._state is _State.CLOSED:
             is_due = bool(self._runs) and now_s - self._looked_at_s >= LOOK_S
             return is_due and any(run.is_long(now_s) for run in self._runs.values())
         return self._state is _State.OPEN and now_s >= self._until_s
 
     def rest_s(self, tenant: str, now_s: float) -> float | None:
-        """For how long no request of this tenant is let through; None where one may be."""
+        """Return for how many seconds no request of this tenant is let through; None where one may be."""
         if self._state is _State.OPEN:
             until_s = self._until_s
         elif self._state is _State.CLOSED:
@@ -135,7 +135,7 @@ class Breaker:
         return max(TRIAL_RETRY_S, until_s - now_s)
 
     def enter_s(self, tenant: str, now_s: float) -> float | None:
-        """None for a request that may go now, which may make it its tenant's trial; else when another may."""
+        """Let a request go, perhaps as its tenant's trial, and return None; else return in how many seconds one may."""
         rest_s = self.rest_s(tenant, now_s)
         if rest_s is not None:
             return rest_s
@@ -155,7 +155,7 @@ class Breaker:
         return None
 
     def looked(self, *, is_well: bool, now_s: float) -> None:
-        """The endpoint's health was read, or could not be."""
+        """Note that the endpoint's health was read, or could not be."""
         self._looked_at_s = now_s
         self._was_read |= is_well
         # Of an endpoint whose health never was readable, as by a restricted key, that says nothing.
@@ -217,7 +217,7 @@ class Breaker:
 
     def _suspect(self, tenant: str, now_s: float) -> None:
         if self._state is _State.TRIAL and tenant in self._trials:
-            # One tenant's request that fails keeps nobody else from trying.
+            # One tenant's request that fails does not keep the other tenants from trying.
             self._trials[tenant] = now_s + PAUSE_S_FIRST
             self._in_vain.add(tenant)
             if len(self._in_vain) >= TRIALS_IN_VAIN_MAX:

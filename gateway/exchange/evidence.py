@@ -19,7 +19,7 @@ def evidence_of(error: GatewayError | None, *, is_relay: bool) -> Evidence:
     Only what happens before a request is sent, and what Runpod's job API itself says of the account, is surely no
     matter of content. On the OpenAI route a worker can answer with any status and any body, so there nothing is.
 
-    A relayed request that nobody answers waits for a worker, as far as is known; so it is no news of Runpod.
+    A relayed request that is not answered waits for a worker, as far as is known; so it is no news of Runpod.
     """
     match error:
         case None:

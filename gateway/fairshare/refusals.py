@@ -1,7 +1,7 @@
-"""Whom a 429 is for that nobody signed: Runpod's limit, which is the account's, or a worker's word on one request.
+"""Tell the two authors of a 429 apart: Runpod, whose limit is the account's, and a worker that refuses one request.
 
 What Runpod's own 429 holds is not published, and on the OpenAI route a worker can answer with any status. But a limit
-of the account strikes whoever calls, so those who were refused or let through at the same time tell. Pure.
+of the account strikes all tenants, so those that were refused or let through at the same time tell. Pure.
 """
 
 from enum import Enum, auto

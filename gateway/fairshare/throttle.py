@@ -7,7 +7,7 @@ may grow is a rule of Netflix's concurrency-limits.
 
 PART_MIN = 0.05
 DOUBTFUL_PART_MIN = 0.5
-"""As long as nobody but one tenant was refused, it is open whether the limit is anybody else's."""
+"""The least while only one tenant is refused, so that it may be a matter of its requests alone."""
 CONCURRENCY_DECREASE = 0.9
 RATE_DECREASE = 0.85
 INCREASE = 0.01

@@ -44,7 +44,7 @@ def resting(tenant: str = A, now_s: float = 0.0) -> Breaker:
     return told(Breaker(), Evidence.SUSPECT, *[tenant] * FAILURES_MAX, now_s=now_s)
 
 
-def test_a_row_of_certain_failures_opens_it_whoever_they_are_and_one_success_breaks_the_row() -> None:
+def test_a_row_of_certain_failures_opens_it_and_one_success_breaks_the_row() -> None:
     breaker = Breaker()
     for _ in range(3):
         told(breaker, Evidence.CERTAIN, *[A] * (FAILURES_MAX - 1))

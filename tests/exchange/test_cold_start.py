@@ -315,7 +315,7 @@ async def test_an_outage_that_several_tenants_see_gives_the_endpoint_a_rest(oper
 
 
 @pytest.mark.parametrize(("status", "body"), [(401, b""), (403, b'{"error":"forbidden"}'), (404, b"")])
-async def test_what_runpod_s_job_api_says_of_the_account_counts_whoever_asks(status: int, body: bytes) -> None:
+async def test_what_runpod_s_job_api_says_of_the_account_counts_at_once(status: int, body: bytes) -> None:
     runpod = answering()
     runpod.answers = {"run": [(status, body)] * FAILURES_MAX}
     async with running(runpod, endpoint={"route": "job"}) as subject:

@@ -41,7 +41,7 @@ def test_it_never_closes_for_good() -> None:
     assert (subject.rate, subject.concurrency) == (PART_MIN, PART_MIN)
 
 
-def test_what_may_be_a_worker_s_word_on_one_request_holds_nobody_for_long() -> None:
+def test_what_may_be_a_worker_s_word_on_one_request_holds_up_no_other_for_long() -> None:
     subject = Throttle()
     for at_s in range(100):
         subject.refused(seats_used=at_s % 2, retry_after_s=60, now_s=at_s, is_certain=False)
