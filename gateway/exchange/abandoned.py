@@ -10,7 +10,7 @@ so the rest is the most that may be left of the abandoned ones. The rest is too 
 endpoint, or where a job that is over was not yet seen to be: then seats are held for longer, and never shorter.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 import msgspec
@@ -19,6 +19,7 @@ from gateway.wire.runpod import EndpointHealth
 
 
 class _Attempt(msgspec.Struct, frozen=True, eq=False):
+    tenant: str
     since_s: float
     """When its request was over."""
     until_s: float
@@ -31,13 +32,19 @@ class AbandonedAttempts:
 
     def __init__(self) -> None:
         self._attempts: deque[_Attempt] = deque()
+        self._counts = Counter[str]()
 
     def __len__(self) -> int:
         return len(self._attempts)
 
-    def add(self, *, now_s: float, until_s: float, end: Callable[[], None]) -> None:
+    def count_of(self, tenant: str) -> int:
+        """Return how many of them are this tenant's."""
+        return self._counts[tenant]
+
+    def add(self, tenant: str, *, now_s: float, until_s: float, end: Callable[[], None]) -> None:
         """Add an attempt; `end` is called once, when it is over."""
-        self._attempts.append(_Attempt(now_s, until_s, end))
+        self._counts[tenant] += 1
+        self._attempts.append(_Attempt(tenant, now_s, until_s, end))
 
     def look(self, health: EndpointHealth | None, *, asked_at_s: float, live: int) -> None:
         """End as many as a reading of /health shows to be over.
@@ -50,7 +57,7 @@ class AbandonedAttempts:
             return
         judged = sum(each.since_s <= asked_at_s for each in self._attempts)
         for _ in range(judged - max(0, jobs_count - live)):
-            self._attempts.popleft().end()
+            self._end(self._attempts.popleft())
 
     def advance(self, now_s: float) -> None:
         """End those that have reached their longest time."""
@@ -58,7 +65,13 @@ class AbandonedAttempts:
         if over:
             self._attempts = deque(each for each in self._attempts if each.until_s > now_s)
         for each in over:
-            each.end()
+            self._end(each)
+
+    def _end(self, attempt: _Attempt) -> None:
+        self._counts[attempt.tenant] -= 1
+        if not self._counts[attempt.tenant]:
+            del self._counts[attempt.tenant]
+        attempt.end()
 
 
 def unfinished_jobs(health: EndpointHealth) -> int | None:

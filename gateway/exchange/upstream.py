@@ -1,6 +1,5 @@
 """One endpoint as an exchange uses it: its calls, each under its own permit and observed."""
 
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -62,8 +61,6 @@ class Upstream:
         self.gpu_means = MeanTimes()
         """GPU seconds of a tenant's complete requests."""
         self.relays = RelayTimes()
-        self._abandoned_of = Counter[str]()
-        """How many abandoned attempts hold a seat of this entry, by tenant."""
         self._breaker = Breaker()
         self._refusals = Refusals()
         self._clock = clock
@@ -155,27 +152,20 @@ class Upstream:
         def end() -> None:
             self.relays.close(time)
             time.ended()
-            self._abandoned_of[activity.tenant] -= 1
             release()
 
-        self._abandoned_of[activity.tenant] += 1
         self.relays.leave(time)
         endpoint, since_s = self.endpoint, activity.began_at_s
         wait_s_max = 0.0 if activity.has_output else endpoint.cold_start_timeout_s
         if activity.taken_at_s is not None:
             since_s = activity.taken_at_s
-        self.abandoned.add(now_s=self.now_s, until_s=since_s + wait_s_max + endpoint.execution_timeout_s, end=end)
+        until_s = since_s + wait_s_max + endpoint.execution_timeout_s
+        self.abandoned.add(activity.tenant, now_s=self.now_s, until_s=until_s, end=end)
 
     def abandon_submission(self, attempt: Attempt, release: Release, *, ttl_s: float) -> None:
         """Hold the seat of a job that Runpod may have taken, and whose id is not known."""
-
-        def end() -> None:
-            self._abandoned_of[attempt.tenant] -= 1
-            release()
-
         self.gpu.lost(attempt)
-        self._abandoned_of[attempt.tenant] += 1
-        self.abandoned.add(now_s=self.now_s, until_s=self.now_s + ttl_s, end=end)
+        self.abandoned.add(attempt.tenant, now_s=self.now_s, until_s=self.now_s + ttl_s, end=release)
 
     def arrive(self) -> bool:
         """A request wants a turn; return whether the endpoint's health should be read at once.
@@ -201,7 +191,7 @@ class Upstream:
 
     def _beside(self, tenant: str) -> int:
         """Return how many seats of a tenant wake no worker: those of attempts that show output, or were abandoned."""
-        return self.workers.speaking_of(tenant) + self._abandoned_of[tenant]
+        return self.workers.speaking_of(tenant) + self.abandoned.count_of(tenant)
 
     def review(self) -> None:
         """Let through again whoever waits for a state that is over; to be called every second or so."""

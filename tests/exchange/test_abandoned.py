@@ -13,7 +13,9 @@ def abandoned(*since_s: float, until_s: float = 1e9) -> tuple[AbandonedAttempts,
     ended: list[int] = []
     attempts = AbandonedAttempts()
     for number, now_s in enumerate(since_s):
-        attempts.add(now_s=now_s, until_s=until_s + number, end=lambda number=number: ended.append(number))
+        attempts.add(
+            f"t{number % 2}", now_s=now_s, until_s=until_s + number, end=lambda number=number: ended.append(number)
+        )
     return attempts, ended
 
 
@@ -23,6 +25,7 @@ def test_as_many_are_held_as_may_still_be_there_and_the_oldest_end_first() -> No
     assert ended == []
     attempts.look(reading(running=2, queued=1), asked_at_s=11.0, live=2)
     assert ended == [0, 1]
+    assert [attempts.count_of(tenant) for tenant in ("t0", "t1")] == [1, 0]
     attempts.look(reading(running=0), asked_at_s=12.0, live=2)
     assert (ended, len(attempts)) == ([0, 1, 2], 0)
 
@@ -61,7 +64,7 @@ def test_no_fewer_are_held_than_run(story: list[tuple[int, int, int, int]]) -> N
     for new, over, live, strangers in story:
         now_s += 1.0
         for _ in range(new):
-            attempts.add(now_s=now_s, until_s=1e9, end=end)
+            attempts.add("a", now_s=now_s, until_s=1e9, end=end)
         added, running = added + new, running + new
         running -= min(running, over)
         attempts.look(reading(running=running + live + strangers), asked_at_s=now_s, live=live)
