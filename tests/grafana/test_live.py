@@ -23,6 +23,7 @@ WITHOUT_DATA = {
     "FairpodAbsent": "A gateway is there.",
     "FairpodBugs": "There was none, which the tests hope for.",
     "FairpodStateStoreDown": "The memory of the process is always within reach.",
+    "FairpodConnectionsFull": "The load has fewer connections than there is room for.",
     "FairpodConfigRefused": "Nobody changes the configuration.",
     "FairpodEndpointCold": "The emulator's workers are warm, and nobody waits five minutes for a test.",
     "FairpodCancelsFailing": "A cancel gives up after 23 seconds of tries.",
