@@ -190,6 +190,24 @@ def read_all(client: socket.socket) -> bytes:
     return b"".join(pieces)
 
 
+def read_one(client: socket.socket) -> bytes:
+    """Read one answer with a length; its head and its body may come in two pieces."""
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        answer += _more(client)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    size = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
+    while len(body) < size:
+        body += _more(client)
+    return head + b"\r\n\r\n" + body
+
+
+def _more(client: socket.socket) -> bytes:
+    piece = client.recv(65536)
+    assert piece, "closed before the end of the answer"
+    return piece
+
+
 def error_of(answer: bytes, status: int) -> dict[str, Any]:
     """The error in an answer, which has to be an OpenAI error with an id, and the last on its connection."""
     head, _, body = answer.partition(b"\r\n\r\n")

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.client_pace import BODY_BYTES_PER_S_MIN, LINGER_S
 from gateway.http_protocol import BoundedProtocol
-from tests.edge import FLOOD_BYTES, Edge, edge, error_of, read_all
+from tests.edge import FLOOD_BYTES, Edge, edge, error_of, read_all, read_one
 from tests.waiting import a_moment, eventually
 
 pytestmark = pytest.mark.server
@@ -53,9 +53,9 @@ def test_requests_are_answered_one_after_another(server: Edge) -> None:
     with server.connect() as client:
         for size in (0, 5, 300_000):
             client.sendall(POST + b"content-length: %d\r\n\r\n" % size + b"x" * size)
-            assert client.recv(65536).endswith(b"\r\n\r\n" + str(size).encode())
+            assert read_one(client).endswith(b"\r\n\r\n" + str(size).encode())
         client.sendall(POST + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
-        assert client.recv(65536).endswith(b"\r\n\r\n5")
+        assert read_one(client).endswith(b"\r\n\r\n5")
 
 
 def test_a_head_may_be_as_long_as_it_may(server: Edge) -> None:
@@ -99,7 +99,7 @@ def test_the_head_behind_a_body_is_bounded_too(server: Edge) -> None:
         client.sendall(POST + b"content-length: 3\r\n\r\nab")
         eventually(lambda: server.app.seen == ["/length"])
         client.sendall(b"c")
-        assert client.recv(65536).endswith(b"3")
+        assert read_one(client).endswith(b"3")
         client.sendall(b"GET /" + b"x" * 100_000)
         error_of(read_all(client), 431)
 
@@ -143,11 +143,11 @@ def test_another_protocol_is_answered_in_this_one(server: Edge) -> None:
     sent = b"connection: upgrade\r\nupgrade: websocket\r\n"
     with server.connect() as client:
         client.sendall(GET + sent + b"\r\n")
-        assert client.recv(65536).endswith(b"early")
+        assert read_one(client).endswith(b"early")
         client.sendall(POST + sent + b"content-length: 300000\r\n\r\n" + b"x" * 300_000)
-        assert client.recv(65536).endswith(b"\r\n\r\n300000")
+        assert read_one(client).endswith(b"\r\n\r\n300000")
         client.sendall(GET + b"\r\n")
-        assert client.recv(65536).endswith(b"early")
+        assert read_one(client).endswith(b"early")
 
 
 def test_a_request_that_does_not_wait_for_its_turn_is_not_taken(server: Edge) -> None:
@@ -199,7 +199,7 @@ def test_who_says_nothing_is_closed_on_without_a_word(server: Edge) -> None:
 def test_a_second_head_is_timed_as_the_first(server: Edge) -> None:
     with server.connect() as client:
         client.sendall(GET + b"\r\n")
-        assert client.recv(65536).endswith(b"early")
+        assert read_one(client).endswith(b"early")
         server.pass_time(LATE_S)
         client.sendall(b"GET")
         server.until(in_head)
@@ -211,14 +211,14 @@ def test_an_idle_connection_is_kept(server: Edge) -> None:
     with server.connect() as client:
         for _ in range(2):
             client.sendall(GET + b"\r\n")
-            assert client.recv(65536).endswith(b"early")
+            assert read_one(client).endswith(b"early")
             server.pass_time(10 * LATE_S)
 
 
 def test_bytes_that_are_no_request_do_not_keep_it_for_ever(server: Edge) -> None:
     with server.connect() as client:
         client.sendall(GET + b"\r\n")
-        assert client.recv(65536).endswith(b"early")
+        assert read_one(client).endswith(b"early")
         server.until(lambda connection: connection.timeout_keep_alive_task)
         client.sendall(b"\r\n")
         server.until(lambda connection: connection.timeout_keep_alive_task is None)
@@ -244,7 +244,7 @@ def test_a_body_that_keeps_coming_is_waited_for(server: Edge) -> None:
             client.sendall(piece)
             if number < 3:
                 eventually(lambda pieces=number + 1: connection._framing.body_bytes == pieces * len(piece))
-        assert client.recv(65536).endswith(b"\r\n\r\n%d" % (4 * len(piece)))
+        assert read_one(client).endswith(b"\r\n\r\n%d" % (4 * len(piece)))
 
 
 def test_a_body_that_trickles_is_cut_all_the_same(server: Edge) -> None:
@@ -264,7 +264,7 @@ def test_a_body_that_trickles_is_cut_all_the_same(server: Edge) -> None:
 def test_the_rest_of_a_refused_body_does_not_hold_the_connection(server: Edge) -> None:
     with server.connect() as client:
         client.sendall(b"POST /unread HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
-        assert client.recv(65536).endswith(b"early")
+        assert read_one(client).endswith(b"early")
         connection = server.until(has_answered)
         for number in range(3):
             client.sendall(b"x" * 10)
@@ -278,14 +278,14 @@ def test_the_rest_of_a_refused_body_is_read_while_it_comes_well(server: Edge) ->
     size, seconds = 1_000_000, 6
     with server.connect() as client:
         client.sendall(b"POST /unread HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size)
-        assert client.recv(65536).endswith(b"early")
+        assert read_one(client).endswith(b"early")
         connection = server.until(has_answered)
         for number in range(seconds):
             client.sendall(b"x" * (size // seconds))
             eventually(lambda come=(number + 1) * (size // seconds): connection._framing.body_bytes == come)
             server.pass_time(1.0)
         client.sendall(b"x" * (size % seconds) + GET + b"\r\n")
-        assert client.recv(65536).endswith(b"early")
+        assert read_one(client).endswith(b"early")
 
 
 def test_a_body_that_was_answered_already_is_not_waited_for(server: Edge) -> None:
@@ -303,7 +303,7 @@ def test_a_client_is_not_blamed_while_nobody_asks_for_its_body(server: Edge) -> 
         server.app.may_read.set()
         assert client.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(b"x" * size)
-        assert client.recv(65536).endswith(str(size).encode())
+        assert read_one(client).endswith(str(size).encode())
 
 
 def test_no_more_of_a_body_is_held_than_was_asked_for(server: Edge) -> None:
@@ -321,10 +321,10 @@ def test_no_more_of_a_body_is_held_than_was_asked_for(server: Edge) -> None:
 def test_what_is_left_of_a_body_is_not_kept_after_the_answer(server: Edge) -> None:
     with server.connect() as client:
         client.sendall(b"POST /unread HTTP/1.1\r\nhost: x\r\ncontent-length: 300000\r\n\r\n" + b"x" * 300_000)
-        assert client.recv(65536).endswith(b"early")
+        assert read_one(client).endswith(b"early")
         server.until(lambda connection: not connection._is_in_message and not connection.cycle.body)
         client.sendall(GET + b"\r\n")
-        assert client.recv(65536).endswith(b"early")
+        assert read_one(client).endswith(b"early")
 
 
 def test_a_stream_waits_for_its_reader(server: Edge) -> None:

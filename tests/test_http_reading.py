@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.connections import Refusal
-from tests.edge import Edge, edge, error_of, read_all
+from tests.edge import Edge, edge, error_of, read_all, read_one
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.server
@@ -51,7 +51,7 @@ def test_framing_is_no_way_around_the_bound_of_a_head(server: Edge, kind: str) -
 def test_it_is_none_after_an_early_answer_either(server: Edge, kind: str) -> None:
     with server.connect() as client:
         client.sendall(CHUNKED.replace(b"/length", b"/unread"))
-        assert client.recv(65536).endswith(b"early")
+        assert read_one(client).endswith(b"early")
         with contextlib.suppress(ConnectionError):
             client.sendall(FRAMING[kind].removeprefix(CHUNKED))
         assert read_all(client) == b""
@@ -69,14 +69,14 @@ def test_empty_lines_without_end_are_refused(server: Edge) -> None:
 def test_trailers_are_read_and_dropped(server: Edge) -> None:
     with server.connect() as client:
         client.sendall(CHUNKED + b"3;a=b\r\nabc\r\n0\r\nexpect: 100-continue\r\nx-secret: y\r\n\r\n")
-        assert client.recv(65536).endswith(b"\r\n\r\n3")
+        assert read_one(client).endswith(b"\r\n\r\n3")
         assert [name for name, _ in server.until(lambda each: each).headers] == [b"host", b"transfer-encoding"]
 
 
 def test_a_body_may_come_in_chunks_of_a_byte(server: Edge) -> None:
     with server.connect() as client:
         client.sendall(CHUNKED + b"1\r\nx\r\n" * 50_000 + b"0\r\n\r\n")
-        assert client.recv(65536).endswith(b"\r\n\r\n50000")
+        assert read_one(client).endswith(b"\r\n\r\n50000")
 
 
 @pytest.mark.parametrize(
