@@ -20,6 +20,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     state: str
     worker_id: str
+    input_bytes: int
+    """The size of what was asked, which tells a test whose job it is."""
     outputs_count: int
     """Outputs yielded, over all dispatches."""
     unread_count: int
@@ -113,6 +115,7 @@ def _job(endpoint: Endpoint, job: Job) -> JobRecord:
         endpoint=endpoint.id,
         state=job.state.value,
         worker_id=job.worker_id,
+        input_bytes=len(job.input),
         outputs_count=job.outputs_count,
         unread_count=len(job.unread),
         dispatches=job.dispatches,

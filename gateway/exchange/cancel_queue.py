@@ -224,12 +224,13 @@ class CancelQueue:
     async def _settle(self, line: _Line, entry: _Entry, outcome: CallOutcome, status: JobStatus | None) -> None:
         """It is over: say what it cost, and what it would have cost."""
         job = entry.job
+        # What it cost is asked for after that: its seat is free.
+        job.release()
         execution_s = await self._execution_s(line, job, status)
         line.pending.pop(job.job_id, None)
         self._settled.set()
         gpu_s = self._end_time(line, entry, execution_s)
         job.close()
-        job.release()
         means, attempt = line.upstream.gpu_means, job.attempt
         usual_s = means.mean_s(attempt.tenant, attempt.endpoint) or 0.0
         is_ended = status is not None and status.state is JobState.CANCELLED

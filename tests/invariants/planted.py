@@ -504,8 +504,8 @@ PLANTED = [
         14,
         "a job that is over keeps its seat",
         "exchange/cancel_queue.py",
-        "        job.release()\n        means",
-        "        means",
+        "        job.release()\n        execution_s",
+        "        execution_s",
     ),
     Planted(
         14,
