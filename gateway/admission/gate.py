@@ -122,8 +122,8 @@ class Gate:
 
     def refused_upstream(self, permit: Permit, *, retry_after_s: float | None, is_certain: bool = True) -> None:
         """Runpod answered 429: less is used from now on, and nobody is charged for the call."""
-        self.forgive(permit)
         held, now_s = self.backlog.held, self._clock.monotonic_s()
+        self.forgive(permit)
         self._capacity.refused(held, now_s, retry_after_s=retry_after_s, is_certain=is_certain)
 
     def accepted_upstream(self) -> None:
