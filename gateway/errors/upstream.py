@@ -178,6 +178,9 @@ class OutputLostError(AnswerError):
 class WorkerError(UpstreamError):
     """The worker answered with an error; `status` is the one it carried, or 502."""
 
+    is_signed: bool = True
+    """Whether it is surely the worker's, and so a sign of one that runs: Runpod's edge refuses requests as well."""
+
     def __init__(
         self, *, status: int, message: str, type_: str, param: str | None = None, code: str | None = None
     ) -> None:

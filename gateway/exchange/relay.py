@@ -130,7 +130,7 @@ class Relay:
 
     def _explain(self, error: GatewayError, activity: Activity, time: AttemptTime) -> None:
         """Note what an error says of the worker, and raise what it means to the client where that is another one."""
-        if isinstance(error, WorkerError):
+        if isinstance(error, WorkerError) and error.is_signed:
             # It ran, to say so.
             self._upstream.relay_output(activity, time, is_first_token=False)
         if isinstance(error, UnreachableError) and self._answer.chunks and error.status is None:

@@ -98,8 +98,16 @@ def relay_failure(status: int, *, body: bytes, retry_after_s: float | None) -> G
         return _limit(detail, retry_after_s=retry_after_s)
     if 400 <= status < 500:
         refusal = _refusal(status, detail, is_page=_is_page(body)) if status in _REFUSALS else None
-        return refusal or output_error(detail or f"The worker answered with HTTP {status}.", status=status)
+        return refusal or _rejection(status, detail)
     return _with_wait(_relay_5xx(status, detail), status, retry_after_s)
+
+
+def _rejection(status: int, detail: object | None) -> UpstreamError:
+    """Return the worker's word on a request; or the edge's, which may refuse a large one with 413 by itself."""
+    failure = output_error(detail or f"The worker answered with HTTP {status}.", status=status)
+    if isinstance(failure, WorkerError):
+        failure.is_signed = _bare_text(detail) is None
+    return failure
 
 
 def _limit(detail: object | None, *, retry_after_s: float | None) -> UpstreamError:

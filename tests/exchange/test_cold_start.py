@@ -564,6 +564,24 @@ async def test_a_relayed_refusal_of_the_worker_s_shows_that_one_runs() -> None:
         assert not upstream.workers.is_warm(upstream.now_s)
 
 
+@pytest.mark.parametrize("body", [b"", b"<html>", b"Request Entity Too Large", b'{"error":"too large"}'])
+async def test_a_refusal_that_the_edge_may_have_written_keeps_no_endpoint_warm(body: bytes) -> None:
+    runpod = answering()
+    async with running(runpod, endpoint={"route": "auto"}, **TWO) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        await subject.post(stream=True)
+        for _ in range(4):
+            runpod.answers = {"openai": [(413, body)]}
+            assert (await subject.post(stream=True)).status == 413
+            await anyio.sleep(1.1)
+        runpod.answers = {}
+        relayed = runpod.count("openai")
+        # The worker may be gone: another tenant's request waits in the queue, and not on a connection that is cut.
+        assert not upstream.workers.is_warm(upstream.now_s)
+        assert content(await subject.post(key="other-key", stream=True)) == "Hello there"
+        assert runpod.count("openai") == relayed
+
+
 async def test_a_stream_that_goes_on_lets_those_through_who_wait_for_a_worker() -> None:
     runpod = answering()
     async with running(runpod, endpoint={"queue_timeout_s": 60}) as subject:
