@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.domain import Api, Attempt, Endpoint, Limit, Operation, Resource, Route, Secret, Tenant
-from gateway.exchange.cancel_queue import LeftJob
+from gateway.exchange.left_job import LeftJob
 from gateway.translate.request import ClientRequest, read_request
 from gateway.wire.openai import Fields
 

@@ -8,18 +8,16 @@ work ahead goes first. Each job holds its seat until it is over, or its ttl has 
 import heapq
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable
 
 import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from gateway.admission.shared_hold import Release
 from gateway.clock import Clock
-from gateway.domain import Attempt, Operation, Tenant
+from gateway.domain import Operation, Tenant
 from gateway.errors import GatewayError, JobExpiredError
 from gateway.exchange.events import Broke, CallOutcome, GpuTimeSettled, JobCancelled, Observer
-from gateway.exchange.gpu_time import AttemptTime
+from gateway.exchange.left_job import LeftJob
 from gateway.exchange.mean_times import MeanTimes
 from gateway.exchange.upstream import Upstream
 from gateway.wire.runpod import JobState, JobStatus
@@ -31,33 +29,6 @@ TURN_S_MAX = 120.0
 COST_TURN_S_MAX = 1.0
 
 
-class LeftJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A job to be cancelled, and what is known of it. Times are monotonic seconds."""
-
-    attempt: Attempt
-    tenant: Tenant
-    """Whose share of the budget its cancel uses."""
-    started_at_s: float | None
-    """When a worker was seen to have taken it."""
-    expires_at_s: float
-    """When its ttl ends it."""
-    accepted_at_s: float | None = None
-    """When Runpod took it; None if that is not known here."""
-    is_orphan: bool = False
-    """Whether a process that is dead left it."""
-    time: AttemptTime | None = None
-    """Its GPU time, which ends with it; None for an orphan, whose beginning was not seen here."""
-    close: Callable[[], None] = lambda: None
-    """Called when it is over."""
-    release: Release = lambda: None
-    """Gives back what it occupies: called once, when it is over, or at once if it is in the queue already."""
-
-    @property
-    def job_id(self) -> str:
-        """Runpod's id of it."""
-        return self.attempt.job_id or ""
-
-
 class _Entry(msgspec.Struct, eq=False):
     """A cancel to be made."""
 
@@ -65,6 +36,17 @@ class _Entry(msgspec.Struct, eq=False):
     started_at_s: float | None
     """When a worker took it, by the polls of its client or by a later look; None if it was last seen to wait."""
     tries: int = 0
+    is_released: bool = False
+
+    def release(self) -> None:
+        """Give back what the job occupies, once."""
+        if not self.is_released:
+            self.is_released = True
+            self.job.release()
+
+
+class _DroppedError(Exception):
+    """The job whose turn it is was dropped: no call is made."""
 
 
 class _Line:
@@ -104,6 +86,15 @@ class CancelQueue:
                 job.time.started()
             self._push(line, entry)
 
+    def drop(self, upstream: Upstream, job_id: str) -> None:
+        """A job is not to be cancelled any more, as its process lives."""
+        line = self._lines.get(upstream.endpoint.name)
+        entry = None if line is None else line.pending.pop(job_id, None)
+        if entry is not None:
+            self._settled.set()
+            entry.job.close()
+            entry.release()
+
     def pending(self) -> dict[str, int]:
         """How many are not yet confirmed, by endpoint."""
         return {name: len(line.pending) for name, line in self._lines.items()}
@@ -128,15 +119,13 @@ class CancelQueue:
             await self._settled.wait()
 
     def _push(self, line: _Line, entry: _Entry) -> None:
-        work_s = self._mean_s(line, entry.job, unknown_s=line.upstream.endpoint.execution_timeout_s)
-        tenant = entry.job.tenant.name
+        if entry.job.job_id not in line.pending:
+            return
+        tenant, endpoint = entry.job.tenant.name, line.upstream.endpoint
+        mean_s = self._executions.mean_s(tenant, endpoint.name)
+        work_s = endpoint.execution_timeout_s if mean_s is None else mean_s
         heapq.heappush(line.due[tenant], (self._ran_s(entry) - work_s, next(self._numbers), entry))
         self._dispatch(line, tenant)
-
-    def _mean_s(self, line: _Line, job: LeftJob, *, unknown_s: float) -> float:
-        """How long a worker runs for such a job in all."""
-        mean_s = self._executions.mean_s(job.attempt.tenant, line.upstream.endpoint.name)
-        return unknown_s if mean_s is None else mean_s
 
     def _ran_s(self, entry: _Entry) -> float:
         return 0.0 if entry.started_at_s is None else self._clock.monotonic_s() - entry.started_at_s
@@ -159,6 +148,8 @@ class CancelQueue:
             nonlocal entry
             line.asking[tenant.name] -= 1
             entry = heapq.heappop(line.due[tenant.name])[2]
+            if entry.job.job_id not in line.pending:
+                raise _DroppedError
             return await line.upstream.jobs.cancel(entry.job.job_id)
 
         outcome, status = None, None
@@ -167,16 +158,18 @@ class CancelQueue:
             outcome = CallOutcome.OK if status.state.is_terminal else None
         except JobExpiredError:
             outcome = CallOutcome.GONE
-        except GatewayError:
+        except (GatewayError, _DroppedError):
             pass
         except Exception as error:  # noqa: BLE001 - one bad cancel must not end the queue, and with it the process.
             self._observe(Broke(request_id="", error=error))
         if entry is None:
             line.asking[tenant.name] -= 1
-        elif outcome is None:
-            await self._try_again(line, entry, status)
-        else:
-            await self._settle(line, entry, outcome, status)
+        elif entry.job.job_id in line.pending:
+            # Not dropped, before its turn or in the middle of the call.
+            if outcome is None:
+                await self._try_again(line, entry, status)
+            else:
+                await self._settle(line, entry, outcome, status)
         self._dispatch(line, tenant.name)
 
     async def _try_again(self, line: _Line, entry: _Entry, status: JobStatus | None) -> None:
@@ -225,9 +218,10 @@ class CancelQueue:
         """It is over: say what it cost, and what it would have cost."""
         job = entry.job
         # What it cost is asked for after that: its seat is free.
-        job.release()
+        entry.release()
         execution_s = await self._execution_s(line, job, status)
-        line.pending.pop(job.job_id, None)
+        if line.pending.pop(job.job_id, None) is None:
+            return
         self._settled.set()
         gpu_s = self._end_time(line, entry, execution_s)
         job.close()

@@ -28,6 +28,10 @@ STILL_S_MAX = 2.0
 suspended, seem dead to the first one that wakes: less than SILENT_S by more than a beat."""
 KEEP_S = 8 * 86400
 """How long it is kept while nobody writes: no ttl is longer than a week."""
+NEWS_S_MAX = 2.0
+"""How long a request waits for the store to tell why its job ended: some beats, and the way back to a store."""
+TAKEN_S = 3600
+"""How long it is known who has the jobs of a process that was taken for dead. Most are cancelled within minutes."""
 ENTRY_JOBS_MAX = 1000
 CLOSED_MAX = 10_000
 """A job whose end was forgotten is cancelled once more, which does no harm."""
@@ -76,6 +80,10 @@ class EntryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     was_known: bool
     """Whether it had been heard of: if not, the store lost its memory, or gave its jobs to another."""
     jobs: list[OpenJob]
+    taken: list[str] = []
+    """Own jobs that another process had, as this one was taken for dead: any of them may have been cancelled."""
+    given_back: list[str] = []
+    """Inherited jobs whose process lives after all and has them back; told until they are closed."""
 
 
 class JournalStore(Protocol):
@@ -107,6 +115,11 @@ class Journal:
         self._is_recall = True
         self._heard_since_s: float | None = None
         self._heard_at_s = 0.0
+        self.give_back: Callable[[OpenJob], None] = lambda _job: None
+        """Told of an inherited job that is its process's again."""
+        self.taken: set[str] = set()
+        """Own jobs, by key, that another process had for a while."""
+        self._heard = anyio.Event()
 
     @property
     def has_store(self) -> bool:
@@ -128,6 +141,7 @@ class Journal:
         if self._store is None or self._open.pop(job.key, None) is None:
             return
         self._opened.pop(job.key, None)
+        self.taken.discard(job.key)
         self._closed[job.key] = None
         if len(self._closed) > CLOSED_MAX:
             del self._closed[next(iter(self._closed))]
@@ -142,6 +156,13 @@ class Journal:
             with anyio.move_on_after(BEAT_S):
                 await self._changed.wait()
                 await anyio.sleep(max(0.0, sent_at_s + GAP_S - self._clock.monotonic_s()))
+
+    async def was_taken(self, job: OpenJob) -> bool:
+        """Return whether another process had a job of this one; after a silence, wait for the store to tell."""
+        if self._store is not None and self._clock.monotonic_s() - self._heard_at_s > STILL_S_MAX:
+            with anyio.move_on_after(NEWS_S_MAX):
+                await self._heard.wait()
+        return job.key in self.taken
 
     async def leave(self) -> None:
         """Say goodbye: what is still open is somebody else's. Best effort; silence says it too, later."""
@@ -171,6 +192,13 @@ class Journal:
             self._lose_contact()
             raise
         self._note_written(entry, was_known=answer.was_known)
+        for key in answer.given_back:
+            if (mine := self._open.get(key)) is not None:
+                self.give_back(mine)
+                self.closed(mine)
+        self.taken |= self._open.keys() & answer.taken
+        self._heard.set()
+        self._heard = anyio.Event()
         for job in answer.jobs:
             if job.key not in self._open and job.key not in self._closed:
                 self._open[job.key] = job

@@ -7,14 +7,18 @@ from functools import partial
 from gateway.admission.shared_hold import Release
 from gateway.clock import Clock
 from gateway.domain import Attempt, Route, Tenant
-from gateway.exchange.cancel_queue import CancelQueue, LeftJob
+from gateway.errors import JobExpiredError, JobFailedError, JobNotRunError, OutputLostError
+from gateway.exchange.cancel_queue import CancelQueue
 from gateway.exchange.events import Broke, Observer
 from gateway.exchange.gpu_time import AttemptCost
 from gateway.exchange.journal import Journal, JournalStore, OpenJob
+from gateway.exchange.left_job import LeftJob
 from gateway.exchange.mean_times import MeanTimes
 from gateway.exchange.queue_job import QueueJob
 from gateway.exchange.seat import Seat, both
 from gateway.exchange.upstream import Upstream
+
+LOST = "The gateway process was silent for so long that another one took it for dead and cancelled the job."
 
 
 class OpenJobs:
@@ -40,6 +44,7 @@ class OpenJobs:
         self._observe = observe
         self._cancels = CancelQueue(clock, observe, self._executions)
         self._journal = Journal(clock, store)
+        self._journal.give_back = self._give_back
 
     @asynccontextmanager
     async def job(
@@ -52,6 +57,12 @@ class OpenJobs:
         job = QueueJob(upstream, tenant=tenant, seat=seat, is_stream=is_stream, cost=cost, clock=self._clock)
         try:
             yield job
+        except (JobFailedError, JobExpiredError):
+            if not await self._journal.was_taken(self._entry(job)):
+                raise
+            # Without output, another job may be sent in its place.
+            kind = OutputLostError if job.stream.has_output else JobNotRunError
+            raise kind(LOST) from None
         finally:
             job.end()
             if not job.is_answered:
@@ -115,6 +126,11 @@ class OpenJobs:
 
     def _is_others(self, address: str, attempt: Attempt) -> bool:
         return self._journal.holds(f"{address} {attempt.job_id}")
+
+    def _give_back(self, entry: OpenJob) -> None:
+        """Leave a job alone whose process was taken for dead and lives."""
+        if (upstream := self._upstreams.get(entry.endpoint)) is not None:
+            self._cancels.drop(upstream, entry.job_id)
 
     def _inherit(self, entry: OpenJob) -> None:
         """Cancel a job that a dead process left. It is charged to its tenant and holds a seat here until it is over.

@@ -4,19 +4,58 @@
 -- KEYS: the processes and when each was heard of (a sorted set), their open jobs (a hash for each: this name, a colon and
 -- the process). ARGV: the process, what it wants (MessagePack), the ids of so many jobs that are closed, then id and record of
 -- each job that it opened.
--- Returns whether the process was known; then id and record of each job that it inherits, or of all that it has where it
--- recalls them.
+-- Returns whether the process was known; the ids of jobs that another one had, and of those that it has to give back; then id and
+-- record of each job that it inherits, or of all that it has where it recalls them.
+--
+-- A process that is taken for dead may live, and come back. Who has its jobs is kept for a while below the name that it
+-- had (:taken:). With its next entry it takes back what its heir still has, and the heir is told so (:returned:) until
+-- it closes them. What the heir has closed by then is over; and of what comes back, a cancel may be under way.
 
 local processes_key, jobs_key = KEYS[1], KEYS[2]
 local process = ARGV[1]
-local is_recall, is_leaving, silent_s, keep_s, closed = unpack(cmsgpack.unpack(ARGV[2]))
+local is_recall, is_leaving, silent_s, keep_s, taken_s, closed = unpack(cmsgpack.unpack(ARGV[2]))
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 
 local own = jobs_key .. ':' .. process
-local answer = {redis.call('ZSCORE', processes_key, process) and 1 or 0}
+local own_returned = processes_key .. ':returned:' .. process
+
+local function taken_from(name) return processes_key .. ':taken:' .. name end
+
+local function take_back(job, heir)
+  -- The heir may have died as well, and its heir after it.
+  for _ = 1, 100 do
+    if not heir then return end
+    local record = redis.call('HGET', jobs_key .. ':' .. heir, job)
+    if record then
+      redis.call('HDEL', jobs_key .. ':' .. heir, job)
+      redis.call('HSET', own, job, record)
+      local returned = processes_key .. ':returned:' .. heir
+      redis.call('SADD', returned, job)
+      redis.call('EXPIRE', returned, keep_s)
+      return
+    end
+    heir = redis.call('HGET', taken_from(heir), job)
+  end
+end
+
+local taken = {}
+local heirs = redis.call('HGETALL', taken_from(process))
+for i = 1, #heirs, 2 do
+  take_back(heirs[i], heirs[i + 1])
+  taken[#taken + 1] = heirs[i]
+end
+redis.call('DEL', taken_from(process))
+
 for i = 3 + closed, #ARGV, 2 do redis.call('HSET', own, ARGV[i], ARGV[i + 1]) end
-for i = 3, 2 + closed do redis.call('HDEL', own, ARGV[i]) end
+for i = 3, 2 + closed do
+  redis.call('HDEL', own, ARGV[i])
+  redis.call('SREM', own_returned, ARGV[i])
+end
+local returned = redis.call('SMEMBERS', own_returned)
+for _, job in ipairs(returned) do redis.call('HDEL', own, job) end
+
+local answer = {redis.call('ZSCORE', processes_key, process) and 1 or 0, taken, returned}
 
 -- A process that was cut off does not know who else is silent: it inherits from nobody (a silence below zero).
 local dead = silent_s >= 0 and redis.call('ZRANGEBYSCORE', processes_key, '-inf', now - silent_s) or {}
@@ -26,12 +65,15 @@ for _, other in ipairs(dead) do
     local jobs = redis.call('HGETALL', left)
     for i = 1, #jobs, 2 do
       redis.call('HSET', own, jobs[i], jobs[i + 1])
+      redis.call('SREM', own_returned, jobs[i])
+      redis.call('HSET', taken_from(other), jobs[i], process)
       if not is_recall then
         answer[#answer + 1] = jobs[i]
         answer[#answer + 1] = jobs[i + 1]
       end
     end
     redis.call('DEL', left)
+    redis.call('EXPIRE', taken_from(other), taken_s)
     redis.call('ZREM', processes_key, other)
   end
 end

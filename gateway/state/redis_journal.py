@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.admission.lease_store import RECORD_VERSION, RecordKind
 from gateway.exchange.events import Observer, RecordsUnreadable
-from gateway.exchange.journal import KEEP_S, Entry, EntryAnswer, OpenJob
+from gateway.exchange.journal import KEEP_S, TAKEN_S, Entry, EntryAnswer, OpenJob
 from gateway.state.redis_script import RedisScript
 from gateway.wire.malformed import MALFORMED
 
@@ -16,6 +16,7 @@ class _Wants(msgspec.Struct, frozen=True, array_like=True):
     is_leaving: bool
     silent_s: float
     keep_s: int
+    taken_s: int
     closed: int
 
 
@@ -48,13 +49,20 @@ class RedisJournal:
             is_leaving=entry.is_leaving,
             silent_s=-1.0 if entry.silent_s is None else entry.silent_s,
             keep_s=KEEP_S,
+            taken_s=TAKEN_S,
             closed=len(closed),
         )
         opened = [part for job in entry.opened for part in (job.key.encode(), _pack(job))]
         answer = await self._script.run(self._process, _pack(wants), *closed, *opened)
         for name in damaged:
             del self._damaged[name]
-        return EntryAnswer(was_known=bool(answer[0]), jobs=self._jobs(answer[1::2], answer[2::2]))
+        known, taken, returned, *jobs = answer
+        return EntryAnswer(
+            was_known=bool(known),
+            jobs=self._jobs(jobs[::2], jobs[1::2]),
+            taken=[name.decode(errors="replace") for name in taken],
+            given_back=[name.decode(errors="replace") for name in returned],
+        )
 
     def _jobs(self, names: list[bytes], records: list[bytes]) -> list[OpenJob]:
         """Return the jobs of those that can be read.

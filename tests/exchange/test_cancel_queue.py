@@ -333,3 +333,44 @@ async def test_a_cancel_that_was_under_way_when_the_queue_stopped_is_made_again(
     assert queue.pending() == {"chat": 0}
     assert upstream.gates.calls["cancel"].held == {}
     assert runpod.count("cancel") >= 2
+
+
+@pytest.mark.parametrize("moment", ["waiting", "in its call", "after a failure", "as it is settled"])
+async def test_a_job_that_is_dropped_is_cancelled_no_more(moment: str) -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"cancel": [(500, b"")]}
+    closed: list[str] = []
+    released: list[str] = []
+    async with running(runpod, endpoint={"limits": {"cancel": {"per_10s": 1, "concurrent": 1}}}) as subject:
+        queue, upstream, seen = queue_of(subject), subject.gateway._upstreams["chat"], list[Event]()
+        queue._observe = seen.append
+        if moment == "waiting":
+            # The budget of these ten seconds goes to another one.
+            queue.add(upstream, left_job("other"))
+            await anyio.sleep(0.1)
+        queue.add(upstream, left_job("a", close=lambda: closed.append("a"), release=lambda: released.append("a")))
+        if moment == "as it is settled":
+            runpod.answers = {}
+            while not runpod.count("status"):
+                await anyio.lowlevel.checkpoint()
+        elif moment == "in its call":
+            while not runpod.count("cancel"):
+                await anyio.lowlevel.checkpoint()
+        else:
+            await anyio.sleep(0.1)
+        queue.drop(upstream, "a")
+        queue.drop(upstream, "a")
+        queue.drop(upstream, "unknown")
+        assert closed == released == ["a"]
+        with anyio.fail_after(60):
+            await queue.flush()
+        await anyio.sleep(30)
+        assert released == ["a"]
+        assert not queue._lines["chat"].asking
+        calls = [job_id for operation, job_id in runpod.calls if operation == "cancel"]
+        assert calls.count("a") == (moment != "waiting")
+        assert {event.attempt.job_id for event in seen if isinstance(event, JobCancelled)} <= {"other"}
+        # The queue goes on.
+        queue.add(upstream, left_job("b"))
+        with anyio.fail_after(60):
+            await queue.flush()

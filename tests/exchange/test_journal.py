@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Callable
 
 import anyio
@@ -8,6 +9,7 @@ from gateway.admission.lease_store import StoreError
 from gateway.exchange import journal as module
 from gateway.exchange.journal import CLOSED_MAX, ENTRY_JOBS_MAX, Entry, EntryAnswer, Journal, OpenJob
 from tests.fakes.clock import FakeClock
+from tests.virtual_time import LoopClock, VirtualTimeLoop
 
 
 def job(name: str) -> OpenJob:
@@ -23,6 +25,8 @@ class Store:
         self.is_known = False
         self.entries: list[Entry] = []
         self.loses_answers = self.refuses = False
+        self.taken: list[str] = []
+        self.given_back: list[str] = []
 
     async def write(self, entry: Entry) -> EntryAnswer:
         self.entries.append(entry)
@@ -38,7 +42,12 @@ class Store:
             self.left = []
         if self.loses_answers:
             raise StoreError("lost", is_refused=False)
-        return EntryAnswer(was_known=was_known, jobs=list(self.jobs.values()) if entry.is_recall else inherited)
+        return EntryAnswer(
+            was_known=was_known,
+            jobs=list(self.jobs.values()) if entry.is_recall else inherited,
+            taken=self.taken,
+            given_back=self.given_back,
+        )
 
     async def aclose(self) -> None:
         self.is_known = False
@@ -205,3 +214,68 @@ async def test_who_stood_still_itself_takes_nobody_for_dead() -> None:
     kept.store.left = [job("orphan")]
     await kept.settle()
     assert kept.inherited == ["orphan"]
+
+
+async def test_a_job_whose_process_lives_is_given_back_and_closed_here() -> None:
+    kept = Kept()
+    given_back: list[OpenJob] = []
+    kept.journal.give_back = given_back.append
+    await kept.settle()
+    kept.store.left = [job("orphan")]
+    await kept.beat()
+    kept.store.given_back = [job("orphan").key, job("unknown").key]
+    await kept.beat()
+    await kept.beat()
+    assert given_back == [job("orphan")]
+    assert kept.store.entries[-1].closed == [job("orphan").key]
+    assert not kept.journal.holds(job("orphan").key)
+
+
+async def test_what_another_process_had_is_known_until_it_is_closed() -> None:
+    kept = Kept()
+    kept.journal.opened(job("a"))
+    kept.journal.opened(job("b"))
+    await kept.settle()
+    kept.store.taken = [job("a").key, job("unknown").key]
+    await kept.beat()
+    assert [await kept.journal.was_taken(job(name)) for name in ("a", "b", "unknown")] == [True, False, False]
+    kept.store.taken = []
+    kept.journal.closed(job("a"))
+    assert not kept.journal.taken
+
+
+async def test_after_a_silence_the_news_of_a_taken_job_is_waited_for() -> None:
+    journal, store = Journal(LoopClock(), Store()), Store()
+    journal._store = store
+    journal.opened(job("a"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(journal.run, lambda _: None)
+        await anyio.sleep(1)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        loop.be_busy(module.SILENT_S + 1)
+        store.taken = [job("a").key]
+        # Asked before the journal had a turn.
+        assert await journal.was_taken(job("a"))
+        store.refuses = True
+        loop.be_busy(module.SILENT_S + 1)
+        begin_s = anyio.current_time()
+        assert not await journal.was_taken(job("b"))
+        assert anyio.current_time() - begin_s == pytest.approx(module.NEWS_S_MAX, abs=0.1)
+        tasks.cancel_scope.cancel()
+
+
+async def test_an_answer_that_cannot_be_read_is_recalled_and_reported() -> None:
+    kept = Kept()
+    await kept.settle()
+
+    async def write(_entry: Entry) -> EntryAnswer:
+        raise ZeroDivisionError
+
+    good = kept.store.write
+    kept.store.write = write  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError):
+        await kept.beat()
+    kept.store.write = good  # type: ignore[method-assign]
+    await kept.beat()
+    assert kept.store.entries[-1].is_recall

@@ -9,6 +9,7 @@ import pytest
 from gateway.config.keys import key_line
 from gateway.exchange.events import Event, GpuTimeSettled
 from gateway.exchange.journal import OpenJob
+from tests.exchange.test_exchange import COMPLETION
 from tests.exchange.test_journal import Store
 from tests.factories import attempt, left_job
 from tests.fakes.runpod import FakeRunpod
@@ -145,3 +146,71 @@ async def test_a_dead_process_s_job_holds_a_seat_and_a_place_of_its_tenant_until
         assert "work held" not in subject.held()
         runpod.pages = list(PAGES)
         assert (await subject.post(stream=True)).status == 200
+
+
+class Cancelling(FakeRunpod):
+    """One whose first job runs without output until it is cancelled; the next one answers."""
+
+    is_cancelled = False
+
+    def _page(self, job_id: str) -> dict[str, Any]:
+        if job_id != "job-1":
+            return super()._page(job_id)
+        return {"status": "CANCELLED" if self.is_cancelled else "IN_PROGRESS", "stream": []}
+
+    def _answer(self, operation: str, job_id: str) -> tuple[int, list[bytes]]:
+        if operation == "status" and job_id == "job-1":
+            return 200, [b'{"id":"job-1","status":"CANCELLED"}']
+        return super()._answer(operation, job_id)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_job_without_output_that_another_process_cancelled_is_sent_again(stream: bool) -> None:
+    runpod = Cancelling(pages=list(PAGES) if stream else [("COMPLETED", [COMPLETION])])
+    async with running(runpod) as subject, anyio.create_task_group() as tasks:
+        store, journal = Store(), subject.gateway._jobs._journal
+        journal._store = store
+        tasks.start_soon(journal.run, subject.gateway._jobs._inherit)
+        tasks.start_soon((call := subject.call(stream=stream)).run, subject.gateway.app)
+        await anyio.sleep(1)
+        store.taken = list(journal._open)
+        await anyio.sleep(1)
+        runpod.is_cancelled = True
+        with anyio.fail_after(10):
+            while not call.is_complete:
+                await anyio.sleep(0.1)
+        assert call.status == 200
+        assert runpod.count("run") == 2
+        assert not journal.taken
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_client_that_has_output_is_told_why_there_is_no_more() -> None:
+    runpod = FakeRunpod(pages=[*PAGES[:2], *[("IN_PROGRESS", [])] * 10, ("CANCELLED", [])])
+    runpod.status = {"status": "CANCELLED"}
+    async with running(runpod) as subject, anyio.create_task_group() as tasks:
+        store, journal = Store(), subject.gateway._jobs._journal
+        journal._store = store
+        tasks.start_soon(journal.run, subject.gateway._jobs._inherit)
+        tasks.start_soon((call := subject.call(stream=True)).run, subject.gateway.app)
+        await anyio.sleep(0.5)
+        store.taken = list(journal._open)
+        with anyio.fail_after(60):
+            while not call.is_complete:
+                await anyio.sleep(0.1)
+        assert "took it for dead" in call.events[-1]["error"]["message"]
+        assert runpod.count("run") == 1
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_job_that_somebody_else_cancelled_is_a_failure_as_before() -> None:
+    runpod = FakeRunpod(pages=[("CANCELLED", [])])
+    runpod.status = {"status": "CANCELLED"}
+    async with running(runpod) as subject, anyio.create_task_group() as tasks:
+        journal = subject.gateway._jobs._journal
+        journal._store = Store()
+        tasks.start_soon(journal.run, subject.gateway._jobs._inherit)
+        call = await subject.post()
+        assert (call.status, call.json["error"]["message"]) == (502, "The job was cancelled at Runpod.")
+        assert runpod.count("run") == 1
+        tasks.cancel_scope.cancel()

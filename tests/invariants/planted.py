@@ -504,7 +504,7 @@ PLANTED = [
         14,
         "a job that is over keeps its seat",
         "exchange/cancel_queue.py",
-        "        job.release()\n        execution_s",
+        "        entry.release()\n        execution_s",
         "        execution_s",
     ),
     Planted(

@@ -223,3 +223,68 @@ async def test_three_thousand_damaged_records_are_deleted_in_turns(processes: Pr
     for _ in range(3):
         await processes.write("heir")
     assert set(processes.records("heir")) == {job("good").key.encode()}
+
+
+class TakenForDead(Processes):
+    """Process "a" is silent for so long that "b" inherits its jobs 1, 2 and 3, and comes back."""
+
+    async def bury(self) -> None:
+        await self.write("a", "1", "2", "3")
+        self.clock.now_s += SILENT_S + 0.1
+        assert await self.inherited("b") == {"1", "2", "3"}
+
+
+@pytest.fixture
+async def buried(redis: RedisServer):  # type: ignore[no-untyped-def]
+    made = TakenForDead(redis)
+    await made.bury()
+    yield made
+    await made.aclose()
+
+
+def keys(*names: str) -> set[str]:
+    return {job(name).key for name in names}
+
+
+async def test_a_process_that_lives_takes_back_what_its_heir_has_not_cancelled(buried: TakenForDead) -> None:
+    await buried.write("b", closed=("2",))
+    answer = await buried.write("a")
+    assert (answer.was_known, set(answer.taken), answer.jobs) == (False, keys("1", "2", "3"), [])
+    assert {each.decode() for each in buried.records("a")} == keys("1", "3")
+    assert not buried.records("b")
+    # It is told once: what comes next is as before.
+    assert (await buried.write("a")).taken == []
+
+
+async def test_an_heir_is_told_what_it_gave_back_until_it_has_closed_it(buried: TakenForDead) -> None:
+    await buried.write("a", "4")
+    for _ in range(2):
+        # Its answer may be lost, and a recall writes down again what it had.
+        answer = await buried.write("b", "1", "2", "3", is_recall=True)
+        assert set(answer.given_back) == keys("1", "2", "3")
+        assert not buried.records("b")
+    assert set((await buried.write("b", closed=("1", "2"))).given_back) == keys("3")
+    assert (await buried.write("b", closed=("3",))).given_back == []
+    assert {each.decode() for each in buried.records("a")} == keys("1", "2", "3", "4")
+
+
+async def test_jobs_come_back_from_the_heir_of_an_heir(buried: TakenForDead) -> None:
+    buried.clock.now_s += SILENT_S + 0.1
+    assert await buried.inherited("c") == {"1", "2", "3"}
+    await buried.write("c", closed=("1",))
+    answer = await buried.write("a")
+    assert set(answer.taken) == keys("1", "2", "3")
+    assert {each.decode() for each in buried.records("a")} == keys("2", "3")
+    assert set((await buried.write("c")).given_back) == keys("2", "3")
+    # The heir that died lives as well, and has nothing.
+    assert set((await buried.write("b")).taken) == keys("1", "2", "3")
+
+
+async def test_a_job_that_was_taken_back_may_be_inherited_again(buried: TakenForDead) -> None:
+    await buried.write("a")
+    await buried.write("b", closed=("1", "2", "3"))
+    buried.clock.now_s += SILENT_S + 0.1
+    answer = await buried.write("b")
+    assert {each.job_id for each in answer.jobs} == {"1", "2", "3"}
+    assert answer.given_back == []
+    assert {each.decode() for each in buried.records("b")} == keys("1", "2", "3")
