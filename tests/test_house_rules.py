@@ -16,7 +16,8 @@ PARAMETERS_MAX = 6
 VAGUE = {"utils", "util", "helpers", "helper", "common", "base", "core", "manager", "misc", "types"}
 WITHOUT_TEST = {
     # Nouns and tables that every other test uses.
-    "gateway/domain.py", "gateway/clock.py", "gateway/exchange/at_address.py", "gateway/exchange/admission.py", "gateway/exchange/left_job.py",
+    "gateway/domain.py", "gateway/clock.py", "gateway/exchange/at_address.py",
+    "gateway/exchange/admission.py", "gateway/exchange/left_job.py",
     "gateway/__main__.py",
     "gateway/errors/failure.py",
     "gateway/errors/request.py", "gateway/errors/refusal.py", "gateway/errors/upstream.py",
