@@ -65,6 +65,8 @@ class Gateway:
         self._metrics = self._make_metrics(config)
         self._page = MetricsPage(self._metrics, self._clock)
         self.log = EventLog()
+        self.has_left_jobs = False
+        """Whether jobs run on after it drained that no process will cancel."""
         # Begins with the time, so that a process can be told from the one before it.
         self._incarnation = f"{int(self._clock.unix_s() * 1000):015}-{secrets.token_hex(4)}"
         self._traces = traces(config.traces, clock=self._clock, say=self.log.say)
@@ -138,8 +140,11 @@ class Gateway:
     async def drain(self) -> None:
         """Stop taking work, let what runs finish, cut the rest and cancel its jobs."""
         self.log.say("gateway.draining", exchanges=self.exchanges.count, drain_s=self._config.drain_s)
-        await self.exchanges.drain(self._config.drain_s)
-        self.log.say("gateway.drained", exchanges=self.exchanges.count)
+        left = await self.exchanges.drain(self._config.drain_s)
+        # With a shared journal another process cancels them.
+        self.has_left_jobs = bool(left.jobs) and self._config.state.kind == "memory"
+        say = self.log.warn if self.has_left_jobs else self.log.say
+        say("gateway.drained", exchanges=self.exchanges.count, jobs_left=left.jobs, abandoned=left.abandoned)
 
     def _open_jobs(self, store: JournalStore | None) -> OpenJobs:
         hold = self._keys.hold_place
@@ -205,7 +210,7 @@ class Gateway:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self.background)
                 yield
-                await self.exchanges.drain(0)
+                await self.exchanges.drain(0, is_hurried=True)
                 tasks.cancel_scope.cancel()
         finally:
             await self._jobs.aclose()

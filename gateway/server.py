@@ -28,6 +28,8 @@ BACKLOG = 2048
 KEEP_ALIVE_S = 75
 """Longer than the 60 s of usual proxies: whoever closes first loses a request that is just being sent."""
 Background = Callable[[], Coroutine[Any, Any, None]]
+JOBS_LEFT = 3
+"""The exit code of a process that had no time to cancel all of its jobs: their time to live ends the rest."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -53,7 +55,8 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 def serve(gateway: Gateway, address: Address, *, room: Room, beside: Background | None) -> int:
     """Serve until SIGTERM or Ctrl-C, then drain; return the exit code. `beside` goes on while it serves.
 
-    A background task that cannot be kept running ends the process in the same way, with exit code 1.
+    A background task that cannot be kept running ends the process in the same way, with exit code 1. Jobs that run on,
+    and that no process will cancel, make it `JOBS_LEFT`.
     """
     host, metrics_port = address.host, address.metrics_port
     is_for_metrics = False
@@ -70,7 +73,9 @@ def serve(gateway: Gateway, address: Address, *, room: Room, beside: Background 
         gateway.log.say("gateway.started", listening=addresses, version=__version__)
         _calm_collector()
         anyio.run(_serve, gateway, listeners, room, beside, backend_options={"use_uvloop": sys.platform != "win32"})
-    return 0 if gateway.supervisor.given_up is None else 1
+    if gateway.supervisor.given_up is not None:
+        return 1
+    return JOBS_LEFT if gateway.has_left_jobs else 0
 
 
 def _calm_collector() -> None:
@@ -177,7 +182,7 @@ async def _stop_on_signal(gateway: Gateway, servers: list[_Server]) -> None:
                 else:
                     # Also in a hurry every client is told, and every job is cancelled.
                     try:
-                        await gateway.exchanges.drain(0)
+                        await gateway.exchanges.drain(0, is_hurried=True)
                     finally:
                         _stop(servers)
 

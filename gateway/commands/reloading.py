@@ -12,6 +12,11 @@ from gateway.config.reading import ConfigError, Problem
 LOOK_S = 2.0
 """How often the files are looked at; a change is taken at the second look that finds it."""
 
+SETTLE_S = 0.25
+"""Between two looks after SIGHUP."""
+SETTLE_LOOKS_MAX = 40
+"""A file that is still being written after ten seconds is read as it is, as SIGHUP asks for."""
+
 
 class Reloading:
     """The only one who reads the configuration of a gateway that serves; one reading at a time."""
@@ -28,6 +33,7 @@ class Reloading:
                 with anyio.open_signal_receiver(signal.SIGHUP) as signals:
                     tasks.start_soon(self._watch)
                     async for _ in signals:
+                        await self._settle()
                         await self._reload(is_asked_for=True)
         finally:
             # Until it runs again, where it failed: by default the signal ends a process.
@@ -37,6 +43,14 @@ class Reloading:
         while True:
             await anyio.sleep(LOOK_S)
             await self._reload(is_asked_for=False)
+
+    async def _settle(self) -> None:
+        """Wait until two looks agree: half a file may be a whole configuration, without the last of its tenants."""
+        await to_thread.run_sync(self._file.is_settled, abandon_on_cancel=True)
+        for _ in range(SETTLE_LOOKS_MAX):
+            await anyio.sleep(SETTLE_S)
+            if await to_thread.run_sync(self._file.is_settled, abandon_on_cancel=True):
+                return
 
     async def _reload(self, *, is_asked_for: bool) -> None:
         """Read the file and take it; a file that cannot be taken leaves the one that runs in place."""

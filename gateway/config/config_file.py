@@ -53,9 +53,12 @@ class ConfigFile:
 
         One that is being written is left alone until two looks agree.
         """
+        return self.is_settled() and _contents(self._seen) != _contents(self._read)
+
+    def is_settled(self) -> bool:
+        """Tell whether it is as it was when it was last looked at, so that it is not being written."""
         before, self._seen = self._seen, {path: _print_of(path) for path in self._read}
-        is_settled = self._seen == before
-        return is_settled and _contents(self._seen) != _contents(self._read)
+        return self._seen == before
 
     def _with_key(self, index: int, section: EndpointSection, problems: list[Problem]) -> EndpointSection:
         if section.api_key_file is None:

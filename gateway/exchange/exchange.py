@@ -48,6 +48,11 @@ class Exchange:
         self._ended_by: Ending | None = None
 
     @property
+    def has_ended(self) -> bool:
+        """Tell whether it was told to end."""
+        return self._ended_by is not None
+
+    @property
     def is_stream(self) -> bool:
         """Whether the client asked for a stream."""
         return self._order.request.stream

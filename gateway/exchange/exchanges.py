@@ -3,23 +3,36 @@
 from collections.abc import Awaitable, Callable
 
 import anyio
+import msgspec
 
 from gateway.admission.shared_hold import SharedHold, hold_in_flight
+from gateway.domain import Operation
 from gateway.errors import DrainingError, GatewayError, TenantLimitError
+from gateway.exchange.drain_plan import FLUSH_S, cuts_due, flush_s_max
 from gateway.exchange.events import Broke
 from gateway.exchange.exchange import DRAIN_RETRY_S, Ending, Exchange, outcome_of
 from gateway.exchange.idempotency import Idempotency, JoinedExchange, Name, Repeatable
 from gateway.exchange.order import Means, Order
 from gateway.exchange.record import Record
 from gateway.exchange.sink import Sink
+from gateway.fairshare.pacer import WINDOW_S
 from gateway.fairshare.quota import TenantQuota
 from gateway.translate.error_body import error_answer
 
 MEASURE_S = 1.0
-FLUSH_S_MAX = 10.0
-"""How long a process that stops goes on cancelling jobs; their ttl ends those that are left."""
+CUT_S = 0.5
+"""How often a process that stops looks whether it has to cut answers before the end."""
 
 AnyExchange = Exchange | JoinedExchange
+
+
+class LeftRunning(msgspec.Struct, frozen=True, kw_only=True):
+    """What may still run at Runpod when a process has drained, by endpoint."""
+
+    jobs: dict[str, int]
+    """Jobs whose cancels are not confirmed."""
+    abandoned: dict[str, int]
+    """Attempts that have no id by which they could be cancelled."""
 
 
 class Exchanges:
@@ -116,16 +129,63 @@ class Exchanges:
                 upstream.gpu.advance()
             await anyio.sleep(MEASURE_S)
 
-    async def drain(self, drain_s: float) -> None:
-        """Take no new work, let what runs finish for `drain_s` seconds, then cut the rest and cancel its jobs."""
+    async def drain(self, drain_s: float, *, is_hurried: bool = False) -> "LeftRunning":
+        """Take no new work, let what runs finish for `drain_s` seconds, then cut the rest and cancel its jobs.
+
+        Where there are more jobs than can be cancelled after it, answers are cut before; `is_hurried` bounds the time
+        for cancels to `FLUSH_S`.
+
+        Returns:
+            What may still run.
+        """
         self.is_draining = True
-        with anyio.move_on_after(drain_s):
-            await self._idle()
+        with anyio.move_on_after(drain_s) as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._cut_early, scope.deadline)
+                await self._idle()
+                tasks.cancel_scope.cancel()
         for exchange in self._live:
             exchange.end(Ending.PROCESS)
-        with anyio.move_on_after(FLUSH_S_MAX):
+        with anyio.move_on_after(FLUSH_S):
             await self._idle()
+        pending = self._means.jobs.cancels_pending()
+        needed_s = [flush_s_max(count, cancels_per_s=self._cancels_per_s(name)) for name, count in pending.items()]
+        with anyio.move_on_after(FLUSH_S if is_hurried else max(needed_s, default=FLUSH_S)):
             await self._means.jobs.flush()
+        upstreams = self._means.upstreams
+        return LeftRunning(
+            jobs={name: count for name, count in self._means.jobs.cancels_pending().items() if count},
+            abandoned={name: len(each.abandoned) for name, each in upstreams.items() if each.abandoned},
+        )
+
+    async def _cut_early(self, until_s: float) -> None:
+        """Cut answers before the end of the drain, where their jobs could not all be cancelled after it."""
+        while True:
+            pending, running = self._means.jobs.cancels_pending(), self._cuttable()
+            for name, exchanges in running.items():
+                count = cuts_due(
+                    len(exchanges),
+                    pending.get(name, 0),
+                    cancels_per_s=self._cancels_per_s(name),
+                    left_s=until_s - anyio.current_time(),
+                )
+                for exchange in exchanges[:count]:
+                    exchange.end(Ending.PROCESS)
+            await anyio.sleep(CUT_S)
+
+    def _cuttable(self) -> dict[str, list[Exchange]]:
+        """Return the exchanges whose jobs would have to be cancelled, by endpoint, the latest first."""
+        found: dict[str, list[Exchange]] = {}
+        for each in sorted(self._own(), key=lambda each: each.record.elapsed_s()):
+            if each.record.job_id is not None and not each.has_ended:
+                found.setdefault(each.record.endpoint, []).append(each)
+        return found
+
+    def _own(self) -> list[Exchange]:
+        return [each for each in self._live if isinstance(each, Exchange)]
+
+    def _cancels_per_s(self, endpoint: str) -> float:
+        return self._means.upstreams[endpoint].endpoint.limit(Operation.CANCEL).per_10s / WINDOW_S
 
     async def _idle(self) -> None:
         while self._live:

@@ -198,6 +198,11 @@ class EventLog:
         with contextlib.suppress(OSError, ValueError):
             self._log.info(event, **fields)
 
+    def warn(self, event: str, **fields: Any) -> None:
+        """Write one line about a fault of the process itself."""
+        with contextlib.suppress(OSError, ValueError):
+            self._log.error(event, **fields)
+
 
 def _named(attempt: Attempt) -> dict[str, Any]:
     return {

@@ -288,3 +288,26 @@ async def test_a_bug_of_ours_is_counted_and_ends_nothing(tmp_path: pathlib.Path)
             refused = await until(told, count)
             assert (refused.outcome, refused.problems) == (Reload.REFUSED, ["cannot be read: ValueError"])
         assert "gateway_bugs_total 2.0" in subject.gateway._metrics.render("")[0].decode()
+
+
+async def test_a_file_that_is_being_written_is_read_when_it_is_whole(tmp_path: pathlib.Path) -> None:
+    """Half of it is a whole configuration too: one without the last tenant."""
+    file = tmp_path / "fairpod.yaml"
+    file.write_text(yaml.safe_dump(raw()))
+    read = ConfigFile(file, {})
+    read.read()
+    async with running(answering()) as subject:
+        reloading = Reloading(subject.gateway, read)
+        whole = yaml.safe_dump(raw(tenants=[ACME, BETA]))
+        half = yaml.safe_dump(raw(tenants=[ACME]))
+
+        async def write() -> None:
+            for number in range(8):
+                file.write_text(f"{half}\n# {number}\n")
+                await anyio.sleep(0.2)
+            file.write_text(whole)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(write)
+            await reloading._settle()
+        assert read.read().tenants == parse_config(yaml.safe_load(whole), {}).tenants

@@ -21,11 +21,13 @@ async def test_jobs_show_what_the_job_api_does_not():
         clock.s += 1
         await client.post(f"/cancel/{job_id}")
         (job,) = (await client.get(admin("jobs"))).json()
+        assert 0 < job["input_bytes"] < 1000
         assert job == {
             "id": job_id,
             "endpoint": "ep",
             "state": "CANCELLED",
             "worker_id": "w",
+            "input_bytes": job["input_bytes"],
             "outputs_count": 3,
             "unread_count": 1,
             "dispatches": 1,

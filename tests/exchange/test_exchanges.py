@@ -9,7 +9,7 @@ from gateway.errors import BodiesFullError, DrainingError, GatewayError, Invalid
 from gateway.exchange.events import Event, Outcome, Settled
 from gateway.exchange.exchange import Ending
 from tests.fakes.runpod import FakeRunpod
-from tests.subject import EVENTS, answering, running
+from tests.subject import EVENTS, Subject, answering, running
 
 
 async def test_an_idle_process_drains_at_once() -> None:
@@ -82,3 +82,70 @@ async def test_a_request_that_became_no_exchange_is_counted_as_it_is(error: Gate
         exchanges._means = msgspec.structs.replace(exchanges._means, observe=seen.append)
         exchanges.settle_early(exchanges.record("r"), error)
     assert [event.outcome for event in seen if isinstance(event, Settled)] == [outcome]
+
+
+async def many_streams(subject: Subject, tasks: Any, count: int) -> list[Any]:
+    """Streams under way, whose jobs go on until they are cancelled."""
+    calls = [subject.call(stream=True) for _ in range(count)]
+    for call in calls:
+        tasks.start_soon(call.run, subject.gateway.app)
+    with anyio.fail_after(100):
+        while len(subject.runpod.running) < count:
+            await anyio.sleep(0.1)
+    return calls
+
+
+ENDLESS = [("IN_PROGRESS", [each]) for each in EVENTS[:2]] + [("IN_PROGRESS", [])] * 100_000
+MANY = {"max_in_flight": 400, "min_workers": 1}
+
+
+@pytest.mark.parametrize("drain_s", [5, 30])
+async def test_all_jobs_of_many_streams_are_cancelled_within_the_budget(drain_s: float) -> None:
+    """Runpod takes 100 cancels in 10 s: 400 of them need 40 s, which begin before the end of the drain."""
+    runpod = FakeRunpod(pages=list(ENDLESS))
+    async with running(runpod, endpoint=MANY) as subject, anyio.create_task_group() as tasks:
+        calls = await many_streams(subject, tasks, 400)
+        began_s = anyio.current_time()
+        left = await subject.gateway.exchanges.drain(drain_s)
+        took_s = anyio.current_time() - began_s
+        assert runpod.running == {}
+    assert (left.jobs, left.abandoned) == ({}, {})
+    assert took_s <= max(drain_s, 41) + 12
+    assert all(b"server_is_overloaded" in call.body for call in calls)
+
+
+async def test_few_streams_have_the_whole_drain() -> None:
+    runpod = FakeRunpod(pages=list(ENDLESS))
+    async with running(runpod, endpoint=MANY) as subject, anyio.create_task_group() as tasks:
+        await many_streams(subject, tasks, 90)
+        async with anyio.create_task_group() as draining:
+            draining.start_soon(subject.gateway.exchanges.drain, 30)
+            await anyio.sleep(29)
+            assert (subject.gateway.exchanges.count, runpod.count("cancel")) == (90, 0)
+
+
+async def test_jobs_that_could_not_be_cancelled_are_told() -> None:
+    runpod = FakeRunpod(pages=list(ENDLESS))
+    runpod.answers = {"cancel": [(500, b"")] * 10_000}
+    runpod.status = {"status": "IN_PROGRESS"}
+    async with running(runpod, endpoint=MANY) as subject, anyio.create_task_group() as tasks:
+        await many_streams(subject, tasks, 3)
+        began_s = anyio.current_time()
+        await subject.gateway.drain()
+        assert anyio.current_time() - began_s < 60
+        assert subject.gateway.has_left_jobs
+        left = await subject.gateway.exchanges.drain(0, is_hurried=True)
+        assert left.jobs == {"chat": 3}
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_relayed_request_that_was_cut_is_told_as_one_that_cannot_be_cancelled() -> None:
+    runpod = FakeRunpod(events=[each.encode() for each in EVENTS[:2]])
+    runpod.relayed_running = 1
+    async with running(runpod, endpoint={"route": "openai"}) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        upstream.abandoned.add("acme", now_s=upstream.now_s, until_s=upstream.now_s + 1000, end=lambda: None)
+        left = await subject.gateway.exchanges.drain(0)
+        assert (left.jobs, left.abandoned) == ({}, {"chat": 1})
+        await subject.gateway.drain()
+        assert not subject.gateway.has_left_jobs

@@ -120,6 +120,10 @@ class World:
         took_s = loop.time() - begun_s
         with anyio.fail_after(CASE_S_MAX):
             await gateway.exchanges._means.jobs.flush()
+        with anyio.fail_after(CASE_S_MAX):
+            # Of what has no id, /health tells when it is over, or its longest time.
+            while any(upstream.abandoned for upstream in gateway._upstreams.values()):
+                await anyio.sleep(1)
         await anyio.sleep(REST_S)
         for upstream in gateway._upstreams.values():
             # The next case begins with endpoints that are well.

@@ -244,12 +244,17 @@ class Compressing(FakeRunpod):
         return httpx.Response(self._status, headers=headers, stream=FakeBody(pieces, self._closed), request=request)
 
 
+SHORT = {"cold_start_timeout_s": 5, "execution_timeout_s": 5}
+
+
 @pytest.mark.parametrize("encoding", PACKERS)
 @pytest.mark.parametrize("route", ["job", "openai"])
 async def test_a_client_gets_its_stream(encoding: str, route: str) -> None:
     runpod = Compressing(encoding, pages=list(PAGES), events=[each.encode() for each in EVENTS])
     async with running(runpod, endpoint={"route": route}) as subject:
         call = await subject.post(stream=True)
+        # Of a job whose end was not read, Runpod tells it.
+        await anyio.sleep(2)
         held = subject.held()
     assert call.status == 200
     assert "content-encoding" not in call.headers
@@ -269,8 +274,10 @@ async def test_a_client_gets_the_workers_error() -> None:
 @pytest.mark.parametrize("route", ["job", "openai"])
 async def test_a_client_is_told_of_an_encoding_that_cannot_be_read(route: str) -> None:
     runpod = Compressing("br", pages=list(PAGES), events=[b"{}"])
-    async with running(runpod, endpoint={"route": route}) as subject:
+    async with running(runpod, endpoint={"route": route, **SHORT}) as subject:
         call = await subject.post()
+        # Nor can /health be read, so that its job may run for the longest time.
+        await anyio.sleep(100)
         held = subject.held()
     assert call.status == 502
     assert call.json["error"]["message"] == f"Runpod's answer has an {NOT_READ}: br."
@@ -286,8 +293,10 @@ async def test_an_answer_cut_in_the_middle_is_no_whole_one() -> None:
             return httpx.Response(200, headers=response.headers, stream=body, request=request)
 
     events = [each.encode() for each in EVENTS[:4]]
-    async with running(Cutting("gzip", events=events), endpoint={"route": "openai"}) as subject:
+    async with running(Cutting("gzip", events=events), endpoint={"route": "openai", **SHORT}) as subject:
         call = await subject.post(stream=True)
+        # Nor can /health be read, so that its job may run for the longest time.
+        await anyio.sleep(100)
         held = subject.held()
     assert "[DONE]" not in call.events
     assert held == {}
