@@ -13,6 +13,7 @@ from gateway import __version__
 from gateway.admission.capacity import Capacities, StaticCapacities
 from gateway.admission.lease_agent import LeaseAgent
 from gateway.api.auth import KeyRing
+from gateway.api.body import BodyRoom
 from gateway.api.completions import Completions
 from gateway.api.models import Models
 from gateway.api.openapi import openapi_route
@@ -22,7 +23,7 @@ from gateway.api.signs_of_life import Rhythm
 from gateway.api.unknown import unknown_route
 from gateway.clock import Clock, SystemClock
 from gateway.config.changes import changes
-from gateway.config.domain_of import endpoint_of
+from gateway.config.domain_of import endpoint_of, memory_plan_of
 from gateway.config.reading import Problem
 from gateway.config.sections import Config, State
 from gateway.configured import guest_of, keys_of, models_of, weights_of
@@ -34,6 +35,7 @@ from gateway.exchange.health_watch import HealthWatch
 from gateway.exchange.journal import JournalStore
 from gateway.exchange.open_jobs import OpenJobs
 from gateway.exchange.order import Means
+from gateway.fairshare.room import Room
 from gateway.observability.fan_out import fan_out
 from gateway.observability.logs import EventLog
 from gateway.observability.metrics import Metrics
@@ -56,12 +58,14 @@ class Gateway:
         transport: httpx.AsyncBaseTransport | None = None,
         rhythm: Rhythm | None = None,
         replica: str = "",
+        processes: int = 1,
     ) -> None:
-        """`replica` names this process among those that share a store: the same after a restart."""
+        """`replica` names this process in the store, also after a restart; of `processes` on this machine it is one."""
         self._config = config
         self._rhythm = rhythm or Rhythm()
         self._clock = clock or SystemClock()
         self._transport = transport or make_transport()
+        self.memory = memory_plan_of(config, processes=processes)
         self._metrics = self._make_metrics(config)
         self._page = MetricsPage(self._metrics, self._clock)
         self.log = EventLog()
@@ -87,9 +91,10 @@ class Gateway:
         process = f"{replica} {self._incarnation}"
         self._jobs = self._open_jobs(journal_store(config.state, process, self._observe))
         health = HealthWatch(self._upstreams.values(), self._observe)
-        self.exchanges = Exchanges(
-            Means(upstreams=self._upstreams, jobs=self._jobs, health=health, clock=self._clock, observe=self._observe)
+        means = Means(
+            upstreams=self._upstreams, jobs=self._jobs, health=health, clock=self._clock, observe=self._observe
         )
+        self.exchanges = Exchanges(means, kept_bytes_max=self.memory.kept)
         self._endpoints.reweigh(weights_of(config))
         endpoints = {name: upstream.endpoint for name, upstream in self._upstreams.items()}
         self._catalogue = Catalogue(models_of(config, endpoints), endpoints.values())
@@ -97,7 +102,7 @@ class Gateway:
             keys=self._keys,
             catalogue=self._catalogue,
             exchanges=self.exchanges,
-            body_bytes_max=config.body_bytes_max,
+            room=BodyRoom(body_bytes_max=config.body_bytes_max, bytes_max=self.memory.requests),
             rhythm=self._rhythm,
             begin_trace=self._traces.begin if self._traces else None,
         )
@@ -173,6 +178,7 @@ class Gateway:
         return Endpoints(
             (endpoint_of(section) for section in self._config.endpoints),
             transport=self._transport,
+            answers=Room(self.memory.answers),
             capacities=self._capacities,
             clock=self._clock,
             observe=self._observe,

@@ -16,6 +16,7 @@ from gateway.exchange.at_address import AtAddress
 from gateway.exchange.events import Observer
 from gateway.exchange.gpu_time import GpuTime
 from gateway.exchange.upstream import Upstream
+from gateway.fairshare.room import Room
 from gateway.observability.readings import Reading
 from gateway.upstream.client import EndpointClient
 
@@ -28,11 +29,13 @@ class Endpoints:
         endpoints: Iterable[Endpoint],
         *,
         transport: httpx.AsyncBaseTransport,
+        answers: Room,
         capacities: Capacities,
         clock: Clock,
         observe: Observer,
     ) -> None:
         self._transport = transport
+        self.answers = answers
         self._capacities = capacities
         self._clock = clock
         self._observe = observe
@@ -44,7 +47,7 @@ class Endpoints:
         """By the endpoint's name."""
 
     def _upstream(self, endpoint: Endpoint) -> Upstream:
-        client = EndpointClient(endpoint, self._transport)
+        client = EndpointClient(endpoint, self._transport, self.answers)
         budgets = self._budgets.get(endpoint.address)
         if budgets is None:
             budgets = CallBudgets(endpoint, self._clock, self._capacities)

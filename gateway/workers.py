@@ -87,7 +87,7 @@ def run_workers(count: int, *, config: str | None, host: str, port: int) -> int:
         return cannot_listen(host, error)
     # Should this process be killed, its workers drain and end.
     command = [sys.executable, "-m", "gateway.tether", str(os.getpid()), "SIGTERM", "gateway", "serve"]
-    command += ["--host", host, "--port", str(listener.getsockname()[1])]
+    command += ["--host", host, "--port", str(listener.getsockname()[1]), "--processes", str(count)]
     command += [] if config is None else ["--config", str(config)]
     with listener:
         workers = _Workers(listener, command)

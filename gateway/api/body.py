@@ -1,12 +1,13 @@
 """A request's body, bounded, and decompressed where it has a Content-Encoding."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Self
 
 import anyio.lowlevel
 from litestar.types import Receive, Scope
 
 from gateway.errors import BodiesFullError, BodyTooLargeError, InvalidRequestError, UnsupportedEncodingError
+from gateway.fairshare.room import Place as RoomPlace
+from gateway.fairshare.room import Room
 from gateway.wire.content_coding import (
     DamagedContentError,
     Decompressor,
@@ -19,41 +20,43 @@ DISCARD_BYTES_MAX = 64 * 1024 * 1024
 """How much of a body that is too large is read all the same: a client that still sends would not see the answer."""
 
 ROOM_BYTES_MAX = 256 * 1024 * 1024
-"""Of bodies that are being read. Those that are whole are counted where they wait."""
+"""Where nobody says how much memory there is."""
 ROOM_BODIES_MIN = 4
-"""So many of the largest have room in any case."""
+"""So many of the largest have room in any case, where nobody says so."""
 HELD_BYTES_MIN = 64 * 1024
-"""What a body counts for at least: the server reads so much ahead."""
+"""What a body counts for at least while it is read: the server reads so much ahead."""
+REQUEST_BYTES = 32 * 1024
+"""What a request takes beside its body until it is answered: 5 000 open streams take 35 KB each (docs/performance.md),
+8 of which are its connection's."""
+FIELD_BYTES = 256
+"""What a field of a request takes beyond its bytes."""
+GROWTH = 1.125
+"""A body that is collected has room for an eighth more than it has bytes."""
 RETRY_S = 1.0
 TURN_BYTES = 1024 * 1024
 """To decompress so much takes milliseconds."""
 
 
-class BodyRoom:
-    """The bodies that are being read, in bytes by tenant.
+class BodyRoom(Room):
+    """The requests in this process, from the first byte of their bodies until their answers end."""
 
-    A tenant may have as much as it leaves to others: half of the room alone, a third beside another one that wants as
-    much. So there is always some left for the next tenant, and none has a part that lies idle.
-    """
+    def __init__(self, *, body_bytes_max: int, bytes_max: int | None = None) -> None:
+        """`bytes_max` is what they may take of memory; without it, at least a few of the largest have room."""
+        self._is_fixed = bytes_max is not None
+        self.body_bytes_max = 0
+        """The largest that is taken: one tenant alone has room for it."""
+        super().__init__(bytes_max or 0)
+        self.admit(body_bytes_max=body_bytes_max)
 
-    def __init__(self, *, body_bytes_max: int) -> None:
-        self.resize(body_bytes_max=body_bytes_max)
-        self._tenants: dict[str, int] = {}
-        self.held_bytes = 0
+    def admit(self, *, body_bytes_max: int) -> None:
+        """Take bodies of such a size from now on, as far as there is room."""
+        if not self._is_fixed:
+            self.resize(max(ROOM_BYTES_MAX, ROOM_BODIES_MIN * body_bytes_max))
+        self.body_bytes_max = min(body_bytes_max, int((self.bytes_max // 2 - REQUEST_BYTES) / GROWTH))
 
-    def resize(self, *, body_bytes_max: int) -> None:
-        """Bodies may be so large from now on."""
-        self._bytes_max = max(ROOM_BYTES_MAX, ROOM_BODIES_MIN * body_bytes_max)
-
-    @contextmanager
-    def place(self, tenant: str) -> Iterator["Place"]:
-        """Room for one body; given back at the end of the block."""
-        place = Place(self, tenant)
-        try:
-            place.grow(0)
-            yield place
-        finally:
-            self._change(tenant, -place.held_bytes)
+    def place(self, tenant: str) -> "Place":
+        """Return room for one request: given back at the end of a `with`'s block, or later if it is kept."""
+        return Place(self, tenant)
 
     def take(self, tenant: str, size: int) -> None:
         """Take more of it.
@@ -61,26 +64,32 @@ class BodyRoom:
         Raises:
             BodiesFullError: The tenant has too much of it.
         """
-        if self._tenants.get(tenant, 0) + size > self._bytes_max - self.held_bytes - size:
+        if not self.has_room(tenant, size):
             raise BodiesFullError(retry_after_s=RETRY_S)
-        self._change(tenant, size)
-
-    def _change(self, tenant: str, size: int) -> None:
-        self.held_bytes += size
-        held = self._tenants.get(tenant, 0) + size
-        if held:
-            self._tenants[tenant] = held
-        else:
-            self._tenants.pop(tenant, None)
+        self.add(tenant, size)
 
 
-class Place:
-    """The room of one body."""
+class Place(RoomPlace):
+    """The room of one request."""
+
+    __slots__ = ("_is_kept",)
 
     def __init__(self, room: BodyRoom, tenant: str) -> None:
-        self._room = room
-        self._tenant = tenant
-        self.held_bytes = 0
+        super().__init__(room, tenant)
+        self._is_kept = False
+
+    def __enter__(self) -> Self:
+        """Begin to read.
+
+        Raises:
+            BodiesFullError: There is no room.
+        """
+        self.grow(0)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if not self._is_kept:
+            self.leave()
 
     def grow(self, body_bytes: int) -> None:
         """Make it large enough for so many bytes.
@@ -88,10 +97,25 @@ class Place:
         Raises:
             BodiesFullError: There is no room for them.
         """
-        size = max(body_bytes, HELD_BYTES_MIN) - self.held_bytes
-        if size > 0:
-            self._room.take(self._tenant, size)
-            self.held_bytes += size
+        size = max(body_bytes, HELD_BYTES_MIN)
+        if size > self.held_bytes:
+            self._hold(size)
+
+    def fit(self, body_bytes: int, *, fields: int) -> None:
+        """Make it as large as a request that was read.
+
+        Raises:
+            BodiesFullError: There is no room for it.
+        """
+        self._hold(REQUEST_BYTES + int(body_bytes * GROWTH) + FIELD_BYTES * fields)
+
+    def keep(self) -> None:
+        """Keep it beyond the block; its owner has to leave it."""
+        self._is_kept = True
+
+    def _hold(self, size: int) -> None:
+        if not self.hold(size):
+            raise BodiesFullError(retry_after_s=RETRY_S)
 
 
 def decompressor_of(scope: Scope) -> Decompressor | None:

@@ -38,7 +38,7 @@ class Completions:
         keys: KeyRing,
         catalogue: Catalogue,
         exchanges: Exchanges,
-        body_bytes_max: int,
+        room: BodyRoom,
         rhythm: Rhythm,
         begin_trace: BeginTrace | None = None,
     ) -> None:
@@ -46,16 +46,14 @@ class Completions:
         self._keys = keys
         self._catalogue = catalogue
         self._exchanges = exchanges
-        self._body_bytes_max = body_bytes_max
-        self._room = BodyRoom(body_bytes_max=body_bytes_max)
+        self._room = room
         self._rhythm = rhythm
         self._begin_trace = begin_trace
         self.signs = SignsOfLife(exchanges.report)
 
     def limit_bodies(self, bytes_max: int) -> None:
         """Bodies may be so large from now on."""
-        self._body_bytes_max = bytes_max
-        self._room.resize(body_bytes_max=bytes_max)
+        self._room.admit(body_bytes_max=bytes_max)
 
     def routes(self) -> list[HTTPRouteHandler]:
         """One route for each API."""
@@ -103,28 +101,34 @@ class Completions:
             self._catalogue.check_endpoint(endpoint)
         decompressor = decompressor_of(request.scope)
         with self._room.place(tenant.name) as place:
-            body = await read_body(request.receive, place, bytes_max=self._body_bytes_max, decompressor=decompressor)
+            bytes_max = self._room.body_bytes_max
+            body = await read_body(request.receive, place, bytes_max=bytes_max, decompressor=decompressor)
             asked = read_request(api, body)
+            place.fit(len(body), fields=len(asked.fields))
             if len(body) > LARGE_BYTES:
                 # Reading it took a while, and writing it anew will: others have their turn in between.
                 await anyio.lowlevel.checkpoint()
-        model = self._catalogue.find_for(api, asked.model, tenant, endpoint=endpoint)
-        record.model, record.is_stream = model.label, asked.stream
-        # Who may come again with the same key waits no longer than it likes, and the answer is made all the same.
-        path = _repeats_path(api, request.scope)
-        repeatable = repeatable_of(request.scope, repeater=caller.repeater, path=path, body=body)
-        order = Order(
-            request=asked,
-            tenant=tenant,
-            member=caller.member,
-            quota=caller.quota,
-            in_flight=in_flight,
-            model=model,
-            deadline_s=None if asked.stream or repeatable else patience_s(request.scope),
-        )
-        exchange = self._exchanges.open(order, record, repeatable)
-        if isinstance(exchange, JoinedExchange):
-            notes.record, notes.is_replay = exchange.served_as, exchange.is_replay
+            model = self._catalogue.find_for(api, asked.model, tenant, endpoint=endpoint)
+            record.model, record.is_stream = model.label, asked.stream
+            # Who may come again with the same key waits no longer than it likes, and the answer is made all the same.
+            path = _repeats_path(api, request.scope)
+            repeatable = repeatable_of(request.scope, repeater=caller.repeater, path=path, body=body)
+            order = Order(
+                request=asked,
+                tenant=tenant,
+                member=caller.member,
+                quota=caller.quota,
+                in_flight=in_flight,
+                model=model,
+                deadline_s=None if asked.stream or repeatable else patience_s(request.scope),
+                release=place.leave,
+            )
+            exchange = self._exchanges.open(order, record, repeatable)
+            if isinstance(exchange, JoinedExchange):
+                notes.record, notes.is_replay = exchange.served_as, exchange.is_replay
+            if not notes.is_replay:
+                # From here on it is the exchange's to leave; of a replay nothing is kept.
+                place.keep()
         return AnswerResponse(self._exchanges, exchange, self._rhythm, self.signs)
 
 

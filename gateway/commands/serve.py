@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     # How a process started by --workers is told which one it is, and where clients come.
     parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--listener", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--processes", type=int, default=1, help=argparse.SUPPRESS)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,11 +50,15 @@ def run(arguments: argparse.Namespace) -> int:
         port = config.listen.port if arguments.port is None else arguments.port
         _check_workers(arguments.workers, config, port)
         log_in_thread(config.logs.format)
-        gateway = Gateway(config, replica=f"{socket.gethostname()} {port} {arguments.worker}")
+        replica = f"{socket.gethostname()} {port} {arguments.worker}"
+        gateway = Gateway(config, replica=replica, processes=arguments.processes)
     except ConfigError as error:
         return report(error)
     if arguments.workers > 1:
         return run_workers(arguments.workers, config=arguments.config, host=host, port=port)
+    plan = gateway.memory
+    parts = {"requests": plan.requests, "answers": plan.answers, "kept": plan.kept}
+    gateway.log.say("gateway.memory", bytes=plan.memory.size, source=plan.memory.source, parts=parts)
     descriptors = raise_limit()
     room = room_of(config, descriptors=descriptors)
     if room.is_limited:

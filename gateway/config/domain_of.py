@@ -4,8 +4,9 @@ import datetime as dt
 from collections.abc import Mapping
 
 from gateway.config.model_checks import endpoint_names
-from gateway.config.sections import EndpointSection, GuestSection, ModelSection, TenantSection
+from gateway.config.sections import Config, EndpointSection, GuestSection, ModelSection, TenantSection
 from gateway.domain import ANY, Endpoint, Model, Secret, Tenant
+from gateway.memory import MemoryPlan, memory_of, plan_of
 
 OTHER = "other"
 """The label of a model whose name the client chose."""
@@ -54,6 +55,12 @@ def model_of(section: ModelSection, endpoints: Mapping[str, Endpoint]) -> Model:
         label=OTHER if section.id == ANY else section.id,
         is_job_only=section.route == "job",
     )
+
+
+def memory_plan_of(config: Config, *, processes: int) -> MemoryPlan:
+    """Return what each kind of data may take of memory in a process, one of several on this machine."""
+    memory = memory_of(config.memory_bytes_max, processes=processes)
+    return plan_of(memory, connections_max=config.clients.connections_max, body_bytes_max=config.body_bytes_max)
 
 
 def unix_s(moment: dt.datetime) -> float:

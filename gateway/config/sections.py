@@ -148,6 +148,8 @@ class Config(Section, frozen=True):
     metrics_port: Annotated[int, Meta(ge=1, le=65535)] | None = METRICS_PORT
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30
     body_bytes_max: Annotated[int, Meta(ge=1024)] = 20 * 1024 * 1024
+    memory_bytes_max: Annotated[int, Meta(ge=64 * 1024 * 1024)] | None = None
+    """Of each process; None for what the system allows."""
     state: State = State()
     logs: Logs = Logs()
     traces: Traces | None = None

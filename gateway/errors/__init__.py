@@ -20,6 +20,7 @@ GatewayError
 │   ├── FailedKeysError           429  too many wrong keys came from this address
 │   ├── NoTurnError               503  not even the tenant's share came free in time
 │   ├── BodiesFullError           503  too much is being sent to this process
+│   ├── AnswersFullError          503  too much is being answered by this process
 │   ├── TooManyConnectionsError   503
 │   └── DrainingError             503
 └── UpstreamError                 Runpod or a worker
@@ -42,6 +43,7 @@ from gateway.errors.failure import (
     GatewayError,
 )
 from gateway.errors.refusal import (
+    AnswersFullError,
     BodiesFullError,
     DrainingError,
     FailedKeysError,
@@ -87,6 +89,7 @@ from gateway.errors.upstream import (
 
 __all__ = [
     "AnswerError",
+    "AnswersFullError",
     "BodiesFullError",
     "BodyTooLargeError",
     "ClientDeadlineError",

@@ -33,7 +33,11 @@ class NoTurnError(RefusedError):
 
 
 class BodiesFullError(RefusedError):
-    """Too many bytes of requests are being read: by this tenant, or by all of them."""
+    """Too many bytes of requests are in this process: of this tenant, or of all of them."""
+
+
+class AnswersFullError(RefusedError):
+    """Too many bytes of answers are in this process: of this tenant, or of all of them."""
 
 
 class TooManyConnectionsError(RefusedError):

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from gateway.domain import Api, Usage
 from gateway.errors import OutputLostError, UpstreamError
+from gateway.exchange.answer_place import UNCOUNTED, AnswerPlace
 from gateway.exchange.sink import Sink
 from gateway.translate.chunks import ChunkWriter
 from gateway.translate.completion import CompletionFold, finish_completion, split_completion, text_bytes
@@ -43,6 +44,9 @@ TEXTLESS_CHUNKS_MAX = 8
 
 class Answer(Protocol):
     """One answer under way."""
+
+    memory: AnswerPlace
+    """What is read for it, and not passed on yet."""
 
     chunks: int
     """Parts sent, or folded, so far."""
@@ -104,8 +108,15 @@ class StreamedAnswer:
     """Chunks, each on its way as soon as it is understood; those of one part of a page travel together."""
 
     def __init__(
-        self, writer: ChunkWriter, sink: Sink, *, note_first: Callable[[], None], note_chunks: Callable[[int], None]
+        self,
+        writer: ChunkWriter,
+        sink: Sink,
+        *,
+        note_first: Callable[[], None],
+        note_chunks: Callable[[int], None],
+        memory: AnswerPlace = UNCOUNTED,
     ) -> None:
+        self.memory = memory
         self.chunks = 0
         self._writer = writer
         self._sink = sink
@@ -170,8 +181,16 @@ class WholeAnswer:
     """One body, sent when it is complete."""
 
     def __init__(
-        self, request: ClientRequest, sink: Sink, *, answer_id: str, created_s: int, note_first: Callable[[], None]
+        self,
+        request: ClientRequest,
+        sink: Sink,
+        *,
+        answer_id: str,
+        created_s: int,
+        note_first: Callable[[], None],
+        memory: AnswerPlace = UNCOUNTED,
     ) -> None:
+        self.memory = memory
         self.chunks = 0
         self._request = request
         self._sink = sink

@@ -96,6 +96,7 @@ class Exchange:
             outcome, status = Outcome.CLIENT_LEFT, CLIENT_LEFT_STATUS
             raise
         finally:
+            self._order.release()
             self._means.observe(self.record.settle(outcome, status=status, reason=code, error=name))
 
     async def _answer(self, sink: Sink) -> bool:

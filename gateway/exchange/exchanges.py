@@ -11,7 +11,7 @@ from gateway.errors import DrainingError, GatewayError, TenantLimitError
 from gateway.exchange.drain_plan import FLUSH_S, cuts_due, flush_s_max
 from gateway.exchange.events import Broke
 from gateway.exchange.exchange import DRAIN_RETRY_S, Ending, Exchange, outcome_of
-from gateway.exchange.idempotency import Idempotency, JoinedExchange, Name, Repeatable
+from gateway.exchange.idempotency import KEPT_BYTES_MAX, Idempotency, JoinedExchange, Name, Repeatable
 from gateway.exchange.order import Means, Order
 from gateway.exchange.record import Record
 from gateway.exchange.sink import Sink
@@ -38,10 +38,11 @@ class LeftRunning(msgspec.Struct, frozen=True, kw_only=True):
 class Exchanges:
     """Opens exchanges, and knows those under way."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: Means, *, kept_bytes_max: int = KEPT_BYTES_MAX) -> None:
+        """`kept_bytes_max` is what answers may take of memory that are kept for an `Idempotency-Key`."""
         self.is_draining = False
         self._means = means
-        self._idempotency = Idempotency(means.clock, means.observe, self.run)
+        self._idempotency = Idempotency(means.clock, means.observe, self.run, bytes_max=kept_bytes_max)
         self._live: set[AnyExchange] = set()
         self._settled = anyio.Event()
 

@@ -11,6 +11,7 @@ from gateway.exchange.queue_job import QueueJob
 from gateway.exchange.record import Record
 from gateway.translate.dialects.contract import Delta, Dialect
 from gateway.translate.job_stream import Next
+from gateway.wire.openai import size_of
 
 PART_BYTES = 16 * 1024
 """Of a page, before others have their turn: about a millisecond's work. A page brings all that was yielded since the
@@ -27,21 +28,29 @@ async def read_answer(job: QueueJob, dialect: Dialect, answer: Answer, record: R
     """
     while True:
         while job.stream.next is not Next.NOTHING and not dialect.is_over:
-            for number, part in enumerate(parts(await job.read())):
-                if number:
-                    await anyio.lowlevel.checkpoint()
-                deltas: list[Delta] = []
-                for output in part:
-                    record.replacement_characters += bytes(output).count(_REPLACEMENT)
-                    deltas.extend(dialect.read(output))
-                await answer.take(deltas)
-                job.has_text |= answer.has_text
+            await _pass_on(await job.read(answer.memory), dialect, answer, record)
+            job.has_text |= answer.has_text
         if dialect.is_over or answer.is_whole or not dialect.marks_end:
             await answer.take(dialect.end())
             return
         if job.stream.is_doubted:
             raise OutputLostError("The worker's answer was cut short.")
         job.stream.doubt()
+
+
+async def _pass_on(outputs: list[Raw], dialect: Dialect, answer: Answer, record: Record) -> None:
+    """Pass on a page. Its outputs hold all of it in memory, and end with this call."""
+    for number, part in enumerate(parts(outputs)):
+        if number:
+            await anyio.lowlevel.checkpoint()
+        deltas: list[Delta] = []
+        size = 0
+        for output in part:
+            size += size_of(output)
+            record.replacement_characters += bytes(output).count(_REPLACEMENT)
+            deltas.extend(dialect.read(output))
+        answer.memory.took(size, is_understood=bool(deltas))
+        await answer.take(deltas)
 
 
 def parts(outputs: Sequence[Raw]) -> Iterator[list[Raw]]:

@@ -1,6 +1,6 @@
 """What is asked, and what every exchange of a process has to serve it with."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -29,6 +29,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float | None = None
     """How long the client waits for a whole answer, from its request on; None where it did not say, and for a stream,
     whose clients count the time between two pieces."""
+    release: Callable[[], None] = lambda: None
+    """Called when nothing of the request is needed any more."""
 
     @property
     def is_job_only(self) -> bool:

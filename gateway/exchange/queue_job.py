@@ -17,13 +17,14 @@ from gateway.errors import (
     UpstreamError,
     UpstreamTimeoutError,
 )
+from gateway.exchange.answer_place import AnswerPlace
 from gateway.exchange.endpoint_state import Activity
 from gateway.exchange.gpu_time import AttemptCost, AttemptTime
 from gateway.exchange.job_policy import job_policy
 from gateway.exchange.seat import Seat
 from gateway.exchange.upstream import Upstream
 from gateway.translate.job_stream import JobStream, Next
-from gateway.wire.runpod import JobSubmission
+from gateway.wire.openai import Parts
 
 POLL_WAIT_S = 10.0
 """The service's own long poll; longer ones come near the 100 s after which its edge gives up."""
@@ -80,7 +81,7 @@ class QueueJob:
 
     async def submit(
         self,
-        job_input: bytes,
+        job_input: Parts,
         *,
         client_s: float | None,
         turn_s_max: float,
@@ -93,14 +94,13 @@ class QueueJob:
             GatewayError: It was not accepted, or nobody knows: then its ttl ends it.
         """
         policy = job_policy(self._endpoint, client_s=client_s)
-        submission = JobSubmission(input=Raw(job_input), policy=policy)
         ttl_s = (policy.ttl or 0) / 1000
         async with self.upstream.calling(Operation.RUN, tenant=self.tenant, wait_s_max=turn_s_max, is_urgent=is_urgent):
             lost = UnreachableError("no reply to a submission", was_sent=True)
             # Shielded: were the reply lost to a client that leaves, the job would run and could not be cancelled.
             with anyio.move_on_after(SUBMIT_S_MAX, shield=True):
                 try:
-                    self.id = await self.upstream.jobs.submit(submission, traceparent=traceparent)
+                    self.id = await self.upstream.jobs.submit(job_input, policy=policy, traceparent=traceparent)
                 except UnreachableError as error:
                     lost = error
             if self.id is None:
@@ -112,17 +112,18 @@ class QueueJob:
         self._time = self.cost.open(self.upstream.gpu, job_id=self.id)
         self.expires_at_s = self.accepted_at_s + ttl_s
 
-    async def read(self) -> list[Raw]:
-        """Ask Runpod once more; return the new outputs, none if there are none yet.
+    async def read(self, memory: AnswerPlace) -> list[Raw]:
+        """Ask Runpod once more; return the new outputs, none if there are none yet. Those before must be passed on.
 
         Raises:
             GatewayError: The job failed, its output is lost, or its time is over.
         """
+        memory.reply(0)
         remaining_s = self._remaining_s()
         asked_at_s = self._clock.monotonic_s()
         reads_page = self.stream.next is Next.READ_PAGE
         try:
-            outputs = await (self._read_page(remaining_s) if reads_page else self._read_status(remaining_s))
+            outputs = await (self._read_page if reads_page else self._read_status)(remaining_s, memory)
         except JobExpiredError:
             raise self.stream.expired() from None
         except (UpstreamBusyError, UnreachableError) as error:
@@ -142,7 +143,7 @@ class QueueJob:
             await anyio.sleep(HASTY_PAGE_S if reads_page else STATUS_PAUSE_S)
         return outputs
 
-    async def _read_page(self, remaining_s: float) -> list[Raw]:
+    async def _read_page(self, remaining_s: float, memory: AnswerPlace) -> list[Raw]:
         gate = self.upstream.gates.call(Operation.STREAM)
         # Short until a worker has it, as its GPU time counts from then.
         is_short = gate.has_line or not self.stream.has_started
@@ -152,18 +153,20 @@ class QueueJob:
         page = await self.upstream.call(
             Operation.STREAM,
             lambda: self.upstream.jobs.read_page(
-                self._known_id(), wait_s=wait_s, timeout_s=end_s - self._clock.monotonic_s()
+                self._known_id(), wait_s=wait_s, timeout_s=end_s - self._clock.monotonic_s(), hold=memory.reply
             ),
             tenant=self.tenant,
             wait_s_max=remaining_s,
             is_urgent=not self.has_text,
         )
-        return self.stream.page(page)
+        outputs = self.stream.page(page)
+        memory.reply_outputs(len(outputs))
+        return outputs
 
-    async def _read_status(self, remaining_s: float) -> list[Raw]:
+    async def _read_status(self, remaining_s: float, memory: AnswerPlace) -> list[Raw]:
         status = await self.upstream.call(
             Operation.STATUS,
-            lambda: self.upstream.jobs.read_status(self._known_id()),
+            lambda: self.upstream.jobs.read_status(self._known_id(), hold=memory.reply),
             tenant=self.tenant,
             wait_s_max=remaining_s,
         )

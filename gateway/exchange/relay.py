@@ -123,7 +123,9 @@ class Relay:
                 upstream.relay_output(activity, time, is_first_token=is_stream)
             else:
                 activity.heard(upstream.now_s)
-            if deltas := reader.feed(piece):
+            deltas = reader.feed(piece)
+            self._answer.memory.took(len(piece), is_understood=bool(deltas))
+            if deltas:
                 await self._answer.take(deltas)
             if reader.is_over:
                 return

@@ -21,6 +21,7 @@ from gateway.errors import (
 )
 from gateway.exchange.admission import Admission
 from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer
+from gateway.exchange.answer_place import AnswerPlace
 from gateway.exchange.events import Admitted, FirstChunk, JobEnded
 from gateway.exchange.gpu_time import AttemptCost
 from gateway.exchange.job_answer import read_answer
@@ -156,8 +157,9 @@ class Serving:
         """Send the request by one route; again where it was surely not taken, and then before its tenant's others."""
         meter = turn.meter
         for tries in range(1, tries_max + 1):
+            answer = self._answer(turn.upstream, sink, meter)
             try:
-                await self._send_by(route, turn, self._answer(sink, meter), is_urgent=tries > 1)
+                await self._send_by(route, turn, answer, is_urgent=tries > 1)
             except JobNotRunError:
                 # Its worker was shut down before it began: another one may take it.
                 if tries == tries_max:
@@ -196,6 +198,7 @@ class Serving:
             failure = error
             raise
         finally:
+            answer.memory.leave()
             usage = answer.usage() or unanswered_usage(cost, failure, prompt_tokens=self.prompt_tokens_guess())
             record.usage, record.chunks = usage or record.usage, answer.chunks
             meter.settle_usage(usage)
@@ -227,13 +230,21 @@ class Serving:
         """What reading the prompt costs, before the worker has counted."""
         return self._request.prompt_tokens
 
-    def _answer(self, sink: Sink, meter: Meter) -> Answer:
+    def _answer(self, upstream: Upstream, sink: Sink, meter: Meter) -> Answer:
+        memory = AnswerPlace(upstream.answers, self._tenant.name, is_whole=self.writer is None)
         if self.writer is not None:
             # An attempt that failed before a byte was sent may have begun a choice: nothing of it is in the next one.
             self.writer = self._writer()
-            return StreamedAnswer(self.writer, sink, note_first=self._note_first, note_chunks=meter.wrote)
+            return StreamedAnswer(
+                self.writer, sink, note_first=self._note_first, note_chunks=meter.wrote, memory=memory
+            )
         return WholeAnswer(
-            self._request, sink, answer_id=self._answer_id, created_s=self._created_s, note_first=self._note_first
+            self._request,
+            sink,
+            answer_id=self._answer_id,
+            created_s=self._created_s,
+            note_first=self._note_first,
+            memory=memory,
         )
 
     def _writer(self) -> ChunkWriter:

@@ -54,6 +54,8 @@ class Upstream:
         self.endpoint = endpoint
         self.gates = gates
         self._client = client
+        self.answers = client.answers
+        """What answers under way may take of memory, at all endpoints together."""
         self.jobs = JobApi(client)
         self.openai = OpenAIRoute(client)
         self.workers = EndpointStateMachine(min_workers=endpoint.min_workers)

@@ -195,6 +195,10 @@ def _refused_answer(error: errors.RefusedError) -> ErrorAnswer:
             )
         case errors.BodiesFullError():
             message = "Too many large requests are being sent at the moment. Try again a little later."
+        case errors.AnswersFullError():
+            message = (
+                "Too many large answers are being made at the moment. Ask for a stream, or try again a little later."
+            )
         case errors.TooManyConnectionsError():
             message = "This gateway process has no room for another connection. Try again a little later."
         case errors.DrainingError():

@@ -4,7 +4,7 @@ A transport is called directly with a prepared request: httpx's own client adds 
 proxies that a gateway must not have, and most of the CPU time of a request.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from functools import lru_cache
 from typing import cast
 
@@ -16,6 +16,7 @@ from gateway import __version__
 from gateway.clock import SystemClock
 from gateway.domain import Endpoint, Secret
 from gateway.errors import UnreachableError
+from gateway.fairshare.room import Room
 from gateway.upstream.content_decoding import decoded
 from gateway.upstream.failures import read_date, read_retry_after, unreachable
 from gateway.upstream.http.outgoing import Parts
@@ -36,11 +37,15 @@ def make_transport() -> httpx.AsyncBaseTransport:
     return HttpTransport()
 
 
+Hold = Callable[[int], None]
+"""Takes note of a size in bytes."""
+
+
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """A whole answer."""
 
     status: int
-    body: bytes
+    body: bytes | bytearray
     retry_after_s: float | None
 
 
@@ -55,7 +60,9 @@ class OpenAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class EndpointClient:
     """Calls to one endpoint, with its key. Of a client's request only the body is sent, and its place in a trace."""
 
-    def __init__(self, endpoint: Endpoint, transport: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, endpoint: Endpoint, transport: httpx.AsyncBaseTransport, answers: Room | None = None) -> None:
+        """`answers` is what answers may take of memory, of all that are read and not passed on yet."""
+        self.answers = answers or Room(4 * REPLY_BYTES_MAX)
         base_url = f"{endpoint.base_url.rstrip('/')}/{endpoint.id}"
         self._transport = transport
         # Read once, as most of what httpx does for a request goes into reading these two.
@@ -72,28 +79,30 @@ class EndpointClient:
         method: str,
         path: str,
         *,
-        body: bytes = b"",
+        body: tuple[bytes | memoryview, ...] = (),
         timeout_s: float,
-        bytes_max: int = REPLY_BYTES_MAX,
+        hold: Hold = lambda _size: None,
         traceparent: str | None = None,
     ) -> Reply:
         """Make a call and read its whole answer, within `timeout_s` after it was sent.
 
+        `hold` is told how large the answer is by now, and raises where that is too much.
+
         Raises:
             UnreachableError: There was no answer in time, it broke off, it cannot be read, or, with the reason
-                TOO_LARGE, it has more than `bytes_max` bytes.
+                TOO_LARGE, it has more than REPLY_BYTES_MAX bytes.
         """
         async with self.opened(
-            method, path, body=(body,), read_timeout_s=timeout_s, total_s_max=timeout_s, traceparent=traceparent
+            method, path, body=body, read_timeout_s=timeout_s, total_s_max=timeout_s, traceparent=traceparent
         ) as answer:
             try:
-                body = await _whole(answer.pieces, bytes_max)
+                received: bytes | bytearray = await _whole(answer.pieces, hold)
             except UnreachableError:
                 if answer.status < 400:
                     raise
                 # Of a failure the status counts.
-                body = b""
-            return Reply(status=answer.status, body=body, retry_after_s=answer.retry_after_s)
+                received = b""
+            return Reply(status=answer.status, body=received, retry_after_s=answer.retry_after_s)
 
     def opened(
         self,
@@ -177,13 +186,24 @@ class Opened:
             raise unreachable(error) from error
 
 
-async def _whole(pieces: AsyncIterator[bytes], bytes_max: int) -> bytes:
+async def _whole(pieces: AsyncIterator[bytes], hold: Hold) -> bytes | bytearray:
+    """Collect an answer where it will stay: joined, or copied, a large one would be there twice."""
     received = bytearray()
     async for piece in pieces:
         received += piece
-        if len(received) > bytes_max:
-            raise UnreachableError(TOO_LARGE, was_sent=True, is_outage=False)
-    return bytes(received)
+        hold(bounded(len(received), REPLY_BYTES_MAX))
+    return received
+
+
+def bounded(size: int, bytes_max: int) -> int:
+    """Return a size that is within its bound.
+
+    Raises:
+        UnreachableError: It is not; nothing is said of the endpoint by that.
+    """
+    if size > bytes_max:
+        raise UnreachableError(TOO_LARGE, was_sent=True, is_outage=False)
+    return size
 
 
 def _headers(host: str, api_key: Secret) -> httpx.Headers:

@@ -62,7 +62,7 @@ def unreachable(error: httpx.TransportError) -> UnreachableError:
 
 
 def job_call_failure(
-    status: int, *, retry_after_s: float | None, has_job: bool, body: bytes = b""
+    status: int, *, retry_after_s: float | None, has_job: bool, body: bytes | bytearray = b""
 ) -> GatewayError | None:
     """Return what a status of the job API means; None for success. No failure's body is documented.
 
@@ -144,7 +144,7 @@ def _relay_5xx(status: int, detail: object | None) -> UpstreamError:
     )
 
 
-def _is_page(body: bytes) -> bool:
+def _is_page(body: bytes | bytearray) -> bool:
     return body.lstrip()[:1] == b"<"
 
 

@@ -7,23 +7,28 @@ away, and an HTTP client may repeat a GET by itself when a kept connection turns
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 from urllib.parse import quote
 
 from gateway.domain import JOB_BODY_BYTES_MAX
-from gateway.errors import BodyTooLargeError, OutputLostError, UnreachableError
+from gateway.errors import AnswersFullError, BodyTooLargeError, OutputLostError, UnreachableError
+from gateway.fairshare.room import Place
 from gateway.translate.job_stream import TOO_MANY_OUTPUTS
-from gateway.upstream.client import REPLY_BYTES_MAX, TOO_LARGE, EndpointClient, Reply
+from gateway.upstream.client import REPLY_BYTES_MAX, TOO_LARGE, EndpointClient, Hold, Reply, bounded
 from gateway.upstream.failures import job_call_failure
 from gateway.wire import runpod
 from gateway.wire.items import TooManyItemsError
 from gateway.wire.malformed import MALFORMED
-from gateway.wire.openai import encode
+from gateway.wire.openai import Parts
 
 CALL_TIMEOUT_S = 30.0
 """For the whole of a call that answers at once, however slowly its reply trickles."""
 SMALL_REPLY_BYTES_MAX = 1024 * 1024
 """Of a reply that holds no outputs."""
+UNCOUNTED_BYTES = 64 * 1024
+"""Of an answer: most have no more, and a connection's buffer has as much."""
+RETRY_S = 1.0
 POLL_MARGIN_S = 15.0
 """What a long poll may take beyond its wait: the service holds an empty page for about 10 s anyway."""
 TOO_LARGE_OUTPUTS = f"The worker's answer has more than {REPLY_BYTES_MAX // 1024**2} MiB at once. Let it yield less."
@@ -40,22 +45,24 @@ class JobApi:
     def __init__(self, client: EndpointClient) -> None:
         self._client = client
 
-    async def submit(self, submission: runpod.JobSubmission, *, traceparent: str | None = None) -> str:
-        """POST /run; return the job's id.
+    async def submit(
+        self, job_input: Parts, *, policy: runpod.JobPolicy | None = None, traceparent: str | None = None
+    ) -> str:
+        """POST /run with the input in parts, as it lies in memory; return the job's id.
 
         Raises:
             BodyTooLargeError: The job is larger than Runpod takes.
             UpstreamError: It was not accepted, or nobody knows whether it was.
         """
-        body = encode(submission)
-        if len(body) > JOB_BODY_BYTES_MAX:
+        body = runpod.submission(job_input, policy)
+        if sum(map(len, body)) > JOB_BODY_BYTES_MAX:
             raise BodyTooLargeError(JOB_BODY_BYTES_MAX)
         reply = await self._client.call(
             "POST",
             "/run",
             body=body,
             timeout_s=CALL_TIMEOUT_S,
-            bytes_max=SMALL_REPLY_BYTES_MAX,
+            hold=_hold_little,
             traceparent=traceparent,
         )
         accepted = _decoded(reply, runpod.decode_accepted, has_job=False)
@@ -63,46 +70,63 @@ class JobApi:
             raise UnreachableError("no job id", was_sent=True, status=reply.status, is_outage=True)
         return accepted.id
 
-    async def read_page(self, job_id: str, *, wait_s: float, timeout_s: float = math.inf) -> runpod.StreamPage:
+    async def read_page(
+        self, job_id: str, *, wait_s: float, timeout_s: float = math.inf, hold: Hold | None = None
+    ) -> runpod.StreamPage:
         """POST /stream/{id}: what was yielded since the last call, held open up to `wait_s` while there is nothing.
 
-        The whole page has to be there within `timeout_s`, and within what a long poll may take.
+        The whole page has to be there within `timeout_s`, and within what a long poll may take. `hold` is told its
+        size, and has to do with it as long as its outputs are there; without one, room for it is asked for here.
         """
         path = f"/stream/{quote(job_id, safe='')}?wait={max(1000, int(wait_s * 1000))}"
-        reply = await self._read(path, timeout_s=min(timeout_s, wait_s + POLL_MARGIN_S))
+        reply = await self._read(path, timeout_s=min(timeout_s, wait_s + POLL_MARGIN_S), hold=hold)
         return _decoded(reply, runpod.decode_page, has_job=True)
 
-    async def read_status(self, job_id: str) -> runpod.JobStatus:
-        """POST /status/{id}."""
-        reply = await self._read(f"/status/{quote(job_id, safe='')}", timeout_s=CALL_TIMEOUT_S)
+    async def read_status(self, job_id: str, *, hold: Hold | None = None) -> runpod.JobStatus:
+        """POST /status/{id}; `hold` as for a page."""
+        reply = await self._read(f"/status/{quote(job_id, safe='')}", timeout_s=CALL_TIMEOUT_S, hold=hold)
         return _decoded(reply, runpod.decode_status, has_job=True)
 
     async def cancel(self, job_id: str) -> runpod.JobStatus:
         """POST /cancel/{id}."""
-        reply = await self._client.call("POST", f"/cancel/{quote(job_id, safe='')}", timeout_s=CALL_TIMEOUT_S)
+        reply = await self._read(f"/cancel/{quote(job_id, safe='')}", timeout_s=CALL_TIMEOUT_S)
         return _decoded(reply, runpod.decode_status, has_job=True)
 
     async def read_health(self) -> runpod.EndpointHealth:
         """GET /health: answered without a worker, and without waking one."""
-        reply = await self._client.call("GET", "/health", timeout_s=CALL_TIMEOUT_S, bytes_max=SMALL_REPLY_BYTES_MAX)
+        reply = await self._client.call("GET", "/health", timeout_s=CALL_TIMEOUT_S, hold=_hold_little)
         return _decoded(reply, runpod.decode_health, has_job=False)
 
-    async def _read(self, path: str, *, timeout_s: float) -> Reply:
-        """POST a path whose reply holds outputs.
+    async def _read(self, path: str, *, timeout_s: float, hold: Hold | None = None) -> Reply:
+        """POST a path whose reply may hold outputs.
 
         Raises:
+            AnswersFullError: There is no room for them.
             OutputLostError: They are too large. They would be so the next time.
             UnreachableError: The reply did not come, or not whole.
         """
+        place = Place(self._client.answers, "")
         try:
-            return await self._client.call("POST", path, timeout_s=timeout_s)
+            return await self._client.call("POST", path, timeout_s=timeout_s, hold=hold or partial(_hold, place))
         except UnreachableError as error:
             if error.reason is TOO_LARGE:
                 raise OutputLostError(TOO_LARGE_OUTPUTS) from error
             raise
+        finally:
+            # Who brings no place of its own is after the job's state and times, and drops the rest.
+            place.leave()
 
 
-def _decoded(reply: Reply, decode: Callable[[bytes], T], *, has_job: bool) -> T:
+def _hold(place: Place, size: int) -> None:
+    if size > UNCOUNTED_BYTES and not place.hold(size):
+        raise AnswersFullError(retry_after_s=RETRY_S)
+
+
+def _hold_little(size: int) -> None:
+    bounded(size, SMALL_REPLY_BYTES_MAX)
+
+
+def _decoded(reply: Reply, decode: Callable[[bytes | bytearray], T], *, has_job: bool) -> T:
     failure = job_call_failure(reply.status, retry_after_s=reply.retry_after_s, has_job=has_job, body=reply.body)
     if failure is not None:
         raise failure

@@ -11,6 +11,9 @@ from msgspec import UNSET, Raw, UnsetType
 Fields = dict[str, Raw]
 """A JSON object whose values are not decoded."""
 
+Parts = tuple[bytes | memoryview, ...]
+"""A large text in pieces, each as it lies in memory."""
+
 NULL = Raw(b"null")
 
 decode_fields = msgspec.json.Decoder(Fields).decode
@@ -139,7 +142,7 @@ def is_present(fields: Fields, name: str) -> bool:
     return value is not None and bytes(value) != b"null"
 
 
-def join_fields(fields: Fields) -> tuple[bytes | memoryview, ...]:
+def join_fields(fields: Fields) -> Parts:
     """Encode an object, in parts: each large value is one, as it lies in memory, and what is around it another."""
     parts: list[bytes | memoryview] = []
     small: list[bytes | Raw] = []

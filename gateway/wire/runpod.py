@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.wire.items import ItemCount
+from gateway.wire.openai import Parts
 
 UNCOUNTED_BYTES = 64 * 1024
 """Outputs of a smaller page are too few to matter, and counting them is not free."""
@@ -56,6 +57,12 @@ class JobSubmission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     input: Raw
     policy: JobPolicy | None = None
+
+
+def submission(job_input: Parts, policy: JobPolicy | None) -> Parts:
+    """Encode a `JobSubmission` around an input that is encoded already, without a copy of it."""
+    ending = b"}" if policy is None else b',"policy":' + msgspec.json.encode(policy) + b"}"
+    return b'{"input":', *job_input, ending
 
 
 class JobAccepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +162,7 @@ decode_status = msgspec.json.Decoder(JobStatus, strict=False).decode
 decode_health = msgspec.json.Decoder(EndpointHealth, strict=False).decode
 
 
-def decode_page(body: bytes) -> StreamPage:
+def decode_page(body: bytes | bytearray) -> StreamPage:
     """Read one /stream answer.
 
     An older page of the documentation shows a bare array instead of the object. It carries no status, so its end

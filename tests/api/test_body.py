@@ -2,8 +2,19 @@ from typing import Any
 
 import pytest
 
-from gateway.api.body import DISCARD_BYTES_MAX, HELD_BYTES_MIN, ROOM_BYTES_MAX, BodyRoom, Place, read_body
+from gateway.api.body import (
+    DISCARD_BYTES_MAX,
+    FIELD_BYTES,
+    HELD_BYTES_MIN,
+    REQUEST_BYTES,
+    ROOM_BYTES_MAX,
+    BodyRoom,
+    Place,
+    read_body,
+)
 from gateway.errors import BodiesFullError, BodyTooLargeError, InvalidRequestError
+
+MI = 1024 * 1024
 
 
 class Sender:
@@ -75,6 +86,45 @@ def test_the_largest_body_always_has_room() -> None:
     with room.place("a") as first, room.place("b") as second:
         first.grow(ROOM_BYTES_MAX)
         second.grow(ROOM_BYTES_MAX)
+    assert room.held_bytes == 0
+
+
+@pytest.mark.parametrize(("room_bytes", "largest"), [(100 * MI, 20 * MI), (20 * MI, 9_291_548), (2**40, 20 * MI)])
+def test_where_memory_is_limited_no_body_is_larger_than_one_tenant_has_room_for(room_bytes: int, largest: int) -> None:
+    room = BodyRoom(body_bytes_max=20 * MI, bytes_max=room_bytes)
+    assert room.body_bytes_max == largest
+    with room.place("a") as only:
+        only.grow(largest)
+        only.fit(largest, fields=0)
+    assert room.bytes_max == room_bytes
+    room.admit(body_bytes_max=MI)
+    assert (room.body_bytes_max, room.bytes_max) == (MI, room_bytes)
+
+
+def test_a_request_that_was_read_keeps_its_place_until_it_is_answered() -> None:
+    room = BodyRoom(body_bytes_max=20 * MI, bytes_max=100 * MI)
+    with room.place("a") as place:
+        place.grow(MI)
+        place.fit(MI, fields=10)
+        place.keep()
+    assert room.held_bytes == REQUEST_BYTES + MI + MI // 8 + 10 * FIELD_BYTES
+    place.leave()
+    place.leave()
+    assert room.held_bytes == 0
+
+
+def test_a_small_request_takes_less_once_it_is_read() -> None:
+    room = BodyRoom(body_bytes_max=20 * MI)
+    with room.place("a") as place:
+        assert room.held_bytes == HELD_BYTES_MIN
+        place.fit(100, fields=2)
+        assert REQUEST_BYTES < room.held_bytes < HELD_BYTES_MIN
+
+
+def test_fields_take_room_as_well() -> None:
+    room = BodyRoom(body_bytes_max=MI, bytes_max=8 * MI)
+    with pytest.raises(BodiesFullError), room.place("a") as place:
+        place.fit(MI, fields=20_000)
     assert room.held_bytes == 0
 
 

@@ -121,7 +121,7 @@ TAKEN = {
     },
 }  # fmt: skip
 RESTART = {
-    Config: {"endpoints", "listen", "clients", "metrics_port", "state", "logs", "traces"},
+    Config: {"endpoints", "listen", "clients", "metrics_port", "state", "logs", "memory_bytes_max", "traces"},
     EndpointSection: {"name", "id", "base_url", "worker", "share_by", "limits"},
 }
 

@@ -191,7 +191,7 @@ def test_lists_in_lists_end_in_an_answer_or_an_error_however_deep() -> None:
 
 @pytest.mark.parametrize("name", DIALECTS)
 def test_the_job_input_is_json_and_carries_the_question(name: str) -> None:
-    job_input = DIALECTS[name](client_request(max_tokens=9), "org/real").job_input()
+    job_input = b"".join(DIALECTS[name](client_request(max_tokens=9), "org/real").job_input())
     assert b"Hello" in job_input
     assert isinstance(msgspec.json.decode(job_input), dict)
     assert b'"max_tokens":9' in job_input

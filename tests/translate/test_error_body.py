@@ -28,6 +28,7 @@ EXAMPLES: list[tuple[errors.GatewayError, int, str | None, bool]] = [
     (errors.FailedKeysError(retry_after_s=3), 429, "rate_limit_exceeded", True),
     (errors.NoTurnError(retry_after_s=3), 503, "server_is_overloaded", True),
     (errors.BodiesFullError(retry_after_s=1), 503, "server_is_overloaded", True),
+    (errors.AnswersFullError(retry_after_s=1), 503, "server_is_overloaded", True),
     (errors.TooManyConnectionsError(retry_after_s=1), 503, "server_is_overloaded", True),
     (errors.DrainingError(retry_after_s=1), 503, "server_is_overloaded", True),
     (errors.UnreachableError("x", was_sent=True), 502, "server_error", False),

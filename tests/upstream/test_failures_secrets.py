@@ -42,7 +42,7 @@ async def test_an_exception_names_no_key_and_no_prompt(answer: bytes) -> None:
         client = EndpointClient(endpoint(base_url=server.url, api_key=Secret(RUNPOD_KEY)), transport)
         try:
             with pytest.raises(GatewayError) as caught:
-                await client.call("POST", "/run", body=PROMPT_WORD.encode(), timeout_s=0.2)
+                await client.call("POST", "/run", body=(PROMPT_WORD.encode(),), timeout_s=0.2)
         finally:
             await transport.aclose()
     SECRETS.check("an exception", said_by(caught.value))

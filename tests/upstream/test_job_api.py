@@ -1,7 +1,6 @@
 import contextlib
 from collections.abc import AsyncIterator
 
-import msgspec
 import pytest
 
 from gateway.domain import JOB_BODY_BYTES_MAX
@@ -18,13 +17,13 @@ from gateway.translate.job_stream import TOO_MANY_OUTPUTS
 from gateway.upstream.client import REPLY_BYTES_MAX, EndpointClient, make_transport
 from gateway.upstream.job_api import SMALL_REPLY_BYTES_MAX, TOO_LARGE_OUTPUTS, JobApi
 from gateway.wire.items import ITEMS_MAX
-from gateway.wire.runpod import JobState, JobSubmission
+from gateway.wire.runpod import JobState
 from tests.factories import endpoint
 from tests.fakes.raw_server import CLOSE, RawServer, raw_server, reply
 
 pytestmark = pytest.mark.server
 
-SUBMISSION = JobSubmission(input=msgspec.Raw(b'{"a":1}'))
+SUBMISSION = (b'{"a"', memoryview(b":1}"))
 HTML = b"<!DOCTYPE html><title>a timeout occurred</title>"
 
 
@@ -176,5 +175,5 @@ async def test_a_reply_without_outputs_is_small() -> None:
 async def test_a_job_that_is_too_large_is_not_sent() -> None:
     async with job_api() as (api, server):
         with pytest.raises(BodyTooLargeError):
-            await api.submit(JobSubmission(input=msgspec.Raw(b'"' + b"x" * JOB_BODY_BYTES_MAX + b'"')))
+            await api.submit((b'"', b"x" * JOB_BODY_BYTES_MAX, b'"'))
         assert server.requests == []

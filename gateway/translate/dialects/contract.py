@@ -7,7 +7,7 @@ from msgspec import Raw
 
 from gateway.errors import UpstreamError
 from gateway.translate.refrain import Refrain
-from gateway.wire.openai import Fields
+from gateway.wire.openai import Fields, Parts
 
 
 class Chunk:
@@ -67,8 +67,8 @@ class Dialect(Protocol):
         """Whether its answers say themselves that they are whole, so that one which does not was cut short."""
         ...
 
-    def job_input(self) -> bytes:
-        """The `input` of the job, as JSON."""
+    def job_input(self) -> Parts:
+        """The `input` of the job, as JSON in parts."""
         ...
 
     def read(self, output: Raw) -> list[Delta]:

@@ -18,6 +18,7 @@ from gateway.translate.request import ClientRequest
 from gateway.translate.worker_errors import raise_error_in
 from gateway.wire import openai
 from gateway.wire.malformed import MALFORMED
+from gateway.wire.openai import Parts
 
 
 class _Part(msgspec.Struct):
@@ -45,11 +46,11 @@ class LegacyDialect:
         self._count_last = 0
         self._counts_grow = True
 
-    def job_input(self) -> bytes:
+    def job_input(self) -> Parts:
         """The conversation as one prompt."""
         request = self._request
         params = sampling_params(request)
-        return openai.encode({"prompt": flatten(request), "stream": request.stream, "sampling_params": params})
+        return (openai.encode({"prompt": flatten(request), "stream": request.stream, "sampling_params": params}),)
 
     def read(self, output: Raw) -> list[Delta]:
         """One part of the text, or a list of them."""

@@ -10,6 +10,7 @@ from gateway.translate.request import ClientRequest, worker_fields
 from gateway.wire import openai
 from gateway.wire.items import decode_items
 from gateway.wire.malformed import MALFORMED
+from gateway.wire.openai import Parts
 
 
 class OpenAIDialect:
@@ -35,10 +36,11 @@ class OpenAIDialect:
         """
         return not (self._reader.is_object or (self._has_objects and not self._request.stream))
 
-    def job_input(self) -> bytes:
+    def job_input(self) -> Parts:
         """The pair that Runpod's own /openai route makes of a request."""
         fields = worker_fields(self._request, upstream_model=self._upstream_model)
-        return openai.encode({"openai_route": self._request.api.value, "openai_input": fields})
+        route = openai.encode(self._request.api.value)
+        return b'{"openai_route":' + route + b',"openai_input":', *openai.join_fields(fields), b"}"
 
     def read(self, output: Raw) -> list[Delta]:
         """Text is collected; objects are complete as they are."""

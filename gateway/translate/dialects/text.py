@@ -11,6 +11,7 @@ from gateway.translate.request import ClientRequest
 from gateway.translate.worker_errors import raise_error_in
 from gateway.wire import openai
 from gateway.wire.malformed import MALFORMED
+from gateway.wire.openai import Parts
 
 _decode = msgspec.json.Decoder(list[str] | str).decode
 
@@ -27,13 +28,13 @@ class TextDialect:
             raise InvalidRequestError("This model's worker gives one choice.", param="n", code="unsupported_value")
         self._request = request
 
-    def job_input(self) -> bytes:
+    def job_input(self) -> Parts:
         """Both forms of the question, since nothing says which one the handler reads."""
         request = self._request
         asked = {"prompt": Raw(openai.encode(flatten(request))), "sampling_params": sampling_params(request)}
         if "messages" in request.fields:
             asked["messages"] = request.fields["messages"]
-        return openai.encode({**asked, "stream": request.stream})
+        return (openai.encode({**asked, "stream": request.stream}),)
 
     def read(self, output: Raw) -> list[Delta]:
         """A text, or a list of them."""

@@ -19,6 +19,7 @@ from gateway.translate.request import ClientRequest
 from gateway.translate.worker_errors import raise_error_in
 from gateway.wire import openai
 from gateway.wire.malformed import MALFORMED
+from gateway.wire.openai import Parts
 
 
 class _Choice(msgspec.Struct):
@@ -51,7 +52,7 @@ class TokensDialect:
         self._request = request
         self._completion_tokens = 0
 
-    def job_input(self) -> bytes:
+    def job_input(self) -> Parts:
         """Small first batches, so that the first words come soon."""
         request = self._request
         if request.api is Api.COMPLETIONS:
@@ -60,7 +61,7 @@ class TokensDialect:
             asked = {"messages": request.fields["messages"]}
         batching = {"min_batch_size": 1, "batch_size_growth_factor": 2, "max_batch_size": 8}
         params = sampling_params(request)
-        return openai.encode({**asked, "stream": request.stream, "sampling_params": params, **batching})
+        return (openai.encode({**asked, "stream": request.stream, "sampling_params": params, **batching}),)
 
     def read(self, output: Raw) -> list[Delta]:
         """One batch, or a list of them."""

@@ -12,7 +12,7 @@ from tests.factories import client_request
 
 
 def job_input(name: str, api: Api, **asked: Any) -> Any:
-    return msgspec.json.decode(DIALECTS[name](client_request(api, **asked), "org/real").job_input())
+    return msgspec.json.decode(b"".join(DIALECTS[name](client_request(api, **asked), "org/real").job_input()))
 
 
 @pytest.mark.parametrize("name", ["text", "tokens", "legacy"])
