@@ -18,6 +18,9 @@ from gateway.exchange.exchanges import AnyExchange, Exchanges
 from gateway.translate.error_body import INTERNAL_ERROR, error_answer
 from gateway.wire.sse import KEEP_ALIVE, encode_event
 
+SLICE_BYTES = 256 * 1024
+"""What is written at once of an answer in one piece."""
+
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
@@ -153,7 +156,21 @@ class AnswerResponse:
         self._is_finished = True
         if not self._has_begun:
             await self._begin(self._manner.length_headers(body))
+        if len(body) > SLICE_BYTES:
+            body = await self._write_slices(body)
         await self._write({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _write_slices(self, body: bytes) -> bytes:
+        """Write a large body but for its last slice, and return that.
+
+        The server waits for the client before a write and not after it: whole, the body would be in its buffer, however
+        slowly the client reads, and the exchange over, whose memory and seat it is.
+        """
+        view = memoryview(body)
+        while len(view) > SLICE_BYTES:
+            await self._write({"type": "http.response.body", "body": bytes(view[:SLICE_BYTES]), "more_body": True})
+            view = view[SLICE_BYTES:]
+        return bytes(view)
 
     async def _begin(self, more_headers: Headers = ()) -> None:
         self._has_begun = True

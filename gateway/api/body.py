@@ -17,7 +17,7 @@ from gateway.wire.content_coding import (
 )
 
 DISCARD_BYTES_MAX = 64 * 1024 * 1024
-"""How much of a body that is too large is read all the same: a client that still sends would not see the answer."""
+"""How much of a body that is refused is read all the same: a client that still sends would not see the answer."""
 
 ROOM_BYTES_MAX = 256 * 1024 * 1024
 """Where nobody says how much memory there is."""
@@ -154,7 +154,9 @@ async def read_body(
                 await _decompress(piece, decompressor, body)
         if decompressor is not None:
             decompressor.end()
-    except BodyTooLargeError:
+    except (BodyTooLargeError, BodiesFullError):
+        # What comes is not kept any more, and what came is not either.
+        body.drop()
         await pieces.discard()
         raise
     except DamagedContentError as error:
@@ -213,6 +215,11 @@ class _Body:
         self._bytes_max = bytes_max
         self.content: bytes | bytearray = b""
 
+    def drop(self) -> None:
+        """Give up what came so far, and its place."""
+        self.content = b""
+        self._place.leave()
+
     def check(self, size: int) -> None:
         """Hold a number of bytes against the limit.
 
@@ -229,9 +236,11 @@ class _Body:
             BodyTooLargeError: It is too large with it.
             BodiesFullError: There is no room for it.
         """
-        content, size = self.content, len(self.content) + len(piece)
+        size = len(self.content) + len(piece)
         self.check(size)
         self._place.grow(size)
+        # Not before: the error of a refusal holds what its frames name, for as long as the rest of the body is read.
+        content = self.content
         if not content:
             self.content = piece
         elif isinstance(content, bytearray):

@@ -57,10 +57,15 @@ class Recording:
                 await self._heard.wait()
 
     async def finish(self, body: bytes) -> None:
-        """Keep the last part, or the whole body."""
+        """Keep the last part, or the whole body; where there is no room for it, only until all have heard it."""
         self.is_finished = True
         self._add(body)
-        self.is_repeatable &= self._fits()
+        if self._fits():
+            return
+        self.is_repeatable = False
+        while self._listeners:
+            self._heard = anyio.Event()
+            await self._heard.wait()
 
     def fail(self, error: Exception) -> None:
         """There will be no more of it."""
@@ -103,7 +108,8 @@ class Recording:
         return self.size <= BYTES_MAX and self._has_room(self.size + PIECE_BYTES * len(self._pieces))
 
     def _add(self, piece: bytes) -> None:
-        self._pieces.append(piece)
+        # A copy: what msgspec encodes keeps the room that it was encoded in, half as much again.
+        self._pieces.append(bytes(memoryview(piece)))
         self.size += len(piece)
         self._notify()
 

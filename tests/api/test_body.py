@@ -1,3 +1,4 @@
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -48,6 +49,45 @@ async def test_a_body_over_the_limit_is_read_to_its_end_and_refused() -> None:
         await read_body(sender.receive, place(), bytes_max=5)
     assert caught.value.bytes_max == 5
     assert sender.messages == []
+
+
+async def test_a_body_that_is_refused_takes_no_room_while_the_rest_of_it_is_read() -> None:
+    held: list[int] = []
+    room = BodyRoom(body_bytes_max=1, bytes_max=4 * HELD_BYTES_MIN)
+
+    class Watching(Sender):
+        async def receive(self) -> Any:
+            held.append(room.held_bytes)
+            return await super().receive()
+
+    for sender, refusal in (
+        (Watching(*[b"x" * HELD_BYTES_MIN] * 6), BodiesFullError),
+        (Watching(b"x" * 100, *[b"x"] * 3), BodyTooLargeError),
+    ):
+        with pytest.raises(refusal), room.place("a") as place:
+            await read_body(sender.receive, place, bytes_max=10**6 if refusal is BodiesFullError else 50)
+        assert sender.messages == []
+        assert held[-1] == 0
+        assert max(held) > 0
+
+
+async def test_a_body_that_is_refused_is_gone_while_the_rest_of_it_is_read() -> None:
+    taken: list[int] = []
+
+    class Watching(Sender):
+        async def receive(self) -> Any:
+            taken.append(tracemalloc.get_traced_memory()[0])
+            return await super().receive()
+
+    sender = Watching(*[b"x" * MI] * 12)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BodyTooLargeError):
+            await read_body(sender.receive, place(), bytes_max=8 * MI)
+    finally:
+        tracemalloc.stop()
+    assert max(taken) > 7 * MI
+    assert taken[-1] < MI
 
 
 async def test_a_body_without_end_is_not_read_for_ever() -> None:

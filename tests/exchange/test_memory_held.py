@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
+from gateway.api.answer_response import SLICE_BYTES
 from gateway.api.body import REQUEST_BYTES, BodyRoom
 from gateway.exchange.answer_place import WHOLE_COPIES
 from gateway.fairshare.room import Room
@@ -141,3 +142,32 @@ async def test_an_answer_without_room_is_refused_and_its_job_cancelled(route: st
         assert subject.runpod.running == {}
         assert answers_of(subject).held_bytes == 0
         assert subject.held() == {}
+
+
+@pytest.mark.parametrize("is_keyed", [False, True])
+async def test_an_answer_in_one_piece_counts_while_its_client_reads_it(is_keyed: bool) -> None:
+    whole = {"choices": [{"index": 0, "message": {"role": "assistant", "content": 2 * WORDS}, "finish_reason": "stop"}]}
+    async with running(FakeRunpod(pages=[("COMPLETED", [whole])])) as subject:
+        call = keyed(subject, stream=False) if is_keyed else subject.call()
+        if is_keyed:
+            subject.gateway.exchanges._idempotency._room.resize(0)
+        send, sizes, may_read = call.send, list[int](), anyio.Event()
+
+        async def slowly(message: dict[str, Any]) -> None:
+            sizes.append(len(message.get("body", b"")))
+            if len(sizes) == 3:
+                await may_read.wait()
+            await send(message)
+
+        call.send = slowly  # type: ignore[method-assign]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call.run, subject.gateway.app)
+            await anyio.sleep(1)
+            assert len(sizes) == 3
+            assert answers_of(subject).held_bytes >= len(2 * WORDS)
+            may_read.set()
+        assert call.json["choices"][0]["message"]["content"] == 2 * WORDS
+        assert int(call.headers["content-length"]) == len(call.body) == sum(sizes)
+        assert max(sizes) <= SLICE_BYTES
+        await anyio.sleep(5)
+        assert answers_of(subject).held_bytes == 0

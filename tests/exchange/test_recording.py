@@ -1,4 +1,7 @@
+import tracemalloc
+
 import anyio
+import msgspec
 import pytest
 
 from gateway.errors import IdempotencyError
@@ -44,6 +47,18 @@ async def test_everybody_hears_everything_whenever_they_come() -> None:
     for each in (early, late, latest):
         assert (each.heard, each.is_finished) == (b"one two three", True)
     assert not recording.has_listeners
+
+
+async def test_what_is_kept_takes_no_more_than_its_size() -> None:
+    recording = Recording()
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            await recording.send(msgspec.json.encode("x" * 100_000))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 1.05 * recording.size
 
 
 async def test_a_failure_is_told_after_what_there_was() -> None:
@@ -105,6 +120,28 @@ async def test_an_answer_without_room_waits_for_the_slowest_and_is_not_kept() ->
     assert (listener.heard, listener.is_finished) == (b"x" * 400 + b"end", True)
     assert not recording.is_repeatable
     assert 40 < max(asked) < 200
+
+
+async def test_a_last_part_without_room_is_waited_for() -> None:
+    recording = Recording(lambda _size: False)
+    slow = Listener(recording)
+    slow.may_read = anyio.Event()
+    is_made = False
+
+    async def make() -> None:
+        nonlocal is_made
+        await recording.finish(b"x" * 400)
+        is_made = True
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(slow.listen)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(make)
+        await anyio.wait_all_tasks_blocked()
+        assert not is_made
+        slow.may_read.set()
+    assert is_made
+    assert (slow.heard, slow.is_finished) == (b"x" * 400, True)
 
 
 async def test_a_long_answer_without_listeners_is_made_and_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
