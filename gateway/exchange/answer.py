@@ -46,7 +46,7 @@ class Answer(Protocol):
     """One answer under way."""
 
     memory: AnswerPlace
-    """What is read for it, and not passed on yet."""
+    """What is read for it, and not passed on yet; nothing is counted until its place is set."""
 
     chunks: int
     """Parts sent, or folded, so far."""
@@ -114,9 +114,8 @@ class StreamedAnswer:
         *,
         note_first: Callable[[], None],
         note_chunks: Callable[[int], None],
-        memory: AnswerPlace = UNCOUNTED,
     ) -> None:
-        self.memory = memory
+        self.memory = UNCOUNTED
         self.chunks = 0
         self._writer = writer
         self._sink = sink
@@ -188,9 +187,8 @@ class WholeAnswer:
         answer_id: str,
         created_s: int,
         note_first: Callable[[], None],
-        memory: AnswerPlace = UNCOUNTED,
     ) -> None:
-        self.memory = memory
+        self.memory = UNCOUNTED
         self.chunks = 0
         self._request = request
         self._sink = sink

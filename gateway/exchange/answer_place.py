@@ -70,5 +70,5 @@ class _Uncounted(AnswerPlace):
         return
 
 
-UNCOUNTED = _Uncounted(Room(0), "", is_whole=False)
+UNCOUNTED: AnswerPlace = _Uncounted(Room(0), "", is_whole=False)
 """For an answer whose size is no matter."""

@@ -157,9 +157,8 @@ class Serving:
         """Send the request by one route; again where it was surely not taken, and then before its tenant's others."""
         meter = turn.meter
         for tries in range(1, tries_max + 1):
-            answer = self._answer(turn.upstream, sink, meter)
             try:
-                await self._send_by(route, turn, answer, is_urgent=tries > 1)
+                await self._send_by(route, turn, self._answer(sink, meter), is_urgent=tries > 1)
             except JobNotRunError:
                 # Its worker was shut down before it began: another one may take it.
                 if tries == tries_max:
@@ -179,9 +178,9 @@ class Serving:
                 return
 
     async def _send_by(self, route: Route, turn: Admission, answer: Answer, *, is_urgent: bool) -> None:
-        upstream, meter = turn.upstream, turn.meter
+        upstream, meter, record = turn.upstream, turn.meter, self._record
         upstream.enter(self._tenant)
-        record = self._record
+        answer.memory = AnswerPlace(upstream.answers, self._tenant.name, is_whole=self.writer is None)
         record.job_id, record.sent_at_s, record.accepted_at_s = None, record.elapsed_s(), None
         cost = self._new_attempt(route, upstream, meter)
         meter.read(self.prompt_tokens_guess())
@@ -215,7 +214,6 @@ class Serving:
             endpoint=upstream.endpoint.name,
             route=route.value,
         )
-
         note_mean = partial(upstream.gpu_means.note, attempt.tenant, attempt.endpoint)
         cost = AttemptCost(attempt, meter.settle_gpu, note_mean)
         record.attempts.append(cost)
@@ -230,21 +228,13 @@ class Serving:
         """What reading the prompt costs, before the worker has counted."""
         return self._request.prompt_tokens
 
-    def _answer(self, upstream: Upstream, sink: Sink, meter: Meter) -> Answer:
-        memory = AnswerPlace(upstream.answers, self._tenant.name, is_whole=self.writer is None)
+    def _answer(self, sink: Sink, meter: Meter) -> Answer:
         if self.writer is not None:
             # An attempt that failed before a byte was sent may have begun a choice: nothing of it is in the next one.
             self.writer = self._writer()
-            return StreamedAnswer(
-                self.writer, sink, note_first=self._note_first, note_chunks=meter.wrote, memory=memory
-            )
+            return StreamedAnswer(self.writer, sink, note_first=self._note_first, note_chunks=meter.wrote)
         return WholeAnswer(
-            self._request,
-            sink,
-            answer_id=self._answer_id,
-            created_s=self._created_s,
-            note_first=self._note_first,
-            memory=memory,
+            self._request, sink, answer_id=self._answer_id, created_s=self._created_s, note_first=self._note_first
         )
 
     def _writer(self) -> ChunkWriter:
@@ -253,11 +243,10 @@ class Serving:
     def _note_first(self) -> None:
         record = self._record
         record.first_chunk_s = record.elapsed_s()
-        self._means.observe(
-            FirstChunk(
-                request_id=record.request_id, model=record.model, route=record.route, after_s=record.first_chunk_s
-            )
+        first = FirstChunk(
+            request_id=record.request_id, model=record.model, route=record.route, after_s=record.first_chunk_s
         )
+        self._means.observe(first)
 
     async def _serve_job(self, turn: Admission, answer: Answer, cost: AttemptCost, *, is_urgent: bool) -> None:
         upstream, jobs, record = turn.upstream, self._means.jobs, self._record

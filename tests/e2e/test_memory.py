@@ -157,6 +157,7 @@ def crowded(tmp_path: Path) -> Iterator[tuple[Served, Crowd]]:
             "models": [{"id": "m", "endpoint": "chat"}, {"id": "other", "endpoint": "other"}],
             "tenants": [{"name": f"t{number}", "keys": [key_line(f"key-{number}")]} for number in range(TENANTS)],
             "memory_bytes_max": MEMORY_BYTES,
+            "metrics_port": None,
             "drain_s": 0,
         }
         with served(tmp_path, config) as process:
