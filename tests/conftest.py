@@ -5,6 +5,7 @@ And a Redis for the tests of what replicas share.
 
 import asyncio
 import gc
+import signal
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
@@ -76,3 +77,12 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
     if has_real_time and item.get_closest_marker("virtual_time") is None:
         return {"real": asyncio.new_event_loop}
     return {"virtual": VirtualTimeLoop}
+
+
+@pytest.fixture(autouse=True)
+def _same_signals() -> Iterator[None]:
+    """Give SIGHUP back what it was: a test that serves here leaves it ignored, and processes of later ones inherit it."""
+    before = signal.getsignal(signal.SIGHUP)
+    yield
+    if signal.getsignal(signal.SIGHUP) is not before:
+        signal.signal(signal.SIGHUP, before)

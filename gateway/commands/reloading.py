@@ -33,7 +33,6 @@ class Reloading:
                 with anyio.open_signal_receiver(signal.SIGHUP) as signals:
                     tasks.start_soon(self._watch)
                     async for _ in signals:
-                        await self._settle()
                         await self._reload(is_asked_for=True)
         finally:
             # Until it runs again, where it failed: by default the signal ends a process.
@@ -56,6 +55,8 @@ class Reloading:
         """Read the file and take it; a file that cannot be taken leaves the one that runs in place."""
         async with self._reading:
             try:
+                if is_asked_for:
+                    await self._settle()
                 # In a thread: the files of a thousand tenants take longer to parse than a stream may stand still.
                 if is_asked_for or await to_thread.run_sync(self._file.has_changed, abandon_on_cancel=True):
                     self._gateway.take(await to_thread.run_sync(self._file.read, abandon_on_cancel=True))

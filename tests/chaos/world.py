@@ -61,13 +61,16 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
             AssertionError: Something is held for good, or the gateway met a bug of its own.
         """
         await self.set_faults()
-        await eventually_none(self._held_by_requests)
+        await eventually_none(self._open_exchanges)
         for proxy in (self.front, self.back):
             proxy.brew(CALM, "")
             proxy.cut_all()
         failed = await self.submissions_failed() - failed_before
         await eventually_none(lambda: self._forgotten_jobs(failed))
         lost_jobs = await self._running_jobs()
+        # A job that was lost keeps its seat until /health, or its ttl, says that it is over.
+        await self._ask("POST", f"{self.emulator_url}/emulator/reset")
+        await eventually_none(self._held_by_requests)
         await eventually_none(self._held_by_process)
         assert "gateway_bugs_total 0.0" in await self.metrics()
         await self._end_rests()
@@ -94,6 +97,9 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
                 if answer.status_code == 503 and "given a rest" in answer.text:
                     resting.append((name, tenant))
         return resting or None
+
+    async def _open_exchanges(self) -> Any:
+        return (await self._ask("GET", f"{self.home.url}/readyz")).json()["exchanges"] or None
 
     async def _held_by_requests(self) -> Any:
         exchanges = (await self._ask("GET", f"{self.home.url}/readyz")).json()["exchanges"]

@@ -17,6 +17,7 @@ from gateway.commands.reloading import Reloading
 from gateway.config.config_file import ConfigFile
 from gateway.config.keys import key_line
 from gateway.connections import ClientLimits
+from gateway.descriptors import Room
 from gateway.emulator.app import build_emulator
 from gateway.emulator.settings import EmulatorSettings
 from gateway.server import Address, _serve, listen, serve
@@ -31,6 +32,7 @@ from tests.waiting import eventually_here
 pytestmark = pytest.mark.server
 
 LIMITS = ClientLimits(head_bytes_max=32_768, head_s=0.2, read_s=60, write_s=60, connections_max=100)
+ROOM = Room(clients=LIMITS, operators=LIMITS, reserve=64, is_limited=False)
 OF_THE_SERVER = ["signals", "config", "connections_0", "connections_1"]
 OF_THE_GATEWAY = {"signs_of_life", "review", "idempotency", "health", "cancels", "journal", "leases"}
 
@@ -62,7 +64,7 @@ class Serving:
         with listen("127.0.0.1", 0) as main, listen("127.0.0.1", 0) as metrics:
             self.ports = [each.getsockname()[1] for each in (main, metrics)]
             listeners = [(self.gateway.app, main), (self.gateway.metrics_app, metrics)]
-            await _serve(self.gateway, listeners, LIMITS, self.beside)
+            await _serve(self.gateway, listeners, ROOM, self.beside)
 
     async def proof(self, name: str, http: httpx.AsyncClient) -> None:
         """Wait until what this task of the server does was done."""
@@ -140,5 +142,5 @@ def test_a_process_that_cannot_keep_a_task_running_drains_and_ends_with_an_error
     monkeypatch.setattr(gateway.exchanges, "_review", fails)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = Address(host="127.0.0.1", port=0, metrics_port=None, inherited=os.dup(listener.fileno()))
-        assert serve(gateway, address, limits=LIMITS, beside=None) == 1
+        assert serve(gateway, address, room=ROOM, beside=None) == 1
     assert gateway.supervisor.given_up == "review"

@@ -155,6 +155,7 @@ def test_a_process_whose_collector_is_away_serves_and_stops(tmp_path: pathlib.Pa
     assert events.count("exchange.settled") == 3
     told = {
         "gateway.started",
+        "gateway.memory",
         "exchange.settled",
         "attempt.settled",
         "gateway.draining",
