@@ -81,7 +81,7 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
 
 @pytest.fixture(autouse=True)
 def _same_signals() -> Iterator[None]:
-    """Give SIGHUP back what it was: a test that serves here leaves it ignored, and processes of later ones inherit it."""
+    """Give SIGHUP back what it was: a test that serves here leaves it ignored, as later processes would inherit it."""
     before = signal.getsignal(signal.SIGHUP)
     yield
     if signal.getsignal(signal.SIGHUP) is not before:
