@@ -154,7 +154,11 @@ async def read_body(
                 await _decompress(piece, decompressor, body)
         if decompressor is not None:
             decompressor.end()
-    except (BodyTooLargeError, BodiesFullError):
+    except BodiesFullError:
+        # The server reads on for a while, so that the client sees the answer; the room is needed at once.
+        body.drop()
+        raise
+    except BodyTooLargeError:
         # What comes is not kept any more, and what came is not either.
         body.drop()
         await pieces.discard()

@@ -60,15 +60,22 @@ async def test_a_body_that_is_refused_takes_no_room_while_the_rest_of_it_is_read
             held.append(room.held_bytes)
             return await super().receive()
 
-    for sender, refusal in (
-        (Watching(*[b"x" * HELD_BYTES_MIN] * 6), BodiesFullError),
-        (Watching(b"x" * 100, *[b"x"] * 3), BodyTooLargeError),
-    ):
-        with pytest.raises(refusal), room.place("a") as place:
-            await read_body(sender.receive, place, bytes_max=10**6 if refusal is BodiesFullError else 50)
-        assert sender.messages == []
-        assert held[-1] == 0
-        assert max(held) > 0
+    sender = Watching(b"x" * 100, *[b"x"] * 3)
+    with pytest.raises(BodyTooLargeError), room.place("a") as place:
+        await read_body(sender.receive, place, bytes_max=50)
+    assert sender.messages == []
+    assert held[-1] == 0
+    assert max(held) > 0
+
+
+async def test_a_client_is_told_at_once_that_there_is_no_room() -> None:
+    """The server reads on for a while, and drops what comes."""
+    room = BodyRoom(body_bytes_max=1, bytes_max=4 * HELD_BYTES_MIN)
+    sender = Sender(*[b"x" * HELD_BYTES_MIN] * 6)
+    with pytest.raises(BodiesFullError), room.place("a") as place:
+        await read_body(sender.receive, place, bytes_max=10**6)
+    assert len(sender.messages) == 3
+    assert room.held_bytes == 0
 
 
 async def test_a_body_that_is_refused_is_gone_while_the_rest_of_it_is_read() -> None:
