@@ -69,6 +69,7 @@ class Gateway:
         self._metrics = self._make_metrics(config)
         self._page = MetricsPage(self._metrics, self._clock)
         self.log = EventLog()
+        self._is_drained = False
         self.has_left_jobs = False
         """Whether jobs run on after it drained that no process will cancel."""
         # Begins with the time, so that a process can be told from the one before it.
@@ -142,10 +143,12 @@ class Gateway:
         texts = [str(problem) for problem in problems]
         self._observe(ConfigRead(outcome=Reload.REFUSED, at_s=self._clock.unix_s(), problems=texts))
 
-    async def drain(self) -> None:
-        """Stop taking work, let what runs finish, cut the rest and cancel its jobs."""
-        self.log.say("gateway.draining", exchanges=self.exchanges.count, drain_s=self._config.drain_s)
-        left = await self.exchanges.drain(self._config.drain_s)
+    async def drain(self, *, is_hurried: bool = False) -> None:
+        """Stop taking work, let what runs finish unless `is_hurried`, cut the rest and cancel its jobs."""
+        drain_s = 0.0 if is_hurried else self._config.drain_s
+        self.log.say("gateway.draining", exchanges=self.exchanges.count, drain_s=drain_s)
+        left = await self.exchanges.drain(drain_s, is_hurried=is_hurried)
+        self._is_drained = True
         # With a shared journal another process cancels them.
         self.has_left_jobs = bool(left.jobs) and self._config.state.kind == "memory"
         say = self.log.warn if self.has_left_jobs else self.log.say
@@ -216,7 +219,8 @@ class Gateway:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self.background)
                 yield
-                await self.exchanges.drain(0, is_hurried=True)
+                if not self._is_drained:
+                    await self.drain(is_hurried=True)
                 tasks.cancel_scope.cancel()
         finally:
             await self._jobs.aclose()

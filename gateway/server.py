@@ -182,7 +182,7 @@ async def _stop_on_signal(gateway: Gateway, servers: list[_Server]) -> None:
                 else:
                     # Also in a hurry every client is told, and every job is cancelled.
                     try:
-                        await gateway.exchanges.drain(0, is_hurried=True)
+                        await gateway.drain(is_hurried=True)
                     finally:
                         _stop(servers)
 

@@ -6,8 +6,9 @@ the connection is closed is documented nowhere, so the job is taken to run on. E
 /health shows that it is over, or until it would have reached its longest time.
 
 /health counts the jobs of an endpoint that wait or run. Those of them that belong to requests under way are known here,
-so the rest is the most that may be left of the abandoned ones. The rest is too large where other clients use the same
-endpoint, or where a job that is over was not yet seen to be: then seats are held for longer, and never shorter.
+so the rest is what may be left of the abandoned ones. It is too large where other clients use the same endpoint: then
+seats are held for longer. It is too small where a job is over and its client still reads the answer; that request holds
+a seat of its own, so that there are never fewer seats held than jobs.
 """
 
 from collections import Counter, deque

@@ -89,11 +89,8 @@ class CancelQueue:
     def drop(self, upstream: Upstream, job_id: str) -> None:
         """A job is not to be cancelled any more, as its process lives."""
         line = self._lines.get(upstream.endpoint.name)
-        entry = None if line is None else line.pending.pop(job_id, None)
-        if entry is not None:
-            self._settled.set()
-            entry.job.close()
-            entry.release()
+        if line is not None and (entry := line.pending.get(job_id)) is not None:
+            self._give_up(line, entry)
 
     def pending(self) -> dict[str, int]:
         """How many are not yet confirmed, by endpoint."""
@@ -115,8 +112,11 @@ class CancelQueue:
     async def flush(self) -> None:
         """Wait until none is pending."""
         while any(line.pending for line in self._lines.values()):
-            self._settled = anyio.Event()
             await self._settled.wait()
+
+    def _note_settled(self) -> None:
+        self._settled.set()
+        self._settled = anyio.Event()
 
     def _push(self, line: _Line, entry: _Entry) -> None:
         if entry.job.job_id not in line.pending:
@@ -166,10 +166,15 @@ class CancelQueue:
             line.asking[tenant.name] -= 1
         elif entry.job.job_id in line.pending:
             # Not dropped, before its turn or in the middle of the call.
-            if outcome is None:
-                await self._try_again(line, entry, status)
-            else:
-                await self._settle(line, entry, outcome, status)
+            try:
+                if outcome is None:
+                    await self._try_again(line, entry, status)
+                else:
+                    await self._settle(line, entry, outcome, status)
+            except Exception as error:  # noqa: BLE001 - see above; the job is tried again until its ttl.
+                self._observe(Broke(request_id=entry.job.attempt.request_id, error=error))
+                if not await self._pause(line, entry):
+                    self._give_up(line, entry)
         self._dispatch(line, tenant.name)
 
     async def _try_again(self, line: _Line, entry: _Entry, status: JobStatus | None) -> None:
@@ -179,13 +184,25 @@ class CancelQueue:
         if entry.tries and (over := await self._look(line, entry)) is not None:
             await self._settle(line, entry, *over)
             return
+        if not await self._pause(line, entry):
+            await self._settle(line, entry, CallOutcome.FAILED, None)
+
+    async def _pause(self, line: _Line, entry: _Entry) -> bool:
+        """Wait, and let its cancel be made again; return False where its ttl ends it before."""
         pause_s = min(PAUSE_S_MAX, PAUSE_S_FIRST * 2**entry.tries)
         entry.tries += 1
-        if self._clock.monotonic_s() + pause_s < entry.job.expires_at_s:
-            await anyio.sleep(pause_s)
-            self._push(line, entry)
-        else:
-            await self._settle(line, entry, CallOutcome.FAILED, None)
+        if self._clock.monotonic_s() + pause_s >= entry.job.expires_at_s:
+            return False
+        await anyio.sleep(pause_s)
+        self._push(line, entry)
+        return True
+
+    def _give_up(self, line: _Line, entry: _Entry) -> None:
+        """Let go of a job without a word on what it cost."""
+        line.pending.pop(entry.job.job_id, None)
+        entry.job.close()
+        entry.release()
+        self._note_settled()
 
     async def _look(self, line: _Line, entry: _Entry) -> tuple[CallOutcome, JobStatus | None] | None:
         """Whether it is over without a cancel; None where it is not, or nobody knows.
@@ -222,7 +239,7 @@ class CancelQueue:
         execution_s = await self._execution_s(line, job, status)
         if line.pending.pop(job.job_id, None) is None:
             return
-        self._settled.set()
+        self._note_settled()
         gpu_s = self._end_time(line, entry, execution_s)
         job.close()
         means, attempt = line.upstream.gpu_means, job.attempt

@@ -1,5 +1,6 @@
 """All exchanges of this process: opened while it serves, waited for and cut when it drains."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -112,6 +113,7 @@ class Exchanges:
             self._live.discard(exchange)
             if not self._live:
                 self._settled.set()
+                self._settled = anyio.Event()
 
     def background(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return the tasks that go on beside the exchanges, by name. Each runs until it is cancelled."""
@@ -149,8 +151,7 @@ class Exchanges:
             exchange.end(Ending.PROCESS)
         with anyio.move_on_after(FLUSH_S):
             await self._idle()
-        pending = self._means.jobs.cancels_pending()
-        needed_s = [flush_s_max(count, cancels_per_s=self._cancels_per_s(name)) for name, count in pending.items()]
+        needed_s = [flush_s_max(count, cancels_per_s=self._rates[at]) for at, count in self._pending().items()]
         with anyio.move_on_after(FLUSH_S if is_hurried else max(needed_s, default=FLUSH_S)):
             await self._means.jobs.flush()
         upstreams = self._means.upstreams
@@ -162,12 +163,12 @@ class Exchanges:
     async def _cut_early(self, until_s: float) -> None:
         """Cut answers before the end of the drain, where their jobs could not all be cancelled after it."""
         while True:
-            pending, running = self._means.jobs.cancels_pending(), self._cuttable()
-            for name, exchanges in running.items():
+            pending = self._pending()
+            for address, exchanges in self._cuttable().items():
                 count = cuts_due(
                     len(exchanges),
-                    pending.get(name, 0),
-                    cancels_per_s=self._cancels_per_s(name),
+                    pending.get(address, 0),
+                    cancels_per_s=self._rates[address],
                     left_s=until_s - anyio.current_time(),
                 )
                 for exchange in exchanges[:count]:
@@ -175,20 +176,32 @@ class Exchanges:
             await anyio.sleep(CUT_S)
 
     def _cuttable(self) -> dict[str, list[Exchange]]:
-        """Return the exchanges whose jobs would have to be cancelled, by endpoint, the latest first."""
+        """Return the exchanges whose jobs would have to be cancelled, by the endpoint's address, the latest first."""
         found: dict[str, list[Exchange]] = {}
-        for each in sorted(self._own(), key=lambda each: each.record.elapsed_s()):
+        own = [each for each in self._live if isinstance(each, Exchange)]
+        for each in sorted(own, key=lambda each: each.record.elapsed_s()):
             if each.record.job_id is not None and not each.has_ended:
-                found.setdefault(each.record.endpoint, []).append(each)
+                found.setdefault(self._address_of(each.record.endpoint), []).append(each)
         return found
 
-    def _own(self) -> list[Exchange]:
-        return [each for each in self._live if isinstance(each, Exchange)]
+    def _pending(self) -> dict[str, int]:
+        """Return how many cancels are not confirmed, by address: entries for one Runpod endpoint share its budget."""
+        found = Counter[str]()
+        for name, count in self._means.jobs.cancels_pending().items():
+            found[self._address_of(name)] += count
+        return found
 
-    def _cancels_per_s(self, endpoint: str) -> float:
-        return self._means.upstreams[endpoint].endpoint.limit(Operation.CANCEL).per_10s / WINDOW_S
+    def _address_of(self, endpoint: str) -> str:
+        return self._means.upstreams[endpoint].endpoint.address
+
+    @property
+    def _rates(self) -> dict[str, float]:
+        """Cancels a second, by address; those of the first of its entries."""
+        rates: dict[str, float] = {}
+        for upstream in self._means.upstreams.values():
+            rates.setdefault(upstream.endpoint.address, upstream.endpoint.limit(Operation.CANCEL).per_10s / WINDOW_S)
+        return rates
 
     async def _idle(self) -> None:
         while self._live:
-            self._settled = anyio.Event()
             await self._settled.wait()

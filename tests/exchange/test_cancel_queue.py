@@ -7,7 +7,7 @@ import pytest
 
 from gateway.config.keys import key_line
 from gateway.exchange.cancel_queue import CancelQueue
-from gateway.exchange.events import CallOutcome, Event, JobCancelled
+from gateway.exchange.events import Broke, CallOutcome, Event, JobCancelled
 from gateway.exchange.gpu_time import DOUBT_S_MAX
 from tests.factories import attempt, left_job, tenant
 from tests.fakes.runpod import FakeRunpod
@@ -374,3 +374,26 @@ async def test_a_job_that_is_dropped_is_cancelled_no_more(moment: str) -> None:
         queue.add(upstream, left_job("b"))
         with anyio.fail_after(60):
             await queue.flush()
+
+
+async def test_an_answer_that_nobody_foresaw_ends_no_other_cancel() -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"cancel": [(500, b""), (500, b"")]}
+    async with running(runpod) as subject:
+        upstream, seen = subject.gateway._upstreams["chat"], list[Event]()
+        queue_of(subject)._observe = seen.append
+        broken = [True, True]
+
+        async def read_status(job_id: str) -> Any:
+            if broken:
+                broken.pop()
+                raise ValueError("not foreseen")
+            return await type(upstream.jobs).read_status(upstream.jobs, job_id)
+
+        upstream.jobs.read_status = read_status
+        for name in "ab":
+            queue_of(subject).add(upstream, left_job(name))
+        with anyio.fail_after(60):
+            await queue_of(subject).flush()
+    assert [type(event) for event in seen].count(Broke) == 2
+    assert sum(isinstance(event, JobCancelled) for event in seen) == 2

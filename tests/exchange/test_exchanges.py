@@ -149,3 +149,50 @@ async def test_a_relayed_request_that_was_cut_is_told_as_one_that_cannot_be_canc
         assert (left.jobs, left.abandoned) == ({}, {"chat": 1})
         await subject.gateway.drain()
         assert not subject.gateway.has_left_jobs
+
+
+async def test_entries_for_one_endpoint_share_its_budget_at_a_drain() -> None:
+    """Three times 100 jobs need 30 s of one budget, and not 10 s of three."""
+    runpod = FakeRunpod(pages=list(ENDLESS))
+    runpod.status = {"status": "IN_PROGRESS"}
+    entry = {"id": "ep1", "base_url": "http://127.0.0.1:1/v2", "api_key": "k", "route": "job", **MANY}
+    endpoints = [{"name": name, **entry} for name in "abc"]
+    models = [{"id": name, "endpoint": name} for name in "abc"]
+    async with running(runpod, endpoints=endpoints, models=models) as subject, anyio.create_task_group() as tasks:
+        for name in "abc":
+            for _ in range(100):
+                tasks.start_soon(subject.call(stream=True, model=name).run, subject.gateway.app)
+        with anyio.fail_after(100):
+            while len(runpod.running) < 300:
+                await anyio.sleep(0.1)
+        left = await subject.gateway.exchanges.drain(5)
+        assert (left.jobs, runpod.running) == ({}, {})
+
+
+async def test_all_that_wait_for_a_drain_are_told_of_its_end() -> None:
+    runpod = FakeRunpod(pages=[*ENDLESS[:2], *[("IN_PROGRESS", [])] * 20, ("COMPLETED", [EVENTS[-1]])])
+    async with running(runpod) as subject, anyio.create_task_group() as tasks:
+        tasks.start_soon(subject.call(stream=True).run, subject.gateway.app)
+        await anyio.sleep(1)
+        began_s = anyio.current_time()
+        async with anyio.create_task_group() as draining:
+            for _ in range(2):
+                draining.start_soon(subject.gateway.exchanges.drain, 100)
+        assert anyio.current_time() - began_s < 20
+
+
+async def test_a_second_signal_tells_of_what_is_left_as_well() -> None:
+    runpod = FakeRunpod(pages=list(ENDLESS))
+    runpod.answers = {"cancel": [(500, b"")] * 10_000}
+    runpod.status = {"status": "IN_PROGRESS"}
+    async with running(runpod, endpoint=MANY) as subject, anyio.create_task_group() as tasks:
+        await many_streams(subject, tasks, 3)
+        async with anyio.create_task_group() as draining:
+            draining.start_soon(subject.gateway.drain)
+            await anyio.sleep(1)
+            began_s = anyio.current_time()
+            await subject.gateway.drain(is_hurried=True)
+            assert anyio.current_time() - began_s < 12
+            assert subject.gateway.has_left_jobs
+            draining.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
