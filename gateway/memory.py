@@ -25,6 +25,9 @@ MARGIN = 0.1
 """What stays free: memory that the allocator holds for later, and what is counted too low."""
 CONNECTIONS_PART_MAX = 0.2
 """In little memory not all connections that are allowed can be provided for."""
+STREAM_BYTES = 64 * 1024
+"""What an answer under way may hold without being counted in its room: `upstream.job_api.UNCOUNTED_BYTES`."""
+STREAMS_PART_MAX = 0.2
 PARTS_BYTES_MIN = 32 * 1024 * 1024
 """What requests and answers have in any case; in less, nothing of some size could be served."""
 MACHINE_PART = 0.5
@@ -58,10 +61,14 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Answers that are kept for an `Idempotency-Key`."""
 
 
-def plan_of(memory: Memory, *, connections_max: int, body_bytes_max: int) -> MemoryPlan:
-    """Divide what there is. Half is for requests, as nothing is answered that could not be read."""
+def plan_of(memory: Memory, *, connections_max: int, body_bytes_max: int, seats: int = 0) -> MemoryPlan:
+    """Divide what there is. Half is for requests, as nothing is answered that could not be read.
+
+    `seats` is how many requests all endpoints serve at once.
+    """
     connections = min(connections_max * CONNECTION_BYTES, int(memory.size * CONNECTIONS_PART_MAX))
-    parts = int(memory.size * (1 - MARGIN)) - BASE_BYTES - WORK_BYTES - connections
+    streams = min(seats * STREAM_BYTES, int(memory.size * STREAMS_PART_MAX))
+    parts = int(memory.size * (1 - MARGIN)) - BASE_BYTES - WORK_BYTES - connections - streams
     parts = max(parts, PARTS_BYTES_MIN)
     return MemoryPlan(
         memory=memory,

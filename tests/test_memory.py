@@ -110,3 +110,13 @@ def test_much_memory_is_not_all_taken() -> None:
     plan = plan_of(machine, connections_max=10_000, body_bytes_max=20 * MI)
     assert plan == MemoryPlan(memory=machine, requests=2048 * MI, answers=1024 * MI, kept=128 * MI)
     assert plan_of(machine, connections_max=1, body_bytes_max=1024 * MI).requests == 4096 * MI
+
+
+def test_answers_that_are_not_counted_by_themselves_have_room_by_the_seats() -> None:
+    few, many, no_end = (
+        plan_of(CHART, connections_max=1000, body_bytes_max=20 * MI, seats=seats) for seats in (0, 1000, 10**6)
+    )
+    assert few.requests + few.answers + few.kept - (many.requests + many.answers + many.kept) == pytest.approx(
+        1000 * 64 * 1024, abs=3
+    )
+    assert no_end.requests + no_end.answers + no_end.kept > 0.3 * CHART.size
