@@ -7,15 +7,14 @@ work ahead goes first. Each job holds its seat until it is over, or its ttl has 
 
 import heapq
 import itertools
-from collections import Counter, defaultdict
 
 import anyio
-import msgspec
 from anyio.abc import TaskGroup
 
 from gateway.clock import Clock
 from gateway.domain import Operation, Tenant
 from gateway.errors import GatewayError, JobExpiredError
+from gateway.exchange.cancel_line import CancelEntry, CancelLine, DroppedError
 from gateway.exchange.events import Broke, CallOutcome, GpuTimeSettled, JobCancelled, Observer
 from gateway.exchange.left_job import LeftJob
 from gateway.exchange.mean_times import MeanTimes
@@ -27,39 +26,10 @@ PAUSE_S_MAX = 8.0
 TURN_S_MAX = 120.0
 """400 cancels at once need 42 s at 100 in 10 s."""
 COST_TURN_S_MAX = 1.0
-
-
-class _Entry(msgspec.Struct, eq=False):
-    """A cancel to be made."""
-
-    job: LeftJob
-    started_at_s: float | None
-    """When a worker took it, by the polls of its client or by a later look; None if it was last seen to wait."""
-    tries: int = 0
-    is_released: bool = False
-
-    def release(self) -> None:
-        """Give back what the job occupies, once."""
-        if not self.is_released:
-            self.is_released = True
-            self.job.release()
-
-
-class _DroppedError(Exception):
-    """The job whose turn it is was dropped: no call is made."""
-
-
-class _Line:
-    """The cancels of one endpoint."""
-
-    def __init__(self, upstream: Upstream) -> None:
-        self.upstream = upstream
-        self.due: defaultdict[str, list[tuple[float, int, _Entry]]] = defaultdict(list)
-        """Those to be made now: a heap for each tenant, the most work first, then the order of arrival."""
-        self.pending: dict[str, _Entry] = {}
-        """Those that are not yet confirmed to be over, by job."""
-        self.asking: Counter[str] = Counter()
-        """Tasks of each tenant that wait for the budget; each takes one entry when its turn comes."""
+LOOK_S = 1.0
+"""How often a job that waits for its cancel is asked about."""
+LOOKS_PER_S = 50
+"""Of an endpoint, of 200 that /status may be asked: where more jobs wait, each is asked about less often."""
 
 
 class CancelQueue:
@@ -69,18 +39,19 @@ class CancelQueue:
         self._clock = clock
         self._observe = observe
         self._executions = executions
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, CancelLine] = {}
         self._numbers = itertools.count()
         self._tasks: TaskGroup | None = None
         self._settled = anyio.Event()
 
     def add(self, upstream: Upstream, job: LeftJob) -> None:
         """A job is to be cancelled."""
-        line = self._lines.setdefault(upstream.endpoint.name, _Line(upstream))
+        line = self._lines.setdefault(upstream.endpoint.name, CancelLine(upstream))
         if job.job_id in line.pending:
             job.release()
         else:
-            entry = line.pending[job.job_id] = _Entry(job, job.started_at_s)
+            entry = CancelEntry(job, job.started_at_s, looked_at_s=self._clock.monotonic_s())
+            line.pending[job.job_id] = entry
             if job.time is not None and job.started_at_s is not None:
                 # No news, unless its client left while Runpod was asked when it began.
                 job.time.started()
@@ -100,6 +71,7 @@ class CancelQueue:
         """Make the cancels: also those that an earlier run, which failed, had begun."""
         try:
             async with anyio.create_task_group() as self._tasks:
+                self._tasks.start_soon(self._look_at_all)
                 for line in self._lines.values():
                     line.due.clear()
                     line.asking.clear()
@@ -118,7 +90,7 @@ class CancelQueue:
         self._settled.set()
         self._settled = anyio.Event()
 
-    def _push(self, line: _Line, entry: _Entry) -> None:
+    def _push(self, line: CancelLine, entry: CancelEntry) -> None:
         if entry.job.job_id not in line.pending:
             return
         tenant, endpoint = entry.job.tenant.name, line.upstream.endpoint
@@ -127,10 +99,10 @@ class CancelQueue:
         heapq.heappush(line.due[tenant], (self._ran_s(entry) - work_s, next(self._numbers), entry))
         self._dispatch(line, tenant)
 
-    def _ran_s(self, entry: _Entry) -> float:
+    def _ran_s(self, entry: CancelEntry) -> float:
         return 0.0 if entry.started_at_s is None else self._clock.monotonic_s() - entry.started_at_s
 
-    def _dispatch(self, line: _Line, tenant: str) -> None:
+    def _dispatch(self, line: CancelLine, tenant: str) -> None:
         """Let as many tasks wait for the budget as the tenant has entries that could use it."""
         tasks_max = line.upstream.endpoint.limit(Operation.CANCEL).concurrent
         due = line.due[tenant]
@@ -140,25 +112,28 @@ class CancelQueue:
         if not due and not line.asking[tenant]:
             del line.due[tenant], line.asking[tenant]
 
-    async def _cancel_one(self, line: _Line, tenant: Tenant) -> None:
+    async def _cancel_one(self, line: CancelLine, tenant: Tenant) -> None:
         """Wait for a turn of this tenant; then cancel the job of it that has the most work ahead."""
-        entry: _Entry | None = None
+        entry: CancelEntry | None = None
 
         async def cancel_longest() -> JobStatus:
             nonlocal entry
             line.asking[tenant.name] -= 1
-            entry = heapq.heappop(line.due[tenant.name])[2]
-            if entry.job.job_id not in line.pending:
-                raise _DroppedError
-            return await line.upstream.jobs.cancel(entry.job.job_id)
+            while line.due[tenant.name]:
+                entry = heapq.heappop(line.due[tenant.name])[2]
+                if entry.job.job_id in line.pending:
+                    return await line.upstream.jobs.cancel(entry.job.job_id)
+            raise DroppedError
 
         outcome, status = None, None
         try:
             status = await line.upstream.call(Operation.CANCEL, cancel_longest, tenant=tenant, wait_s_max=TURN_S_MAX)
             outcome = CallOutcome.OK if status.state.is_terminal else None
         except JobExpiredError:
-            outcome = CallOutcome.GONE
-        except (GatewayError, _DroppedError):
+            # A 404 may be about the call: the job is asked about at once, before it is taken to be gone.
+            if entry is not None:
+                entry.tries = max(1, entry.tries)
+        except (GatewayError, DroppedError):
             pass
         except Exception as error:  # noqa: BLE001 - one bad cancel must not end the queue, and with it the process.
             self._observe(Broke(request_id="", error=error))
@@ -177,7 +152,26 @@ class CancelQueue:
                     self._give_up(line, entry)
         self._dispatch(line, tenant.name)
 
-    async def _try_again(self, line: _Line, entry: _Entry, status: JobStatus | None) -> None:
+    async def _look_at_all(self) -> None:
+        """Ask about the jobs that wait for their cancel: those with little work ahead end before their turn comes."""
+        while True:
+            await anyio.sleep(LOOK_S)
+            for line in tuple(self._lines.values()):
+                count = max(1, min(len(line.pending), int(LOOKS_PER_S * LOOK_S)))
+                entries = sorted(line.pending.values(), key=lambda entry: entry.looked_at_s)[:count]
+                for entry in entries:
+                    if self._clock.monotonic_s() - entry.looked_at_s >= LOOK_S and self._tasks is not None:
+                        entry.looked_at_s = self._clock.monotonic_s()
+                        self._tasks.start_soon(self._look_at, line, entry)
+
+    async def _look_at(self, line: CancelLine, entry: CancelEntry) -> None:
+        try:
+            if (over := await self._look(line, entry)) is not None and entry.job.job_id in line.pending:
+                await self._settle(line, entry, *over)
+        except Exception as error:  # noqa: BLE001 - one bad answer must not end the queue.
+            self._observe(Broke(request_id=entry.job.attempt.request_id, error=error))
+
+    async def _try_again(self, line: CancelLine, entry: CancelEntry, status: JobStatus | None) -> None:
         """The call failed, or the job is not over yet: again after a pause, unless its ttl ends it before."""
         if status is not None:
             self._note_state(entry, status)
@@ -187,7 +181,7 @@ class CancelQueue:
         if not await self._pause(line, entry):
             await self._settle(line, entry, CallOutcome.FAILED, None)
 
-    async def _pause(self, line: _Line, entry: _Entry) -> bool:
+    async def _pause(self, line: CancelLine, entry: CancelEntry) -> bool:
         """Wait, and let its cancel be made again; return False where its ttl ends it before."""
         pause_s = min(PAUSE_S_MAX, PAUSE_S_FIRST * 2**entry.tries)
         entry.tries += 1
@@ -197,14 +191,14 @@ class CancelQueue:
         self._push(line, entry)
         return True
 
-    def _give_up(self, line: _Line, entry: _Entry) -> None:
+    def _give_up(self, line: CancelLine, entry: CancelEntry) -> None:
         """Let go of a job without a word on what it cost."""
         line.pending.pop(entry.job.job_id, None)
         entry.job.close()
         entry.release()
         self._note_settled()
 
-    async def _look(self, line: _Line, entry: _Entry) -> tuple[CallOutcome, JobStatus | None] | None:
+    async def _look(self, line: CancelLine, entry: CancelEntry) -> tuple[CallOutcome, JobStatus | None] | None:
         """Whether it is over without a cancel; None where it is not, or nobody knows.
 
         What Runpod answers to the cancel of a job that is over is not documented, and its cancels are scarce.
@@ -218,7 +212,7 @@ class CancelQueue:
         self._note_state(entry, status)
         return (CallOutcome.OK, status) if status.state.is_terminal else None
 
-    def _note_state(self, entry: _Entry, status: JobStatus) -> None:
+    def _note_state(self, entry: CancelEntry, status: JobStatus) -> None:
         """Note whether a worker has a job that is not over: since when, its delay tells."""
         now_s, job = self._clock.monotonic_s(), entry.job
         if status.state is JobState.IN_QUEUE and entry.started_at_s is None and job.time is not None:
@@ -231,7 +225,9 @@ class CancelQueue:
             if job.time is not None:
                 job.time.started(began_at_s)
 
-    async def _settle(self, line: _Line, entry: _Entry, outcome: CallOutcome, status: JobStatus | None) -> None:
+    async def _settle(
+        self, line: CancelLine, entry: CancelEntry, outcome: CallOutcome, status: JobStatus | None
+    ) -> None:
         """It is over: say what it cost, and what it would have cost."""
         job = entry.job
         # What it cost is asked for after that: its seat is free.
@@ -256,7 +252,7 @@ class CancelQueue:
             )
         )
 
-    def _end_time(self, line: _Line, entry: _Entry, execution_s: float | None) -> float:
+    def _end_time(self, line: CancelLine, entry: CancelEntry, execution_s: float | None) -> float:
         """End its GPU time, after what Runpod says that it ran; return its GPU seconds, as far as they are known."""
         job, time = entry.job, entry.job.time
         if time is None:
@@ -272,7 +268,7 @@ class CancelQueue:
         time.ended(after_s=execution_s)
         return time.gpu_s
 
-    async def _execution_s(self, line: _Line, job: LeftJob, status: JobStatus | None) -> float | None:
+    async def _execution_s(self, line: CancelLine, job: LeftJob, status: JobStatus | None) -> float | None:
         """How long a worker ran for it, by Runpod's account; None where that cannot be had."""
         if status is not None and status.execution_s is None:
             try:
@@ -281,7 +277,7 @@ class CancelQueue:
                 return None
         return None if status is None else status.execution_s
 
-    async def _status(self, line: _Line, job: LeftJob) -> JobStatus:
+    async def _status(self, line: CancelLine, job: LeftJob) -> JobStatus:
         return await line.upstream.call(
             Operation.STATUS,
             lambda: line.upstream.jobs.read_status(job.job_id),

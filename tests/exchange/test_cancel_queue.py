@@ -55,7 +55,7 @@ async def test_what_a_job_occupies_is_given_back_once_however_often_it_is_added(
 
 async def test_a_job_that_is_gone_needs_no_cancel() -> None:
     runpod = FakeRunpod()
-    runpod.answers = {"cancel": [(404, b"")]}
+    runpod.answers = {"cancel": [(404, b"")], "status": [(404, b"")]}
     async with running(runpod) as subject:
         assert await outcomes(subject, "a") == [CallOutcome.GONE]
 
@@ -209,6 +209,7 @@ async def test_a_job_whose_start_was_seen_is_charged_although_its_client_left_ju
 async def test_cancels_that_wait_for_their_budget_hold_up_no_other_attempt_s_account(*, has_turn: bool) -> None:
     """As many as Runpod takes in minutes, or a budget of which no turn comes."""
     runpod = FakeRunpod()
+    runpod.status = {"status": "IN_QUEUE"}
     async with running(runpod, endpoint={"limits": {"cancel": {"per_10s": 1, "concurrent": 1}}}) as subject:
         upstream, settled = subject.gateway._upstreams["chat"], list[float]()
         if not has_turn:
@@ -280,7 +281,7 @@ async def test_a_job_that_ran_unseen_is_charged_what_runpod_says_that_it_ran() -
 
 async def test_a_dead_process_s_job_is_charged_from_its_noted_start_where_runpod_does_not_know_it() -> None:
     runpod = FakeRunpod()
-    runpod.answers = {"cancel": [(404, b"")] * 2}
+    runpod.answers = {"cancel": [(404, b"")] * 2, "status": [(404, b"")] * 2}
     async with running(runpod, endpoint={"execution_timeout_s": 100}) as subject:
         now_s = subject.gateway._clock.monotonic_s()
         lately = left_job("a", is_orphan=True, started_at_s=now_s - 30)
@@ -291,6 +292,7 @@ async def test_a_dead_process_s_job_is_charged_from_its_noted_start_where_runpod
 
 async def test_a_burst_of_one_tenant_takes_no_more_than_its_share_of_the_budget() -> None:
     runpod = FakeRunpod()
+    runpod.status = {"status": "IN_PROGRESS"}
     limits = {"cancel": {"per_10s": 100, "concurrent": 2}}
     names = {"flood": 1, "heavy": 3, "polite": 1}
     tenants = [{"name": name, "keys": [key_line(name)], "weight": weight} for name, weight in names.items()]
@@ -397,3 +399,42 @@ async def test_an_answer_that_nobody_foresaw_ends_no_other_cancel() -> None:
             await queue_of(subject).flush()
     assert [type(event) for event in seen].count(Broke) == 2
     assert sum(isinstance(event, JobCancelled) for event in seen) == 2
+
+
+async def test_a_job_that_ends_while_its_cancel_waits_gives_back_what_it_occupies() -> None:
+    """The one with the least work ahead has the last turn, and is over before it."""
+    runpod = FakeRunpod()
+    runpod.status = {"status": "IN_PROGRESS"}
+    released: list[str] = []
+    async with running(runpod, endpoint={"limits": {"cancel": {"per_10s": 1, "concurrent": 1}}}) as subject:
+        for name in "abc":
+            job = left_job(name, release=lambda name=name: released.append(name))
+            queue_of(subject).add(subject.gateway._upstreams["chat"], job)
+        await anyio.sleep(4)
+        assert len(released) == 1
+        runpod.status = {"status": "COMPLETED", "executionTime": 1000}
+        await anyio.sleep(2.5)
+        assert sorted(released) == ["a", "b", "c"]
+        assert queue_of(subject).pending() == {"chat": 0}
+    assert runpod.count("cancel") == 1
+
+
+async def test_many_jobs_that_wait_are_asked_about_in_turn() -> None:
+    runpod = FakeRunpod()
+    runpod.status = {"status": "IN_PROGRESS"}
+    async with running(runpod, endpoint={"limits": {"cancel": {"per_10s": 1, "concurrent": 1}}}) as subject:
+        for number in range(300):
+            queue_of(subject).add(subject.gateway._upstreams["chat"], left_job(f"job-{number}"))
+        await anyio.sleep(20.5)
+    asked = [job_id for operation, job_id in runpod.calls if operation == "status"]
+    assert 900 <= len(asked) <= 1000
+    assert len(set(asked)) >= 298
+
+
+async def test_a_404_to_a_cancel_is_believed_where_the_status_says_the_same() -> None:
+    runpod = FakeRunpod()
+    runpod.answers = {"cancel": [(404, b"")] * 2}
+    runpod.status = {"status": "IN_PROGRESS"}
+    async with running(runpod) as subject:
+        assert await outcomes(subject, "a") == [CallOutcome.OK]
+    assert runpod.count("cancel") == 3

@@ -36,7 +36,7 @@ async def test_a_start_is_noted_for_whoever_has_to_end_the_job() -> None:
 
 async def test_an_heir_knows_when_a_job_began() -> None:
     runpod = FakeRunpod()
-    runpod.answers = {"cancel": [(404, b"")]}
+    runpod.answers = {"cancel": [(404, b"")], "status": [(404, b"")]}
     async with running(runpod) as subject:
         seen: list[Event] = []
         jobs, clock = subject.gateway._jobs, subject.gateway._clock
