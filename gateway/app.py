@@ -69,9 +69,8 @@ class Gateway:
         self._metrics = self._make_metrics(config)
         self._page = MetricsPage(self._metrics, self._clock)
         self.log = EventLog()
-        self._is_drained = False
-        self.has_left_jobs = False
-        """Whether jobs run on after it drained that no process will cancel."""
+        self.has_left_jobs: bool | None = None
+        """Whether jobs run on after it drained that no process will cancel; None before that."""
         # Begins with the time, so that a process can be told from the one before it.
         self._incarnation = f"{int(self._clock.unix_s() * 1000):015}-{secrets.token_hex(4)}"
         self._traces = traces(config.traces, clock=self._clock, say=self.log.say)
@@ -148,7 +147,6 @@ class Gateway:
         drain_s = 0.0 if is_hurried else self._config.drain_s
         self.log.say("gateway.draining", exchanges=self.exchanges.count, drain_s=drain_s)
         left = await self.exchanges.drain(drain_s, is_hurried=is_hurried)
-        self._is_drained = True
         # With a shared journal another process cancels them.
         self.has_left_jobs = bool(left.jobs) and self._config.state.kind == "memory"
         say = self.log.warn if self.has_left_jobs else self.log.say
@@ -219,7 +217,7 @@ class Gateway:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self.background)
                 yield
-                if not self._is_drained:
+                if self.has_left_jobs is None:
                     await self.drain(is_hurried=True)
                 tasks.cancel_scope.cancel()
         finally:

@@ -1,7 +1,7 @@
 """The endpoints of one process: what each calls, waits for and tells, and what those at one address share."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 import httpx
@@ -15,10 +15,16 @@ from gateway.exchange.abandoned import AbandonedAttempts
 from gateway.exchange.at_address import AtAddress
 from gateway.exchange.events import Observer
 from gateway.exchange.gpu_time import GpuTime
+from gateway.exchange.under_way import UnderWay
 from gateway.exchange.upstream import Upstream
 from gateway.fairshare.room import Room
 from gateway.observability.readings import Reading
 from gateway.upstream.client import EndpointClient
+
+SETTLE_S = 0.1
+"""How long the end of an answer at Runpod may be on its way here: then a reading of /health is compared with it."""
+SETTLE_SHARED_S = 0.8
+"""The same for what another replica learns: two of its heartbeats, and a little more."""
 
 
 class Endpoints:
@@ -41,6 +47,8 @@ class Endpoints:
         self._observe = observe
         self._budgets: dict[str, CallBudgets] = {}
         self._at_addresses: dict[str, AtAddress] = {}
+        self._has_others: Callable[[], bool] = lambda: False
+        """Tells whether other replicas serve the same endpoints."""
         self._live_elsewhere: Mapping[str, int] = {}
         self._live_elsewhere_before: Mapping[str, int] = {}
         self.upstreams: Mapping[str, Upstream] = {each.name: self._upstream(each) for each in endpoints}
@@ -56,8 +64,12 @@ class Endpoints:
         # By the address at Runpod, as two entries for one endpoint use the same workers.
         at_address = self._at_addresses.get(endpoint.address)
         if at_address is None:
-            gpu, count_live = GpuTime(self._clock, self._observe), partial(self._count_live, endpoint.address)
-            at_address = self._at_addresses[endpoint.address] = AtAddress(gpu, AbandonedAttempts(), count_live)
+            at_address = self._at_addresses[endpoint.address] = AtAddress(
+                gpu=GpuTime(self._clock, self._observe),
+                abandoned=AbandonedAttempts(),
+                under_way=partial(self._under_way, endpoint.address),
+                settle_s=self._settle_s,
+            )
         return Upstream(
             endpoint,
             gates=gates,
@@ -67,20 +79,29 @@ class Endpoints:
             at_address=at_address,
         )
 
-    def _count_live(self, address: str, at_s: float) -> int:
-        """Return how many jobs of requests under way Runpod surely had at this time, of all entries and replicas.
+    def _under_way(self, address: str, at_s: float) -> UnderWay:
+        """Return how many requests were under way at this time, of all entries and replicas.
 
         Other replicas told twice since then at most; what they told both times they had in between.
         """
-        own = [upstream for upstream in self.upstreams.values() if upstream.endpoint.address == address]
-        elsewhere = min(self._live_elsewhere.get(address, 0), self._live_elsewhere_before.get(address, 0))
-        return elsewhere + sum(upstream.workers.count_begun(at_s) for upstream in own)
+        own = [
+            upstream.workers.under_way.count(at_s)
+            for upstream in self.upstreams.values()
+            if upstream.endpoint.address == address
+        ]
+        last, before = (told.get(address, 0) for told in (self._live_elsewhere, self._live_elsewhere_before))
+        sure, every = sum(each.sure for each in own), sum(each.all for each in own)
+        return UnderWay(sure=min(last, before) + sure, all=max(last, before) + every)
+
+    def _settle_s(self) -> float:
+        """Return how long it takes until all that happened before now is known here."""
+        return SETTLE_SHARED_S if self._has_others() else SETTLE_S
 
     def live_attempts(self) -> dict[str, int]:
         """Return how many requests under way Runpod surely has now, by the endpoint's address; none are left out."""
-        counts = Counter[str]()
+        counts, now_s = Counter[str](), self._clock.monotonic_s()
         for upstream in self.upstreams.values():
-            counts[upstream.endpoint.address] += upstream.workers.count_begun(self._clock.monotonic_s())
+            counts[upstream.endpoint.address] += upstream.workers.under_way.count(now_s).sure
         return {address: count for address, count in counts.items() if count}
 
     def note_live_elsewhere(self, live: Mapping[str, int]) -> None:
@@ -94,6 +115,7 @@ class Endpoints:
 
     def tell(self, agent: LeaseAgent) -> None:
         """Let other replicas know of the attempts here, and learn of theirs."""
+        self._has_others = lambda: agent.contact.replicas > 1
         agent.watch_running(self.running_attempts, self.note_running_elsewhere)
         agent.watch_live(self.live_attempts, self.note_live_elsewhere)
 

@@ -6,6 +6,7 @@ import msgspec
 
 from gateway.exchange.abandoned import AbandonedAttempts
 from gateway.exchange.gpu_time import GpuTime
+from gateway.exchange.under_way import UnderWay
 
 
 class AtAddress(msgspec.Struct, frozen=True):
@@ -13,5 +14,7 @@ class AtAddress(msgspec.Struct, frozen=True):
 
     gpu: GpuTime
     abandoned: AbandonedAttempts
-    count_live: Callable[[float], int]
-    """Tells how many jobs of requests under way Runpod surely had at a time, of all entries and replicas."""
+    under_way: Callable[[float], UnderWay]
+    """Tells how many requests were under way at a time a moment ago, of all entries and replicas."""
+    settle_s: Callable[[], float]
+    """Tells how long what happened before a reading of /health may be on its way here, as ends of answers."""

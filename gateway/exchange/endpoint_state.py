@@ -17,6 +17,7 @@ seats; a relayed request still needs output, as it cannot wait for a model that 
 
 from gateway.domain import EndpointState
 from gateway.exchange.start_watch import StartReport, StartWatch, state_by_health
+from gateway.exchange.under_way import RequestsUnderWay
 from gateway.exchange.wake_lessons import IDLE_PAUSE_S_MIN, PROMPT_S, PROMPTLY_TAKEN_S, Wait, WakeLessons
 from gateway.wire.runpod import EndpointHealth
 
@@ -26,8 +27,6 @@ several times a second, and one that died leaves its stream open."""
 COLD_READ_S = 3.0
 """How long a request has to be there before a reading without running workers says that it found none: a reading takes
 up to 2 s, and the service may count late."""
-SUBMIT_S = 1.0
-"""How long a request that was sent may be on its way to Runpod's queue, where /health counts it."""
 HEALTH_S_MAX = 15.0
 """How old a reading of /health may be to be believed."""
 
@@ -77,6 +76,7 @@ class Activity:
         """Note the first output; `is_first_token` is False if it is a whole answer, which takes as long as it takes."""
         if not self.has_output and not self.is_over:
             self._machine.learn(self, now_s, is_first_token=is_first_token)
+            self._machine.under_way.output(self, now_s)
             self.has_output = True
             if self.taken_at_s is None:
                 self.taken_at_s = now_s
@@ -114,6 +114,7 @@ class EndpointStateMachine:
         self._prompt = 0
         """How many were taken at once."""
         self._active: set[Activity] = set()
+        self.under_way = RequestsUnderWay()
         self._unanswered_at_s = float("-inf")
         """When a request last ended without an answer: it may have woken a worker."""
         self._cold_at_s = float("-inf")
@@ -129,10 +130,6 @@ class EndpointStateMachine:
     def has_activity(self) -> bool:
         """Report whether any request is under way."""
         return bool(self._active)
-
-    def count_begun(self, at_s: float) -> int:
-        """Return how many requests under way Runpod surely had at this time."""
-        return sum(each.has_output or each.began_at_s <= at_s - SUBMIT_S for each in self._active)
 
     def speaking_of(self, tenant: str) -> int:
         """Return how many requests of this tenant have shown output."""
@@ -153,6 +150,7 @@ class EndpointStateMachine:
             tenant=tenant,
         )
         self._active.add(activity)
+        self.under_way.begin(activity, now_s)
         self.is_used_since_read = True
         return activity
 
@@ -281,6 +279,7 @@ class EndpointStateMachine:
     def forget(self, activity: Activity, now_s: float, *, was_sent: bool) -> None:
         """Drop a request that is over."""
         self._active.discard(activity)
+        self.under_way.end(activity, now_s)
         self._prompt -= activity.is_prompt
         if activity.has_output:
             self.speaking -= 1

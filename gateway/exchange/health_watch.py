@@ -14,8 +14,6 @@ LOOK_S = 0.5
 """How often it is asked whose health is wanted."""
 QUICK_LOOK_S = 0.2
 """The same while abandoned attempts hold seats, which only /health gives back: 50 calls in 10 s, of 100."""
-SETTLE_S = 0.1
-"""How long what happened at Runpod before a reading may be on its way here, as ends of answers: they are compared."""
 READ_S_MAX = 2.0
 """Requests may wait here for what it says."""
 _NOBODY = Tenant(name="")
@@ -39,6 +37,8 @@ class HealthWatch:
 
     async def run(self) -> None:
         """Read what is wanted, until cancelled."""
+        # None is under way: those of a run that failed ended with it.
+        self._reading.clear()
         async with anyio.create_task_group() as tasks:
             while True:
                 is_quick = any(upstream.abandoned for upstream in self._upstreams)
@@ -63,8 +63,7 @@ class HealthWatch:
         try:
             with anyio.move_on_after(READ_S_MAX):
                 health = await upstream.call(Operation.HEALTH, read, tenant=_NOBODY, wait_s_max=READ_S_MAX)
-            if upstream.abandoned:
-                await anyio.sleep(SETTLE_S)
+            await anyio.sleep(upstream.settle_s)
         except GatewayError:
             pass
         except Exception as error:  # noqa: BLE001 - one bad answer must not end the watch, and with it the process.

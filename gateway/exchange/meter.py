@@ -3,6 +3,7 @@
 from gateway.admission.gate import Gate
 from gateway.admission.permit import Permit
 from gateway.domain import Resource, Usage
+from gateway.fairshare.tariff import TOKENS_PER_SEAT_SECOND
 
 
 class Meter:
@@ -38,6 +39,11 @@ class Meter:
         """Replace the time of its seat by the GPU seconds of an attempt."""
         if self._resource is Resource.GPU_SECONDS:
             self._settle(gpu_s)
+
+    def ran_on(self, seconds: float) -> None:
+        """Charge what a worker may have written in so many seconds after its request was left."""
+        if self._resource is Resource.TOKENS:
+            self._settle(seconds * TOKENS_PER_SEAT_SECOND)
 
     def _settle(self, cost: float) -> None:
         # Earlier attempts keep their cost: what they used is not given back by a later one.

@@ -17,6 +17,7 @@ from gateway.errors import (
     UpstreamError,
     UpstreamTimeoutError,
 )
+from gateway.exchange.abandoning import abandon_submission
 from gateway.exchange.answer_place import AnswerPlace
 from gateway.exchange.endpoint_state import Activity
 from gateway.exchange.gpu_time import AttemptCost, AttemptTime
@@ -39,7 +40,8 @@ HASTY_PAGE_S = 0.2
 SUBMIT_S_MAX = 45.0
 START_DOUBT_S = 0.25
 """How long it may be open when a worker began, before Runpod is asked."""
-COST_PAUSES_S = (0.0, 0.15, 0.6)
+COST_PAUSES_S = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""Between the questions whether an answered job is over, as its seat waits for that. Then it is cancelled."""
 
 
 class QueueJob:
@@ -105,7 +107,7 @@ class QueueJob:
                     lost = error
             if self.id is None:
                 if lost.was_sent:
-                    self.upstream.abandon_submission(self.cost.attempt, self.seat.keep(), ttl_s=ttl_s)
+                    abandon_submission(self.upstream, self.cost.attempt, self.seat.keep(), ttl_s=ttl_s)
                 raise lost
         self.accepted_at_s = self._clock.monotonic_s()
         self.activity = self.upstream.begin(self.tenant)

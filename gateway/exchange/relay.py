@@ -4,14 +4,16 @@ from collections.abc import AsyncIterator
 
 import anyio
 
+from gateway.admission.shared_hold import Release
 from gateway.domain import Endpoint, EndpointState, Operation
 from gateway.errors import GatewayError, OutputLostError, UnreachableError, UpstreamTimeoutError, WorkerError
+from gateway.exchange.abandoning import abandon_relay
+from gateway.exchange.admission import Admission
 from gateway.exchange.answer import Answer
 from gateway.exchange.endpoint_state import Activity
 from gateway.exchange.gpu_time import AttemptCost, AttemptTime
 from gateway.exchange.order import Order
 from gateway.exchange.relay_times import never_sent
-from gateway.exchange.seat import Seat
 from gateway.exchange.upstream import Upstream
 from gateway.translate.dialects.openai_stream import OpenAIReader
 from gateway.translate.request import worker_fields
@@ -66,12 +68,13 @@ class Patience:
 class Relay:
     """One request over the OpenAI route."""
 
-    def __init__(self, upstream: Upstream, order: Order, answer: Answer, cost: AttemptCost, seat: Seat) -> None:
-        self._upstream = upstream
+    def __init__(self, admission: Admission, order: Order, answer: Answer, cost: AttemptCost) -> None:
+        self._upstream = admission.upstream
+        self._seat = admission.seat
+        self._charge = admission.meter.ran_on
         self._order = order
         self._answer = answer
         self._cost = cost
-        self._seat = seat
         self._reader = OpenAIReader(stream=order.request.stream)
 
     async def run(self, *, is_urgent: bool = False, traceparent: str | None = None) -> None:
@@ -142,10 +145,22 @@ class Relay:
         upstream = self._upstream
         activity.end(upstream.now_s, was_sent=was_sent)
         if was_sent and not is_over:
-            upstream.abandon_relay(activity, time, self._seat.keep())
+            abandon_relay(upstream, activity, time, self._keep_seat())
         else:
+            if is_over and activity.has_output:
+                upstream.relay_means.note(activity.tenant, upstream.endpoint.name, upstream.now_s - activity.began_at_s)
             upstream.relays.close(time)
             self._cost.close(was_sent=was_sent)
+
+    def _keep_seat(self) -> Release:
+        """Keep the seat, and let what the worker goes on to write be charged when it is given back."""
+        release, since_s, upstream = self._seat.keep(), self._upstream.now_s, self._upstream
+
+        def charge_and_release() -> None:
+            self._charge(upstream.now_s - since_s)
+            release()
+
+        return charge_and_release
 
 
 def _is_refusal(error: GatewayError, *, has_begun: bool) -> bool:

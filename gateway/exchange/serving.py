@@ -39,7 +39,7 @@ from gateway.translate.dialects.contract import Dialect
 from gateway.translate.dialects.table import DIALECTS
 from gateway.wire.openai import size_of
 
-SETTLE_S_MAX = 3.0
+SETTLE_S_MAX = 10.0
 TRIES_MAX = 3
 """How often a request is sent while Runpod answers 429 or takes no connection, and nobody else can be asked."""
 UNREACHABLE_PAUSE_S = 0.25
@@ -189,7 +189,7 @@ class Serving:
             if route is Route.JOB:
                 await self._serve_job(turn, answer, cost, is_urgent=is_urgent)
             else:
-                relay = Relay(upstream, self._order, answer, cost, turn.seat)
+                relay = Relay(turn, self._order, answer, cost)
                 await relay.run(is_urgent=is_urgent, traceparent=record.traceparent)
                 await answer.finish()
                 cost.complete()

@@ -5,9 +5,8 @@ from typing import TypeVar
 
 from gateway.admission.gates import EndpointGates
 from gateway.admission.permit import Permit
-from gateway.admission.shared_hold import Release
 from gateway.clock import Clock
-from gateway.domain import Attempt, Endpoint, Operation, Tenant
+from gateway.domain import Endpoint, Operation, Tenant
 from gateway.errors import (
     EndpointDownError,
     GatewayError,
@@ -59,9 +58,11 @@ class Upstream:
         self.jobs = JobApi(client)
         self.openai = OpenAIRoute(client)
         self.workers = EndpointStateMachine(min_workers=endpoint.min_workers)
-        self.gpu, self.abandoned, self._count_live = at_address.gpu, at_address.abandoned, at_address.count_live
+        self.gpu, self.abandoned, self._at_address = at_address.gpu, at_address.abandoned, at_address
         self.gpu_means = MeanTimes()
         """GPU seconds of a tenant's complete requests."""
+        self.relay_means = MeanTimes()
+        """How long a tenant's relayed answers take."""
         self.relays = RelayTimes()
         self._breaker = Breaker()
         self._refusals = Refusals()
@@ -142,32 +143,12 @@ class Upstream:
             self.workers.health = None
             self.gpu.read_workers(None)
         self.relays.looked(has_workers=self.workers.has_running_workers(now_s))
-        if self.abandoned:
-            self.abandoned.look(health, asked_at_s=asked_at_s, live=self._count_live(asked_at_s))
+        self.abandoned.look(health, asked_at_s=asked_at_s, under_way=self._at_address.under_way(asked_at_s))
 
-    def abandon_relay(self, activity: Activity, time: AttemptTime, release: Release) -> None:
-        """Hold the seat of a relayed request that may run on although its answer is not read any more.
-
-        `release` gives the seat back when it is over. Until then its tenant is charged for it.
-        """
-
-        def end() -> None:
-            self.relays.close(time)
-            time.ended()
-            release()
-
-        self.relays.leave(time)
-        endpoint, since_s = self.endpoint, activity.began_at_s
-        wait_s_max = 0.0 if activity.has_output else endpoint.cold_start_timeout_s
-        if activity.taken_at_s is not None:
-            since_s = activity.taken_at_s
-        until_s = since_s + wait_s_max + endpoint.execution_timeout_s
-        self.abandoned.add(activity.tenant, now_s=self.now_s, until_s=until_s, end=end)
-
-    def abandon_submission(self, attempt: Attempt, release: Release, *, ttl_s: float) -> None:
-        """Hold the seat of a job that Runpod may have taken, and whose id is not known."""
-        self.gpu.lost(attempt)
-        self.abandoned.add(attempt.tenant, now_s=self.now_s, until_s=self.now_s + ttl_s, end=release)
+    @property
+    def settle_s(self) -> float:
+        """Return how long to wait with a reading of /health until it can be compared with what is known here."""
+        return self._at_address.settle_s() if self.abandoned else 0.0
 
     def arrive(self) -> bool:
         """A request wants a turn; return whether the endpoint's health should be read at once.

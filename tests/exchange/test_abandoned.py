@@ -1,45 +1,95 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.exchange.abandoned import AbandonedAttempts, unfinished_jobs
+from gateway.exchange.abandoned import STEADY_READINGS, STEADY_S, STRANGERS_S, AbandonedAttempts, unfinished_jobs
+from gateway.exchange.under_way import SUBMIT_S, UnderWay
 from gateway.wire.runpod import EndpointHealth
+
+NONE = UnderWay(sure=0, all=0)
 
 
 def reading(running: int, queued: int = 0) -> EndpointHealth:
     return EndpointHealth(jobs={"inProgress": running, "inQueue": queued})
 
 
-def abandoned(*since_s: float, until_s: float = 1e9) -> tuple[AbandonedAttempts, list[int]]:
+def abandoned(*expected_s: float, until_s: float = 1e9) -> tuple[AbandonedAttempts, list[int]]:
+    """Attempts that were sent and abandoned long before the time 10, of two tenants in turn."""
     ended: list[int] = []
     attempts = AbandonedAttempts()
-    for number, now_s in enumerate(since_s):
-        attempts.add(
-            f"t{number % 2}", now_s=now_s, until_s=until_s + number, end=lambda number=number: ended.append(number)
-        )
+    for number, each in enumerate(expected_s):
+        add(attempts, number, ended, tenant=f"t{number % 2}", expected_s=each, until_s=until_s + number)
     return attempts, ended
 
 
-def test_as_many_are_held_as_may_still_be_there_and_the_oldest_end_first() -> None:
-    attempts, ended = abandoned(1.0, 2.0, 3.0)
-    attempts.look(reading(running=4, queued=1), asked_at_s=10.0, live=2)
+def add(attempts: AbandonedAttempts, number: int, ended: list[int], **times: object) -> None:
+    given = {"tenant": "t", "sent_at_s": 0.0, "now_s": 5.0, "expected_s": 1e9, "until_s": 1e9, **times}
+    tenant = given.pop("tenant")
+    attempts.add(tenant, **given, end=lambda: ended.append(number))  # type: ignore[arg-type]
+
+
+def test_as_many_are_held_as_may_still_be_there_and_those_end_first_that_were_expected_to() -> None:
+    attempts, ended = abandoned(30.0, 10.0, 20.0)
+    live = UnderWay(sure=2, all=2)
+    attempts.look(reading(running=4, queued=1), asked_at_s=10.0, under_way=live)
     assert ended == []
-    attempts.look(reading(running=2, queued=1), asked_at_s=11.0, live=2)
-    assert ended == [0, 1]
+    attempts.look(reading(running=2, queued=1), asked_at_s=11.0, under_way=live)
+    assert ended == [1, 2]
     assert [attempts.count_of(tenant) for tenant in ("t0", "t1")] == [1, 0]
-    attempts.look(reading(running=0), asked_at_s=12.0, live=2)
-    assert (ended, len(attempts)) == ([0, 1, 2], 0)
+    attempts.look(reading(running=0), asked_at_s=12.0, under_way=live)
+    assert (ended, len(attempts)) == ([1, 2, 0], 0)
 
 
-def test_a_reading_says_nothing_of_what_was_abandoned_after_it_was_asked_for() -> None:
-    attempts, ended = abandoned(1.0, 5.0)
-    attempts.look(reading(running=0), asked_at_s=4.0, live=0)
-    assert (ended, len(attempts)) == ([0], 1)
+def test_a_reading_says_nothing_of_what_was_abandoned_later_or_was_on_its_way() -> None:
+    attempts, ended = AbandonedAttempts(), list[int]()
+    add(attempts, 0, ended, sent_at_s=0.0, now_s=5.0)
+    add(attempts, 1, ended, sent_at_s=5.0, now_s=5.0)
+    attempts.look(reading(running=0), asked_at_s=4.9, under_way=NONE)
+    assert ended == []
+    attempts.look(reading(running=0), asked_at_s=5.0, under_way=NONE)
+    assert ended == [0]
+    attempts.look(reading(running=0), asked_at_s=5.0 + SUBMIT_S, under_way=NONE)
+    assert ended == [0, 1]
+
+
+def look_steadily(attempts: AbandonedAttempts, rests: list[int], *, young: int, at_s: float) -> None:
+    """Readings of two seconds with requests under way of which only some are surely at Runpod."""
+    for number, rest in enumerate(rests):
+        asked_at_s = at_s + number * STEADY_S / (len(rests) - 1)
+        under_way = UnderWay(sure=0, all=young)
+        attempts.look(reading(running=young + rest), asked_at_s=asked_at_s, under_way=under_way)
+
+
+def test_short_requests_of_others_hold_up_no_end() -> None:
+    attempts, ended = abandoned(10.0, 20.0)
+    look_steadily(attempts, [2, 1, 2, 1, 1], young=8, at_s=10.0)
+    assert ended == []
+    # At one moment a request was on its way, so that less was seen than there was.
+    look_steadily(attempts, [0, 1, 1, -1, 1, 1], young=8, at_s=20.0)
+    assert ended == [0]
+    look_steadily(attempts, [0, 0, 0, 0, 0, 0], young=8, at_s=30.0)
+    assert ended == [0, 1]
+
+
+def test_few_readings_are_not_steady() -> None:
+    attempts, ended = abandoned(10.0)
+    look_steadily(attempts, [0] * (STEADY_READINGS - 1), young=8, at_s=10.0)
+    assert ended == []
+
+
+@pytest.mark.parametrize("age_s", [1.0, STRANGERS_S - 1, STRANGERS_S + 1])
+def test_jobs_of_other_clients_that_were_seen_before_are_not_taken_for_abandoned_ones(age_s: float) -> None:
+    attempts, ended = AbandonedAttempts(), list[int]()
+    attempts.look(reading(running=5), asked_at_s=1.0, under_way=UnderWay(sure=1, all=2))
+    add(attempts, 0, ended, sent_at_s=0.0, now_s=1.0)
+    attempts.look(reading(running=3), asked_at_s=1.0 + age_s, under_way=NONE)
+    assert ended == ([0] if age_s <= STRANGERS_S else [])
 
 
 def test_what_cannot_be_read_ends_nothing_before_its_longest_time() -> None:
     attempts, ended = abandoned(1.0, 2.0, until_s=100.0)
     for health in (None, EndpointHealth(), EndpointHealth(jobs={"inProgress": 0}), EndpointHealth(jobs={"inQueue": 0})):
-        attempts.look(health, asked_at_s=10.0, live=0)
+        attempts.look(health, asked_at_s=10.0, under_way=NONE)
     attempts.advance(99.0)
     assert ended == []
     attempts.advance(100.0)
@@ -55,19 +105,18 @@ def test_counts_that_cannot_be_true_are_taken_for_none() -> None:
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(0, 3), st.integers(0, 3)), max_size=12))
 def test_no_fewer_are_held_than_run(story: list[tuple[int, int, int, int]]) -> None:
     """Attempts run on for a while; readings know those of others too, and only some live ones are sure."""
-    attempts, running, ended, now_s = AbandonedAttempts(), 0, [0], 0.0
-
-    def end() -> None:
-        ended[0] += 1
-
+    attempts, running, ended, now_s = AbandonedAttempts(), 0, list[int](), 0.0
+    attempts.look(reading(running=0), asked_at_s=0.0, under_way=NONE)
     added = 0
-    for new, over, live, strangers in story:
+    for new, over, live, young in story:
         now_s += 1.0
         for _ in range(new):
-            attempts.add("a", now_s=now_s, until_s=1e9, end=end)
-        added, running = added + new, running + new
+            add(attempts, added, ended, sent_at_s=now_s - 2, now_s=now_s)
+            added += 1
+        running += new
         running -= min(running, over)
-        attempts.look(reading(running=running + live + strangers), asked_at_s=now_s, live=live)
-        assert len(attempts) == added - ended[0] >= running
-    attempts.look(reading(running=0), asked_at_s=now_s, live=0)
+        under_way = UnderWay(sure=live, all=live + young)
+        attempts.look(reading(running=running + live + young), asked_at_s=now_s, under_way=under_way)
+        assert len(attempts) == added - len(ended) >= running
+    attempts.look(reading(running=0), asked_at_s=now_s, under_way=NONE)
     assert len(attempts) == 0

@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from gateway.errors import BodiesFullError, DrainingError, GatewayError, InvalidKeyError
+from gateway.exchange.abandoning import abandon_submission
 from gateway.exchange.events import Event, Outcome, Settled
 from gateway.exchange.exchange import Ending
+from tests.factories import attempt
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import EVENTS, Subject, answering, running
 
@@ -59,7 +61,7 @@ async def test_a_cut_in_the_moment_of_the_last_byte_ends_nothing() -> None:
                     exchange.end(Ending.PROCESS)
 
         call.send = send  # type: ignore[method-assign]
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await call.run(subject.gateway.app)
             await exchanges._means.jobs.flush()
     assert call.events[-1] == "[DONE]"
@@ -144,7 +146,7 @@ async def test_a_relayed_request_that_was_cut_is_told_as_one_that_cannot_be_canc
     runpod.relayed_running = 1
     async with running(runpod, endpoint={"route": "openai"}) as subject:
         upstream = subject.gateway._upstreams["chat"]
-        upstream.abandoned.add("acme", now_s=upstream.now_s, until_s=upstream.now_s + 1000, end=lambda: None)
+        abandon_submission(upstream, attempt(), lambda: None, ttl_s=1000)
         left = await subject.gateway.exchanges.drain(0)
         assert (left.jobs, left.abandoned) == ({}, {"chat": 1})
         await subject.gateway.drain()

@@ -1,0 +1,43 @@
+"""What is done with an attempt that may run on although its request is over, and that has no id."""
+
+from gateway.admission.shared_hold import Release
+from gateway.domain import Attempt
+from gateway.exchange.endpoint_state import Activity
+from gateway.exchange.gpu_time import AttemptTime
+from gateway.exchange.upstream import Upstream
+
+
+def abandon_relay(upstream: Upstream, activity: Activity, time: AttemptTime, release: Release) -> None:
+    """Hold the seat of a relayed request whose answer is not read to its end.
+
+    `release` gives the seat back when the request is over. Until then its tenant is charged for it.
+    """
+
+    def end() -> None:
+        upstream.relays.close(time)
+        time.ended()
+        release()
+
+    upstream.relays.leave(time)
+    endpoint, tenant, began_at_s = upstream.endpoint, activity.tenant, activity.began_at_s
+    usual_s = upstream.relay_means.mean_s(tenant, endpoint.name)
+    wait_s_max = 0.0 if activity.has_output else endpoint.cold_start_timeout_s
+    since_s = began_at_s if activity.taken_at_s is None else activity.taken_at_s
+    until_s = since_s + wait_s_max + endpoint.execution_timeout_s
+    upstream.abandoned.add(
+        tenant,
+        sent_at_s=began_at_s,
+        now_s=upstream.now_s,
+        expected_s=until_s if usual_s is None else min(until_s, began_at_s + usual_s),
+        until_s=until_s,
+        end=end,
+    )
+
+
+def abandon_submission(upstream: Upstream, attempt: Attempt, release: Release, *, ttl_s: float) -> None:
+    """Hold the seat of a job that Runpod may have taken, and whose id is not known."""
+    upstream.gpu.lost(attempt)
+    now_s, until_s = upstream.now_s, upstream.now_s + ttl_s
+    upstream.abandoned.add(
+        attempt.tenant, sent_at_s=now_s, now_s=now_s, expected_s=until_s, until_s=until_s, end=release
+    )

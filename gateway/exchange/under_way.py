@@ -1,0 +1,60 @@
+"""How many jobs of requests under way Runpod has, as far as is known here. Pure."""
+
+from collections import deque
+from collections.abc import Hashable
+
+import msgspec
+
+SUBMIT_S = 1.0
+"""How long a request that was sent may be on its way to Runpod's queue, where /health counts it."""
+MEMORY_S = 3.0
+"""How long it is known when a request ended: /health takes 2 s at most."""
+
+
+class UnderWay(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests that were under way at one time."""
+
+    sure: int
+    """Those whose jobs Runpod surely had."""
+    all: int
+
+
+class _Request(msgspec.Struct, eq=False):
+    began_at_s: float
+    output_at_s: float = float("inf")
+    ended_at_s: float = float("inf")
+
+
+class RequestsUnderWay:
+    """The requests of one endpoint. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._requests: dict[Hashable, _Request] = {}
+        self._ended: deque[_Request] = deque()
+
+    def begin(self, request: Hashable, now_s: float) -> None:
+        """Note that a request is sent."""
+        self._requests[request] = _Request(now_s)
+
+    def output(self, request: Hashable, now_s: float) -> None:
+        """Note its first output."""
+        if (found := self._requests.get(request)) is not None:
+            found.output_at_s = now_s
+
+    def end(self, request: Hashable, now_s: float) -> None:
+        """Note that it is over."""
+        if (found := self._requests.pop(request, None)) is not None:
+            found.ended_at_s = now_s
+            self._ended.append(found)
+        while self._ended and self._ended[0].ended_at_s < now_s - MEMORY_S:
+            self._ended.popleft()
+
+    def count(self, at_s: float) -> UnderWay:
+        """Return how many there were at a time of the last moments.
+
+        Those are sure that are there now as well: one that ended since may have ended at Runpod before it was seen to.
+        """
+        now = [each for each in self._requests.values() if each.began_at_s <= at_s]
+        sure = sum(min(each.output_at_s, each.began_at_s + SUBMIT_S) <= at_s for each in now)
+        ended = sum(each.began_at_s <= at_s < each.ended_at_s for each in self._ended)
+        return UnderWay(sure=sure, all=len(now) + ended)
