@@ -42,7 +42,7 @@ class Evidence(Enum):
     DOUBTFUL = auto()
     """A refusal, it is not known by whom: SUSPECT, but HEARD at an endpoint that took work lately."""
     NONE = auto()
-    """The gateway itself failed: it had no descriptor left."""
+    """The gateway itself failed or refused: it had no descriptor left, or no memory for the answer."""
 
 
 class _State(Enum):

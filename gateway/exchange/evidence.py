@@ -1,8 +1,9 @@
 """What the outcome of a submission says of the endpoint, by how it failed. Pure."""
 
 from gateway.errors import (
+    AnswerError,
+    BodyTooLargeError,
     GatewayError,
-    JobFailedError,
     NoWorkerError,
     UnreachableError,
     UpstreamBusyError,
@@ -20,6 +21,9 @@ def evidence_of(error: GatewayError | None, *, is_relay: bool) -> Evidence:
     matter of content. On the OpenAI route a worker can answer with any status and any body, so there nothing is.
 
     A relayed request that is not answered waits for a worker, as far as is known; so it is no news of Runpod.
+
+    What the gateway itself refused is no news of anybody: else a tenant whose requests are never sent could end the
+    rest of an endpoint. A job too large is refused before its call (job_size.py), so that 413 is Runpod's word here.
     """
     match error:
         case None:
@@ -36,9 +40,9 @@ def evidence_of(error: GatewayError | None, *, is_relay: bool) -> Evidence:
             return Evidence.SUSPECT if is_relay else Evidence.CERTAIN
         case UpstreamConfigError():
             return Evidence.DOUBTFUL
-        case UpstreamBusyError() | UnreachableError() | WorkerError() | JobFailedError():
+        case UpstreamBusyError() | UnreachableError() | WorkerError() | AnswerError():
             return Evidence.HEARD
-        case NoWorkerError() | UpstreamTimeoutError():
+        case NoWorkerError() | UpstreamTimeoutError() | BodyTooLargeError():
             return Evidence.HEARD
         case _:
-            return Evidence.SERVED
+            return Evidence.NONE

@@ -4,9 +4,8 @@ from functools import partial
 
 import anyio
 
-from gateway.domain import JOB_BODY_BYTES_MAX, Api, Attempt, Endpoint, Route
+from gateway.domain import Api, Attempt, Endpoint, Route
 from gateway.errors import (
-    BodyTooLargeError,
     ClientDeadlineError,
     DrainingError,
     GatewayError,
@@ -25,6 +24,7 @@ from gateway.exchange.answer_place import AnswerPlace
 from gateway.exchange.events import Admitted, FirstChunk, JobEnded
 from gateway.exchange.gpu_time import AttemptCost
 from gateway.exchange.job_answer import read_answer
+from gateway.exchange.job_size import check_fields, fitting
 from gateway.exchange.meter import Meter
 from gateway.exchange.order import Means, Order
 from gateway.exchange.queue_job import QueueJob
@@ -37,7 +37,6 @@ from gateway.exchange.upstream import Upstream
 from gateway.translate.chunks import ChunkWriter
 from gateway.translate.dialects.contract import Dialect
 from gateway.translate.dialects.table import DIALECTS
-from gateway.wire.openai import size_of
 
 SETTLE_S_MAX = 10.0
 TRIES_MAX = 3
@@ -220,8 +219,7 @@ class Serving:
         return cost
 
     def _dialect(self, endpoint: Endpoint) -> Dialect:
-        if sum(map(size_of, self._request.fields.values())) > JOB_BODY_BYTES_MAX:
-            raise BodyTooLargeError(JOB_BODY_BYTES_MAX)
+        check_fields(self._request.fields)
         return DIALECTS[endpoint.dialect](self._request, self._order.model.upstream)
 
     def prompt_tokens_guess(self) -> int:
@@ -254,7 +252,7 @@ class Serving:
         async with jobs.job(upstream, tenant=self._tenant, seat=turn.seat, is_stream=is_stream, cost=cost) as job:
             try:
                 await job.submit(
-                    dialect.job_input(),
+                    fitting(dialect.job_input()),
                     client_s=self._client_s(),
                     turn_s_max=upstream.endpoint.queue_timeout_s,
                     is_urgent=is_urgent,

@@ -2,7 +2,9 @@ import pytest
 
 from gateway.domain import EndpointState
 from gateway.errors import (
+    AnswersFullError,
     BodyTooLargeError,
+    ClientDeadlineError,
     GatewayError,
     JobFailedError,
     NoWorkerError,
@@ -44,8 +46,10 @@ def local() -> UnreachableError:
         (JobFailedError("boom"), HEARD, HEARD),
         (NoWorkerError(waited_s=1.0, state=EndpointState.ASLEEP), HEARD, HEARD),
         (UpstreamTimeoutError(), HEARD, HEARD),
-        (OutputLostError("cut"), SERVED, SERVED),
-        (BodyTooLargeError(1), SERVED, SERVED),
+        (OutputLostError("cut"), HEARD, HEARD),
+        (BodyTooLargeError(1), HEARD, HEARD),
+        (AnswersFullError(retry_after_s=1), Evidence.NONE, Evidence.NONE),
+        (ClientDeadlineError(waited_s=1.0), Evidence.NONE, Evidence.NONE),
     ],
 )
 def test_only_what_no_content_can_cause_is_certain(

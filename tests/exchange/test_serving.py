@@ -4,9 +4,12 @@ import json
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
 from gateway.config.keys import key_line
+from gateway.domain import JOB_BODY_BYTES_MAX
+from gateway.exchange.breaker import FAILURES_MAX
 from tests.exchange.test_exchange import content
 from tests.fakes.runpod import FakeRunpod
 from tests.stacks import KEY
@@ -87,3 +90,22 @@ async def test_a_client_that_leaves_a_model_kept_to_the_job_route_has_its_job_ca
         with anyio.fail_after(5):
             await subject.gateway.exchanges._means.jobs.flush()
     assert (runpod.count("cancel"), runpod.running) == (1, {})
+
+
+@pytest.mark.parametrize(
+    ("dialect", "size"), [("openai", JOB_BODY_BYTES_MAX - 60), ("text", JOB_BODY_BYTES_MAX * 2 // 3)]
+)
+async def test_a_request_that_is_never_sent_says_nothing_of_the_endpoint(dialect: str, size: int) -> None:
+    """`text` sends the conversation twice: that is known no sooner than its job is made."""
+    runpod = FakeRunpod()
+    runpod.answers = {"run": [httpx.ConnectError("refused")] * 1000}
+    tenants = [{"name": name, "keys": [key_line(f"{name}-key")]} for name in ("acme", "zeta")]
+    async with running(runpod, tenants=tenants, endpoint={"route": "job", "worker": dialect}) as subject:
+        upstream = subject.gateway._upstreams["chat"]
+        assert (await subject.post(key="acme-key")).status == 502
+        too_large = [{"role": "user", "content": "x" * size}]
+        assert (await subject.post(key="zeta-key", messages=too_large)).status == 413
+        assert not upstream._breaker.is_calm
+        while not upstream.is_down:
+            await subject.post(key="acme-key")
+        assert runpod.count("run") == FAILURES_MAX
