@@ -201,7 +201,8 @@ class Breaker:
 
     def _heard(self, tenant: str) -> None:
         run = self._runs.get(tenant)
-        if self._state is _State.TRIAL:
+        if self._state is _State.TRIAL and tenant in self._trials:
+            # Of a request that was sent before it rested, the answer may be older than the outage.
             self.reset()
         elif run is not None and run.is_trying:
             del self._runs[tenant]

@@ -218,6 +218,16 @@ def test_what_a_trial_finds_out(evidence: Evidence) -> None:
     assert (breaker.rest_s(B, 10.0) is not None) is (evidence is Evidence.CERTAIN)
 
 
+def test_what_a_tenant_without_a_trial_heard_ends_nobody_s() -> None:
+    breaker = on_trial(10.0)
+    assert breaker.enter_s(A, 10.0) is None
+    breaker.tell(Evidence.HEARD, B, 10.0)
+    assert breaker.is_open
+    assert breaker.enter_s(A, 10.0) == TRIAL_RETRY_S
+    breaker.tell(Evidence.HEARD, A, 10.0)
+    assert breaker.is_calm
+
+
 def test_each_rest_is_twice_as_long_up_to_a_bound() -> None:
     breaker, now_s, rests_s = opened(), 0.0, list[float]()
     for is_well in (True, False) * 4:
