@@ -142,7 +142,10 @@ class Journal:
             return
         self._opened.pop(job.key, None)
         self.taken.discard(job.key)
-        self._closed[job.key] = None
+        self._strike(job.key)
+
+    def _strike(self, key: str) -> None:
+        self._closed[key] = None
         if len(self._closed) > CLOSED_MAX:
             del self._closed[next(iter(self._closed))]
 
@@ -192,10 +195,7 @@ class Journal:
             self._lose_contact()
             raise
         self._note_written(entry, was_known=answer.was_known)
-        for key in answer.given_back:
-            if (mine := self._open.get(key)) is not None:
-                self.give_back(mine)
-                self.closed(mine)
+        self._give_back(answer)
         self.taken |= self._open.keys() & answer.taken
         self._heard.set()
         self._heard = anyio.Event()
@@ -203,6 +203,19 @@ class Journal:
             if job.key not in self._open and job.key not in self._closed:
                 self._open[job.key] = job
                 inherit(job)
+
+    def _give_back(self, answer: EntryAnswer) -> None:
+        """Let go of the jobs whose process lives, and confirm that; but not of those that it left once more since."""
+        left_again = {job.key for job in answer.jobs} if answer.given_back else set()
+        for key in answer.given_back:
+            if key in left_again:
+                continue
+            if (mine := self._open.get(key)) is not None:
+                self.give_back(mine)
+                self.closed(mine)
+            else:
+                # Inherited with an answer that was lost, so that nothing is known of it here.
+                self._strike(key)
 
     def _lose_contact(self) -> None:
         self._is_recall, self._heard_since_s = True, None

@@ -223,12 +223,44 @@ async def test_a_job_whose_process_lives_is_given_back_and_closed_here() -> None
     await kept.settle()
     kept.store.left = [job("orphan")]
     await kept.beat()
-    kept.store.given_back = [job("orphan").key, job("unknown").key]
+    kept.store.given_back = [job("orphan").key]
     await kept.beat()
     await kept.beat()
     assert given_back == [job("orphan")]
     assert kept.store.entries[-1].closed == [job("orphan").key]
     assert not kept.journal.holds(job("orphan").key)
+
+
+async def test_a_job_is_given_back_whose_inheritance_was_never_heard_of() -> None:
+    """The store tells of it with every answer until it is closed, and has it among the heir's until then."""
+    kept = Kept()
+    await kept.settle()
+    kept.store.given_back = [job("orphan").key]
+    await kept.beat()
+    kept.store.given_back = []
+    await kept.beat()
+    assert kept.store.entries[-1].closed == [job("orphan").key]
+    await kept.beat()
+    assert not kept.store.entries[-1].closed
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+async def test_a_job_that_is_left_again_in_the_same_moment_is_not_given_back(is_held: bool) -> None:
+    kept = Kept()
+    given_back: list[OpenJob] = []
+    kept.journal.give_back = given_back.append
+    await kept.settle()
+    if is_held:
+        kept.store.left = [job("orphan")]
+        await kept.beat()
+    kept.store.left = [job("orphan")]
+    kept.store.given_back = [job("orphan").key]
+    await kept.beat()
+    assert not given_back
+    assert kept.inherited == ["orphan"]
+    assert kept.journal.holds(job("orphan").key)
+    await kept.beat()
+    assert not kept.store.entries[-1].closed
 
 
 async def test_what_another_process_had_is_known_until_it_is_closed() -> None:
