@@ -64,10 +64,15 @@ class Exchanges:
 
         Raises:
             TenantLimitError: The tenant has as many requests in flight, or in this minute, as it may have; or it has no
-                tokens left for a request that is no repeat.
+                tokens left for a request that is no repeat, which counts all the same.
         """
         if not self._idempotency.knows(repeated):
-            quota.check_debt(self._means.clock.monotonic_s())
+            now_s = self._means.clock.monotonic_s()
+            try:
+                quota.check_debt(now_s)
+            except TenantLimitError:
+                quota.count(now_s)
+                raise
         inherited = self._idempotency.inherit(repeated)
         if inherited is None:
             return hold_in_flight(quota, self._means.clock)

@@ -87,6 +87,15 @@ async def test_a_tenant_without_tokens_is_refused_unread_and_told_its_answers_ag
         assert (again.status, again.headers["idempotent-replayed"]) == (200, "true")
 
 
+async def test_a_request_that_is_refused_for_tokens_counts_as_one_and_keeps_no_place() -> None:
+    async with running(answering(), tenants=capped(tokens_per_minute=60, requests_per_minute=3)) as subject:
+        quota_of(subject).settle(0, 200, subject.gateway._clock.monotonic_s())
+        calls = [await subject.post(stream=True) for _ in range(5)]
+        assert [call.json["error"]["type"] for call in calls] == ["tokens"] * 3 + ["requests"] * 2
+        assert [call.headers["x-ratelimit-remaining-requests"] for call in calls] == ["2", "1", "0", "0", "0"]
+        assert (quota_of(subject).use().requests, quota_of(subject).use().in_flight) == (3, 0)
+
+
 async def test_a_body_that_is_being_sent_is_in_flight() -> None:
     async with (
         running(answering(), tenants=capped(max_in_flight=1)) as subject,
