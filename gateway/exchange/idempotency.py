@@ -69,7 +69,7 @@ class _Shared(msgspec.Struct, eq=False):
     departures: int = 0
     """How often a listener left."""
     inherited: int = 0
-    """After how many of them its place in flight was taken over."""
+    """After how many of them its place in flight was taken over; 0 while nobody has it."""
 
 
 class JoinedExchange:
@@ -175,15 +175,23 @@ class Idempotency:
         """Take over the place in flight of an exchange that its client has left; return what ends that.
 
         Whose client left and comes again would otherwise be refused for want of a second place, until the first one is
-        given up and its answer with it. Only one request takes it over; None where there is no place to be had so.
+        given up and its answer with it. Only one request at a time takes it over, and after one that was refused the
+        next one may; None where there is no place to be had so.
         """
         shared = None if name is None else self._shared.get(name)
         if shared is None or shared.exchange is None or shared.recording.has_listeners:
             return None
         if shared.inherited == shared.departures:
             return None
-        shared.inherited = shared.departures
-        return shared.exchange.in_flight.share()
+        departure = shared.inherited = shared.departures
+        end_use = shared.exchange.in_flight.share()
+
+        def release() -> None:
+            end_use()
+            if shared.inherited == departure:
+                shared.inherited = 0
+
+        return release
 
     def find(self, asked: Repeatable, record: Record, in_flight: SharedHold) -> JoinedExchange | None:
         """The exchange of this key, to be joined; None where there is none.

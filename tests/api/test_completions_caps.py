@@ -220,6 +220,26 @@ async def test_a_client_that_comes_again_too_often_is_refused_and_keeps_no_place
         assert quota_of(subject).use().in_flight == 0
 
 
+async def test_a_place_that_a_refused_retry_took_over_is_there_for_the_next_one() -> None:
+    caps = capped(max_in_flight=1, requests_per_minute=60)
+    async with running(FakeRunpod(pages=[*SLOW[:30], *PAGES[1:]]), tenants=caps) as subject:
+        await left(subject)
+        now_s = subject.gateway._clock.monotonic_s()
+        for _ in range(59):
+            quota_of(subject).count(now_s)
+        repeated = {"idempotency-key": "k"}
+        refused = [await subject.post(stream=True, headers=repeated) for _ in range(2)]
+        assert [(call.status, call.json["error"]["type"]) for call in refused] == [(429, "requests")] * 2
+        # Another body is refused when it was read.
+        await anyio.sleep(2)
+        other = [{"role": "user", "content": "Bye"}]
+        assert (await subject.post(stream=True, headers=repeated, messages=other)).status == 422
+        again = await subject.post(stream=True, headers=repeated)
+        assert (again.status, again.headers["idempotent-replayed"]) == (200, "true")
+        assert subject.runpod.count("run") == 1
+        assert quota_of(subject).use().in_flight == 0
+
+
 async def test_retry_after_for_those_in_flight_is_how_long_requests_take() -> None:
     runpod = FakeRunpod(pages=[PAGES[0], *[("IN_PROGRESS", [])] * 40, *PAGES[1:]])
     async with (
