@@ -255,7 +255,6 @@ class Idempotency:
             self._kept_of.setdefault(shared.record.tenant, {})[shared] = None
         else:
             # The next one with this key is a new attempt.
-            shared.place.leave()
             self._forget(shared)
 
     def _left(self, shared: _Shared) -> None:
@@ -291,9 +290,9 @@ class Idempotency:
         del self._kept[kept], self._kept_of[tenant][kept]
         if not self._kept_of[tenant]:
             del self._kept_of[tenant]
-        kept.place.leave()
         self._forget(kept)
 
     def _forget(self, shared: _Shared) -> None:
+        shared.place.leave()
         if self._shared.get(shared.asked.name) is shared:
             del self._shared[shared.asked.name]

@@ -303,3 +303,25 @@ async def test_a_replay_of_a_refusal_is_counted_as_one() -> None:
                 tasks.start_soon(call.run, subject.gateway.app)
         assert [call.status for call in calls] == [400, 400]
     assert [event.outcome for event in seen if isinstance(event, Settled)] == [Outcome.REJECTED]
+
+
+async def test_a_run_that_failed_leaves_the_room_of_what_it_made() -> None:
+    runpod = FakeRunpod(pages=[PAGES[0], *[("IN_PROGRESS", [])] * 10_000])
+    async with running(runpod) as subject, anyio.create_task_group() as tasks:
+        call = keyed(subject)
+        tasks.start_soon(call.run, subject.gateway.app)
+        with anyio.fail_after(5):
+            while not room(subject).held_bytes:
+                await anyio.sleep(0.01)
+
+        async def broken() -> None:
+            raise RuntimeError("a bug")
+
+        task_group = table(subject)._tasks
+        assert task_group is not None
+        task_group.start_soon(broken)
+        await anyio.sleep(1)
+        # Started again by now, and its client was told.
+        assert table(subject)._tasks not in {None, task_group}
+        assert "error" in call.events[-1]
+        assert (room(subject).held_bytes, table(subject)._shared) == (0, {})
