@@ -17,6 +17,7 @@ class LineQueue:
         self._urgent: deque[tuple[int, bytes]] = deque()
         self._number = 0
         self._bytes = 0
+        self._urgent_bytes = 0
         self.dropped = 0
         """Lines that found no room, or lost it to an urgent one, since the process began."""
 
@@ -26,7 +27,9 @@ class LineQueue:
 
     def put(self, line: bytes, *, is_urgent: bool) -> None:
         """Take a line, or drop one: the newest ordinary line for an urgent one, this line itself otherwise."""
-        while is_urgent and self._ordinary and not self._has_room(line):
+        # One that has no room beside the urgent ones takes none from the others.
+        may_push_out = is_urgent and self._urgent_bytes + len(line) <= self._bytes_max
+        while may_push_out and self._ordinary and not self._has_room(line):
             self._bytes -= len(self._ordinary.pop()[1])
             self.dropped += 1
         if not self._has_room(line):
@@ -34,6 +37,7 @@ class LineQueue:
             return
         self._number += 1
         self._bytes += len(line)
+        self._urgent_bytes += len(line) if is_urgent else 0
         (self._urgent if is_urgent else self._ordinary).append((self._number, line))
 
     def take(self, bytes_max: int) -> list[bytes]:
@@ -44,6 +48,7 @@ class LineQueue:
             line = queue.popleft()[1]
             taken.append(line)
             size += len(line)
+            self._urgent_bytes -= len(line) if queue is self._urgent else 0
         self._bytes -= size
         return taken
 

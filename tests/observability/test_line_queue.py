@@ -41,6 +41,21 @@ def test_an_urgent_line_takes_the_place_of_the_newest_ordinary_ones() -> None:
     assert taken(queue) == [b"aaaa", b"ERROR"]
 
 
+def test_an_urgent_line_that_cannot_have_room_drops_no_other() -> None:
+    queue = LineQueue(lines_max=4, bytes_max=10)
+    queue.put(b"aaaa", is_urgent=False)
+    queue.put(b"ERRORERRORS", is_urgent=True)
+    assert (queue.dropped, len(queue)) == (1, 1)
+    queue.put(b"FIRST", is_urgent=True)
+    queue.put(b"SECOND", is_urgent=True)
+    assert queue.dropped == 2
+    assert taken(queue) == [b"aaaa", b"FIRST"]
+    # What was taken leaves its room.
+    queue.put(b"bbbb", is_urgent=False)
+    queue.put(b"10 BYTES !", is_urgent=True)
+    assert (queue.dropped, taken(queue)) == (3, [b"10 BYTES !"])
+
+
 def test_urgent_lines_are_bounded_too() -> None:
     queue = LineQueue(lines_max=2)
     for line in (b"1", b"2", b"3"):
