@@ -38,7 +38,7 @@ class LogWriter:
         queue: LineQueue | None = None,
         gather_s: float = GATHER_S,
     ) -> None:
-        """`write` may block, and may raise OSError; `report_dropped` is told of lost lines when writing works again."""
+        """`write` may block, and may fail; `report_dropped` is told of lost lines when writing works again."""
         self._write = write
         self._report_dropped = report_dropped
         self._queue = LineQueue() if queue is None else queue
@@ -83,11 +83,12 @@ class LogWriter:
             while piece := self._take():
                 try:
                     self._write(b"".join(piece))
-                except OSError:
-                    # A full disk, a closed pipe: these lines are lost, and the next ones may not be.
+                except Exception:  # noqa: BLE001 - nobody starts this thread again, and it cannot log.
+                    # A full disk, a closed pipe, no memory: these lines are lost, and the next ones may not be.
                     self._unwritten += len(piece)
                 else:
-                    self._report()
+                    with contextlib.suppress(Exception):
+                        self._report()
 
     def _wait(self) -> bool:
         """Wait for a line; return False where none is left and none will come."""
@@ -106,8 +107,8 @@ class LogWriter:
         """Say how many lines were lost, once per time of trouble: when there is room again."""
         dropped = self.dropped
         if dropped > self._reported and self._queue.is_half_empty():
-            count, self._reported = dropped - self._reported, dropped
-            self._report_dropped(count)
+            self._report_dropped(dropped - self._reported)
+            self._reported = dropped
 
 
 def file_writer(descriptor: int) -> Callable[[bytes], None]:

@@ -19,13 +19,14 @@ class File:
         self.may_write = threading.Event()
         self.is_held = threading.Event()
         self.faults = 0
+        self.fault: Exception = OSError("no space left")
 
     def write(self, data: bytes) -> None:
         self.is_held.set()
         assert self.may_write.wait(BOUND_S)
         if self.faults:
             self.faults -= 1
-            raise OSError("no space left")
+            raise self.fault
         self.written += data
 
 
@@ -35,11 +36,15 @@ class Logged:
     def __init__(self, **bounds: int) -> None:
         self.file = File()
         self.reports: list[int] = []
+        self.failing_reports = 0
         self.queue = LineQueue(**bounds)
         self.writer = LogWriter(self.file.write, report_dropped=self.report, queue=self.queue, gather_s=0)
         self.writer.start()
 
     def report(self, count: int) -> None:
+        if self.failing_reports:
+            self.failing_reports -= 1
+            raise MemoryError
         self.reports.append(count)
         self.writer.put(f"dropped {count}")
 
@@ -89,13 +94,24 @@ def test_a_file_that_stays_blocked_does_not_hold_up_the_end() -> None:
     logged.end()
 
 
-def test_what_could_not_be_written_is_lost_and_reported() -> None:
+@pytest.mark.parametrize("fault", [OSError("no space left"), MemoryError(), ValueError("closed")])
+def test_what_could_not_be_written_is_lost_and_reported(fault: Exception) -> None:
     logged = Logged()
-    logged.file.faults = 1
+    logged.file.faults, logged.file.fault = 1, fault
     logged.block()
     logged.writer.put("second")
     assert logged.end() == ["second", "dropped 1"]
     assert logged.writer.dropped == 1
+
+
+def test_a_report_that_failed_is_made_with_the_next_lines() -> None:
+    logged = Logged()
+    logged.file.faults = logged.failing_reports = 1
+    logged.block()
+    logged.queue.put(b"x" * 64 * 1024, is_urgent=False)
+    logged.queue.put(b"y\n", is_urgent=False)
+    assert logged.end()[1:] == ["dropped 1"]
+    assert logged.reports == [1]
 
 
 def test_a_file_that_never_takes_anything_is_given_no_reports() -> None:
