@@ -1,7 +1,7 @@
 """When a background task that failed runs again, and when it is given up. Times are monotonic seconds."""
 
 PAUSE_S_FIRST = 0.1
-PAUSE_S_MAX = 30.0
+"""Each further one is twice as long, the last one 25.6 s: FAILURES_MAX bounds them."""
 STEADY_S = 60.0
 """A task that ran for so long works: its next failure is counted as its first one."""
 FAILURES_MAX = 10
@@ -26,4 +26,4 @@ class Restarts:
         self._failures += 1
         if self._failures >= FAILURES_MAX:
             return None
-        return min(PAUSE_S_MAX, PAUSE_S_FIRST * 2.0 ** (self._failures - 1))
+        return PAUSE_S_FIRST * 2.0 ** (self._failures - 1)
