@@ -11,7 +11,6 @@ from gateway.exchange.queue_job import QueueJob
 from gateway.exchange.record import Record
 from gateway.translate.dialects.contract import Delta, Dialect
 from gateway.translate.job_stream import Next
-from gateway.wire.openai import size_of
 
 PART_BYTES = 16 * 1024
 """Of a page, before others have their turn: about a millisecond's work. A page brings all that was yielded since the
@@ -40,28 +39,26 @@ async def read_answer(job: QueueJob, dialect: Dialect, answer: Answer, record: R
 
 async def _pass_on(outputs: list[Raw], dialect: Dialect, answer: Answer, record: Record) -> None:
     """Pass on a page. Its outputs hold all of it in memory, and end with this call."""
-    for number, part in enumerate(parts(outputs)):
+    for number, (part, size) in enumerate(parts(outputs)):
         if number:
             await anyio.lowlevel.checkpoint()
         deltas: list[Delta] = []
-        size = 0
         for output in part:
-            size += size_of(output)
             record.replacement_characters += bytes(output).count(_REPLACEMENT)
             deltas.extend(dialect.read(output))
         answer.memory.took(size, is_understood=bool(deltas))
         await answer.take(deltas)
 
 
-def parts(outputs: Sequence[Raw]) -> Iterator[list[Raw]]:
-    """A page's outputs, in parts that are no larger than it takes to reach PART_BYTES."""
+def parts(outputs: Sequence[Raw]) -> Iterator[tuple[list[Raw], int]]:
+    """A page's outputs, in parts that are no larger than it takes to reach PART_BYTES, and their sizes in bytes."""
     part: list[Raw] = []
     size = 0
     for output in outputs:
         part.append(output)
         size += len(bytes(output))
         if size >= PART_BYTES:
-            yield part
+            yield part, size
             part, size = [], 0
     if part:
-        yield part
+        yield part, size

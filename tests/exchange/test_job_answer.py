@@ -20,8 +20,8 @@ END = [event(finish_reason="stop"), "data: [DONE]\n\n"]
 def test_parts_are_bounded_and_lose_nothing() -> None:
     outputs = [Raw(b"x" * size) for size in (10, PART_BYTES, 20, PART_BYTES - 20, 30)]
     split = list(parts(outputs))
-    assert [len(part) for part in split] == [2, 2, 1]
-    assert [output for part in split for output in part] == outputs
+    assert [(len(part), size) for part, size in split] == [(2, PART_BYTES + 10), (2, PART_BYTES), (1, 30)]
+    assert [output for part, _ in split for output in part] == outputs
 
 
 def test_an_empty_page_has_no_parts() -> None:
