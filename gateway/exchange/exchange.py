@@ -101,18 +101,13 @@ class Exchange:
 
     async def _answer(self, sink: Sink) -> bool:
         """Answer within the client's own deadline; return whether it stayed for that."""
+        quota, clock, deadline_s = self._order.quota, self._means.clock, self._order.deadline_s
+        reserved = 0
         try:
             if self._ended_by is Ending.CLIENT:
                 # Before anything was sent for it.
                 return False
-            return await self._answer_within_tokens(sink)
-        finally:
-            self._order.in_flight.release()
-
-    async def _answer_within_tokens(self, sink: Sink) -> bool:
-        quota, clock, deadline_s = self._order.quota, self._means.clock, self._order.deadline_s
-        reserved = quota.reserve(tokens_to_reserve(self._order.request), clock.monotonic_s())
-        try:
+            reserved = quota.reserve(tokens_to_reserve(self._order.request), clock.monotonic_s())
             if deadline_s is not None:
                 self._scope.deadline = anyio.current_time() + deadline_s
             with self._scope:
@@ -127,6 +122,7 @@ class Exchange:
                 case _:
                     raise ClientDeadlineError(waited_s=deadline_s or 0.0)
         finally:
+            self._order.in_flight.release()
             usage = self.record.usage
             quota.settle(reserved, usage.total_tokens if usage else 0, clock.monotonic_s())
 
