@@ -71,25 +71,34 @@ class JobApi:
         return accepted.id
 
     async def read_page(
-        self, job_id: str, *, wait_s: float, timeout_s: float = math.inf, hold: Hold | None = None
+        self, job_id: str, *, wait_s: float, hold: Hold, timeout_s: float = math.inf
     ) -> runpod.StreamPage:
         """POST /stream/{id}: what was yielded since the last call, held open up to `wait_s` while there is nothing.
 
         The whole page has to be there within `timeout_s`, and within what a long poll may take. `hold` is told its
-        size, and has to do with it as long as its outputs are there; without one, room for it is asked for here.
+        size, and has to do with it as long as its outputs are there.
+
+        Raises:
+            OutputLostError: The outputs are too large.
+            UpstreamError: The page did not come, or is none.
         """
         path = f"/stream/{quote(job_id, safe='')}?wait={max(1000, int(wait_s * 1000))}"
-        reply = await self._read(path, timeout_s=min(timeout_s, wait_s + POLL_MARGIN_S), hold=hold)
+        try:
+            # Not by way of `_read`: a stream is read page by page.
+            reply = await self._client.call("POST", path, timeout_s=min(timeout_s, wait_s + POLL_MARGIN_S), hold=hold)
+        except UnreachableError as error:
+            _check_size(error)
+            raise
         return _decoded(reply, runpod.decode_page, has_job=True)
 
     async def read_status(self, job_id: str, *, hold: Hold | None = None) -> runpod.JobStatus:
-        """POST /status/{id}; `hold` as for a page."""
-        reply = await self._read(f"/status/{quote(job_id, safe='')}", timeout_s=CALL_TIMEOUT_S, hold=hold)
+        """POST /status/{id}; `hold` as for a page. Without one, room for the reply is asked for here."""
+        reply = await self._read(f"/status/{quote(job_id, safe='')}", hold=hold)
         return _decoded(reply, runpod.decode_status, has_job=True)
 
     async def cancel(self, job_id: str) -> runpod.JobStatus:
         """POST /cancel/{id}."""
-        reply = await self._read(f"/cancel/{quote(job_id, safe='')}", timeout_s=CALL_TIMEOUT_S)
+        reply = await self._read(f"/cancel/{quote(job_id, safe='')}")
         return _decoded(reply, runpod.decode_status, has_job=True)
 
     async def read_health(self) -> runpod.EndpointHealth:
@@ -97,24 +106,34 @@ class JobApi:
         reply = await self._client.call("GET", "/health", timeout_s=CALL_TIMEOUT_S, hold=_hold_little)
         return _decoded(reply, runpod.decode_health, has_job=False)
 
-    async def _read(self, path: str, *, timeout_s: float, hold: Hold | None = None) -> Reply:
+    async def _read(self, path: str, *, hold: Hold | None = None) -> Reply:
         """POST a path whose reply may hold outputs.
 
         Raises:
             AnswersFullError: There is no room for them.
-            OutputLostError: They are too large. They would be so the next time.
+            OutputLostError: They are too large.
             UnreachableError: The reply did not come, or not whole.
         """
         place = Place(self._client.answers, "")
         try:
-            return await self._client.call("POST", path, timeout_s=timeout_s, hold=hold or partial(_hold, place))
+            hold = hold or partial(_hold, place)
+            return await self._client.call("POST", path, timeout_s=CALL_TIMEOUT_S, hold=hold)
         except UnreachableError as error:
-            if error.reason is TOO_LARGE:
-                raise OutputLostError(TOO_LARGE_OUTPUTS) from error
+            _check_size(error)
             raise
         finally:
             # Who brings no place of its own is after the job's state and times, and drops the rest.
             place.leave()
+
+
+def _check_size(error: UnreachableError) -> None:
+    """Look whether a reply with outputs was not read because of its size.
+
+    Raises:
+        OutputLostError: It was. It would be so the next time.
+    """
+    if error.reason is TOO_LARGE:
+        raise OutputLostError(TOO_LARGE_OUTPUTS) from error
 
 
 def _hold(place: Place, size: int) -> None:

@@ -27,6 +27,10 @@ SUBMISSION = (b'{"a"', memoryview(b":1}"))
 HTML = b"<!DOCTYPE html><title>a timeout occurred</title>"
 
 
+def anything(_size: int) -> None:
+    """Hold a page of any size."""
+
+
 @contextlib.asynccontextmanager
 async def job_api(*answers: bytes) -> AsyncIterator[tuple[JobApi, RawServer]]:
     async with raw_server(*answers) as server:
@@ -59,7 +63,7 @@ async def test_cookies_are_not_kept() -> None:
 
 async def test_a_page_is_read_with_a_long_poll() -> None:
     async with job_api(reply(b'{"status":"IN_PROGRESS","stream":[{"output":"a"}]}')) as (api, server):
-        page = await api.read_page("j", wait_s=10)
+        page = await api.read_page("j", wait_s=10, hold=anything)
         assert [bytes(output) for output in page.outputs] == [b'"a"']
         assert server.requests[0].startswith(b"POST /v2/ep1/stream/j?wait=10000 ")
 
@@ -86,7 +90,7 @@ async def test_status_cancel_and_health() -> None:
 async def failure(answer: bytes, *, submits: bool = False) -> GatewayError:
     async with job_api(answer) as (api, _):
         with pytest.raises(GatewayError) as caught:
-            await (api.submit(SUBMISSION) if submits else api.read_page("j", wait_s=1))
+            await (api.submit(SUBMISSION) if submits else api.read_page("j", wait_s=1, hold=anything))
         return caught.value
 
 
@@ -127,9 +131,9 @@ async def test_a_connection_that_was_closed_meanwhile_is_not_repeated_blindly() 
     """A kept connection that the server has closed: the client library must not send the read a second time."""
     page = reply(b'{"status":"IN_PROGRESS","stream":[]}')
     async with job_api(page, CLOSE, page) as (api, server):
-        await api.read_page("j", wait_s=1)
+        await api.read_page("j", wait_s=1, hold=anything)
         with pytest.raises(UnreachableError) as caught:
-            await api.read_page("j", wait_s=1)
+            await api.read_page("j", wait_s=1, hold=anything)
         assert caught.value.was_sent
         assert len(server.requests) == 2
 
@@ -165,6 +169,12 @@ async def test_a_page_that_is_too_large_is_not_read_again(body: bytes, told: str
     error = await failure(reply(body))
     assert isinstance(error, OutputLostError)
     assert error.reason == told
+
+
+async def test_a_status_that_is_too_large_is_not_read_again() -> None:
+    async with job_api(reply(b" " * (REPLY_BYTES_MAX + 1))) as (api, _):
+        with pytest.raises(OutputLostError, match="MiB at once"):
+            await api.read_status("j")
 
 
 async def test_a_reply_without_outputs_is_small() -> None:
