@@ -138,8 +138,7 @@ class Gate:
 
     def measure_shares(self) -> None:
         """Take note of what tenants had; to be called every second or so."""
-        now_s = self._clock.monotonic_s()
-        present = self._order.present(now_s)
+        present = self._order.present(now_s := self._clock.monotonic_s())
         served = {tenant: total for tenant, (_, total) in present.items()}
         self._shares.note(served, {tenant: weight for tenant, (weight, _) in present.items()}, now_s)
 
@@ -186,7 +185,8 @@ class Gate:
     async def _admit(self, tenant: Tenant, *, wait_s_max: float, member: str, size: int, is_urgent: bool) -> Permit:
         now_s = self._clock.monotonic_s()
         permit = Permit(tenant, size=size, now_s=now_s, give_back=self._give_back)
-        has_seat = self.backlog.held < self._capacity.seats(now_s) and self._may_enter(tenant.name)
+        has_seat = self.backlog.held < self._capacity.seats(now_s)
+        has_seat &= self.narrowing.seats is None or self._may_enter(tenant.name)
         weight = self._weights.get(tenant.name, tenant.weight)
         if has_seat and not self.has_line and self._capacity.ready_at_s(now_s) <= now_s:
             self._capacity.take(now_s)
@@ -296,5 +296,5 @@ class Gate:
             self._order.release(tenant=permit.tenant.name, cost=self._cost(permit), now_s=now_s)
             self.backlog.release(permit.tenant.name, now_s - permit.granted_at_s)
         self.pump()
-        if not len(self._order):
+        if self._timer.is_set and not self.has_line:
             self._timer.cancel()
