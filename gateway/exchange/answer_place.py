@@ -61,7 +61,10 @@ class AnswerPlace:
 
     def _hold(self) -> None:
         size = self._reply_bytes + self._kept_bytes
-        if not self._place.hold(0 if size <= UNCOUNTED_BYTES else size):
+        if size <= UNCOUNTED_BYTES:
+            size = 0
+        # Most answers never count for anything.
+        if size != self._place.held_bytes and not self._place.hold(size):
             raise AnswersFullError(retry_after_s=RETRY_S)
 
 

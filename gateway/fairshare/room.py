@@ -56,4 +56,5 @@ class Place:
 
     def leave(self) -> None:
         """Hold nothing any more. May be called again."""
-        self.hold(0)
+        if self.held_bytes:
+            self.hold(0)
