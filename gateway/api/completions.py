@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import anyio.lowlevel
 from litestar import post
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp, Scope
+from litestar.types import ASGIApp
 
 from gateway.admission.shared_hold import SharedHold
 from gateway.api.answer_response import AnswerResponse
@@ -21,7 +21,7 @@ from gateway.errors import FailedKeysError, GatewayError
 from gateway.exchange.catalogue import Catalogue
 from gateway.exchange.events import BeginTrace
 from gateway.exchange.exchanges import Exchanges
-from gateway.exchange.idempotency import JoinedExchange
+from gateway.exchange.idempotency import JoinedExchange, Name
 from gateway.exchange.order import Order
 from gateway.exchange.record import Record
 from gateway.translate.request import LARGE_BYTES, read_request
@@ -83,17 +83,23 @@ class Completions:
             record.trace_context = self._begin_trace(api, request.scope["headers"], record.elapsed_s())
         # Before the body is read: a request beyond a cap costs neither memory nor the reading of its JSON. The server
         # drops what still comes of it.
-        repeated = name_of(request.scope, repeater=caller.repeater, path=_repeats_path(api, request.scope))
+        repeated = name_of(request.scope, api, repeater=caller.repeater)
         in_flight = self._exchanges.enter(caller.quota, repeated)
         try:
-            return await self._open_entered(api, request, record, caller, in_flight)
+            return await self._open_entered(api, request, record, caller, in_flight, repeated)
         except BaseException:
             # No exchange came of it that would.
             in_flight.release()
             raise
 
     async def _open_entered(
-        self, api: Api, request: AnyRequest, record: Record, caller: Caller, in_flight: SharedHold
+        self,
+        api: Api,
+        request: AnyRequest,
+        record: Record,
+        caller: Caller,
+        in_flight: SharedHold,
+        repeated: Name | None,
     ) -> ASGIApp:
         notes, tenant = notes_of(request.scope), caller.tenant
         endpoint = endpoint_of(request.scope)
@@ -111,8 +117,7 @@ class Completions:
             model = self._catalogue.find_for(api, asked.model, tenant, endpoint=endpoint)
             record.model, record.is_stream = model.label, asked.stream
             # Who may come again with the same key waits no longer than it likes, and the answer is made all the same.
-            path = _repeats_path(api, request.scope)
-            repeatable = repeatable_of(request.scope, repeater=caller.repeater, path=path, body=body)
+            repeatable = repeatable_of(repeated, body)
             order = Order(
                 request=asked,
                 tenant=tenant,
@@ -130,8 +135,3 @@ class Completions:
                 # From here on it is the exchange's to leave; of a replay nothing is kept.
                 place.keep()
         return AnswerResponse(self._exchanges, exchange, self._rhythm, self.signs)
-
-
-def _repeats_path(api: Api, scope: Scope) -> str:
-    """Return what of a path tells one request from another with the same Idempotency-Key."""
-    return f"{endpoint_of(scope) or ''}{api.value}"

@@ -9,31 +9,34 @@ import re
 
 from litestar.types import Scope
 
+from gateway.api.paths import endpoint_of
+from gateway.domain import Api
 from gateway.errors import InvalidRequestError
 from gateway.exchange.idempotency import Name, Repeatable
 
-_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-def name_of(scope: Scope, *, repeater: str, path: str) -> Name | None:
-    """By what the request may be known again, within those of one `repeater`; None where it does not say so rightly."""
-    key = _key_in(scope)
-    return (repeater, path, key.decode()) if key is not None and _KEY.fullmatch(key) else None
+def name_of(scope: Scope, api: Api, *, repeater: str) -> Name | None:
+    """By what the request says that it may be known again, within those of one `repeater`; None where it does not.
+
+    The key is what came: whether it is one, `repeatable_of` tells. No answer is kept under one that is none.
+    """
+    key = next((value for name, value in scope["headers"] if name == b"idempotency-key"), None)
+    if key is None:
+        return None
+    return (repeater, f"{endpoint_of(scope) or ''}{api.value}", key.decode("latin-1"))
 
 
-def repeatable_of(scope: Scope, *, repeater: str, path: str, body: bytes | bytearray) -> Repeatable | None:
+def repeatable_of(name: Name | None, body: bytes | bytearray) -> Repeatable | None:
     """By what it may be known again, and what is asked; None where it does not say that it may be.
 
     Raises:
         InvalidRequestError: The key is none.
     """
-    if _key_in(scope) is None:
-        return None
-    name = name_of(scope, repeater=repeater, path=path)
     if name is None:
+        return None
+    repeater, path, key = name
+    if not _KEY.fullmatch(key):
         raise InvalidRequestError("An Idempotency-Key has 1 to 255 visible ASCII characters.", code="invalid_value")
-    return Repeatable(repeater=repeater, path=path, key=name[2], fingerprint=hashlib.sha256(body).digest())
-
-
-def _key_in(scope: Scope) -> bytes | None:
-    return next((value for name, value in scope["headers"] if name == b"idempotency-key"), None)
+    return Repeatable(repeater=repeater, path=path, key=key, fingerprint=hashlib.sha256(body).digest())

@@ -66,14 +66,16 @@ class Exchanges:
             TenantLimitError: The tenant has as many requests in flight, or in this minute, as it may have; or it has no
                 tokens left for a request that is no repeat, which counts all the same.
         """
-        if not self._idempotency.knows(repeated):
+        inherited = None
+        if repeated is None or not self._idempotency.knows(repeated):
             now_s = self._means.clock.monotonic_s()
             try:
                 quota.check_debt(now_s)
             except TenantLimitError:
                 quota.count(now_s)
                 raise
-        inherited = self._idempotency.inherit(repeated)
+        else:
+            inherited = self._idempotency.inherit(repeated)
         if inherited is None:
             return hold_in_flight(quota, self._means.clock)
         hold = SharedHold(inherited)
