@@ -71,7 +71,7 @@ class Gate:
     @property
     def has_line(self) -> bool:
         """Whether somebody waits."""
-        return len(self._order) > 0
+        return bool(self._order)
 
     @property
     def is_narrowed(self) -> bool:
@@ -188,7 +188,7 @@ class Gate:
         has_seat = self.backlog.held < self._capacity.seats(now_s)
         has_seat &= self.narrowing.seats is None or self._may_enter(tenant.name)
         weight = self._weights.get(tenant.name, tenant.weight)
-        if has_seat and not self.has_line and self._capacity.ready_at_s(now_s) <= now_s:
+        if has_seat and not self._order and self._capacity.ready_at_s(now_s) <= now_s:
             self._capacity.take(now_s)
             self._grant_at_once(permit, weight, now_s)
             return permit
@@ -261,7 +261,7 @@ class Gate:
 
     def pump(self) -> None:
         """Grant as many turns as there are seats and calls now. Never awaits."""
-        while len(self._order):
+        while self._order:
             now_s = self._clock.monotonic_s()
             self.narrowing.look(now_s)
             if self.backlog.held >= self._capacity.seats(now_s):

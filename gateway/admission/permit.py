@@ -62,12 +62,14 @@ class Permit:
     def grant(self, now_s: float) -> None:
         """Its turn has come."""
         self.granted_at_s = self.since_s = now_s
-        self._wake()
+        if self._turn is not None:
+            self._turn.set()
 
     def refuse(self, refusal: RefusedError) -> None:
         """It will have no turn."""
         self.refusal = refusal
-        self._wake()
+        if self._turn is not None:
+            self._turn.set()
 
     def keep(self) -> Callable[[], None]:
         """Add a user; return what ends its use, of which only the first call counts.
@@ -90,10 +92,6 @@ class Permit:
         self._users -= 1
         if not self._users:
             self._give_back(self)
-
-    def _wake(self) -> None:
-        if self._turn is not None:
-            self._turn.set()
 
     async def turn(self) -> None:
         """Wait until it is granted or refused."""
