@@ -121,11 +121,14 @@ class QueueJob:
             GatewayError: The job failed, its output is lost, or its time is over.
         """
         memory.reply(0)
-        remaining_s = self._remaining_s()
         asked_at_s = self._clock.monotonic_s()
+        remaining_s = self._remaining_s(asked_at_s)
         reads_page = self.stream.next is Next.READ_PAGE
         try:
-            outputs = await (self._read_page if reads_page else self._read_status)(remaining_s, memory)
+            if reads_page:
+                outputs = await self._read_page(remaining_s, asked_at_s, memory)
+            else:
+                outputs = await self._read_status(remaining_s, memory)
         except JobExpiredError:
             raise self.stream.expired() from None
         except (UpstreamBusyError, UnreachableError) as error:
@@ -145,13 +148,13 @@ class QueueJob:
             await anyio.sleep(HASTY_PAGE_S if reads_page else STATUS_PAUSE_S)
         return outputs
 
-    async def _read_page(self, remaining_s: float, memory: AnswerPlace) -> list[Raw]:
+    async def _read_page(self, remaining_s: float, now_s: float, memory: AnswerPlace) -> list[Raw]:
         gate = self.upstream.gates.call(Operation.STREAM)
         # Short until a worker has it, as its GPU time counts from then.
         is_short = gate.has_line or not self.stream.has_started
         wait_s = max(POLL_WAIT_S_MIN, min(POLL_WAIT_S_MIN if is_short else POLL_WAIT_S, remaining_s))
         # Until there is output, a page may bring the news that a worker has the job, and thereby more time for it.
-        end_s = self._clock.monotonic_s() + remaining_s + (0.0 if self.stream.has_output else POLL_WAIT_S)
+        end_s = now_s + remaining_s + (0.0 if self.stream.has_output else POLL_WAIT_S)
         page = await self.upstream.call(
             Operation.STREAM,
             lambda: self.upstream.jobs.read_page(
@@ -185,7 +188,7 @@ class QueueJob:
                 self.stream.lost()
         else:
             pause_s = error.retry_after_s or pause_s
-        await anyio.sleep(min(self._spread(pause_s), self._remaining_s()))
+        await anyio.sleep(min(self._spread(pause_s), self._remaining_s(self._clock.monotonic_s())))
 
     async def learn_costs(self) -> None:
         """After a complete answer: the times that only the finished job knows. Best effort, and bounded."""
@@ -268,14 +271,13 @@ class QueueJob:
                 self._time.started()
             self._time.ended(after_s=self.stream.execution_s)
 
-    def _remaining_s(self) -> float:
+    def _remaining_s(self, now_s: float) -> float:
         """Seconds of the budget that runs now: for the first output, or for the execution.
 
         Raises:
             NoWorkerError: No worker took the job in time.
             UpstreamTimeoutError: One did, and is not done in time.
         """
-        now_s = self._clock.monotonic_s()
         endpoint = self._endpoint
         # An answer in one piece shows nothing until it is done: a worker that has it may take its whole time.
         is_at_work = self.stream.has_output or (self.stream.has_started and not self._is_stream)
