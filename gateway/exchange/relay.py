@@ -38,8 +38,7 @@ class Patience:
         self._sent_at_s = anyio.current_time()
         self.has_begun = is_warm and not is_stream
         """Whether the budget that runs is that of a worker at work."""
-        self.scope = anyio.CancelScope()
-        self._set(self._sent_at_s)
+        self.scope = anyio.CancelScope(deadline=self._end_s(self._sent_at_s))
 
     @property
     def s_max(self) -> float:
@@ -50,19 +49,17 @@ class Patience:
         """Note that workers run, so that one may have it, or that none does."""
         if not self._is_stream and has_begun is not self.has_begun:
             self.has_begun = has_begun
-            self._set(anyio.current_time() if has_begun else self._sent_at_s)
+            self.scope.deadline = self._end_s(anyio.current_time() if has_begun else self._sent_at_s)
 
     def output(self) -> None:
         """Note its first output. An answer in one piece keeps the time that it has, as its head may come early."""
         if not self.has_begun:
             self.has_begun = True
-            self._set(anyio.current_time())
+            self.scope.deadline = self._end_s(anyio.current_time())
 
-    def _set(self, since_s: float) -> None:
+    def _end_s(self, since_s: float) -> float:
         endpoint = self._endpoint
-        self.scope.deadline = since_s + (
-            endpoint.execution_timeout_s if self.has_begun else endpoint.cold_start_timeout_s
-        )
+        return since_s + (endpoint.execution_timeout_s if self.has_begun else endpoint.cold_start_timeout_s)
 
 
 class Relay:
