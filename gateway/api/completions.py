@@ -11,7 +11,7 @@ from gateway.admission.shared_hold import SharedHold
 from gateway.api.answer_response import AnswerResponse
 from gateway.api.auth import Caller, KeyRing
 from gateway.api.body import BodyRoom, decompressor_of, read_body
-from gateway.api.notes import AnyRequest, notes_of
+from gateway.api.notes import AnyRequest, RequestNotes, notes_of
 from gateway.api.paths import endpoint_of, paths_of
 from gateway.api.patience import patience_s
 from gateway.api.repeats import name_of, repeatable_of
@@ -64,7 +64,7 @@ class Completions:
             notes = notes_of(request.scope)
             notes.record = record = self._exchanges.record(notes.request_id)
             try:
-                return await self._open(api, request, record)
+                return await self._open(api, request, notes, record)
             except FailedKeysError:
                 # Told of where it was refused: a line for each is what the limit is there to prevent.
                 raise
@@ -75,8 +75,8 @@ class Completions:
         handle.__name__ = api.name.lower()
         return handle
 
-    async def _open(self, api: Api, request: AnyRequest, record: Record) -> ASGIApp:
-        caller = self._keys.authenticate(request.scope, notes_of(request.scope))
+    async def _open(self, api: Api, request: AnyRequest, notes: RequestNotes, record: Record) -> ASGIApp:
+        caller = self._keys.authenticate(request.scope, notes)
         record.tenant = caller.tenant.name
         if self._begin_trace is not None:
             # Only now: a stranger without a key leaves no spans, and chooses no trace to be recorded.
@@ -117,7 +117,7 @@ class Completions:
             model = self._catalogue.find_for(api, asked.model, tenant, endpoint=endpoint)
             record.model, record.is_stream = model.label, asked.stream
             # Who may come again with the same key waits no longer than it likes, and the answer is made all the same.
-            repeatable = repeatable_of(repeated, body)
+            repeatable = None if repeated is None else repeatable_of(repeated, body)
             order = Order(
                 request=asked,
                 tenant=tenant,

@@ -28,14 +28,12 @@ def name_of(scope: Scope, api: Api, *, repeater: str) -> Name | None:
     return (repeater, f"{endpoint_of(scope) or ''}{api.value}", key.decode("latin-1"))
 
 
-def repeatable_of(name: Name | None, body: bytes | bytearray) -> Repeatable | None:
-    """By what it may be known again, and what is asked; None where it does not say that it may be.
+def repeatable_of(name: Name, body: bytes | bytearray) -> Repeatable:
+    """By what it may be known again, and what is asked.
 
     Raises:
         InvalidRequestError: The key is none.
     """
-    if name is None:
-        return None
     repeater, path, key = name
     if not _KEY.fullmatch(key):
         raise InvalidRequestError("An Idempotency-Key has 1 to 255 visible ASCII characters.", code="invalid_value")
