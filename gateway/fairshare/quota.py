@@ -165,7 +165,7 @@ class TenantQuota:
     def is_in_use(self, now_s: float) -> bool:
         """Whether anything of it is in flight here, or not yet filled up again."""
         buckets = [bucket for bucket in (self._requests, self._tokens) if bucket is not None]
-        return len(self._holds) > 0 or any(bucket.reset_s(now_s) > 0 for bucket in buckets)
+        return bool(self._holds) or any(bucket.reset_s(now_s) > 0 for bucket in buckets)
 
     def use(self) -> QuotaUse:
         """What was used here, for other replicas."""
