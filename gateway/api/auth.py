@@ -9,9 +9,9 @@ from litestar.types import Scope
 
 from gateway.admission.shared_hold import Release, hold_running
 from gateway.api.acceptance import accept
+from gateway.api.client_network import network_of
 from gateway.api.failed_keys import FailedKeys
 from gateway.api.notes import RequestNotes
-from gateway.api.strangers import network_of
 from gateway.clock import Clock
 from gateway.connections import Refusal
 from gateway.domain import Tenant
@@ -139,8 +139,7 @@ class KeyRing:
     def _check_failures(self, scope: Scope, notes: RequestNotes, public_id: str) -> None:
         if self._failed_keys is None:
             return
-        client = scope.get("client")
-        wait_s = self._failed_keys.fail(client[0] if client else "", self._clock.monotonic_s())
+        wait_s = self._failed_keys.fail(network_of(scope), self._clock.monotonic_s())
         if wait_s is not None:
             self._refused(Refusal.FAILED_KEYS, notes, public_id)
             raise FailedKeysError(retry_after_s=wait_s)

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.api import failed_keys
 from gateway.api.auth import Key, KeyRing
-from gateway.api.failed_keys import FailedKeys, network_of
+from gateway.api.failed_keys import FailedKeys
 from gateway.api.notes import RequestNotes
 from gateway.config.keys import key_line
 from gateway.connections import Refusal
@@ -26,41 +26,25 @@ def test_so_many_a_minute_are_judged() -> None:
     assert [subject.fail("192.0.2.1", 1000.0) for _ in range(7)].count(None) == 6
 
 
-def test_each_address_has_its_own() -> None:
+def test_each_network_has_its_own() -> None:
     subject = FailedKeys(1)
-    assert [subject.fail(address, 0.0) is None for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1")] == [
+    assert [subject.fail(network, 0.0) is None for network in ("192.0.2.1", "192.0.2.2", "192.0.2.1")] == [
         True,
         True,
         False,
     ]
 
 
-def test_the_addresses_remembered_are_bounded_and_those_that_fail_on_are_kept(
+def test_the_networks_remembered_are_bounded_and_those_that_fail_on_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(failed_keys, "ADDRESSES_MAX", 3)
+    monkeypatch.setattr(failed_keys, "NETWORKS_MAX", 3)
     subject = FailedKeys(1)
     for number in range(100):
         subject.fail("192.0.2.1", 0.0)
         subject.fail(f"10.0.0.{number}", 0.0)
         assert len(subject._left) <= 3
     assert subject.fail("192.0.2.1", 0.0) is not None
-
-
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("", ""),
-        ("/run/fairpod.sock", ""),
-    ],
-)
-def test_an_ipv6_client_has_all_of_its_network(address: str, network: str) -> None:
-    assert network_of(address) == network
 
 
 def ring(told: list[Any], clock: FakeClock) -> KeyRing:
@@ -92,6 +76,17 @@ def test_beyond_the_limit_a_wrong_key_is_refused_and_a_good_one_works() -> None:
     clock.now_s += 30
     with pytest.raises(InvalidKeyError):
         ask(keys, "wrong")
+
+
+def test_addresses_of_one_ipv6_network_share_a_limit() -> None:
+    keys = ring([], FakeClock())
+    for number in range(2):
+        with pytest.raises(InvalidKeyError):
+            ask(keys, "wrong", f"2001:db8:1:2::{number}")
+    with pytest.raises(FailedKeysError):
+        ask(keys, "wrong", "2001:db8:1:2:ffff::1")
+    with pytest.raises(InvalidKeyError):
+        ask(keys, "wrong", "2001:db8:1:3::1")
 
 
 async def test_the_file_sets_the_limit_and_what_it_refuses_leaves_no_line_each() -> None:

@@ -3,7 +3,7 @@ from typing import Any
 import anyio
 import pytest
 
-from gateway.api.strangers import network_of
+from gateway.api.client_network import network_of
 from tests.fakes.asgi import AsgiCall
 from tests.subject import Subject, answering, running
 
@@ -14,12 +14,14 @@ from tests.subject import Subject, answering, running
         ("192.0.2.7", "192.0.2.7"),
         ("::ffff:192.0.2.7", "192.0.2.7"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
         ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
         ("fe80::1%eth0", "fe80::/64"),
         ("a-socket", "a-socket"),
+        ("", ""),
     ],
 )
-def test_a_stranger_is_told_by_its_network(host: str, network: str) -> None:
+def test_a_client_is_told_by_its_network(host: str, network: str) -> None:
     scope: Any = {"client": (host, 12345)}
     assert network_of(scope) == network
 
