@@ -60,7 +60,7 @@ class Gateway:
         replica: str = "",
         processes: int = 1,
     ) -> None:
-        """`replica` names this process in the store, also after a restart; of `processes` on this machine it is one."""
+        """Create it. `replica` names it in the store, also after a restart; it is one of `processes` on a machine."""
         self._config = config
         self._rhythm = rhythm or Rhythm()
         self._clock = clock or SystemClock()
@@ -229,7 +229,7 @@ class Gateway:
             await self._transport.aclose()
 
     async def background(self) -> None:
-        """Run what goes on beside the requests, until cancelled; one of them needs it to be there."""
+        """Run the background tasks until cancelled. Requests with an Idempotency-Key need one of them."""
         running = {"signs_of_life": self._completions.signs.run, **self.exchanges.background()}
         if self._agent is not None:
             running["leases"] = self._agent.run
@@ -256,6 +256,6 @@ class Gateway:
         return f"redis is out of reach; on_outage: {self._config.state.on_outage.value}"
 
     def _read(self) -> Iterator[Reading]:
-        # One replica of all counts what is idle.
+        # Of all replicas, only one counts the idle time.
         counts_idle = self._agent is None or self._agent.contact.rank == 0
         return self._endpoints.read(self._jobs.cancels_pending(), counts_idle=counts_idle)

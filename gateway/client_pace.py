@@ -1,20 +1,21 @@
-"""How slowly a client may send the body of a request. Pure; times are seconds of one clock, sizes bytes of the body.
+"""Bound how slowly a client may send the body of a request. Pure; times are seconds of one clock, sizes are bytes.
 
 A bound on the pause between two pieces alone would let one byte every half minute hold a connection for ever.
 """
 
 BODY_BYTES_PER_S_MIN = 1024
-"""A body may take `read_s`, and a second more for so many bytes of it. Apache's mod_reqtimeout: `body=…,MinRate=…`."""
+"""The least rate: a body may take `read_s`, and one second more for each of these many bytes. Apache's mod_reqtimeout
+has the same rule (`body=…,MinRate=…`)."""
 LINGER_S = 2.0
-"""How long a connection that was refused is still read from: closed at once, its answer could be lost on the way."""
+"""The time for which a refused connection is still read from. If it were closed at once, its answer could be lost."""
 LINGER_S_MAX = 30.0
-"""The same while the body still comes at a good rate, as many clients read no answer before they have sent all of it.
-nginx: `lingering_time`."""
+"""The same time while the body comes at a good rate: many clients read no answer before they have sent all of it.
+nginx has the same limit (`lingering_time`)."""
 LINGER_BYTES_PER_S_MIN = 16 * 1024
 
 
 class BodyPace:
-    """The pace of one body after the other."""
+    """Measure the pace of one body after the other."""
 
     __slots__ = ("_since_bytes", "_since_s")
 
@@ -22,11 +23,11 @@ class BodyPace:
         self.begin(now_s, 0)
 
     def begin(self, now_s: float, came_bytes: int) -> None:
-        """Count from here: the body begins, its answer was sent, or it was not asked for until now."""
+        """Start counting: the body begins, its answer was sent, or the application did not ask for it until now."""
         self._since_s, self._since_bytes = now_s, came_bytes
 
     def is_too_slow(self, now_s: float, came_bytes: int, *, read_s: float) -> bool:
-        """Tell whether less has come than the least rate asks for, `read_s` being allowed on top of it."""
+        """Tell whether less has come than the least rate requires after a grace of `read_s`."""
         return now_s - self._since_s >= read_s + (came_bytes - self._since_bytes) / BODY_BYTES_PER_S_MIN
 
     def is_linger_over(self, now_s: float, came_bytes: int) -> bool:

@@ -1,4 +1,4 @@
-"""What the configuration says of keys, tenants and models, in the words of the modules that serve them."""
+"""Translate the keys, tenants and models of the configuration into the types of the modules that serve them."""
 
 from collections.abc import Iterator, Mapping
 

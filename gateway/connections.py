@@ -1,7 +1,7 @@
-"""All connections of one server: what each may take, which of them makes room, and the sweep that looks after them.
+"""Keep the connections of one server within their limits: decide which makes room, and check all of them in a sweep.
 
 A timer for each connection would be set and cancelled with each request. One sweep a second costs a request nothing
-but the time it notes, and a second more or less does not matter to waits of many.
+but the time that it notes, and limits of many seconds need not be exact to the second.
 """
 
 from collections import OrderedDict
@@ -17,13 +17,13 @@ from gateway.clock import Clock
 
 SWEEP_S = 1.0
 TURN = 500
-"""So many are looked at before requests have a turn: about a millisecond."""
+"""The number of connections that a sweep checks, in about a millisecond, before it lets requests run."""
 TURNED_AWAY_MAX = 1000
-"""So many beyond the most connections are told that there is no room; those after them are closed without a word."""
+"""The number of connections beyond the limit that are answered with 503; those after them are closed at once."""
 
 
 class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one server grants its clients."""
+    """Hold the limits that one server sets for its clients."""
 
     head_bytes_max: int
     """Of request line and headers."""
@@ -35,44 +35,44 @@ class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
     """For what was written and is not read."""
     connections_max: int
     turned_away_max: int = TURNED_AWAY_MAX
-    """How many connections there may be beyond the most, each with a descriptor of its own."""
+    """The number of connections beyond `connections_max` that are answered with 503, each with its descriptor."""
 
 
 class Refusal(StrEnum):
-    """Why a client was refused before its request reached a tenant."""
+    """Name the reason for which a client was refused before its request reached a tenant."""
 
     MALFORMED = "invalid_http"
     SLOW = "request_timeout"
     TOO_LARGE = "request_headers_too_large"
     NO_ROOM = "too_many_connections"
     EVICTED = "evicted"
-    """Its connection was closed to make room for another one."""
+    """The connection was closed to make room for another one."""
     KEY = "invalid_api_key"
     FAILED_KEYS = "failed_keys"
-    """Too many wrong keys came from its address."""
+    """Too many wrong keys came from the network of the client."""
 
 
 class Standing(IntEnum):
-    """What a connection is used for, in the order in which connections are closed to make room for others."""
+    """Name the use of a connection, in the order in which connections are closed to make room for others."""
 
     LINGERING = 0
-    """It has had its answer, and is only read from so that the answer is not lost."""
+    """The answer was sent, and the connection is only read from so that the answer is not lost."""
     IDLE = 1
-    """It waits for its client's next request."""
+    """The connection waits for the next request of its client."""
     INCOMPLETE = 2
-    """Its request is not whole, or has not begun."""
+    """The request is not complete, or has not begun."""
     UNKNOWN = 3
-    """Its request is whole and being answered, and no key was accepted."""
+    """The request is complete and being answered, and no key was accepted."""
     HELD = 4
-    """Its request is that of a tenant, and being answered: it makes no room."""
+    """The request of a tenant is being answered: the connection is not closed for others."""
 
 
 class Connection(Protocol):
-    """What is looked after."""
+    """Declare what `Connections` needs of a connection."""
 
     @property
     def is_held(self) -> bool:
-        """Whether it answers a request whose key was accepted."""
+        """Tell whether a request with an accepted key is being answered."""
         ...
 
     def check(self) -> None:
@@ -90,21 +90,21 @@ class Connections:
     def __init__(
         self, limits: ClientLimits, clock: Clock, refused: Callable[[Refusal, str], None] = lambda *_: None
     ) -> None:
-        """`refused` is told why a client was refused, and the id of its request, empty where it was given none."""
+        """Create the set; `refused` receives the reason of each refusal and the request's id, empty without one."""
         self.limits = limits
         self.now_s = clock.monotonic_s()
         self.open: set[Connection] = set()
         self.refused = refused
         self._clock = clock
         self._standings: dict[Connection, Standing] = {}
-        """Of those that there is room for."""
+        """The standings of the connections that are within the limit."""
         self._lines: list[OrderedDict[Connection, None]] = [OrderedDict() for _ in Standing]
-        """By standing, the one that has had it for longest first. Which of them are held is looked at when room is
-        needed, so that a request costs nothing for it."""
+        """The connections by standing, the one that has had it for longest first. Held ones are only told apart when
+        room is needed, so that this costs a request nothing."""
 
     @property
     def turned_away(self) -> int:
-        """How many are open that there is no room for."""
+        """Return the number of open connections beyond the limit."""
         return len(self.open) - len(self._standings)
 
     def admit(self, connection: Connection) -> bool:
@@ -125,7 +125,7 @@ class Connections:
             self._standings[connection] = standing
 
     def forget(self, connection: Connection) -> None:
-        """It is closed."""
+        """Remove a connection that is closed."""
         self.open.discard(connection)
         standing = self._standings.pop(connection, None)
         if standing is not None:
@@ -145,7 +145,7 @@ class Connections:
         return False
 
     async def sweep(self) -> None:
-        """Look after all of them, until cancelled."""
+        """Check all connections once a second, until cancelled."""
         while True:
             await anyio.sleep(SWEEP_S)
             self.now_s = self._clock.monotonic_s()

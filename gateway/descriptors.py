@@ -1,6 +1,6 @@
-"""How the file descriptors of a process are shared out between its clients and all else that needs one.
+"""Share out the file descriptors of a process between its clients and all else that needs one.
 
-Without a reserve, strangers that only connect would leave none for calls to Runpod, for cancels and for the log.
+Without a reserve, clients that only connect would leave none for calls to Runpod, for cancels and for the log.
 """
 
 import contextlib
@@ -13,25 +13,25 @@ from gateway.connections import TURNED_AWAY_MAX, ClientLimits
 from gateway.domain import Endpoint, Operation
 
 DESCRIPTORS_MAX = 1_048_576
-"""More are not asked for: some container runtimes allow a thousand million, and macOS says that it knows no bound."""
+"""The most that is asked for: some container runtimes allow a thousand million, and macOS reports no bound."""
 RESERVE_MIN = 128
 OWN_DESCRIPTORS = 64
-"""For listeners, the event loop, the store, the collector of traces, the log, and files that are read now and then."""
+"""The descriptors of listeners, the event loop, the store, the collector of traces, the log and files that are read."""
 OPERATOR_CONNECTIONS_MAX = 64
-"""Of a metrics port: a few scrapers, each with a connection or two."""
+"""The connections of a metrics port: a few scrapers, each with one or two."""
 OPERATOR_TURNED_AWAY_MAX = 16
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True):
-    """How many connections the listeners of a process may have."""
+    """Hold the numbers of connections that the listeners of a process may have."""
 
     clients: ClientLimits
     operators: ClientLimits
-    """Of the metrics port."""
+    """The limits of the metrics port."""
     reserve: int
-    """Descriptors kept for all else."""
+    """The descriptors kept for all else."""
     is_limited: bool
-    """Whether there are fewer for clients than were asked for."""
+    """True where clients have fewer connections than the configuration asks for."""
 
 
 def raise_limit() -> int:
@@ -58,8 +58,8 @@ def _limits() -> tuple[int, int]:
 def reserve_of(endpoints: Iterable[Endpoint], *, descriptors: int) -> int:
     """Return how many descriptors are kept for all but clients.
 
-    One for each request in flight, as each has one call to Runpod at a time; those that cancels and looks at /health
-    may have at once; and a few of the process's own. At least RESERVE_MIN, and at most half of what there is.
+    The reserve has one for each request in flight, which makes one call to Runpod at a time, those of concurrent
+    cancels and readings of /health, and OWN_DESCRIPTORS. It is at least RESERVE_MIN, and at most half of all.
     """
     needed = OWN_DESCRIPTORS
     for endpoint in endpoints:
@@ -69,9 +69,9 @@ def reserve_of(endpoints: Iterable[Endpoint], *, descriptors: int) -> int:
 
 
 def share_out(asked: ClientLimits, *, descriptors: int, reserve: int, has_metrics_port: bool) -> Room:
-    """Return what clients may have of `descriptors`, of which `reserve` are not for them.
+    """Return how many of `descriptors` clients may have, `reserve` of which are not for them.
 
-    Also a connection that is turned away has a descriptor until it was told so.
+    A connection that is turned away has a descriptor as well, until its answer was sent.
     """
     free = descriptors - reserve
     operators = min(OPERATOR_CONNECTIONS_MAX + OPERATOR_TURNED_AWAY_MAX, free // 4) if has_metrics_port else 0

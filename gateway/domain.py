@@ -180,7 +180,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     """The name in metrics and logs: a client-supplied name never becomes one."""
     is_job_only: bool = False
-    """Whether it is served on the job route alone, whatever its endpoints say."""
+    """True where the model is served on the job route alone, whatever its endpoints say."""
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,7 +193,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     is_job_only: bool = False
-    """Whether its requests take the job route alone, on which one that is left has its job cancelled."""
+    """True where its requests take the job route alone, on which the job of a client that leaves is cancelled."""
 
     def may_use(self, model_id: str) -> bool:
         """Whether the allow list names this model."""

@@ -1,4 +1,4 @@
-"""The endpoints of one process: what each calls, waits for and tells, and what those at one address share."""
+"""Build the endpoints of one process, and what those of them share that have one address at Runpod."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,7 +28,7 @@ SETTLE_SHARED_S = 0.8
 
 
 class Endpoints:
-    """All endpoints of this process."""
+    """Hold all endpoints of this process."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Endpoints:
         self._live_elsewhere: Mapping[str, int] = {}
         self._live_elsewhere_before: Mapping[str, int] = {}
         self.upstreams: Mapping[str, Upstream] = {each.name: self._upstream(each) for each in endpoints}
-        """By the endpoint's name."""
+        """The upstreams by the name of their endpoint."""
 
     def _upstream(self, endpoint: Endpoint) -> Upstream:
         client = EndpointClient(endpoint, self._transport, self.answers)
@@ -61,7 +61,7 @@ class Endpoints:
             budgets = CallBudgets(endpoint, self._clock, self._capacities)
             self._budgets[endpoint.address] = budgets
         gates = EndpointGates(endpoint, self._clock, budgets=budgets, capacities=self._capacities)
-        # By the address at Runpod, as two entries for one endpoint use the same workers.
+        # Keyed by the address at Runpod, because two entries for one endpoint use the same workers.
         at_address = self._at_addresses.get(endpoint.address)
         if at_address is None:
             at_address = self._at_addresses[endpoint.address] = AtAddress(
@@ -105,7 +105,7 @@ class Endpoints:
         return {address: count for address, count in counts.items() if count}
 
     def note_live_elsewhere(self, live: Mapping[str, int]) -> None:
-        """Take how many requests under way other replicas have at Runpod, by the endpoint's address."""
+        """Note the numbers of requests under way that other replicas have at Runpod, by the endpoint's address."""
         self._live_elsewhere_before, self._live_elsewhere = self._live_elsewhere, live
 
     def reweigh(self, weights: Mapping[str, float]) -> None:
@@ -124,13 +124,13 @@ class Endpoints:
         return {address: at.gpu.running for address, at in self._at_addresses.items() if at.gpu.running}
 
     def note_running_elsewhere(self, running: Mapping[str, int]) -> None:
-        """Take how many attempts run at other replicas, by the endpoint's address."""
+        """Note the numbers of attempts that run at other replicas, by the endpoint's address."""
         for address, at in self._at_addresses.items():
             at.gpu.read_others(running.get(address, 0))
 
     def read(self, cancels_pending: Mapping[str, int], *, counts_idle: bool) -> Iterator[Reading]:
-        """Yield what the metrics show of each endpoint; its idle GPU time only where this replica `counts_idle`."""
-        # Entries for one endpoint share its workers: the first of them tells.
+        """Yield the figures of each endpoint for the metrics; its idle GPU time only if this replica `counts_idle`."""
+        # Entries for one endpoint share its workers, so only the first of them reports these.
         told: set[str] = set()
         for name, upstream in self.upstreams.items():
             gate = upstream.gates.work

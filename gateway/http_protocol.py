@@ -35,7 +35,7 @@ def bounded_by(connections: Connections) -> Callable[..., "BoundedProtocol"]:
 
 
 class BoundedProtocol(ReadingProtocol):
-    """One connection: how long each part of a request may take, and what becomes of one that is refused."""
+    """Serve one connection: bound the time of each part of a request, and answer requests that are refused."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class BoundedProtocol(ReadingProtocol):
 
     @property
     def is_held(self) -> bool:
-        """Whether it answers a request of a tenant; of a guest, only once that has sent all of it."""
+        """Tell whether the request of a tenant is being answered, or that of a guest that has sent all of it."""
         cycle = self._last_cycle()
         if cycle is None or cycle.response_complete or self._gone_by_s is not None:
             return False
@@ -88,13 +88,13 @@ class BoundedProtocol(ReadingProtocol):
 
     def _check_room(self) -> None:
         if self._is_turned_away and self.url not in PROBES:
-            # Since it came, another connection may have been closed, or come to be one that makes room.
+            # Since this connection came, another one may have been closed, or may now be closed for it.
             if not self._all.admit(self):
                 raise TooManyConnectionsError(retry_after_s=RETRY_S)
             self._is_turned_away, self._gone_by_s = False, None
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Note that a request begins."""
         super().on_message_begin()
         self._all.move(self, Standing.INCOMPLETE)
 
@@ -167,13 +167,13 @@ class BoundedProtocol(ReadingProtocol):
             self.transport.close()
 
     def _check_body(self, cycle: RequestResponseCycle, now_s: float) -> None:
-        """Look whether the body comes, at its least rate; once it is answered, it is only read to be thrown away."""
+        """Check that the body comes at its least rate; after the answer it is only read to be thrown away."""
         came_bytes, read_s = self._framing.body_bytes, self._limits.read_s
         if cycle.response_complete:
             if self._pace.is_linger_over(now_s, came_bytes):
                 self._drop()
         elif self.flow.read_paused or cycle.waiting_for_100_continue:
-            # Nobody asks for it: its time begins when somebody does.
+            # The application does not ask for the body: its time begins when it does.
             self._read_at_s = now_s
             self._pace.begin(now_s, came_bytes)
         elif now_s - self._read_at_s >= read_s or self._pace.is_too_slow(now_s, came_bytes, read_s=read_s):

@@ -1,4 +1,4 @@
-"""Reads requests from the bytes of one connection: what a stranger may send as a head, and beside a body."""
+"""Read requests from the bytes of one connection, and bound their heads and all else that is not body."""
 
 import asyncio
 from typing import Any
@@ -19,11 +19,11 @@ HEADER_LINES_MAX = 128
 
 
 class PipelinedError(Exception):
-    """A request came before the last one was answered."""
+    """Refuse a request that came before the last one was answered."""
 
 
 class ReadingProtocol(HttpToolsProtocol):
-    """uvicorn's parsing, with bounds. Requests on one connection are taken one at a time."""
+    """Add bounds to uvicorn's parsing. Requests on one connection are taken one at a time."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class ReadingProtocol(HttpToolsProtocol):
         self._all = connections
         self._limits = connections.limits
         self._is_deaf = False
-        """Whether what still comes is thrown away."""
+        """True where all that still comes is thrown away."""
         self._is_in_head = False
         self._is_in_message = False
         self._framing = Framing(connections.limits.head_bytes_max)
@@ -45,7 +45,7 @@ class ReadingProtocol(HttpToolsProtocol):
         self._head_since_s = self._read_at_s = connections.now_s
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came; in pieces no longer than a head may be, so that none can be longer than twice that."""
+        """Parse what came, in pieces of at most `head_bytes_max`, so that no head can be longer than twice that."""
         if self._is_deaf:
             return
         self._read_at_s = self._all.now_s
@@ -70,7 +70,7 @@ class ReadingProtocol(HttpToolsProtocol):
                 self._refuse(HeadTooLargeError(self._limits.head_bytes_max))
 
     def on_message_begin(self) -> None:
-        """A request begins. One that does not wait for the answer before it is not taken (RFC 9112, 9.3.2)."""
+        """Note that a request begins; refuse it if the one before is not answered yet (RFC 9112, 9.3.2)."""
         if self.cycle is not None:
             if not self.cycle.response_complete:
                 raise PipelinedError
@@ -84,7 +84,7 @@ class ReadingProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is whole: hold it against its bounds, and begin to answer."""
+        """Check the complete head against its bounds, and begin to answer."""
         size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
         if size > self._limits.head_bytes_max or len(self.headers) > HEADER_LINES_MAX:
             raise HeadTooLargeError(self._limits.head_bytes_max)
@@ -107,17 +107,17 @@ class ReadingProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """Note that the request is complete."""
         if self.parser.should_upgrade():
             return
         self._is_in_message = False
         self._framing.end()
         super().on_message_complete()
-        # A client whose connection is not read from cannot be seen to leave, and there is no more to hold back.
+        # Reading goes on, because a client that leaves is only noticed while its connection is read from.
         self.flow.resume_reading()
 
     def _decline_upgrade(self, rest: bytes) -> None:
-        """Read the request as one that asks for nothing but its own version of HTTP (RFC 9110, 7.8).
+        """Read the request without its `Upgrade`, as the server may ignore one (RFC 9110, 7.8).
 
         Java's own client asks for HTTP/2 with every request, and the parser takes no body of one that does.
         """

@@ -1,7 +1,7 @@
-"""How much memory this process may use, and what of it each kind of data may take.
+"""Find how much memory this process may use, and divide it among the kinds of data.
 
-What a client, a worker or a tenant can make the process keep has a limit of its own, and all of them together fit into
-what there is: a process that is killed for its memory ends every stream, and cancels no job.
+All that a client, a worker or a tenant can make the process keep is limited, and all limits together fit into the
+memory: a process that is killed for its memory ends every stream, and cancels no job.
 """
 
 import os
@@ -12,51 +12,51 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 Read = Callable[[str], str | None]
-"""The text of a file, or None where it cannot be read."""
+"""Reads the text of a file; returns None where it cannot be read."""
 
 BASE_BYTES = 80 * 1024 * 1024
-"""What a process takes that serves nobody: 62 MB after its start (bench/results/speed.md), and metrics of tenants."""
+"""The memory of an idle process: 62 MB after its start (bench/results/speed.md), and the metrics of tenants."""
 WORK_BYTES = 64 * 1024 * 1024
-"""What one step takes for itself and gives back at its end, such as a list of a million values (`wire.items`), or the
-outline of a large body (`wire.json_bounds`). Steps do not overlap."""
+"""The memory that one step takes and gives back at its end, such as a list of a million values (`wire.items`) or an
+outline of a large body (`wire.json_bounds`). No two steps overlap."""
 CONNECTION_BYTES = 8 * 1024
-"""What an idle connection of a client takes: 7.5 KB by tracemalloc (docs/performance.md)."""
+"""The memory of an idle client connection: 7.5 KB by tracemalloc (docs/performance.md)."""
 MARGIN = 0.1
-"""What stays free: memory that the allocator holds for later, and what is counted too low."""
+"""The part that stays free, for memory that the allocator keeps and for what is counted too low."""
 CONNECTIONS_PART_MAX = 0.2
 """In little memory not all connections that are allowed can be provided for."""
 STREAM_BYTES = 64 * 1024
 """What an answer under way may hold without being counted in its room: `upstream.job_api.UNCOUNTED_BYTES`."""
 STREAMS_PART_MAX = 0.2
 PARTS_BYTES_MIN = 32 * 1024 * 1024
-"""What requests and answers have in any case; in less, nothing of some size could be served."""
+"""The least memory of requests and answers together; with less, no larger request could be served."""
 MACHINE_PART = 0.5
-"""Of the machine's memory, where nothing limits the process: others live there."""
+"""The part of the machine's memory that is used where nothing limits the process, because others run there."""
 REQUESTS_BYTES_MAX = 2 * 1024**3
 BODIES_MIN = 4
-"""So many of the largest bodies have room in any case, where there is memory for them."""
+"""The number of bodies of the largest size that have room in any case, if there is memory for them."""
 ANSWERS_BYTES_MAX = 1024**3
 KEPT_BYTES_MAX = 128 * 1024 * 1024
 UNLIMITED_BYTES = 2**60
-"""What cgroup v1 says for "no limit" is about 2**63, rounded down to a page."""
+"""A limit from here on means none: cgroup v1 writes about 2**63, rounded down to a page, for "no limit"."""
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
-    """What this process may use."""
+    """Describe the memory that this process may use."""
 
     size: int
     source: str
-    """Who says so: `memory_bytes_max`, `cgroup`, `rlimit` or `machine`."""
+    """The source of the size: `memory_bytes_max`, `cgroup`, `rlimit` or `machine`."""
 
 
 class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What each kind of data may take, in bytes."""
+    """Hold the memory that each kind of data may take, in bytes."""
 
     memory: Memory
     requests: int
     """The bodies of requests, from their first byte until their answers end, and what a request takes by itself."""
     answers: int
-    """What is read of Runpod and was not passed on yet: pages, events, and answers in one piece."""
+    """Data read from Runpod and not passed on yet: pages, events, and answers in one piece."""
     kept: int
     """Answers that are kept for an `Idempotency-Key`."""
 
@@ -79,7 +79,7 @@ def plan_of(memory: Memory, *, connections_max: int, body_bytes_max: int, seats:
 
 
 def memory_of(bytes_max: int | None, *, processes: int = 1) -> Memory:
-    """Return what this process may use: what the configuration says, else its part of what the system tells.
+    """Return the memory that this process may use: the configured size, else its part of the system's limit.
 
     `processes` is how many of them share the system's limit.
     """
@@ -88,7 +88,7 @@ def memory_of(bytes_max: int | None, *, processes: int = 1) -> Memory:
     if (size := cgroup_limit(_read)) is not None:
         return Memory(size=size // processes, source="cgroup")
     if (size := _lowest(_rlimits())) is not None:
-        # It holds for each process by itself.
+        # An rlimit holds for each process by itself.
         return Memory(size=size, source="rlimit")
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Memory(size=int(machine * MACHINE_PART) // processes, source="machine")
@@ -97,8 +97,8 @@ def memory_of(bytes_max: int | None, *, processes: int = 1) -> Memory:
 def cgroup_limit(read: Read) -> int | None:
     """Return the lowest limit of the process's control groups, of version 2 or 1; None if there is none.
 
-    A limit of a group holds for those below it. In a container the groups above are not to be seen, and the path may
-    be that of the host (cgroup v1 without a namespace): the root is looked at in any case.
+    A limit of a group holds for all groups below it. In a container the groups above cannot be seen, and the path may
+    be that of the host (cgroup v1 without a namespace), so the root is read in any case.
 
     Source: the kernel's "Control Group v2" (`memory.max`, `memory.high`: a word or bytes) and "Memory Resource
     Controller" (`memory.limit_in_bytes`).

@@ -89,7 +89,7 @@ def _calm_collector() -> None:
 
 
 def cannot_listen(host: str, error: OSError, metrics_port: int | None = None) -> int:
-    """Say so, and what to do about it; return the exit code. `metrics_port` is given if it is the one."""
+    """Print why a port cannot be used, and what to do; return the exit code. `metrics_port` is given if it is that."""
     if metrics_port is None:
         text = f"Cannot listen on {host}: {error}. Choose another with --port."
     else:
@@ -102,7 +102,7 @@ def cannot_listen(host: str, error: OSError, metrics_port: int | None = None) ->
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
+    """Return a listening socket.
 
     Raises:
         OSError: The address is in use, or not ours.
@@ -157,7 +157,7 @@ def _server(app: ASGIApp, connections: Connections) -> _Server:
         http=bounded_by(connections),  # type: ignore[arg-type]  # uvicorn calls it, and asks for no class.
         ws="none",
         lifespan="on",
-        # Its lines go the way of all others: gateway.observability.process_log.
+        # Its lines are written by gateway.observability.process_log, as all others.
         log_config=None,
         log_level="warning",
         access_log=False,

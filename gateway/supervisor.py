@@ -1,4 +1,4 @@
-"""Keeps the background tasks of a process running: one that fails is reported and started again.
+"""Keep the background tasks of a process running: report one that fails, and start it again.
 
 A task that fails again and again is given up. The process then tells its orchestrator (`/livez`), drains and ends: what
 it still serves would look well, and lack what the task did.
@@ -19,17 +19,17 @@ Run = Callable[[], Awaitable[None]]
 
 
 class TaskEndedError(Exception):
-    """A background task came to an end, which only its cancellation should do."""
+    """Report that a background task ended without being cancelled."""
 
 
 class Supervisor:
-    """The background tasks of one process."""
+    """Run the background tasks of one process."""
 
     def __init__(self, clock: Clock, observe: Observer) -> None:
         self.names: list[str] = []
-        """The tasks that were started."""
+        """The names of the tasks that were started."""
         self.given_up: str | None = None
-        """The task that is not started again; the first of them."""
+        """The name of the first task that was given up; None while there is none."""
         self._clock = clock
         self._observe = observe
         self._gave_up = anyio.Event()
@@ -59,7 +59,7 @@ class Supervisor:
 
 
 async def _failure(run: Run) -> Exception:
-    """Run a task; return what it failed with.
+    """Run a task; return the error that it failed with.
 
     Raises:
         CancelledError: The task was cancelled from outside.

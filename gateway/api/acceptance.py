@@ -1,6 +1,6 @@
-"""Whether the key of a request was accepted, as the application tells the server.
+"""Tell the server whether the application accepted the key of a request.
 
-Where a process runs out of connections, the server closes those of strangers first; only the application knows them.
+A process that runs out of connections closes those without an accepted key first. Only the application knows which.
 """
 
 from typing import Any
@@ -11,19 +11,19 @@ _KEY = "fairpod.acceptance"
 
 
 class Acceptance:
-    """Whose request it is, as far as is known."""
+    """Hold what is known of the sender of a request: a tenant, a guest, or nobody that was accepted yet."""
 
     __slots__ = ("is_guest", "is_tenant")
 
     def __init__(self) -> None:
         self.is_tenant = False
-        """Whether it came with a key of the file."""
+        """True once a key of the file was accepted."""
         self.is_guest = False
-        """Whether it came with another one, where the file lets guests in."""
+        """True once another key was accepted, because the file lets guests in."""
 
 
 def attach_acceptance(scope: Any, acceptance: Acceptance) -> None:
-    """Lay it where the handlers of this request find it."""
+    """Put an acceptance into the scope, where the handlers of this request find it."""
     scope[_KEY] = acceptance
 
 

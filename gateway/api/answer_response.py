@@ -19,7 +19,7 @@ from gateway.translate.error_body import INTERNAL_ERROR, error_answer
 from gateway.wire.sse import KEEP_ALIVE, encode_event
 
 SLICE_BYTES = 256 * 1024
-"""What is written at once of an answer in one piece."""
+"""The size of the slices in which an answer in one piece is written, in bytes."""
 
 Headers = tuple[tuple[bytes, bytes], ...]
 

@@ -42,22 +42,21 @@ def key_id(digest: str) -> str:
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who sent a request."""
+    """Describe the sender of a request."""
 
     tenant: Tenant
     quota: TenantQuota
     member: str
-    """Who of the tenant: which of its keys it was, nothing of the key itself; of guests, which network."""
+    """The member of the tenant that takes turns: a part of the key's digest, or the network of a guest."""
     repeater: str
-    """Who may ask again with the same Idempotency-Key: the tenant; of guests, who comes from the same network with the
-    same key."""
+    """The scope of an Idempotency-Key: the tenant, or of a guest its network and key together."""
 
 
 class KeyRing:
     """All keys, and the caps of the tenants that they belong to.
 
-    With a guest tenant, a key that nobody has belongs to it: so many strangers share what one tenant has, and within it
-    the networks that they come from take turns.
+    The guest tenant, if there is one, owns every key that the file does not name. All guests share what one tenant has,
+    and their networks take turns within it.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class KeyRing:
         guest: Tenant | None = None,
         observe: Observer = lambda _event: None,
     ) -> None:
-        """`observe` is told of refusals that no exchange tells of."""
+        """Create the ring; `observe` receives the refusals that no exchange reports."""
         self._failed_keys: FailedKeys | None = None
         self._clock = clock
         self._observe = observe
@@ -76,14 +75,14 @@ class KeyRing:
         self.replace(keys, guest=guest)
 
     def limit_failures(self, per_minute: int | None) -> None:
-        """Judge so many wrong keys of one address in a minute; with None, all of them."""
+        """Judge at most `per_minute` wrong keys of one network in a minute; with None, judge all of them."""
         self._failed_keys = None if per_minute is None else FailedKeys(per_minute)
 
     def replace(self, keys: Iterable[Key], *, guest: Tenant | None) -> None:
-        """Other keys and tenants from now on, all at once.
+        """Replace all keys and tenants at once.
 
-        Who stays keeps what it used of its caps. So does who goes, until that is paid off: one that is taken out by
-        mistake and put back does not begin anew, and its requests under way count.
+        A tenant that stays keeps what it used of its caps. A removed one keeps it until it is paid off: one that is
+        taken out by mistake and put back does not begin anew, and its requests under way still count.
         """
         self._keys = {key.sha256: key for key in keys}
         self._guest = guest
@@ -108,7 +107,7 @@ class KeyRing:
         return (lambda: None) if quota is None else hold_running(quota, self._clock)
 
     def authenticate(self, scope: Scope, notes: RequestNotes) -> Caller:
-        """The tenant of the key in the headers, and its caps; both are noted for the answer.
+        """Return the tenant of the key in the headers, and its caps; note both for the answer.
 
         Raises:
             InvalidKeyError: No key, or one that is unknown or expired.
@@ -117,12 +116,12 @@ class KeyRing:
         presented = _presented(scope)
         digest = hashlib.sha256(presented or b"").hexdigest()
         if notes.record is not None and presented is not None:
-            # Before the key is judged: who looks for a rejected one finds it by this.
+            # Noted before the key is judged, so that a rejected key can be found in the log.
             notes.record.key_id, notes.record.key_label = key_id(digest), self._label(digest)
         tenant = None if presented is None else self._tenant(digest)
         if tenant is None:
             public_id = "" if presented is None else key_id(digest)
-            # Only now, and not before the digest: a good key works, whatever else comes from its address.
+            # The limit is checked after the digest, so that a good key works whatever else comes from its network.
             self._check_failures(scope, notes, public_id)
             if notes.record is None:
                 self._refused(Refusal.KEY, notes, public_id)
@@ -131,7 +130,7 @@ class KeyRing:
         notes.tenant, notes.quota = tenant, self.quotas[tenant.name]
         member, repeater = digest[:_MEMBER_DIGITS], tenant.name
         if tenant is self._guest:
-            # With a turn for each key, one stranger would have as many as it makes up keys.
+            # Turns by key would give one client as many turns as it makes up keys.
             member = network_of(scope)
             repeater = f"{tenant.name}\0{member}\0{digest}"
         return Caller(tenant=tenant, quota=notes.quota, member=member, repeater=repeater)

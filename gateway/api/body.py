@@ -17,45 +17,45 @@ from gateway.wire.content_coding import (
 )
 
 DISCARD_BYTES_MAX = 64 * 1024 * 1024
-"""How much of a body that is refused is read all the same: a client that still sends would not see the answer."""
+"""The most that is read of a body after its refusal: a client that still sends would not see the answer otherwise."""
 
 ROOM_BYTES_MAX = 256 * 1024 * 1024
-"""Where nobody says how much memory there is."""
+"""The room for requests where the size of the memory is not given."""
 ROOM_BODIES_MIN = 4
-"""So many of the largest have room in any case, where nobody says so."""
+"""The number of bodies of the largest size that have room where the size of the memory is not given."""
 HELD_BYTES_MIN = 64 * 1024
-"""What a body counts for at least while it is read: the server reads so much ahead."""
+"""The least that a body counts for while it is read, because the server reads so much ahead."""
 REQUEST_BYTES = 32 * 1024
-"""What a request takes beside its body until it is answered: 5 000 open streams take 35 KB each (docs/performance.md),
-8 of which are its connection's."""
+"""The memory that a request takes beside its body until it is answered: each of 5 000 open streams takes 35 KB
+(docs/performance.md), 8 KB of which belong to its connection."""
 FIELD_BYTES = 256
-"""What a field of a request takes beyond its bytes."""
+"""The memory that a field of a request takes beyond its bytes."""
 GROWTH = 1.125
-"""A body that is collected has room for an eighth more than it has bytes."""
+"""The size of the buffer in which a body is collected, relative to the body: an eighth more."""
 RETRY_S = 1.0
 TURN_BYTES = 1024 * 1024
 """To decompress so much takes milliseconds."""
 
 
 class BodyRoom(Room):
-    """The requests in this process, from the first byte of their bodies until their answers end."""
+    """Count the requests in this process, from the first byte of their bodies until their answers end."""
 
     def __init__(self, *, body_bytes_max: int, bytes_max: int | None = None) -> None:
-        """`bytes_max` is what they may take of memory; without it, at least a few of the largest have room."""
+        """Create the room; `bytes_max` limits all requests together. Without it, a few of the largest have room."""
         self._is_fixed = bytes_max is not None
         self.body_bytes_max = 0
-        """The largest that is taken: one tenant alone has room for it."""
+        """The size of the largest body that is accepted: one tenant alone has room for it."""
         super().__init__(bytes_max or 0)
         self.admit(body_bytes_max=body_bytes_max)
 
     def admit(self, *, body_bytes_max: int) -> None:
-        """Take bodies of such a size from now on, as far as there is room."""
+        """Accept bodies up to this size from now on, as far as there is room."""
         if not self._is_fixed:
             self.resize(max(ROOM_BYTES_MAX, ROOM_BODIES_MIN * body_bytes_max))
         self.body_bytes_max = min(body_bytes_max, int((self.bytes_max // 2 - REQUEST_BYTES) / GROWTH))
 
     def place(self, tenant: str) -> "Place":
-        """Return room for one request: given back at the end of a `with`'s block, or later if it is kept."""
+        """Return the place of one request, which ends with the block of its `with`, or later if it is kept."""
         return Place(self, tenant)
 
     def take(self, tenant: str, size: int) -> None:
@@ -70,7 +70,7 @@ class BodyRoom(Room):
 
 
 class Place(RoomPlace):
-    """The room of one request."""
+    """Hold the room of one request."""
 
     __slots__ = ("_is_kept",)
 
@@ -102,7 +102,7 @@ class Place(RoomPlace):
             self._hold(size)
 
     def fit(self, body_bytes: int, *, fields: int) -> None:
-        """Make it as large as a request that was read.
+        """Set the place to the size of a request that was read.
 
         Raises:
             BodiesFullError: There is no room for it.
@@ -110,7 +110,7 @@ class Place(RoomPlace):
         self._hold(REQUEST_BYTES + int(body_bytes * GROWTH) + FIELD_BYTES * fields)
 
     def keep(self) -> None:
-        """Keep it beyond the block; its owner has to leave it."""
+        """Keep the place beyond the block; its owner has to leave it."""
         self._is_kept = True
 
     def _hold(self, size: int) -> None:
@@ -155,11 +155,11 @@ async def read_body(
         if decompressor is not None:
             decompressor.end()
     except BodiesFullError:
-        # The server reads on for a while, so that the client sees the answer; the room is needed at once.
+        # The room is given back at once. The server reads on for a while, so that the client sees the answer.
         body.drop()
         raise
     except BodyTooLargeError:
-        # What comes is not kept any more, and what came is not either.
+        # Nothing of the body is kept, neither what came nor what will.
         body.drop()
         await pieces.discard()
         raise
@@ -220,7 +220,7 @@ class _Body:
         self.content: bytes | bytearray = b""
 
     def drop(self) -> None:
-        """Give up what came so far, and its place."""
+        """Drop what came so far, and leave its place."""
         self.content = b""
         self._place.leave()
 
@@ -243,7 +243,7 @@ class _Body:
         size = len(self.content) + len(piece)
         self.check(size)
         self._place.grow(size)
-        # Not before: the error of a refusal holds what its frames name, for as long as the rest of the body is read.
+        # Named only here: the error of a refusal keeps its frames' variables alive while the rest of the body is read.
         content = self.content
         if not content:
             self.content = piece

@@ -34,7 +34,7 @@ def operation_routes(
     failed_task: Callable[[], str | None],
     render_metrics: RenderMetrics | None,
 ) -> list[HTTPRouteHandler]:
-    """The routes that need no key. Metrics are left out where they have a port of their own.
+    """Return the routes that need no key, without the metrics where those have a port of their own.
 
     `failed_task` names the background task that the process cannot run any more: it should be started again.
     """

@@ -1,7 +1,7 @@
-"""The key that `fairpod serve` makes where no file and no variable gives one: kept in a file that only its owner reads.
+"""Keep the key that `fairpod serve` makes when it is given none, in a file that only its owner can read.
 
-It is never printed where output is collected. A container's output ends in log files and log stores, also with a
-terminal (`docker run -t`), so there only the path is told.
+The key is never printed where output is collected. The output of a container ends in log files and log stores, even
+with a terminal (`docker run -t`), so only the path is printed there.
 """
 
 import os
@@ -17,11 +17,11 @@ from gateway.config.keys import KEY_PREFIX
 NAME = "client-key"
 _KEY = re.compile(rf"{KEY_PREFIX}[A-Za-z0-9_-]{{32,}}")
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
-"""Files that Docker and Podman put into each container."""
+"""The files that Docker and Podman put into each container."""
 
 
 class KeptKey(msgspec.Struct, frozen=True):
-    """A key, and the file that holds it."""
+    """Hold a key and the path of its file."""
 
     key: str
     path: Path

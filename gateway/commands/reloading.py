@@ -13,9 +13,9 @@ LOOK_S = 2.0
 """How often the files are looked at; a change is taken at the second look that finds it."""
 
 SETTLE_S = 0.25
-"""Between two looks after SIGHUP."""
+"""The pause between two looks at the file after SIGHUP."""
 SETTLE_LOOKS_MAX = 40
-"""A file that is still being written after ten seconds is read as it is, as SIGHUP asks for."""
+"""The most looks at a file that is still being written: after ten seconds it is read as it is."""
 
 
 class Reloading:
@@ -35,7 +35,7 @@ class Reloading:
                     async for _ in signals:
                         await self._reload(is_asked_for=True)
         finally:
-            # Until it runs again, where it failed: by default the signal ends a process.
+            # Ignored until this task runs again after a failure: by default the signal ends a process.
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     async def _watch(self) -> None:
@@ -44,7 +44,7 @@ class Reloading:
             await self._reload(is_asked_for=False)
 
     async def _settle(self) -> None:
-        """Wait until two looks agree: half a file may be a whole configuration, without the last of its tenants."""
+        """Wait until two looks at the file agree: half of it may be a valid configuration without the last tenants."""
         await to_thread.run_sync(self._file.is_settled, abandon_on_cancel=True)
         for _ in range(SETTLE_LOOKS_MAX):
             await anyio.sleep(SETTLE_S)

@@ -56,7 +56,7 @@ class ConfigFile:
         return self.is_settled() and _contents(self._seen) != _contents(self._read)
 
     def is_settled(self) -> bool:
-        """Tell whether it is as it was when it was last looked at, so that it is not being written."""
+        """Tell whether the file is unchanged since the last look, and so is not being written."""
         before, self._seen = self._seen, {path: _print_of(path) for path in self._read}
         return self._seen == before
 

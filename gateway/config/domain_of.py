@@ -58,7 +58,7 @@ def model_of(section: ModelSection, endpoints: Mapping[str, Endpoint]) -> Model:
 
 
 def memory_plan_of(config: Config, *, processes: int) -> MemoryPlan:
-    """Return what each kind of data may take of memory in a process, one of several on this machine."""
+    """Return the memory that each kind of data may take in one of several processes on this machine."""
     memory = memory_of(config.memory_bytes_max, processes=processes)
     seats = sum(section.max_in_flight for section in config.endpoints)
     connections_max, body_bytes_max = config.clients.connections_max, config.body_bytes_max

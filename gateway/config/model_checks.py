@@ -1,4 +1,4 @@
-"""What is wrong with where the models of a file lead, and by which route. Pure."""
+"""Check the endpoints and the routes that the models of a file lead to. Pure."""
 
 from collections.abc import Iterator
 
@@ -9,12 +9,12 @@ _REMEDY = "its worker has to be 'openai'"
 
 
 def endpoint_names(endpoint: str | list[str]) -> list[str]:
-    """One name, or several to be tried in order."""
+    """The name of one endpoint, or of several that are tried in order."""
     return [endpoint] if isinstance(endpoint, str) else endpoint
 
 
 def model_problems(config: Config) -> Iterator[tuple[str, str]]:
-    """Find models that lead nowhere, or to workers that cannot serve them; as paths and texts."""
+    """Find models that lead nowhere, or to workers that cannot serve them; return paths and texts."""
     endpoints = {endpoint.name: endpoint for endpoint in config.endpoints}
     for index, model in enumerate(config.models):
         path = f"models[{index}].endpoint"

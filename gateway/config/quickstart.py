@@ -36,7 +36,7 @@ def quickstart(environment: Mapping[str, str]) -> Quickstart:
         "base_url": environment.get("RUNPOD_ENDPOINT_BASE_URL") or "https://api.runpod.ai/v2",
     }
     raw = {
-        # One port is all that a first try should need.
+        # A first try should need one port only.
         "metrics_port": None,
         "endpoints": [endpoint],
         "models": [{"id": "*", "endpoint": "default"}],

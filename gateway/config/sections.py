@@ -17,7 +17,7 @@ Url = Annotated[str, Meta(pattern=r"^https?://[^\s]+$")]
 HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]+$")]
 HeaderValue = Annotated[str, Meta(pattern=r"^[!-~]([ -~]*[!-~])?$")]
 RequiredRoute = Literal["auto", "job"]
-"""By which route requests may go: as the endpoint says, or by the job route alone, whatever it says."""
+"""The route of requests: the one that the endpoint says (`auto`), or the job route whatever it says (`job`)."""
 DialectName = Literal["openai", "tokens", "legacy", "text"]
 
 
@@ -41,7 +41,7 @@ class Clients(Section, frozen=True):
     write_timeout_s: Seconds = 60
     connections_max: Count = 10_000
     failed_keys_per_minute: Count | None = None
-    """Of one address; a proxy before the gateway is one."""
+    """Wrong keys from one network in a minute. All clients behind one proxy come from its network."""
 
 
 class EndpointSection(Section, frozen=True):
@@ -133,7 +133,7 @@ class Traces(Section, frozen=True):
 
 
 METRICS_PORT = 9464
-"""Where exporters of OpenTelemetry serve Prometheus: https://opentelemetry.io/docs/specs/otel/metrics/sdk_exporters/prometheus/"""
+"""The port of OpenTelemetry's exporters for Prometheus, by its specification ("Metrics Exporter - Prometheus")."""
 
 
 class Config(Section, frozen=True):
@@ -149,7 +149,7 @@ class Config(Section, frozen=True):
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30
     body_bytes_max: Annotated[int, Meta(ge=1024)] = 20 * 1024 * 1024
     memory_bytes_max: Annotated[int, Meta(ge=64 * 1024 * 1024)] | None = None
-    """Of each process; None for what the system allows."""
+    """The memory of each process; None for what the system allows."""
     state: State = State()
     logs: Logs = Logs()
     traces: Traces | None = None

@@ -21,7 +21,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     worker_id: str
     input_bytes: int
-    """The size of what was asked, which tells a test whose job it is."""
+    """The size of the job's input, by which a test recognizes its job."""
     outputs_count: int
     """Outputs yielded, over all dispatches."""
     unread_count: int

@@ -10,13 +10,13 @@ OUTAGE_STATUSES = frozenset({502, 504, *range(520, 531)})
 
 
 class ConnectFault(StrEnum):
-    """Why a connection could not be opened."""
+    """Name the reason for which a connection could not be opened."""
 
     REFUSED = "refused"
     DNS = "dns"
     CERTIFICATE = "certificate"
     TLS = "tls"
-    """The other side does not speak TLS, or not as we do."""
+    """The other side does not speak TLS, or no version that is supported here."""
     TIMEOUT = "timeout"
     NO_DESCRIPTORS = "no_descriptors"
     """This process, or this machine, has too many files open."""
@@ -62,7 +62,7 @@ class UnreachableError(UpstreamError):
         super().__init__(reason)
         self.fault = fault
         self.is_local = fault in {ConnectFault.NO_DESCRIPTORS, ConnectFault.NO_RESOURCES}
-        """Whether this machine is at fault, so that it says nothing of the endpoint."""
+        """True where this machine is at fault, so that the failure says nothing of the endpoint."""
         self.is_outage = status is None or status in OUTAGE_STATUSES if is_outage is None else is_outage
         self.reason = reason
         self.was_sent = was_sent
@@ -76,7 +76,7 @@ class UpstreamBusyError(UpstreamError):
 
     is_elsewhere_safe = True
     is_of_all: bool = True
-    """Whether the limit is taken to be the account's; False where a worker seems to have refused this request alone."""
+    """True where the limit is taken to be the account's; False where a worker seems to have refused one request."""
 
     def __init__(self, *, retry_after_s: float | None) -> None:
         super().__init__()
@@ -179,7 +179,7 @@ class WorkerError(UpstreamError):
     """The worker answered with an error; `status` is the one it carried, or 502."""
 
     is_signed: bool = True
-    """Whether it is surely the worker's, and so a sign of one that runs: Runpod's edge refuses requests as well."""
+    """True where a worker certainly wrote it, so that one runs. Runpod's edge refuses requests as well."""
 
     def __init__(
         self, *, status: int, message: str, type_: str, param: str | None = None, code: str | None = None

@@ -1,4 +1,4 @@
-"""Attempts that may still run at Runpod although their requests are over, and that have no id to be asked about. Pure.
+"""Keep the attempts that may still run at Runpod after their requests, and whose job ids are not known. Pure.
 
 They are relayed requests whose answers were not read to the end, and submissions whose replies were lost. Runpod makes
 a job of every relayed request (worker-vllm `src/handler.py`) and tells its caller no id. Whether it ends the job when
@@ -38,7 +38,7 @@ class _Attempt(msgspec.Struct, frozen=True, eq=False):
     """From when on readings say something of it."""
     expected_s: float
     until_s: float
-    """When it has reached its longest time."""
+    """The time at which it will have ended in any case."""
     end: Callable[[], None]
 
 
@@ -57,7 +57,7 @@ class AbandonedAttempts:
         return len(self._attempts)
 
     def count_of(self, tenant: str) -> int:
-        """Return how many of them are this tenant's."""
+        """Return how many abandoned attempts this tenant has."""
         return self._counts[tenant]
 
     def add(

@@ -1,4 +1,4 @@
-"""What a request has at an endpoint once its turn has come."""
+"""Describe a request that was let through to an endpoint."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ from gateway.exchange.upstream import Upstream
 
 
 class Admission(msgspec.Struct, frozen=True):
-    """A request that was let through to an endpoint."""
+    """Hold the seat and the endpoint of a request that was let through."""
 
     upstream: Upstream
     meter: Meter

@@ -46,7 +46,7 @@ class Answer(Protocol):
     """One answer under way."""
 
     memory: AnswerPlace
-    """What is read for it, and not passed on yet; nothing is counted until its place is set."""
+    """The memory of what was read for the answer and not passed on yet; not counted until this place is set."""
 
     chunks: int
     """Parts sent, or folded, so far."""

@@ -1,4 +1,4 @@
-"""What all entries for one endpoint at Runpod share: its workers, and the jobs that it has."""
+"""Hold what all entries for one endpoint at Runpod share: its workers and its jobs."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from gateway.exchange.under_way import UnderWay
 
 
 class AtAddress(msgspec.Struct, frozen=True):
-    """One Runpod endpoint, whatever entries of the configuration use it."""
+    """Represent one Runpod endpoint, whichever entries of the configuration use it."""
 
     gpu: GpuTime
     abandoned: AbandonedAttempts

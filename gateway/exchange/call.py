@@ -1,4 +1,4 @@
-"""One call to Runpod under its permit."""
+"""Make one call to Runpod under its permit."""
 
 from typing import Protocol
 
@@ -9,7 +9,7 @@ from gateway.exchange.events import CallOutcome
 
 
 class Caller(Protocol):
-    """An endpoint, as its calls see it."""
+    """Declare what a call needs of its endpoint."""
 
     def called(self, operation: Operation, permit: Permit, error: GatewayError | None) -> None:
         """Note that a call is over, and the error that it failed with."""
@@ -17,7 +17,7 @@ class Caller(Protocol):
 
 
 class Call:
-    """The `async with` of one call: gives its permit back, and tells what became of it."""
+    """Guard one call with `async with`: give its permit back, and report its outcome."""
 
     __slots__ = ("_caller", "_operation", "_permit", "_turn")
 

@@ -1,18 +1,18 @@
-"""When a process that stops has to cut answers, so that Runpod's budget lets it cancel all of their jobs. Pure.
+"""Plan when a stopping process has to cut answers, so that Runpod's budget allows it to cancel their jobs. Pure.
 
-Runpod takes 100 cancels in 10 s for an endpoint. Were all answers cut at the end of the drain, the jobs of the last of
-them would run until their ttl. So where more answers run than can be cancelled by the end, the first are cut before it,
-as fast as their jobs can be cancelled; those that have come furthest are kept the longest.
+Runpod takes 100 cancels in 10 s for an endpoint. If all answers were cut at the end of the drain, the jobs of the last
+ones would run until their ttl. So where there are too many of them, the first are cut earlier, as fast as their jobs
+can be cancelled; the answers that have come furthest are kept the longest.
 """
 
 import math
 
 FLUSH_S = 10.0
-"""How long cancels may go on after the drain in any case; before it, nothing is cut that they have time for then."""
+"""The time that cancels have after the drain in any case. No answer is cut early that can be cancelled in this time."""
 SLACK = 1.5
-"""How much longer than the budget needs they may take: calls fail and are made again."""
+"""The factor by which cancels may take longer than the budget needs, because calls fail and are made again."""
 AHEAD_S = 1.0
-"""For so long cancels have to be there, or some of the budget is lost."""
+"""The time for which cancels have to wait in the queue, so that none of the budget is lost."""
 
 
 def cuts_due(running: int, pending: int, *, cancels_per_s: float, left_s: float) -> int:

@@ -59,7 +59,7 @@ class UpstreamCalled(msgspec.Struct, frozen=True, kw_only=True):
     operation: Operation
     outcome: CallOutcome
     fault: ConnectFault | None = None
-    """Why there was no connection for it, where there was none."""
+    """The reason for which no connection could be opened; None where there was one."""
 
 
 class JobCancelled(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,7 +184,7 @@ class StateStoreChanged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordsUnreadable(msgspec.Struct, frozen=True, kw_only=True):
-    """Records in the shared store were of another version, or damaged, and were skipped."""
+    """Report that records in the shared store were of another version, or damaged, and were skipped."""
 
     kind: RecordKind
     count: int
@@ -221,15 +221,15 @@ class ConfigRead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientRefused(msgspec.Struct, frozen=True, kw_only=True):
-    """A client was refused before there was an exchange that could tell of it."""
+    """Report that a client was refused before there was an exchange that could."""
 
     reason: Refusal
     request_id: str
-    """That of the answer; empty where there was none."""
+    """The id of the answer; empty where there was none."""
     at_s: float
     """Monotonic seconds."""
     key_id: str = ""
-    """The public id of the key that was not accepted."""
+    """The public id of the rejected key."""
 
 
 class Broke(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,12 +240,12 @@ class Broke(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskFailed(msgspec.Struct, frozen=True, kw_only=True):
-    """A background task failed, which is a bug of ours as well."""
+    """Report that a background task failed, which is a bug of the gateway."""
 
     task: str
     error: Exception
     restart_s: float | None
-    """After how many seconds it runs again; None where it is given up, and the process ends."""
+    """The seconds until it runs again; None where it is given up, and the process ends."""
 
 
 Event = (

@@ -40,9 +40,9 @@ class AttemptTime:
         """How long it ran by Runpod's own account."""
         self.settled_s: float | None = None
         self.has_started = False
-        """Whether a worker has had it, as far as is known."""
+        """True once a worker is known to have had it."""
         self.is_seen_waiting = False
-        """Whether it was seen to wait for a worker, and nothing else was seen of it."""
+        """True where it was seen to wait for a worker, and nothing else was seen of it."""
         self._time = time
         self._number = number
         self._on_settled = on_settled

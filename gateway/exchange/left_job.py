@@ -1,4 +1,4 @@
-"""A job whose client has left, and what is known of it."""
+"""Describe a job whose client has left."""
 
 from collections.abc import Callable
 
@@ -10,25 +10,25 @@ from gateway.exchange.gpu_time import AttemptTime
 
 
 class LeftJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A job to be cancelled, and what is known of it. Times are monotonic seconds."""
+    """Describe a job that is to be cancelled. Times are monotonic seconds."""
 
     attempt: Attempt
     tenant: Tenant
-    """Whose share of the budget its cancel uses."""
+    """The tenant whose share of the budget its cancel uses."""
     started_at_s: float | None
-    """When a worker was seen to have taken it."""
+    """The time at which a worker was seen to have taken it."""
     expires_at_s: float
-    """When its ttl ends it."""
+    """The time at which its ttl ends it."""
     accepted_at_s: float | None = None
-    """When Runpod took it; None if that is not known here."""
+    """The time at which Runpod took it; None if that is not known here."""
     is_orphan: bool = False
-    """Whether a process that is dead left it."""
+    """True where a dead process left it."""
     time: AttemptTime | None = None
-    """Its GPU time, which ends with it; None for an orphan, whose beginning was not seen here."""
+    """The meter of its GPU time, which ends with it; None for an orphan, whose beginning was not seen here."""
     close: Callable[[], None] = lambda: None
     """Called when it is over."""
     release: Release = lambda: None
-    """Gives back what it occupies: called once, when it is over, or at once if it is in the queue already."""
+    """Gives its seat and place back: called once, when it is over, or at once if it is in the queue already."""
 
     @property
     def job_id(self) -> str:

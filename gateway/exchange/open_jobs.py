@@ -33,7 +33,7 @@ class OpenJobs:
         store: JournalStore | None = None,
         hold_place: Callable[[str], Release] = lambda _tenant: lambda: None,
     ) -> None:
-        """`store` is where replicas keep their journals; without one, what a killed process leaves ends by its ttl.
+        """Create it with the `store` of the journals; without one, jobs that a killed process leaves end by their ttl.
 
         `hold_place` counts one more request of a tenant in flight, and returns what ends that.
         """
@@ -60,7 +60,7 @@ class OpenJobs:
         except (JobFailedError, JobExpiredError):
             if not await self._journal.was_taken(self._entry(job)):
                 raise
-            # Without output, another job may be sent in its place.
+            # While there is no output, another job may be sent in its place.
             kind = OutputLostError if job.stream.has_output else JobNotRunError
             raise kind(LOST) from None
         finally:
@@ -128,7 +128,7 @@ class OpenJobs:
         return self._journal.holds(f"{address} {attempt.job_id}")
 
     def _give_back(self, entry: OpenJob) -> None:
-        """Leave a job alone whose process was taken for dead and lives."""
+        """Stop cancelling a job whose process was taken for dead and lives."""
         if (upstream := self._upstreams.get(entry.endpoint)) is not None:
             self._cancels.drop(upstream, entry.job_id)
 
@@ -150,7 +150,7 @@ class OpenJobs:
             self._journal.closed(entry)
             return
         unix_less_monotonic_s = self._clock.unix_s() - self._clock.monotonic_s()
-        # The gate knows the weight that the configuration gives it.
+        # The configured weight is known to the gate.
         tenant = Tenant(name=entry.tenant)
         left = LeftJob(
             attempt=Attempt(

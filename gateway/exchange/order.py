@@ -24,7 +24,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Who of the tenant: within it they take turns."""
     quota: TenantQuota
     in_flight: SharedHold
-    """The request's place among those in flight of its tenant. The exchange is its first user."""
+    """The place of the request among its tenant's requests in flight. The exchange is its first user."""
     model: Model
     deadline_s: float | None = None
     """How long the client waits for a whole answer, from its request on; None where it did not say, and for a stream,
@@ -34,7 +34,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_job_only(self) -> bool:
-        """Whether it must not take the OpenAI route, on which nothing stops a worker that nobody waits for."""
+        """Tell whether the request must not take the OpenAI route, on which an abandoned answer cannot be cancelled."""
         return self.tenant.is_job_only or self.model.is_job_only
 
 

@@ -11,7 +11,7 @@ from gateway.exchange.sink import Sink
 BYTES_MAX = 4 * 1024 * 1024
 """Of one answer. What is longer can be followed by those who came in time, and is not told again."""
 PIECE_BYTES = 48
-"""What a piece costs beyond its bytes."""
+"""The memory that a piece takes beyond its bytes."""
 
 
 class _Listener(msgspec.Struct, eq=False):
@@ -27,7 +27,7 @@ class Recording:
     """
 
     def __init__(self, has_room: Callable[[int], bool] = lambda _size: True) -> None:
-        """`has_room` tells whether so many bytes may be kept in all."""
+        """Create an empty recording; `has_room` tells whether a number of bytes may be kept in all."""
         self.size = 0
         """Bytes kept."""
         self._has_room = has_room
@@ -57,7 +57,7 @@ class Recording:
                 await self._heard.wait()
 
     async def finish(self, body: bytes) -> None:
-        """Keep the last part, or the whole body; where there is no room for it, only until all have heard it."""
+        """Keep the last part, or the whole body; without room for it, only until all listeners have it."""
         self.is_finished = True
         self._add(body)
         if self._fits():
@@ -102,13 +102,13 @@ class Recording:
             self._heard.set()
 
     def _fits(self) -> bool:
-        """Tell whether what is kept now may be kept; nothing always may, so that the exchange goes on in any case."""
+        """Tell whether there is room for all that is kept. There always is for nothing, so the exchange goes on."""
         if not self._pieces:
             return True
         return self.size <= BYTES_MAX and self._has_room(self.size + PIECE_BYTES * len(self._pieces))
 
     def _add(self, piece: bytes) -> None:
-        # A copy: what msgspec encodes keeps the room that it was encoded in, half as much again.
+        # Copied, because bytes that msgspec encoded keep their whole buffer, half as large again.
         self._pieces.append(bytes(memoryview(piece)))
         self.size += len(piece)
         self._notify()

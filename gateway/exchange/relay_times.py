@@ -63,7 +63,7 @@ class RelayTimes:
             time.started()
 
     def leave(self, time: AttemptTime) -> None:
-        """Note that its request is over, and that it may run on: its start is still looked for."""
+        """Note that a request is over and its job may run on; its start is still looked for."""
         self._tells.pop(time, None)
 
     def close(self, time: AttemptTime) -> None:

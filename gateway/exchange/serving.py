@@ -164,7 +164,7 @@ class Serving:
                     raise
                 meter.refused()
             except (UpstreamBusyError, UnreachableError) as error:
-                # Of a worker's own 429 the gate knows nothing, and its request had its seat for it.
+                # The gate is not told of a worker's own 429: the request had a seat for it.
                 is_limit = isinstance(error, UpstreamBusyError) and error.is_of_all
                 if is_limit:
                     meter.refused()

@@ -11,13 +11,13 @@ from gateway.domain import EndpointState
 
 
 class StartReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an endpoint while a request waits for it; for error messages and comments."""
+    """Describe what is known of an endpoint while a request waits for it, for error messages and SSE comments."""
 
     state: EndpointState
     since_s: float | None
-    """How long ago the start, or the loading, began; None if none is known to be under way."""
+    """The seconds since the start, or the loading, began; None if none is known to be under way."""
     usual_s: float | None
-    """How long a start took recently, by the median; None before the first."""
+    """The median duration of recent starts; None before the first."""
 
 
 class StartWatch:
@@ -58,7 +58,7 @@ class StartWatch:
 
 
 def state_by_health(workers: Mapping[str, int]) -> EndpointState:
-    """Return the state that a fresh reading of /health alone speaks for, by its counts of workers."""
+    """Return the state that the counts of workers in a fresh reading of /health show by themselves."""
     if workers.get("running", 0) > 0:
         return EndpointState.LOADING
     if workers.get("initializing", 0) > 0:

@@ -1,28 +1,28 @@
-"""What something usually takes at an endpoint, which no tenant alone can make seem longer. Pure."""
+"""Learn how long something usually takes at an endpoint, so that no tenant alone can raise it. Pure."""
 
 import statistics
 from collections import deque
 
 VALUES_KEPT = 8
-"""Of each tenant, the newest."""
+"""The number of times that are kept of each tenant: the newest ones."""
 TENANTS_KEPT = 16
-"""Those that were heard last."""
+"""The number of tenants that are kept: those with the latest times."""
 
 
 class TypicalTimes:
-    """The newest times of a few tenants, in seconds."""
+    """Keep the newest times of a few tenants, in seconds."""
 
     def __init__(self) -> None:
         self._times_s: dict[str, deque[float]] = {}
 
     def note(self, tenant: str, seconds: float) -> None:
-        """Note what it took a tenant's request."""
+        """Note how long it took for a request of a tenant."""
         times_s = self._times_s.pop(tenant, None)
         if times_s is None:
             times_s = deque(maxlen=VALUES_KEPT)
             if len(self._times_s) >= TENANTS_KEPT:
                 del self._times_s[next(iter(self._times_s))]
-        # Put back at the end, as the one that was heard last.
+        # Moved to the end, as the tenant with the latest time.
         self._times_s[tenant] = times_s
         times_s.append(seconds)
 

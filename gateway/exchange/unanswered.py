@@ -1,4 +1,4 @@
-"""What a request is charged that ended without output: a worker may have read its prompt all the same."""
+"""Charge requests that ended without output: a worker may have read the prompt all the same."""
 
 from gateway.domain import Usage
 from gateway.errors import GatewayError, UpstreamTimeoutError

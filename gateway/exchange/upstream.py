@@ -54,7 +54,7 @@ class Upstream:
         self.gates = gates
         self._client = client
         self.answers = client.answers
-        """What answers under way may take of memory, at all endpoints together."""
+        """The memory of answers under way, at all endpoints together."""
         self.jobs = JobApi(client)
         self.openai = OpenAIRoute(client)
         self.workers = EndpointStateMachine(min_workers=endpoint.min_workers)
@@ -116,7 +116,7 @@ class Upstream:
         now_s = self._clock.monotonic_s()
         work = self.gates.work
         is_in_use = self.workers.has_activity or self.workers.is_used_since_read or (work.is_narrowed and work.has_line)
-        # Of a relayed request that waits for a worker, only /health shows the start, and of an abandoned one the end.
+        # Only /health shows when a relayed request that waits for a worker starts, and when an abandoned one ends.
         age_s_max = min(
             0.0 if self.abandoned else HEALTH_AGE_S_MAX,
             CLOSE_LOOK_S if self.relays.are_waiting else HEALTH_AGE_S_MAX,
@@ -164,7 +164,7 @@ class Upstream:
         return work.backlog.held >= ceiling + self.workers.speaking
 
     def _ceiling(self) -> int | None:
-        """Return how many requests of a tenant may be let through now; None for all that have seats.
+        """Return how many requests of a tenant may be let through now; None where only seats limit them.
 
         Those that have shown output do not count: where their answers came to a halt, they wake no worker.
         """
@@ -261,7 +261,7 @@ class Upstream:
         self._observe(UpstreamCalled(endpoint=self.endpoint.name, operation=operation, outcome=outcome, fault=fault))
 
     def _tell(self, error: GatewayError | None, evidence: Evidence, tenant: str) -> None:
-        """Note what a submission of this tenant says of the endpoint."""
+        """Note the evidence about the endpoint in the outcome of this tenant's submission."""
         was_down, now_s = self.is_down, self._clock.monotonic_s()
         self._breaker.tell(evidence, tenant, now_s)
         self._note_change(was_down, "" if error is None else type(error).__name__)

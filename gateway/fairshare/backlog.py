@@ -1,4 +1,4 @@
-"""Who is present at a gate, how long a turn will take, and who has to go when the room is full.
+"""Count the tenants present at a gate, predict waits, and choose whose ticket is evicted when the line is full.
 
 A tenant's fair part of the seats is its weight among the tenants present. Times are seconds, sizes bytes.
 """
@@ -10,9 +10,9 @@ import msgspec
 from gateway.fairshare.lazy_heap import LazyHeap
 
 HOLD_S_FIRST_GUESS = 5.0
-"""How long a seat is held, until the first one was given back; and at most until its tenant gave one back."""
+"""The assumed hold of a seat until the first was given back; of a tenant that gave none back yet, the most assumed."""
 HOLD_WEIGHT = 0.1
-"""Of the latest hold in the mean of its tenant's."""
+"""The weight of the latest hold in the mean of its tenant's holds."""
 UNPREDICTED_TICKETS = 8
 """So many may wait whatever is predicted: a mean says little about a few."""
 SPREAD = 0.2
@@ -22,17 +22,17 @@ _GOLDEN = 0.6180339887
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """How much may wait."""
+    """Hold the limits of a line."""
 
     tickets_max: int = 10_000
     bytes_max: int = 256 * 1024 * 1024
     tenant_tickets_max: int = 1000
     refuses_hopeless: bool = True
-    """Whether a ticket is refused at once that would wait too long, as far as can be told."""
+    """True where a ticket is refused at once if its predicted wait is too long."""
 
 
 class Entry(Enum):
-    """What becomes of a ticket that arrives."""
+    """Name what is done with a ticket that arrives."""
 
     WAIT = auto()
     REFUSE = auto()
@@ -70,20 +70,20 @@ class Backlog:
         self._bytes = 0
 
     def tickets(self) -> dict[str, int]:
-        """Tickets by tenant."""
+        """Return the number of tickets by tenant."""
         return {name: count for name in self._present if (count := self._tenants[name].waiting)}
 
     def permits(self) -> dict[str, int]:
-        """Permits by tenant."""
+        """Return the number of permits by tenant."""
         return {name: count for name in self._present if (count := self._tenants[name].held)}
 
     def held_by(self, tenant: str) -> int:
-        """Permits of one tenant."""
+        """Return the number of permits of one tenant."""
         presence = self._tenants.get(tenant)
         return 0 if presence is None else presence.held
 
     def weights(self) -> dict[str, float]:
-        """The weights of the tenants present."""
+        """Return the weights of the tenants present."""
         return {name: self._tenants[name].weight for name in self._present}
 
     def reweigh(self, tenant: str, weight: float) -> None:
@@ -92,7 +92,7 @@ class Backlog:
             self._presence(tenant, weight)
 
     def entry(self, tenant: str, weight: float, size: int, *, seats: int, wait_s_max: float) -> Entry:
-        """What to do with a ticket that would have to wait."""
+        """Decide what to do with a ticket that would have to wait."""
         presence, bounds = self._presence(tenant, weight), self._bounds
         if presence.waiting >= bounds.tenant_tickets_max:
             return Entry.REFUSE
@@ -106,12 +106,12 @@ class Backlog:
         own = self._fatness(tenant) + self._hold(presence) / presence.weight
         if fattest is None or self._fatness(fattest) <= own:
             return Entry.REFUSE
-        # Nobody goes in vain.
+        # A ticket is evicted only if that makes enough room for the new one.
         is_enough = self._tenants[fattest].bytes >= self._bytes + size - bounds.bytes_max
         return Entry.EVICT if is_enough else Entry.REFUSE
 
     def fattest(self) -> str | None:
-        """The tenant whose waiting tickets ask for most, by weight."""
+        """Return the tenant whose waiting tickets ask for most, by weight."""
         return self._fattest.smallest(0.0)
 
     def arrive(self, tenant: str, weight: float, size: int) -> None:
@@ -175,7 +175,7 @@ class Backlog:
         return seats * presence.weight / (presence.weight + max(0.0, others))
 
     def _hold(self, presence: _Presence) -> float:
-        # Of a tenant that had no seat yet the others' long holds say nothing: it must not be refused for them.
+        # The long holds of other tenants say nothing of one that had no seat yet: it must not be refused for them.
         return min(self._hold_s, HOLD_S_FIRST_GUESS) if presence.hold_s is None else presence.hold_s
 
     def _fatness(self, tenant: str) -> float:

@@ -29,9 +29,9 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     running: dict[str, int] = {}
     """How many attempts run on the workers of each Runpod endpoint, by its address."""
     version: int = 1
-    """Of its form; the next one, where processes of this release cannot understand it."""
+    """The version of the report's form. It has to grow when processes of this release could not read the new form."""
     live: dict[str, int] = {}
-    """How many requests under way have a job there, by the same."""
+    """The number of requests under way that have a job there, by the same address."""
 
 
 FORGET_S = 35.0

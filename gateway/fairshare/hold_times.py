@@ -1,45 +1,45 @@
-"""How long a tenant's requests hold their places in flight, and so when the next place is likely to come free."""
+"""Learn how long a tenant's requests hold their places in flight, to predict when the next place comes free."""
 
 from bisect import bisect_left, bisect_right, insort
 
 NEXT_END_S_MIN = 1.0
-"""No client is asked to come back sooner: a prediction is not that exact."""
+"""The least time after which a client is asked to come back, because a prediction is not more exact."""
 _NEWEST_PART = 0.1
-"""Weight of the latest hold in the mean, once there were ten of them: about the last twenty decide it."""
+"""The weight of the latest hold in the mean after the first ten, so that about the last twenty decide it."""
 
 
 class HoldTimes:
-    """The places held now, by the time they were taken, and the mean duration of those given back, in seconds.
+    """Keep the times at which the held places were taken, and the mean duration of those given back, in seconds.
 
     The list of starts is as long as the requests in flight; a place is found in it by bisection.
     """
 
     def __init__(self) -> None:
         self._starts_s: list[float] = []
-        """In ascending order."""
+        """The times at which the held places were taken, in ascending order."""
         self._mean_s = 0.0
         self._weight = 1.0
-        """Weight of the next hold in the mean."""
+        """The weight of the next hold in the mean."""
 
     def __len__(self) -> int:
         return len(self._starts_s)
 
     def begin(self, now_s: float) -> None:
-        """A place is taken."""
+        """Note that a place is taken."""
         insort(self._starts_s, now_s)
 
     def end(self, began_at_s: float, now_s: float) -> None:
-        """The place that was taken then is given back."""
+        """Note that the place taken at `began_at_s` is given back."""
         del self._starts_s[bisect_left(self._starts_s, began_at_s)]
         self._mean_s += (now_s - began_at_s - self._mean_s) * self._weight
         self._weight = max(_NEWEST_PART, self._weight / (1 + self._weight))
 
     def next_end_s(self, now_s: float, *, elsewhere: int = 0) -> float:
-        """Return in how many seconds the first place is expected to come free, at least `NEXT_END_S_MIN`.
+        """Return the seconds until the first place is expected to come free, at least `NEXT_END_S_MIN`.
 
-        A hold is expected to last as long as the mean. One that has lasted longer is expected to go on for as long as
-        it has been overdue: so a client that is refused again is told twice the time, rather than the same short one
-        until a long answer ends. Of holds `elsewhere` the start is not known: they count as just begun.
+        A hold is expected to last as long as the mean; an overdue one to go on for as long as it is overdue:
+        a client that is refused again and again is told longer and longer times until a long answer ends. The starts of
+        the `elsewhere` holds at other replicas are not known: they count as just begun.
         """
         due_s = now_s - self._mean_s
         overdue = bisect_right(self._starts_s, due_s)

@@ -57,6 +57,6 @@ class LazyHeap(Generic[T]):
         return None
 
     def smallest_of(self, may: Callable[[T], bool], now_s: float) -> T | None:
-        """The same among the members of which `may` is true, in a step for each member."""
+        """Return the smallest of the members for which `may` is true, in one step for each member."""
         chosen = filter(may, self._current)
         return min(chosen, key=lambda member: (self._key(member, now_s), self._current[member]), default=None)

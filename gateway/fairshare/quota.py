@@ -81,7 +81,7 @@ class TenantQuota:
         self._requests_used = 0.0
         self._tokens_used = 0.0
         self._tokens_asked = 1
-        """How many the latest request asked for."""
+        """The number of tokens that the latest request asked for."""
         self._told: dict[str, QuotaUse] = {}
         """What other replicas told last."""
         self._in_flight_max = tenant.max_in_flight
@@ -121,7 +121,7 @@ class TenantQuota:
             self._requests.take(1, now_s)
 
     def hold(self, now_s: float) -> None:
-        """Count one in flight until `leave`, whatever the cap: it runs already."""
+        """Count one request in flight until `leave`, whatever the cap, because it runs already."""
         self._holds.begin(now_s)
 
     def leave(self, now_s: float, *, entered_at_s: float) -> None:

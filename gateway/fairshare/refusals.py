@@ -1,28 +1,28 @@
 """Tell the two authors of a 429 apart: Runpod, whose limit is the account's, and a worker that refuses one request.
 
-What Runpod's own 429 holds is not published, and on the OpenAI route a worker can answer with any status. But a limit
-of the account strikes all tenants, so those that were refused or let through at the same time tell. Pure.
+The content of Runpod's own 429 is not published, and on the OpenAI route a worker can answer with any status. But a
+limit of the account applies to all tenants, so calls of other tenants at the same time tell the two apart. Pure.
 """
 
 from enum import Enum, auto
 
 SPAN_S = 10.0
-"""What is the same time: the length of Runpod's window."""
+"""The span within which calls count as made at the same time: the length of Runpod's window."""
 
 
 class Reach(Enum):
-    """What a 429 is taken to limit."""
+    """Name what a 429 is taken to limit."""
 
     ALL = auto()
     """Several tenants were refused."""
     UNKNOWN = auto()
-    """Its tenant was the only one that called."""
+    """Only this tenant made calls."""
     ONE_REQUEST = auto()
-    """Others were let through, and none was refused."""
+    """Calls of other tenants were let through, and none was refused."""
 
 
 class Refusals:
-    """Who was last refused, and who let through, at one gate. Times are monotonic seconds."""
+    """Remember when each tenant was last refused, and last let through, at one gate. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._refused_at_s: dict[str, float] = {}

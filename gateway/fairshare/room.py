@@ -1,4 +1,4 @@
-"""Memory that tenants share: what each holds of it, in bytes. Pure.
+"""Share memory among tenants, and count in bytes what each of them holds. Pure.
 
 A tenant may have as much as it leaves to others: half of the room alone, a third beside another one that wants as
 much. So there is always some left for the next tenant, and none has a part that lies idle.
@@ -6,7 +6,7 @@ much. So there is always some left for the next tenant, and none has a part that
 
 
 class Room:
-    """Bytes of one kind in this process, by tenant."""
+    """Count the bytes of one kind of data in this process, by tenant."""
 
     def __init__(self, bytes_max: int) -> None:
         self.bytes_max = bytes_max
@@ -14,11 +14,11 @@ class Room:
         self._tenants: dict[str, int] = {}
 
     def resize(self, bytes_max: int) -> None:
-        """Let it hold so much from now on; what is held beyond that stays."""
+        """Set the size of the room; what is held beyond it stays."""
         self.bytes_max = bytes_max
 
     def has_room(self, tenant: str, size: int) -> bool:
-        """Tell whether the tenant may hold so many bytes more."""
+        """Tell whether the tenant may hold `size` more bytes."""
         return self._tenants.get(tenant, 0) + size <= self.bytes_max - self.held_bytes - size
 
     def add(self, tenant: str, size: int) -> None:
@@ -32,7 +32,7 @@ class Room:
 
 
 class Place:
-    """What one holder has of a room. Its owner has to leave it."""
+    """Hold one holder's part of a room. Its owner has to leave it."""
 
     __slots__ = ("_room", "_tenant", "held_bytes")
 

@@ -91,7 +91,7 @@ class ShareOrder(Generic[T]):
         return self._accounts[tenant].line.newest()
 
     def grant(self, now_s: float, may: Callable[[str], bool] | None = None) -> T | None:
-        """Take out the ticket whose turn it is; its tenant, one that `may`, holds one seat more."""
+        """Take out the ticket whose turn it is, of a tenant that `may` go; that tenant holds one more seat."""
         self._begin_epoch(now_s)
         tenant = self._next.smallest(now_s) if may is None else self._next.smallest_of(may, now_s)
         if tenant is None:

@@ -7,7 +7,7 @@ may grow is a rule of Netflix's concurrency-limits.
 
 PART_MIN = 0.05
 DOUBTFUL_PART_MIN = 0.5
-"""The least while only one tenant is refused, so that it may be a matter of its requests alone."""
+"""The least part while only one tenant is refused, because its own requests may be the reason."""
 CONCURRENCY_DECREASE = 0.9
 RATE_DECREASE = 0.85
 INCREASE = 0.01
@@ -35,11 +35,11 @@ class Throttle:
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing is held back."""
+        """Tell whether nothing is held back."""
         return self.rate >= 1 and self.concurrency >= 1
 
     def refused(self, *, seats_used: float, retry_after_s: float | None, now_s: float, is_certain: bool = True) -> None:
-        """Runpod answered 429 while this part of the seats was in use; not certain, a worker may have."""
+        """Note a 429 while this part of the seats was in use; it is not certain where a worker may have written it."""
         pause_s_max, part_min = (PAUSE_S_MAX, PART_MIN) if is_certain else (PAUSE_S, DOUBTFUL_PART_MIN)
         pause_s = PAUSE_S if retry_after_s is None else min(retry_after_s, pause_s_max)
         self.paused_until_s = max(self.paused_until_s, now_s + pause_s)
@@ -53,7 +53,7 @@ class Throttle:
             self.rate = max(min(part_min, self.rate), self.rate * RATE_DECREASE)
 
     def accepted(self, *, seats_used: float, calls_used: float, now_s: float) -> bool:
-        """A call went through while these parts were in use; True where that raised a part again."""
+        """Note that a call went through while these parts were in use; return True where that raised a part again."""
         is_calm = now_s - self._refused_at_s >= CALM_S and now_s - self._changed_at_s >= STEP_S
         if self.is_open or not is_calm:
             return False

@@ -1,10 +1,10 @@
-"""How many lines the log has of what anybody may cause. Pure."""
+"""Limit the log lines that anybody can cause. Pure."""
 
 LINES_PER_S = 1
 
 
 class LineLimit:
-    """Lets one line a second through for each kind, and counts those that it leaves out.
+    """Let one line a second through for each kind, and count those that are left out.
 
     The kinds have to be few and our own: each is remembered.
     """

@@ -102,7 +102,7 @@ class EventLog:
         self._log = structlog.get_logger()
         self._refusals = LineLimit()
         self._unreadable: set[RecordKind] = set()
-        """The kinds of records that were told of."""
+        """The kinds of records that were logged already."""
 
     def observe(self, event: Event) -> None:
         """Log what happened, if it is worth it."""
@@ -132,7 +132,7 @@ class EventLog:
             case StateStoreChanged():
                 self._log.error("state_store.lost", error=event.reason, on_outage=event.policy)
             case RecordsUnreadable(kind=kind):
-                # A record of a replica that goes on writing it would fill the log.
+                # Logged once: a replica that goes on writing such records would fill the log.
                 if kind not in self._unreadable:
                     self._unreadable.add(kind)
                     self._log.warning("state_store.record_unreadable", kind=kind.value, count=event.count)
@@ -155,7 +155,7 @@ class EventLog:
                 assert_never(event)
 
     def _refused(self, event: ClientRefused) -> None:
-        """One line a second for each reason: anybody can cause them, and the metric counts them all."""
+        """Write one line a second at most for each reason, as anybody can cause them; the metric counts them all."""
         left_out = self._refusals.admit(event.reason, event.at_s)
         if left_out is not None:
             level = "warning" if event.reason in {Refusal.NO_ROOM, Refusal.EVICTED} else "info"

@@ -152,7 +152,7 @@ class Metrics:
         self._tenants.take()
 
     def render(self, accept: str = "", pause: Callable[[], object] | None = None) -> tuple[bytes, str]:
-        """Return what Prometheus scrapes, and its media type: OpenMetrics, which shows exemplars, to who accepts it.
+        """Return the page for Prometheus and its media type: OpenMetrics, which shows exemplars, if it is accepted.
 
         With a thousand tenants it takes a fifth of a second, so it may be called in a thread of its own; `pause` is
         then called now and then.
@@ -234,7 +234,7 @@ class Metrics:
 
 
 def media_type_for(accept: str) -> str:
-    """Return one of the two media types that there are; what is asked for in vain gets the older one."""
+    """Return the one of the two media types that is asked for; the older one where neither is."""
     try:
         is_openmetrics = choose_encoder(accept)[1].startswith(_OPENMETRICS)
     except (ValueError, TypeError):

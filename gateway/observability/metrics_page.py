@@ -1,4 +1,4 @@
-"""The page that Prometheus scrapes, made at most once a second however many ask for it."""
+"""Make the page that Prometheus scrapes, at most once a second however many ask for it."""
 
 import anyio
 import msgspec
@@ -17,13 +17,13 @@ class _Page(msgspec.Struct, frozen=True):
 
 
 class MetricsPage:
-    """Renders the metrics in a thread, one page at a time, and gives the same bytes to all who ask within a second."""
+    """Render the metrics in a thread, one page at a time, and give the same bytes to all who ask within a second."""
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self._metrics = metrics
         self._clock = clock
         self._kept: dict[str, _Page] = {}
-        """By media type, of which there are two."""
+        """The latest pages by media type, of which there are two."""
         self._rendering = anyio.Lock()
 
     async def get(self, accept: str) -> tuple[bytes, str]:
@@ -32,7 +32,7 @@ class MetricsPage:
         page = self._fresh(media_type)
         if page is None:
             async with self._rendering:
-                # Who waited for another's page takes it.
+                # A page that was made while this scrape waited is taken.
                 page = self._fresh(media_type) or await self._render(media_type)
         return page.body, media_type
 
@@ -45,7 +45,7 @@ class MetricsPage:
         self._metrics.take_readings()
         body, _ = await to_thread.run_sync(self._metrics.render, media_type, pause)
         end_s = self._clock.monotonic_s()
-        # From its begin, so that each scrape of a Prometheus that comes once a second finds something new. A page that
-        # takes long to make is followed by a pause as long.
+        # The age counts from the begin of rendering, so that a scrape once a second always finds a new page. A page
+        # that takes long to make is followed by an equally long pause.
         page = self._kept[media_type] = _Page(body, max(begin_s + KEPT_S, end_s + (end_s - begin_s)))
         return page

@@ -1,4 +1,4 @@
-"""Everything that a serving process says, on one way: through a queue and a thread to stderr.
+"""Send everything that a serving process logs through one queue and one thread to stderr.
 
 The gateway's own lines, those of uvicorn, asyncio and other libraries, warnings, and the tracebacks that Python prints.
 """
@@ -17,7 +17,7 @@ _writers: list[LogWriter] = []
 
 
 def lines_dropped() -> int:
-    """Return how many lines of this process were lost."""
+    """Return the number of lines of this process that were lost."""
     return sum(writer.dropped for writer in _writers)
 
 
@@ -47,7 +47,7 @@ def _report_dropped(count: int) -> None:
 
 
 class _AsEvents(logging.Handler):
-    """Makes lines of structlog of what libraries log: warnings and worse, by the default level of the root logger."""
+    """Turn log records of libraries into lines of structlog: warnings and worse, by the root logger's default."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass one record on."""

@@ -1,4 +1,4 @@
-"""Metrics of the process itself: the state that it shares, and its configuration."""
+"""Export metrics of the process itself: its shared state and its configuration."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -7,7 +7,7 @@ from gateway.exchange.events import ConfigRead, Reload
 
 
 class StoreMetrics:
-    """The state that replicas share."""
+    """Export whether the state that replicas share can be reached."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.is_up = Gauge("gateway_state_store_up", "Whether the shared state is within reach.", registry=registry)
@@ -20,7 +20,7 @@ class StoreMetrics:
 
 
 class ConfigMetrics:
-    """What became of the configuration, named as Prometheus names the same of its own."""
+    """Export the outcome of reloads, under the names that Prometheus uses for its own."""
 
     def __init__(self, registry: CollectorRegistry, started_at_s: float) -> None:
         self._reloads = Counter(

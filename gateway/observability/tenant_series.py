@@ -1,4 +1,4 @@
-"""Counters and histograms by tenant. Those of a tenant without an event for an hour are left out of the scrape.
+"""Keep counters and histograms by tenant. Those of a tenant without an event for an hour are left out of the scrape.
 
 The cost of a scrape then follows from the tenants that are active, and not from all that were ever seen. The values
 stay in memory, so that a tenant that comes back goes on where it was: to Prometheus a counter that went down would be a
@@ -24,7 +24,7 @@ HIDDEN_AFTER_S = 3600.0
 
 
 class Total:
-    """The value of a counter for some labels."""
+    """Hold the value of a counter for some labels."""
 
     __slots__ = ("_tenant", "_touch", "value")
 
@@ -46,7 +46,7 @@ class Total:
 
 
 class Distribution:
-    """The value of a histogram for some labels."""
+    """Hold the value of a histogram for some labels."""
 
     __slots__ = ("_bounds", "_tenant", "_touch", "counts", "total")
 
@@ -65,7 +65,7 @@ class Distribution:
 
 
 class _Counters:
-    """One metric name, with the totals of each tenant by its further labels."""
+    """Hold the totals of one metric, by tenant and further labels."""
 
     def __init__(self, name: str, text: str, labels: tuple[str, ...], touch: Callable[[str], None]) -> None:
         self._head = (name, text)
@@ -88,7 +88,7 @@ class _Counters:
 
 
 class _Histograms:
-    """The same of distributions."""
+    """Hold the distributions of one metric, by tenant and further labels."""
 
     def __init__(
         self, name: str, text: str, labels: tuple[str, ...], touch: Callable[[str], None], bounds: tuple[float, ...]
@@ -115,18 +115,18 @@ class _Histograms:
 
 
 class TenantSeries(Collector):
-    """All metrics with a label `tenant`. They are counted on the event loop, and collected in any thread."""
+    """Hold all metrics with a label `tenant`. They are counted on the event loop, and collected in any thread."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
-        """`now_s` returns seconds on a clock that never jumps."""
+        """Create it; `now_s` returns seconds of a clock that never jumps."""
         self._now_s = now_s
         self._metrics: list[_Counters | _Histograms] = []
         self._touched: set[str] = set()
         self._last_s: dict[str, float] = {}
-        """When a tenant last had an event, to the nearest call of `take`; the longest silent ones come first."""
+        """The times of the tenants' last events, to the nearest call of `take`; the longest silent come first."""
 
     def counter(self, name: str, text: str, *labels: str) -> Callable[..., Total]:
-        """Declare a counter; what is returned gives the child for a tenant and the further labels."""
+        """Declare a counter; return the function that gives the child for a tenant and the further labels."""
         made = _Counters(f"gateway_{name}", text, labels, self._touched.add)
         self._metrics.append(made)
         return cache(made.child)
@@ -138,7 +138,7 @@ class TenantSeries(Collector):
         return cache(made.child)
 
     def take(self) -> None:
-        """Note who had events since the last call, and hide who had none for an hour. For the event loop."""
+        """Note which tenants had events since the last call; hide those with none for an hour. For the event loop."""
         now_s = self._now_s()
         for tenant in self._touched:
             self._last_s.pop(tenant, None)

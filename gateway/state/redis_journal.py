@@ -23,7 +23,7 @@ class _Wants(msgspec.Struct, frozen=True, array_like=True):
 _pack = msgspec.msgpack.Encoder().encode
 _read_job = msgspec.msgpack.Decoder(OpenJob).decode
 DROPPED_MAX = 1000
-"""Damaged records that are deleted with one entry."""
+"""The number of damaged records that are deleted with one entry."""
 
 
 class RedisJournal:
@@ -33,7 +33,7 @@ class RedisJournal:
         self._process = process.encode()
         self._observe = observe
         self._damaged: dict[bytes, None] = {}
-        """Records of this process that nothing can read, to be deleted."""
+        """The records of this process that nothing can read, which are to be deleted."""
         self._script = RedisScript(url, file="journal.lua", prefix=prefix, names=("processes", "jobs"))
 
     async def write(self, entry: Entry) -> EntryAnswer:
@@ -65,7 +65,7 @@ class RedisJournal:
         )
 
     def _jobs(self, names: list[bytes], records: list[bytes]) -> list[OpenJob]:
-        """Return the jobs of those that can be read.
+        """Return the jobs of the records that can be read.
 
         The others had their owner die, and are this process's own now. A damaged one is deleted; one of a later release
         stays: when this process leaves, the next one may be of that release.
@@ -78,7 +78,7 @@ class RedisJournal:
                 self._damaged[name] = None
                 continue
             if job.key.encode() != name:
-                # What is not known by its own name could never be closed.
+                # A job under another name than its own could never be closed.
                 self._damaged[name] = None
             elif job.version <= RECORD_VERSION:
                 jobs.append(job)

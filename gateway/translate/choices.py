@@ -54,8 +54,8 @@ class ChoiceNormalizer:
         self.text_bytes = 0
         """How much text was passed on, for an estimate of tokens: reasoning and tool calls included."""
         self.parts = 0
-        """How many parts of choices were passed on, without those that only begin or end one: a worker generates at
-        least one token for each, whatever the names of the fields that it puts them into."""
+        """The number of parts of choices that were passed on, without those that only begin or end one. A worker
+        generates at least one token for each, whatever it names their fields."""
         self._request = request
         self._answer_id = answer_id
         self._is_chat = request.api is Api.CHAT_COMPLETIONS

@@ -79,7 +79,7 @@ class CompletionFold:
 
     @property
     def parts(self) -> int:
-        """In how many parts it came."""
+        """The number of parts in which it came."""
         return self._normalizer.parts
 
     @property

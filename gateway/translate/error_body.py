@@ -22,7 +22,7 @@ CHALLENGE = 'Bearer realm="fairpod"'
 """RFC 9110, 11.6.1: a 401 names the scheme that is expected."""
 
 LOCAL_RETRY_S = 2.0
-"""Where this machine lacks what a call needs: other requests give it back as they end."""
+"""The wait where this machine lacks what a call needs: other requests give it back as they end."""
 COLD_RETRY_S = 30.0
 """Where no cold start was measured yet."""
 _STATES = {

@@ -31,7 +31,7 @@ MEDIA_TOKENS: Mapping[str, int] = {
 30 s at 25 tokens a second, a video a few seconds of frames, a file a few pages."""
 _MEDIA_TYPE = re.compile(rb'"type"\s*:\s*"(?:image|input_|audio|video|file)')
 _PROMPTS = ("messages", "prompt", "input", "tools", "functions")
-"""Chat templates write the declared tools into the prompt."""
+"""The fields that make up the prompt: chat templates write the declared tools into it as well."""
 
 
 class _Message(msgspec.Struct):

@@ -24,8 +24,8 @@ from gateway.upstream.http.transport import Body, HttpTransport
 
 CONNECT_TIMEOUT_S = 10.0
 REPLY_BYTES_MAX = 32 * 1024 * 1024
-"""Of a page or a status. By Runpod's documentation an output that is streamed has at most 1 MB, and the result of a job
-at most 20 MB."""
+"""The largest page or status. By Runpod's documentation a streamed output has at most 1 MB, and the result of a job
+20 MB."""
 TOO_LARGE = "reply too large"
 CLOSE_S_MAX = 2.0
 URLS_KEPT = 2048
@@ -38,7 +38,7 @@ def make_transport() -> httpx.AsyncBaseTransport:
 
 
 Hold = Callable[[int], None]
-"""Takes note of a size in bytes."""
+"""Notes a size in bytes."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ class EndpointClient:
     """Calls to one endpoint, with its key. Of a client's request only the body is sent, and its place in a trace."""
 
     def __init__(self, endpoint: Endpoint, transport: httpx.AsyncBaseTransport, answers: Room | None = None) -> None:
-        """`answers` is what answers may take of memory, of all that are read and not passed on yet."""
+        """Create the client; `answers` is the memory of all answers that are read and not passed on yet."""
         self.answers = answers or Room(4 * REPLY_BYTES_MAX)
         base_url = f"{endpoint.base_url.rstrip('/')}/{endpoint.id}"
         self._transport = transport
@@ -187,7 +187,7 @@ class Opened:
 
 
 async def _whole(pieces: AsyncIterator[bytes], hold: Hold) -> bytes | bytearray:
-    """Collect an answer where it will stay: joined, or copied, a large one would be there twice."""
+    """Collect an answer in one buffer: a large one that is joined or copied would be in memory twice."""
     received = bytearray()
     async for piece in pieces:
         received += piece

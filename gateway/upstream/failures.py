@@ -103,7 +103,7 @@ def relay_failure(status: int, *, body: bytes, retry_after_s: float | None) -> G
 
 
 def _rejection(status: int, detail: object | None) -> UpstreamError:
-    """Return the worker's word on a request; or the edge's, which may refuse a large one with 413 by itself."""
+    """Return the refusal of a request by its worker, or by Runpod's edge, which may refuse a large one with 413."""
     failure = output_error(detail or f"The worker answered with HTTP {status}.", status=status)
     if isinstance(failure, WorkerError):
         failure.is_signed = _bare_text(detail) is None

@@ -23,11 +23,11 @@ from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import Parts
 
 CALL_TIMEOUT_S = 30.0
-"""For the whole of a call that answers at once, however slowly its reply trickles."""
+"""The time of a whole call that answers at once, however slowly its reply comes."""
 SMALL_REPLY_BYTES_MAX = 1024 * 1024
-"""Of a reply that holds no outputs."""
+"""The largest size of a reply that holds no outputs."""
 UNCOUNTED_BYTES = 64 * 1024
-"""Of an answer: most have no more, and a connection's buffer has as much."""
+"""The size up to which an answer is not counted: most have no more, and a connection's buffer has as much."""
 RETRY_S = 1.0
 POLL_MARGIN_S = 15.0
 """What a long poll may take beyond its wait: the service holds an empty page for about 10 s anyway."""
@@ -122,7 +122,7 @@ class JobApi:
             _check_size(error)
             raise
         finally:
-            # Who brings no place of its own is after the job's state and times, and drops the rest.
+            # A caller without a place of its own needs only the job's state and times, and drops the rest.
             place.leave()
 
 

@@ -1,4 +1,4 @@
-"""How much of an HTTP/1.1 message may be anything but its body. Pure.
+"""Bound the bytes of an HTTP/1.1 message that are not its body. Pure.
 
 The parser hands over the lines of the head and of the trailers, and hides chunk extensions and the empty lines before a
 message. So all bytes are counted as they are fed to it, and those that it gives out as body are taken off again.
@@ -10,7 +10,7 @@ size that is written with leading zeros."""
 
 
 class Framing:
-    """Counts the bytes of one message after the other.
+    """Count the bytes of one message after the other.
 
     Two bounds hold. Between two pieces of the body, and before and after it, there may be `bytes_max` bytes: head,
     trailers, interim responses or the extension of one chunk. In the whole message there may be as many, and those that
@@ -24,7 +24,7 @@ class Framing:
         self._since_body_bytes = 0
         self.body_bytes = 0
         self.framing_bytes = 0
-        """Of the message so far, all that is no body."""
+        """The bytes of the message so far that are not its body."""
 
     def feed(self, size: int) -> None:
         """Note that `size` bytes are about to be parsed."""
@@ -43,6 +43,6 @@ class Framing:
 
     @property
     def is_exceeded(self) -> bool:
-        """Whether more than the body needs was fed."""
+        """Tell whether more was fed than the body needs and the bound allows."""
         allowed = self._bytes_max + FRAMING_PER_BODY_BYTE * self.body_bytes
         return self._since_body_bytes > self._bytes_max or self.framing_bytes > allowed

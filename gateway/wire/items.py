@@ -1,4 +1,4 @@
-"""Lists of raw values, bounded by what they cost beyond their bytes.
+"""Read lists of raw values, and bound what they cost beyond their bytes.
 
 Each value becomes an object of some hundred bytes, however short it is: four million that are empty are 12 MB on the
 wire and 600 MB here.
@@ -11,14 +11,14 @@ import msgspec
 from msgspec import Raw
 
 ITEMS_MAX = 100_000
-"""A page brings what was yielded since the last one: a minute of a thousand outputs a second, and more."""
+"""The most outputs of a page, which holds those since the last one: more than a minute of a thousand a second."""
 COMMAS_MAX = 1_000_000
-"""A list with more is not taken apart at all. Ten for each value: a chunk with 20 log probabilities has a hundred, in
-2.5 KB, so that the limit of a reply's bytes is reached first."""
+"""A list with more commas is not taken apart. There are ten for each value: a chunk with 20 log probabilities has a
+hundred in 2.5 KB, so that the limit of a reply's bytes is reached first."""
 
 
 class TooManyItemsError(msgspec.ValidationError):
-    """A list holds more than `ITEMS_MAX` values."""
+    """Report a list with more than `ITEMS_MAX` values."""
 
 
 _decode = msgspec.json.Decoder(list[Raw]).decode
@@ -40,7 +40,7 @@ def decode_items(body: bytes) -> list[Raw]:
 
 
 class ItemCount:
-    """Counts the objects that one call of a decoder makes: each calls `add` from its `__post_init__`.
+    """Count the objects that one call of a decoder makes: each calls `add` from its `__post_init__`.
 
     A constraint on the length of a list is checked only when all of it was made.
     """
@@ -50,7 +50,7 @@ class ItemCount:
 
     @contextmanager
     def bounded(self) -> Iterator[None]:
-        """Begin to count, for one call that does not wait."""
+        """Begin to count, for one call that must not yield to other tasks."""
         self._left = ITEMS_MAX
         yield
 

@@ -12,7 +12,7 @@ Fields = dict[str, Raw]
 """A JSON object whose values are not decoded."""
 
 Parts = tuple[bytes | memoryview, ...]
-"""A large text in pieces, each as it lies in memory."""
+"""A large text in pieces, none of which was copied."""
 
 NULL = Raw(b"null")
 

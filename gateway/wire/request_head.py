@@ -1,10 +1,10 @@
-"""What the head of a request must say beyond what its parser checks. Pure."""
+"""Check the head of a request for what its parser does not check. Pure."""
 
 import re
 from collections.abc import Iterable
 
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
-"""RFC 9110, 7.2: the host and port of a URI (RFC 3986, 3.2.2); it may be empty."""
+"""The form of `Host`: the host and port of a URI, which may be empty (RFC 9110, 7.2; RFC 3986, 3.2.2)."""
 
 
 def head_problem(http_version: str, headers: Iterable[tuple[bytes, bytes]]) -> str | None:

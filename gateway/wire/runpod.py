@@ -14,7 +14,7 @@ from gateway.wire.items import ItemCount
 from gateway.wire.openai import Parts
 
 UNCOUNTED_BYTES = 64 * 1024
-"""Outputs of a smaller page are too few to matter, and counting them is not free."""
+"""The size of a page from which its outputs are counted: fewer do not matter, and counting costs time."""
 JOB_S_MAX = 8 * 86400.0
 """No job lives longer: Runpod takes a ttl of seven days at most. Tenants are charged by these times."""
 

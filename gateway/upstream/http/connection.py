@@ -56,7 +56,7 @@ class Connection(asyncio.Protocol):
         self._is_writing_paused = False
         self._deadline_s = math.inf
         self._end_s = math.inf
-        """When the request under way has to be over, however much of its response comes until then."""
+        """The time at which the request under way has to be over, however much of its response has come by then."""
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at_s = math.inf
 

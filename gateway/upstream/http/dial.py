@@ -46,7 +46,7 @@ async def _open_socket(origin: Origin) -> socket.socket:
     try:
         found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
     except socket.gaierror:
-        # A resolver that has no descriptor says only that it failed: this says why.
+        # A resolver without a descriptor reports only that it failed: opening one here shows why.
         socket.socket().close()
         raise
     return await race(interleaved([(family, address) for family, _, _, _, address in found]))

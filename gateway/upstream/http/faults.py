@@ -1,4 +1,4 @@
-"""Why a connection could not be opened, as far as the system tells. Pure."""
+"""Find why a connection could not be opened, as far as the system tells. Pure."""
 
 import errno
 import socket
@@ -10,11 +10,11 @@ _DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 _RESOURCES = frozenset({errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
 """connect(2): EADDRNOTAVAIL where all ports for outgoing connections are in use."""
 LOCAL = _DESCRIPTORS | _RESOURCES
-"""What this machine lacks, whoever was to be connected to."""
+"""The errors that mean a lack of this machine, whatever the other side."""
 
 
 def connect_fault(error: BaseException | None) -> tuple[ConnectFault, str]:
-    """Return the kind of a failure, and what the system says of it beyond that, which may be nothing."""
+    """Return the kind of a failure, and the system's further words on it, which may be empty."""
     match error:
         case ssl.SSLCertVerificationError():
             return ConnectFault.CERTIFICATE, error.verify_message

@@ -40,7 +40,7 @@ class Outgoing(NamedTuple):
     read_s_max: float
     """How long it may send nothing: until the head of the response is there, then from one piece to the next."""
     total_s_max: float = math.inf
-    """How long the whole exchange may take, from the first byte sent to the last one read."""
+    """The longest time of the whole exchange, from the first byte sent to the last one read."""
 
 
 def origin_of(url: httpx.URL) -> Origin:

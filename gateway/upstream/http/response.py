@@ -10,7 +10,7 @@ import httpx
 from gateway.wire.framing import Framing
 
 HEAD_BYTES_MAX = 64 * 1024
-"""Also the most of all else that is no body: chunk extensions, trailers, interim responses."""
+"""The largest head, and the most of all else that is no body: chunk extensions, trailers, interim responses."""
 HEAD_LINES_MAX = 256
 
 
