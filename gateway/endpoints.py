@@ -82,7 +82,7 @@ class Endpoints:
     def _under_way(self, address: str, at_s: float) -> UnderWay:
         """Return how many requests were under way at this time, of all entries and replicas.
 
-        Other replicas told twice since then at most; what they told both times they had in between.
+        Other replicas have reported at most twice since then, and the smaller of both numbers held in between.
         """
         own = [
             upstream.workers.under_way.count(at_s)

@@ -20,7 +20,7 @@ def refusal(
 ) -> bytes:
     """Encode an error as the last response of a connection; a response to HEAD has no body (RFC 9110, 9.3.2).
 
-    Scripts of any site may read it, as they may every answer: where the head is not whole, nobody knows of an Origin.
+    Scripts of any site may read it, as every other answer: without a complete head the Origin is not known.
     """
     answer = error_answer(error)
     headers = {

@@ -1,7 +1,7 @@
 """Keep the background tasks of a process running: report one that fails, and start it again.
 
-A task that fails again and again is given up. The process then tells its orchestrator (`/livez`), drains and ends: what
-it still serves would look well, and lack what the task did.
+A task that fails again and again is given up. The process then tells its orchestrator (`/livez`), drains and ends,
+because it would seem to serve well without the work of that task.
 """
 
 import asyncio

@@ -163,8 +163,8 @@ class AnswerResponse:
     async def _write_slices(self, body: bytes) -> bytes:
         """Write a large body but for its last slice, and return that.
 
-        The server waits for the client before a write and not after it: whole, the body would be in its buffer, however
-        slowly the client reads, and the exchange over, whose memory and seat it is.
+        The server waits for a slow client before a write, and not after it. A body written at once would stay in its
+        buffer after the exchange had ended and given its memory and seat back.
         """
         view = memoryview(body)
         while len(view) > SLICE_BYTES:

@@ -52,7 +52,7 @@ class OpenJobs:
     ) -> AsyncIterator[QueueJob]:
         """Make a job for the body of the `async with`: after it the job is answered, over, or will be cancelled.
 
-        One that is not over keeps the seat: an answered one until `leave`, another until its end is confirmed.
+        A job that is not over keeps the seat: an answered one until `leave`, any other until its end is confirmed.
         """
         job = QueueJob(upstream, tenant=tenant, seat=seat, is_stream=is_stream, cost=cost, clock=self._clock)
         try:
@@ -135,7 +135,7 @@ class OpenJobs:
     def _inherit(self, entry: OpenJob) -> None:
         """Cancel a job that a dead process left. It is charged to its tenant and holds a seat here until it is over.
 
-        One that cannot be taken must not reach the next heir.
+        A job that cannot be taken over must not be handed on to the next heir.
         """
         try:
             self._cancel_orphan(entry)

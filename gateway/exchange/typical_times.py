@@ -29,7 +29,7 @@ class TypicalTimes:
     def typical_s(self) -> float | None:
         """Return the lower median of the tenants' medians; None before the first time.
 
-        Of two tenants that is the smaller one: requests can be made slow by what they hold, and hardly fast.
+        Of two tenants the smaller time is taken: the content of a request can make it slow, but hardly fast.
         """
         if not self._times_s:
             return None

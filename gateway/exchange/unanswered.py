@@ -12,9 +12,9 @@ def unanswered_usage(cost: AttemptCost, error: GatewayError | None, *, prompt_to
 
     Args:
         cost: The account of the attempt.
-        error: What it failed with. A failure of Runpod or the worker costs nothing, but for the time being over with a
-            worker at work. None where the attempt was ended from outside, as its client left or ran out of time: then
-            the prompt is charged unless the attempt was seen to wait for a worker, since one may have begun with it.
+        error: The error that ended it. A failure of Runpod or the worker costs nothing, except a timeout while a worker
+            was at work. None where the client left or ran out of time: then the prompt is charged unless the attempt
+            was seen to wait for a worker, because a worker may have begun with it.
         prompt_tokens: The estimate that was reserved.
     """
     time = cost.time

@@ -153,8 +153,8 @@ class Upstream:
     def arrive(self) -> bool:
         """A request wants a turn; return whether the endpoint's health should be read at once.
 
-        Until a worker has shown output, few of each tenant are let through to wake one, or to try an endpoint that
-        failed. The others wait here, where their order is fair.
+        Until a worker has shown output, only a few requests of each tenant are let through, to wake one or to try an
+        endpoint that failed. The others wait here, where their order is fair.
         """
         work, ceiling = self.gates.work, self._ceiling()
         if ceiling is None:
@@ -166,7 +166,7 @@ class Upstream:
     def _ceiling(self) -> int | None:
         """Return how many requests of a tenant may be let through now; None where only seats limit them.
 
-        Those that have shown output do not count: where their answers came to a halt, they wake no worker.
+        Requests that have shown output do not count: if their answers come to a halt, they wake no worker.
         """
         if self.workers.is_ready_for_burst(self._clock.monotonic_s()) and not self.is_down:
             return None

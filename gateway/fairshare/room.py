@@ -44,7 +44,7 @@ class Place:
     def hold(self, size: int) -> bool:
         """Hold so many bytes in all, more than before or less; return False, and change nothing, if there is no room.
 
-        There is always room for less.
+        Shrinking always succeeds.
         """
         more = size - self.held_bytes
         if more > 0 and not self._room.has_room(self._tenant, more):

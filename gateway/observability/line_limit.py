@@ -6,7 +6,7 @@ LINES_PER_S = 1
 class LineLimit:
     """Let one line a second through for each kind, and count those that are left out.
 
-    The kinds have to be few and our own: each is remembered.
+    The kinds must be few and not chosen by clients, because each of them is remembered.
     """
 
     def __init__(self) -> None:

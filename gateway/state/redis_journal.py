@@ -67,8 +67,8 @@ class RedisJournal:
     def _jobs(self, names: list[bytes], records: list[bytes]) -> list[OpenJob]:
         """Return the jobs of the records that can be read.
 
-        The others had their owner die, and are this process's own now. A damaged one is deleted; one of a later release
-        stays: when this process leaves, the next one may be of that release.
+        The other records are of a process that died, and belong to this one now. Damaged ones are deleted; those of a
+        later release stay, because the next process to inherit them may be of that release.
         """
         jobs = []
         for name, record in zip(names, records, strict=True):

@@ -97,7 +97,7 @@ def read_request(api: Api, body: bytes | bytearray) -> ClientRequest:
 def tokens_to_reserve(request: ClientRequest) -> int:
     """Estimate what a request may cost before anybody knows: all its prompts, and the longest of answers to each.
 
-    `best_of` sequences are generated for each prompt where only `n` of them are returned (OpenAI, "Create completion").
+    For each prompt `best_of` sequences are generated, although only `n` are returned (OpenAI, "Create completion").
     """
     if request.api is Api.EMBEDDINGS:
         return request.prompt_tokens

@@ -199,7 +199,7 @@ def bounded(size: int, bytes_max: int) -> int:
     """Return a size that is within its bound.
 
     Raises:
-        UnreachableError: It is not; nothing is said of the endpoint by that.
+        UnreachableError: The size is beyond the bound, which is no sign of an outage.
     """
     if size > bytes_max:
         raise UnreachableError(TOO_LARGE, was_sent=True, is_outage=False)

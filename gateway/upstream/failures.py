@@ -113,7 +113,7 @@ def _rejection(status: int, detail: object | None) -> UpstreamError:
 def _limit(detail: object | None, *, retry_after_s: float | None) -> UpstreamError:
     """Return Runpod's 429, or a worker's own: an object that says more than Runpod's readers expect of Runpod.
 
-    A worker's is a matter of one request. It may be tried elsewhere, and holds up no other.
+    A worker's 429 concerns one request, which may be tried elsewhere. It holds up no other request.
     """
     if _bare_text(detail) is not None:
         return UpstreamBusyError(retry_after_s=retry_after_s)

@@ -28,8 +28,8 @@ def decode_items(body: bytes) -> list[Raw]:
     """Read a JSON array, its values left raw.
 
     Raises:
-        TooManyItemsError: It has too many.
-        msgspec.DecodeError: It is none.
+        TooManyItemsError: The array has too many values.
+        msgspec.DecodeError: The text is no JSON array.
     """
     if len(body) > COMMAS_MAX and body.count(b",") > COMMAS_MAX:
         raise TooManyItemsError
@@ -58,7 +58,7 @@ class ItemCount:
         """Count one.
 
         Raises:
-            TooManyItemsError: They are too many.
+            TooManyItemsError: There are too many objects.
         """
         self._left -= 1
         if self._left < 0:

@@ -63,8 +63,8 @@ async def race(addresses: list[Address]) -> socket.socket:
     """The socket of the address that answers first, each with a head start before the next.
 
     Raises:
-        OSError: None did; it is the first one's failure that is not this machine's own, as one without IPv6 has no
-            address to connect from.
+        OSError: None of them answered. The first failure is raised that is not this machine's own: a machine without
+            IPv6 has no address to connect from.
     """
     connected: list[socket.socket] = []
     failures: list[OSError] = []
