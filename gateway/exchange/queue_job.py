@@ -41,7 +41,7 @@ SUBMIT_S_MAX = 45.0
 START_DOUBT_S = 0.25
 """How long it may be open when a worker began, before Runpod is asked."""
 COST_PAUSES_S = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
-"""Between the questions whether an answered job is over, as its seat waits for that. Then it is cancelled."""
+"""Between the questions whether an answered job is over; then it is cancelled."""
 
 
 class QueueJob:
@@ -54,8 +54,8 @@ class QueueJob:
         self.upstream = upstream
         self.seat = seat
         self.kept: Release | None = None
-        """Gives back what it kept of its seat when its request ended; None if it kept nothing."""
-        # Its budgets stay those that it was submitted with, whatever the configuration becomes.
+        """Gives back what it kept of its seat when its request ended."""
+        # Its budgets stay those that it was submitted with.
         self._endpoint = upstream.endpoint
         self.tenant = tenant
         self.cost = cost
@@ -65,7 +65,6 @@ class QueueJob:
         """Whether its client has the whole answer, so that what is left is to learn what it cost."""
         self.stream = JobStream()
         self.activity: Activity | None = None
-        """Since Runpod took it."""
         self.expires_at_s = 0.0
         """When its ttl ends it, in monotonic seconds."""
         self._time: AttemptTime | None = None
@@ -76,7 +75,6 @@ class QueueJob:
         self._is_stream = is_stream
         self._clock = clock
         self.accepted_at_s = 0.0
-        """When Runpod took it, in monotonic seconds."""
         self.on_start: Callable[[], None] = lambda: None
         """Called when a worker is seen to have it."""
         self._failed_calls = 0
@@ -281,15 +279,16 @@ class QueueJob:
         endpoint = self._endpoint
         # An answer in one piece shows nothing until it is done: a worker that has it may take its whole time.
         is_at_work = self.stream.has_output or (self.stream.has_started and not self._is_stream)
-        if is_at_work and self.started_at_s is not None:
-            remaining_s = self.started_at_s + endpoint.execution_timeout_s - now_s
+        started_at_s = self.started_at_s if is_at_work else None
+        if started_at_s is not None:
+            remaining_s = started_at_s + endpoint.execution_timeout_s - now_s
         else:
             remaining_s = self.accepted_at_s + endpoint.cold_start_timeout_s - now_s
         if remaining_s > 0:
             return remaining_s
-        if is_at_work and self.started_at_s is not None:
+        if started_at_s is not None:
             is_loading = self.upstream.workers.state(now_s) is EndpointState.LOADING
-            raise UpstreamTimeoutError(ran_s=now_s - self.started_at_s, is_loading=is_loading)
+            raise UpstreamTimeoutError(ran_s=now_s - started_at_s, is_loading=is_loading)
         self.stream.delay_s = now_s - self.accepted_at_s
         raise self.upstream.no_worker(endpoint.cold_start_timeout_s)
 
