@@ -72,8 +72,7 @@ class QueueJob:
         """Whether the clock knows when a worker began."""
         self._not_queued_since_s = 0.0
         """The last time at which it was seen to wait."""
-        self._is_stream = is_stream
-        self._clock = clock
+        self._is_stream, self._clock = is_stream, clock
         self.accepted_at_s = 0.0
         self.on_start: Callable[[], None] = lambda: None
         """Called when a worker is seen to have it."""
