@@ -13,8 +13,8 @@ from gateway.wire.runpod import EndpointHealth
 LOOK_S = 0.5
 """How often it is asked whose health is wanted."""
 QUICK_LOOK_S = 0.1
-"""The same while abandoned attempts hold seats, which only /health gives back. A reading takes as long again until it is
-compared, so that these are 50 calls in 10 s, of 100."""
+"""The same while abandoned attempts hold seats, which only /health gives back. A reading takes as long again until it
+is compared, so that these are 50 calls in 10 s, of 100."""
 READ_S_MAX = 2.0
 """Requests may wait here for what it says."""
 _NOBODY = Tenant(name="")

@@ -176,6 +176,8 @@ def check(directory: Path, route: str, kind: str, redis: RedisServer | None = No
         token_interval_s=TOKEN_S,
         idle_timeout_s=1000,
         jobs_kept_max=100_000,
+        run_retention_s=10_000,
+        sync_retention_s=10_000,
     )
     with serving(build_emulator(settings)) as at, gateways(directory, at, route, kind, redis) as urls:
         crowd = asyncio.run(measure(at, urls))
