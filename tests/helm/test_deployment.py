@@ -7,7 +7,7 @@ import pytest
 
 from gateway import __version__
 from gateway.config.sections import METRICS_PORT, Config, Listen
-from gateway.exchange.drain_plan import FLUSH_S
+from gateway.exchange.drain_plan import FLUSH_S, SLACK
 from gateway.server import SHUTDOWN_S_MAX
 from tests.helm.chart import ROOT, Rendered, chart, render, values_of, with_values
 from tests.helm.test_manifests import CASES
@@ -75,7 +75,7 @@ def test_a_pod_has_the_time_that_it_needs_to_stop(rendered: Rendered) -> None:
         else 120.5
     )
     pre_stop_s = rendered.container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    needed_s = pre_stop_s + drain_s + FLUSH_S + SHUTDOWN_S_MAX
+    needed_s = pre_stop_s + drain_s + FLUSH_S * (1 + SLACK) + SHUTDOWN_S_MAX
     assert needed_s + 5 <= rendered.pod["terminationGracePeriodSeconds"] <= needed_s + 6
 
 
@@ -87,7 +87,7 @@ def test_a_pod_with_many_seats_has_the_time_to_cancel_their_jobs() -> None:
     seats = ("200", "1000", f"1000,{wide}")
     few, many, quick = (render(with_values("everything", own + each)) for each in seats)
     grace_s = [each.pod["terminationGracePeriodSeconds"] for each in (few, many, quick)]
-    assert (grace_s[1] - grace_s[0], grace_s[2]) == (102 + 10 - 30 - 10, grace_s[0])
+    assert (grace_s[1] - grace_s[0], grace_s[2]) == (102 + 15 - 30 - 25, grace_s[0])
 
 
 def test_what_the_chart_takes_for_granted_is_the_gateways_default() -> None:

@@ -61,18 +61,18 @@ true
 {{- end -}}
 
 {{/* The longest a pod may take to stop. Kubernetes starts to count before preStop; then the gateway lets streams finish
-for drain_s, cancels the rest at Runpod, and its server takes up to 3 s to close. 5 s more are slack. The cancels have
-10 s after drain_s; where the budget of an endpoint needs more for all of its seats, they begin before its end, and take
-as much longer as drain_s is too short for them. */}}
+for drain_s, cancels the rest at Runpod, and its server takes up to 3 s to close. 5 s more are slack. After drain_s there
+are at most as many cancels as Runpod takes in 10 s, for which the gateway allows 25 s, as some may have to be made again.
+Where the seats of an endpoint are more than that, cancels begin before, and take as much longer as drain_s is too short. */}}
 {{- define "fairpod.graceSeconds" -}}
 {{- $drain := dig "drain_s" 30 .Values.config -}}
 {{- if .Values.existingConfig.configMap }}{{ $drain = .Values.existingConfig.drainSeconds }}{{ end -}}
-{{- $flush := 10 -}}
+{{- $flush := 25 -}}
 {{- if .Values.existingConfig.configMap }}{{ $flush = .Values.existingConfig.flushSeconds }}{{ else -}}
 {{- range default list (fromYaml (include "fairpod.config" .)).endpoints -}}
 {{- $limits := default dict .limits -}}
 {{- $seconds := ceil (divf (mulf (default 64 .max_in_flight) 10.2) (dig "cancel" "per_10s" 100 $limits)) -}}
-{{- $flush = max $flush (add 10 (sub (int $seconds) (int (ceil $drain)))) -}}
+{{- $flush = max $flush (add 15 (sub (int $seconds) (int (ceil $drain)))) -}}
 {{- end -}}
 {{- end -}}
 {{- add (int (ceil $drain)) (int .Values.preStopSeconds) (int $flush) 3 5 -}}
