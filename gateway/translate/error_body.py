@@ -69,6 +69,9 @@ class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
         return headers
 
 
+_STOPPED = " Answers that were stopped count until their jobs have ended."
+
+
 def error_answer(error: errors.GatewayError) -> ErrorAnswer:
     """Turn any error of ours into its answer. Total: an unlisted type is a bug, answered as one."""
     match error:
@@ -174,6 +177,7 @@ def _refused_answer(error: errors.RefusedError) -> ErrorAnswer:
             return _answer(
                 429,
                 f"You reached your limit of {maximum} {limit.replace('_', ' ')}, set on this gateway."
+                + (_STOPPED if limit == "max_in_flight" else "")
                 + _long_wait(error.retry_after_s),
                 type_="tokens" if limit == "tokens_per_minute" else "requests",
                 code="rate_limit_exceeded",
