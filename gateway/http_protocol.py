@@ -101,8 +101,15 @@ class BoundedProtocol(ReadingProtocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         super().on_message_complete()
-        if not self._is_in_message:
-            self._all.move(self, Standing.IDLE if self.cycle.response_complete else Standing.UNKNOWN)
+        if self._is_in_message:
+            return
+        self._all.move(self, Standing.IDLE if self.cycle.response_complete else Standing.UNKNOWN)
+        if self.cycle.response_complete and not self.transport.is_closing():
+            # The answer began the time for an idle connection, and what came of the body since ended it.
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_response_complete(self) -> None:
         """The answer is written: nobody will ask for what is left of the body."""

@@ -391,3 +391,20 @@ def test_a_closed_connection_that_nobody_reads_from_is_freed(server: Edge) -> No
         server.pass_time(LATE_S)
         server.pass_time(LATE_S)
         eventually(lambda: not server.open)
+
+
+def test_a_connection_answered_before_its_body_came_is_kept(server: Edge) -> None:
+    head = b"POST /unread HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n"
+    with server.connect() as client:
+        for rest in (b"abc", b"a", b"abc"):
+            client.sendall(head)
+            assert read_one(client).endswith(b"early")
+            client.sendall(rest)
+            if rest == b"a":
+                server.until(lambda connection: connection._framing.body_bytes == 1)
+                client.sendall(b"bc")
+            server.until(lambda connection: has_answered(connection) and not in_body(connection))
+            server.pass_time(LINGER_S)
+            connection = server.until(has_answered)
+            assert connection.timeout_keep_alive_task is not None
+            assert not connection.transport.is_closing()
