@@ -30,6 +30,8 @@ KEEP_ALIVE_S = 75
 Background = Callable[[], Coroutine[Any, Any, None]]
 JOBS_LEFT = 3
 """The exit code of a process that had no time to cancel all of its jobs: their time to live ends the rest."""
+WORKER_CANNOT_LISTEN = 4
+"""The exit code of one of several processes whose port for /metrics cannot be used: another start would not help."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -68,7 +70,8 @@ def serve(gateway: Gateway, address: Address, *, room: Room, beside: Background 
                 is_for_metrics = True
                 listeners.append((gateway.metrics_app, stack.enter_context(listen(host, metrics_port))))
         except OSError as error:
-            return cannot_listen(host, error, metrics_port if is_for_metrics else None)
+            code = cannot_listen(host, error, metrics_port if is_for_metrics else None)
+            return code if address.inherited is None else WORKER_CANNOT_LISTEN
         addresses = [f"{host}:{each.getsockname()[1]}" for _, each in listeners]
         gateway.log.say("gateway.started", listening=addresses, version=__version__)
         _calm_collector()

@@ -11,13 +11,14 @@ import sys
 import anyio
 from anyio.abc import Process
 
-from gateway.server import cannot_listen, listen
+from gateway.restarts import PAUSE_S_LAST, Restarts
+from gateway.server import WORKER_CANNOT_LISTEN, cannot_listen, listen
 
 WORKERS_MAX = 64
-RESTART_S = 1.0
-"""How long after its unforeseen end a process is started anew."""
+FAILED, MISUSED = 1, 2
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_MISUSED = 2
+_FAULTS_THAT_LAST = {MISUSED: MISUSED, WORKER_CANNOT_LISTEN: FAILED}
+"""The codes by which a process ends that cannot start, with the exit codes that they lead to."""
 
 
 class _Workers:
@@ -27,24 +28,37 @@ class _Workers:
         self._listener = listener
         self._command = command
         self._processes: set[Process] = set()
-        self._is_stopping = False
+        self._stopping = anyio.Event()
         self.exit_code = 0
 
     async def keep(self, number: int) -> None:
-        """Run one process, and another one in its place should it end by itself."""
-        is_first = True
-        while not self._is_stopping:
+        """Run one process, and another one in its place should it end by itself.
+
+        All of them end where nobody would answer: the listening socket is still open here, and clients would wait.
+        """
+        restarts, is_first = Restarts(), True
+        while not self._stopping.is_set():
+            started_s = anyio.current_time()
             code = await self._run(number)
-            if self._is_stopping:
+            if self._stopping.is_set():
                 return
-            if code == _MISUSED and is_first:
-                # The next one would read the same configuration. Later the others serve by the one before it.
-                self.exit_code = code
-                self.stop()
+            if is_first and code in _FAULTS_THAT_LAST:
+                # The next one would meet the same. Later the others serve by the configuration before it.
+                self._fail(_FAULTS_THAT_LAST[code])
                 return
             is_first = False
+            pause_s = restarts.failed(ran_s=anyio.current_time() - started_s)
+            if pause_s is None and not self._processes:
+                print(f"Worker {number} ended with code {code}, as all others did.", file=sys.stderr, flush=True)
+                self._fail(FAILED)
+                return
             print(f"Worker {number} ended with code {code}; starting another one.", file=sys.stderr, flush=True)
-            await anyio.sleep(RESTART_S)
+            with anyio.move_on_after(PAUSE_S_LAST if pause_s is None else pause_s):
+                await self._stopping.wait()
+
+    def _fail(self, code: int) -> None:
+        self.exit_code = self.exit_code or code
+        self.stop()
 
     async def _run(self, number: int) -> int:
         fd = self._listener.fileno()
@@ -59,7 +73,7 @@ class _Workers:
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         self._processes.add(process)
-        if self._is_stopping:
+        if self._stopping.is_set():
             # The signal came while it was being started.
             process.send_signal(signal.SIGTERM)
         try:
@@ -74,7 +88,7 @@ class _Workers:
 
     def stop(self) -> None:
         """Let each process drain; said a second time, each hurries."""
-        self._is_stopping = True
+        self._stopping.set()
         for process in self._processes:
             process.send_signal(signal.SIGTERM)
 
@@ -90,18 +104,18 @@ def run_workers(count: int, *, config: str | None, host: str, port: int) -> int:
     command += ["--host", host, "--port", str(listener.getsockname()[1]), "--processes", str(count)]
     command += [] if config is None else ["--config", str(config)]
     with listener:
-        workers = _Workers(listener, command)
-        anyio.run(_keep_all, workers, count)
-    return workers.exit_code
+        return anyio.run(_keep_all, listener, command, count)
 
 
-async def _keep_all(workers: _Workers, count: int) -> None:
+async def _keep_all(listener: socket.socket, command: list[str], count: int) -> int:
+    workers = _Workers(listener, command)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_pass_signals_on, workers)
         async with anyio.create_task_group() as keeping:
             for number in range(count):
                 keeping.start_soon(workers.keep, number)
         tasks.cancel_scope.cancel()
+    return workers.exit_code
 
 
 async def _pass_signals_on(workers: _Workers) -> None:

@@ -2,17 +2,19 @@
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import openai
 import pytest
+import yaml
 
 from gateway.emulator.app import build_emulator
 from gateway.emulator.settings import EmulatorSettings
 from tests.demo.processes import wait_until_gone
-from tests.processes import STOP_S_MAX, Served, fairpod, served
+from tests.processes import STOP_S_MAX, Served, fairpod, free_port, served
 from tests.redis_server import redis_server
 from tests.serving import serving
 from tests.stacks import KEY, RUNPOD_KEY, config_of
@@ -77,3 +79,16 @@ def test_several_processes_need_a_store() -> None:
     assert run.returncode == 2
     assert "state: {kind: redis" in run.stderr
     assert fairpod("serve", "--workers", "0", environment=environment).returncode == 2
+
+
+def test_a_taken_port_for_metrics_ends_them_all(tmp_path: Path) -> None:
+    file = tmp_path / "fairpod.yaml"
+    state = {"kind": "redis", "url": f"redis://127.0.0.1:{free_port()}/0"}
+    options = ["--config", str(file), "--host", "127.0.0.1", "--port", str(free_port()), "--workers", "2"]
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        port = taken.getsockname()[1]
+        file.write_text(yaml.safe_dump(config_of("http://127.0.0.1:1", metrics_port=port, state=state, drain_s=0)))
+        run = fairpod("serve", *options)
+    assert run.returncode == 1
+    assert f"port {port} for /metrics" in run.stderr
+    assert "starting another one" not in run.stderr
