@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gateway.app import Gateway
 from gateway.commands.exit_codes import OK, report
-from gateway.commands.serve import room_of
+from gateway.commands.serve import check_start, room_of
 from gateway.config.config_file import ConfigFile
 from gateway.config.reading import ConfigError
 from gateway.descriptors import limit_at_start
@@ -22,6 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Check the file as `serve` would read it."""
     try:
         config = ConfigFile(arguments.config, os.environ).read()
+        check_start(config, port=config.listen.port)
         Gateway(config)
     except ConfigError as error:
         return report(error)

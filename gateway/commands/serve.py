@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         config = _from_environment() if file is None else file.read()
         host = arguments.host or config.listen.host
         port = config.listen.port if arguments.port is None else arguments.port
-        _check_workers(arguments.workers, config, port)
+        check_start(config, port=port, workers=arguments.workers)
         log_in_thread(config.logs.format)
         replica = f"{socket.gethostname()} {port} {arguments.worker}"
         gateway = Gateway(config, replica=replica, processes=arguments.processes)
@@ -92,7 +92,14 @@ def room_of(config: Config, *, descriptors: int) -> Room:
     return share_out(asked, descriptors=descriptors, reserve=reserve, has_metrics_port=config.metrics_port is not None)
 
 
-def _check_workers(workers: int, config: Config, port: int) -> None:
+def check_start(config: Config, *, port: int, workers: int = 1) -> None:
+    """Check what the file says against where clients come and how many processes there are.
+
+    Raises:
+        ConfigError: They do not go together.
+    """
+    if not 0 <= port <= PORT_MAX:
+        raise ConfigError([Problem("--port", f"give a number from 0 to {PORT_MAX}; 0 is any that is free")])
     if not 1 <= workers <= WORKERS_MAX:
         raise ConfigError([Problem("--workers", f"give a number from 1 to {WORKERS_MAX}")])
     if workers > 1 and config.state.kind == "memory":
