@@ -50,7 +50,11 @@ def load_config(path: Path, environment: Mapping[str, str]) -> Config:
         raise ConfigError([Problem("", f"{path} is not valid YAML: {_yaml_problem(error)}")]) from None
     except RecursionError:
         raise ConfigError([Problem("", f"{path} is nested too deeply")]) from None
-    return parse_config(raw, environment)
+    try:
+        return parse_config(raw, environment)
+    except RecursionError:
+        # YAML's aliases can let a list hold itself.
+        raise ConfigError([Problem("", f"{path} is nested too deeply, or holds itself")]) from None
 
 
 def _yaml_problem(error: yaml.YAMLError) -> str:

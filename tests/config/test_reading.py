@@ -237,3 +237,11 @@ def test_a_store_that_cannot_be_reached_like_this_is_named_without_its_password(
     (problem,) = caught.value.problems
     assert problem.path == "state.url"
     assert "s3cr" not in str(problem)
+
+
+@pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {b: *a}"])
+def test_a_file_that_holds_itself_is_refused(tmp_path: pathlib.Path, text: str) -> None:
+    file = tmp_path / "fairpod.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="holds itself"):
+        load_config(file, {})
