@@ -8,7 +8,8 @@ from msgspec import Meta
 
 from gateway.domain import Limit, ModelKind, Operation, OutagePolicy, Resource, Route
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/ -]{0,127}$")]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/ -]{0,127}$"
+Name = Annotated[str, Meta(pattern=NAME)]
 Seconds = Annotated[float, Meta(gt=0, le=7 * 86400)]
 Count = Annotated[int, Meta(ge=1)]
 Weight = Annotated[float, Meta(ge=0.001, le=1_000_000)]
