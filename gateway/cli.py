@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +21,7 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
+    open_missing_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="fairpod", description="One OpenAI base URL for Runpod Serverless endpoints.")
     parser.add_argument("--version", action="version", version=f"fairpod {__version__}")
@@ -36,3 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(parsed.run(parsed))
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def open_missing_streams() -> None:
+    """Give the process the standard streams that it was started without (`>&-`).
+
+    Python has None in their place. Worse, the first socket would get the number of one of them, and lines of the log.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The system gives the lowest number that is free: that of the stream.
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(descriptor, mode))
