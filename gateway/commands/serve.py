@@ -64,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     if room.is_limited:
         gateway.log.say(
             "connections.limited",
+            is_warning=True,
             connections_max=room.clients.connections_max,
             configured=config.clients.connections_max,
             descriptors=descriptors,

@@ -193,10 +193,10 @@ class EventLog:
             fields["trace_id"] = f"{event.trace.context.own.trace_id:032x}"
         getattr(self._log, _LEVELS.get(event.outcome, "info"))("exchange.settled", **fields)
 
-    def say(self, event: str, **fields: Any) -> None:
+    def say(self, event: str, *, is_warning: bool = False, **fields: Any) -> None:
         """One line about the process itself. A log that cannot be written is no reason to fail."""
         with contextlib.suppress(OSError, ValueError):
-            self._log.info(event, **fields)
+            (self._log.warning if is_warning else self._log.info)(event, **fields)
 
     def warn(self, event: str, **fields: Any) -> None:
         """Write one line about a fault of the process itself."""
