@@ -111,6 +111,11 @@ class Gateway:
             [metrics_route(self._page.get)], lifespan=[], report=self.exchanges.report, clock=self._clock
         )
 
+    @property
+    def body_bytes_max(self) -> int:
+        """The size of the largest body that is accepted."""
+        return self._completions.body_bytes_max
+
     def take(self, config: Config) -> None:
         """Serve by another configuration from now on, the whole of it or nothing.
 

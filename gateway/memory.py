@@ -4,6 +4,7 @@ All that a client, a worker or a tenant can make the process keep is limited, an
 memory: a process that is killed for its memory ends every stream, and cancels no job.
 """
 
+import itertools
 import os
 import resource
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import msgspec
 Read = Callable[[str], str | None]
 """Reads the text of a file; returns None where it cannot be read."""
 
+MIB = 1024 * 1024
 BASE_BYTES = 80 * 1024 * 1024
 """The memory of an idle process: 62 MB after its start (bench/results/speed.md), and the metrics of tenants."""
 WORK_BYTES = 64 * 1024 * 1024
@@ -59,6 +61,8 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Data read from Runpod and not passed on yet: pages, events, and answers in one piece."""
     kept: int
     """Answers that are kept for an `Idempotency-Key`."""
+    bytes_min: int
+    """The least size of the memory into which all of it fits, in whole MiB. In less the process may be killed."""
 
 
 def plan_of(memory: Memory, *, connections_max: int, body_bytes_max: int, seats: int = 0) -> MemoryPlan:
@@ -66,16 +70,22 @@ def plan_of(memory: Memory, *, connections_max: int, body_bytes_max: int, seats:
 
     `seats` is how many requests all endpoints serve at once.
     """
-    connections = min(connections_max * CONNECTION_BYTES, int(memory.size * CONNECTIONS_PART_MAX))
-    streams = min(seats * STREAM_BYTES, int(memory.size * STREAMS_PART_MAX))
-    parts = int(memory.size * (1 - MARGIN)) - BASE_BYTES - WORK_BYTES - connections - streams
-    parts = max(parts, PARTS_BYTES_MIN)
+    parts = max(_parts_of(memory.size, connections_max, seats), PARTS_BYTES_MIN)
+    sizes = itertools.count(MIB, MIB)
     return MemoryPlan(
         memory=memory,
         requests=min(parts * 5 // 10, max(REQUESTS_BYTES_MAX, BODIES_MIN * body_bytes_max)),
         answers=min(parts * 3 // 10, ANSWERS_BYTES_MAX),
         kept=min(parts * 2 // 10, KEPT_BYTES_MAX),
+        bytes_min=next(size for size in sizes if _parts_of(size, connections_max, seats) >= PARTS_BYTES_MIN),
     )
+
+
+def _parts_of(size: int, connections_max: int, seats: int) -> int:
+    """Return what is left of so much memory for requests and answers; it may be less than nothing."""
+    connections = min(connections_max * CONNECTION_BYTES, int(size * CONNECTIONS_PART_MAX))
+    streams = min(seats * STREAM_BYTES, int(size * STREAMS_PART_MAX))
+    return int(size * (1 - MARGIN)) - BASE_BYTES - WORK_BYTES - connections - streams
 
 
 def memory_of(bytes_max: int | None, *, processes: int = 1) -> Memory:

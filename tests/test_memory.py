@@ -102,13 +102,15 @@ def test_with_the_chart_s_limit_a_tenant_alone_can_send_the_largest_body_and_is_
 def test_in_little_memory_there_is_something_for_each() -> None:
     little = Memory(size=64 * MI, source="cgroup")
     plan = plan_of(little, connections_max=10_000, body_bytes_max=20 * MI)
-    assert plan == MemoryPlan(memory=little, requests=16 * MI, answers=32 * MI * 3 // 10, kept=32 * MI * 2 // 10)
+    parts = {"requests": 16 * MI, "answers": 32 * MI * 3 // 10, "kept": 32 * MI * 2 // 10}
+    assert plan == MemoryPlan(memory=little, **parts, bytes_min=plan.bytes_min)
 
 
 def test_much_memory_is_not_all_taken() -> None:
     machine = Memory(size=1024 * 1024 * MI, source="machine")
     plan = plan_of(machine, connections_max=10_000, body_bytes_max=20 * MI)
-    assert plan == MemoryPlan(memory=machine, requests=2048 * MI, answers=1024 * MI, kept=128 * MI)
+    parts = {"requests": 2048 * MI, "answers": 1024 * MI, "kept": 128 * MI}
+    assert plan == MemoryPlan(memory=machine, **parts, bytes_min=plan.bytes_min)
     assert plan_of(machine, connections_max=1, body_bytes_max=1024 * MI).requests == 4096 * MI
 
 
@@ -120,3 +122,14 @@ def test_answers_that_are_not_counted_by_themselves_have_room_by_the_seats() -> 
         1000 * 64 * 1024, abs=3
     )
     assert no_end.requests + no_end.answers + no_end.kept > 0.3 * CHART.size
+
+
+@pytest.mark.parametrize(("connections_max", "seats"), [(1, 0), (1000, 100), (10_000, 0), (10**6, 10**6)])
+def test_the_least_memory_is_the_first_that_holds_all_parts(connections_max: int, seats: int) -> None:
+    def left_bytes(size: int) -> int:
+        connections = min(connections_max * memory.CONNECTION_BYTES, size * memory.CONNECTIONS_PART_MAX)
+        streams = min(seats * memory.STREAM_BYTES, size * memory.STREAMS_PART_MAX)
+        return int(size * (1 - memory.MARGIN) - connections - streams) - memory.BASE_BYTES - memory.WORK_BYTES
+
+    plan = plan_of(CHART, connections_max=connections_max, body_bytes_max=20 * MI, seats=seats)
+    assert left_bytes(plan.bytes_min) >= memory.PARTS_BYTES_MIN > left_bytes(plan.bytes_min - MI)

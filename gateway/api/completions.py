@@ -51,6 +51,11 @@ class Completions:
         self._begin_trace = begin_trace
         self.signs = SignsOfLife(exchanges.report)
 
+    @property
+    def body_bytes_max(self) -> int:
+        """The size of the largest body that is accepted; in little memory it is less than the file says."""
+        return self._room.body_bytes_max
+
     def limit_bodies(self, bytes_max: int) -> None:
         """Bodies may be so large from now on."""
         self._room.admit(body_bytes_max=bytes_max)

@@ -11,6 +11,7 @@ from gateway.commands.serve import check_start, room_of
 from gateway.config.config_file import ConfigFile
 from gateway.config.reading import ConfigError
 from gateway.descriptors import limit_at_start
+from gateway.memory import MIB
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,9 +24,18 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         config = ConfigFile(arguments.config, os.environ).read()
         check_start(config, port=config.listen.port)
-        Gateway(config)
+        gateway = Gateway(config)
     except ConfigError as error:
         return report(error)
+    plan = gateway.memory
+    if plan.memory.size < plan.bytes_min:
+        print(
+            f"memory_bytes_max: a process started like this one may use {plan.memory.size // MIB} MiB "
+            f"({plan.memory.source}), and with these endpoints and connections it needs {plan.bytes_min // MIB} MiB at "
+            f"least: it may be killed. It takes bodies of {gateway.body_bytes_max} bytes at most. Give it more memory, "
+            "or lower clients.connections_max.",
+            file=sys.stderr,
+        )
     room = room_of(config, descriptors=limit_at_start())
     if room.is_limited:
         print(

@@ -58,7 +58,14 @@ def run(arguments: argparse.Namespace) -> int:
         return run_workers(arguments.workers, config=arguments.config, host=host, port=port)
     plan = gateway.memory
     parts = {"requests": plan.requests, "answers": plan.answers, "kept": plan.kept}
-    gateway.log.say("gateway.memory", bytes=plan.memory.size, source=plan.memory.source, parts=parts)
+    gateway.log.say(
+        "gateway.memory",
+        is_warning=plan.memory.size < plan.bytes_min,
+        bytes=plan.memory.size,
+        source=plan.memory.source,
+        parts=parts,
+        body_bytes_max=gateway.body_bytes_max,
+    )
     descriptors = raise_limit()
     room = room_of(config, descriptors=descriptors)
     if room.is_limited:

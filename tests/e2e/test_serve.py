@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import json
 import pathlib
 import signal
 import socket
@@ -129,6 +130,15 @@ def test_metrics_may_have_a_port_of_their_own(tmp_path: pathlib.Path, emulator_u
     with serving_process(tmp_path, config_of(emulator_url, metrics_port=port)) as (_, url):
         assert "gateway_build_info" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
         assert httpx.get(f"{url}/metrics").status_code == 404
+
+
+def test_the_log_says_which_bodies_fit_into_little_memory(tmp_path: pathlib.Path, emulator_url: str) -> None:
+    config = config_of(emulator_url, memory_bytes_max=128 * 1024 * 1024, logs={"format": "json"})
+    with serving_process(tmp_path, config):
+        lines = [json.loads(line) for line in (tmp_path / "out.log").read_text().splitlines() if line[:1] == "{"]
+    (line,) = [line for line in lines if line["event"] == "gateway.memory"]
+    assert line["level"] == "warning"
+    assert line["body_bytes_max"] < line["parts"]["requests"] // 2
 
 
 def test_what_is_wrong_is_said_in_one_line_each(tmp_path: pathlib.Path) -> None:
