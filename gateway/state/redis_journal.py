@@ -56,7 +56,9 @@ class RedisJournal:
         answer = await self._script.run(self._process, _pack(wants), *closed, *opened)
         for name in damaged:
             del self._damaged[name]
-        known, taken, returned, *jobs = answer
+        known, taken, returned, unreadable, *jobs = answer
+        if unreadable:
+            self._observe(RecordsUnreadable(kind=RecordKind.OPEN_JOB, count=unreadable))
         return EntryAnswer(
             was_known=bool(known),
             jobs=self._jobs(jobs[::2], jobs[1::2]),

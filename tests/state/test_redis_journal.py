@@ -55,6 +55,14 @@ class Processes:
         """Note a record under the name of a process, as another release or a fault would have it."""
         self._redis.hset(f"{{{self._prefix}}}:jobs:{process}", job(name).key, record)
 
+    def damage(self, kind: str, process: str) -> None:
+        """Leave a text where the script keeps something of another type for a process."""
+        self._redis.set(f"{{{self._prefix}}}:{kind}{process}", "x")
+
+    def know(self, process: str) -> None:
+        """Have a process that was heard of long ago."""
+        self._redis.zadd(f"{{{self._prefix}}}:processes", {process: 1})
+
     def records(self, process: str) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = self._redis.hgetall(f"{{{self._prefix}}}:jobs:{process}")  # type: ignore[assignment]
         return found
@@ -223,6 +231,32 @@ async def test_three_thousand_damaged_records_are_deleted_in_turns(processes: Pr
     for _ in range(3):
         await processes.write("heir")
     assert set(processes.records("heir")) == {job("good").key.encode()}
+
+
+@pytest.mark.parametrize("kind", ["jobs:", "processes:taken:"])
+async def test_a_dead_process_whose_keys_are_of_another_type_stops_nobody(processes: Processes, kind: str) -> None:
+    await processes.write("dead", "1")
+    processes.know("ghost 1")
+    processes.damage(kind, "ghost 1")
+    processes.clock.now_s += SILENT_S + 0.1
+    assert await processes.inherited("heir") == {"1"}
+    assert processes.unreadable == 1
+    assert (await processes.write("heir")).was_known
+    assert processes.unreadable == 1
+
+
+@pytest.mark.parametrize("kind", ["jobs:", "processes:taken:", "processes:returned:"])
+async def test_own_keys_of_another_type_are_replaced(processes: Processes, kind: str) -> None:
+    processes.damage(kind, "a")
+    await processes.write("a", "1")
+    assert processes.unreadable == 1
+    assert set(processes.records("a")) == {job("1").key.encode()}
+
+
+async def test_a_list_of_processes_of_another_type_begins_anew(processes: Processes) -> None:
+    processes.damage("processes", "")
+    assert not (await processes.write("a", "1")).was_known
+    assert (await processes.write("a")).was_known
 
 
 class TakenForDead(Processes):
