@@ -2,13 +2,21 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import anyio
 import msgspec
 
 from gateway.admission.capacity_leased import LeasedCapacity
-from gateway.admission.lease_store import RECORD_VERSION, Ask, Beat, BeatAnswer, LeaseStore, RecordKind, StoreError
+from gateway.admission.lease_store import (
+    RECORD_VERSION,
+    Ask,
+    Beat,
+    BeatAnswer,
+    LeaseStore,
+    RecordKind,
+    StoreError,
+    StoreWatcher,
+)
 from gateway.clock import Clock
 from gateway.domain import Limit, OutagePolicy
 from gateway.fairshare.allocator import split
@@ -28,14 +36,6 @@ LEAVE_S_MAX = 1.0
 
 _pack = msgspec.msgpack.Encoder().encode
 _read_report = msgspec.msgpack.Decoder(Report).decode
-
-
-class StoreWatcher(Protocol):
-    """Told when the store is lost, with the reason, and when it is found again."""
-
-    def __call__(self, *, is_up: bool, reason: str) -> None:
-        """Must not raise, and must not wait."""
-        ...
 
 
 class LeaseAgent:

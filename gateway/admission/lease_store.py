@@ -82,6 +82,14 @@ class StoreError(Exception):
         self.is_refused = is_refused
 
 
+class StoreWatcher(Protocol):
+    """Told when the store is lost, with the reason, and when it is found again."""
+
+    def __call__(self, *, is_up: bool, reason: str) -> None:
+        """Must not raise, and must not wait."""
+        ...
+
+
 class LeaseStore(Protocol):
     """Where heartbeats go."""
 

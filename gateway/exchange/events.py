@@ -183,6 +183,14 @@ class StateStoreChanged(msgspec.Struct, frozen=True, kw_only=True):
     """What is done while it is lost."""
 
 
+class JournalChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """The journal of open jobs could not be written, or can be written again."""
+
+    is_up: bool
+    reason: str
+    """What failed, by name."""
+
+
 class RecordsUnreadable(msgspec.Struct, frozen=True, kw_only=True):
     """Report that records in the shared store were of another version, or damaged, and were skipped."""
 
@@ -254,6 +262,7 @@ Event = (
     | ClientRefused
     | ConfigRead
     | EndpointChanged
+    | JournalChanged
     | RecordsUnreadable
     | StateStoreChanged
     | UpstreamCalled

@@ -11,7 +11,7 @@ from typing import Protocol
 import anyio
 import msgspec
 
-from gateway.admission.lease_store import RECORD_VERSION, StoreError
+from gateway.admission.lease_store import RECORD_VERSION, StoreError, StoreWatcher
 from gateway.clock import Clock
 
 BEAT_S = 0.5
@@ -102,6 +102,10 @@ class JournalStore(Protocol):
         ...
 
 
+def _ignore(*, is_up: bool, reason: str) -> None:
+    """Tell nobody."""
+
+
 class Journal:
     """The open jobs of this process. Noting one never waits; without a store it is all there is to do."""
 
@@ -120,6 +124,9 @@ class Journal:
         self.taken: set[str] = set()
         """Own jobs, by key, that another process had for a while."""
         self._heard = anyio.Event()
+        self.watch: StoreWatcher = _ignore
+        """Told when entries begin to fail, and when one is written again."""
+        self._is_up = True
 
     @property
     def has_store(self) -> bool:
@@ -187,13 +194,14 @@ class Journal:
         entry = self._entry(is_leaving=False)
         try:
             answer = await store.write(entry)
-        except StoreError:
-            self._lose_contact()
+        except StoreError as error:
+            self._lose_contact(error.reason)
             return
-        except Exception:
+        except Exception as error:
             # It may have been written all the same, and be answered with jobs that are this one's now.
-            self._lose_contact()
+            self._lose_contact(type(error).__name__)
             raise
+        self._tell(is_up=True)
         self._note_written(entry, was_known=answer.was_known)
         self._give_back(answer)
         self.taken |= self._open.keys() & answer.taken
@@ -217,8 +225,14 @@ class Journal:
                 # Inherited with an answer that was lost, so that nothing is known of it here.
                 self._strike(key)
 
-    def _lose_contact(self) -> None:
+    def _lose_contact(self, reason: str) -> None:
         self._is_recall, self._heard_since_s = True, None
+        self._tell(is_up=False, reason=reason)
+
+    def _tell(self, *, is_up: bool, reason: str = "") -> None:
+        if is_up is not self._is_up:
+            self._is_up = is_up
+            self.watch(is_up=is_up, reason=reason)
 
     def _entry(self, *, is_leaving: bool) -> Entry:
         now_s = self._clock.monotonic_s()

@@ -9,7 +9,7 @@ from gateway.clock import Clock
 from gateway.domain import Attempt, Route, Tenant
 from gateway.errors import JobExpiredError, JobFailedError, JobNotRunError, OutputLostError
 from gateway.exchange.cancel_queue import CancelQueue
-from gateway.exchange.events import Broke, Observer
+from gateway.exchange.events import Broke, JournalChanged, Observer
 from gateway.exchange.gpu_time import AttemptCost
 from gateway.exchange.journal import Journal, JournalStore, OpenJob
 from gateway.exchange.left_job import LeftJob
@@ -45,6 +45,7 @@ class OpenJobs:
         self._cancels = CancelQueue(clock, observe, self._executions)
         self._journal = Journal(clock, store)
         self._journal.give_back = self._give_back
+        self._journal.watch = self._note_journal
 
     @asynccontextmanager
     async def job(
@@ -126,6 +127,9 @@ class OpenJobs:
 
     def _is_others(self, address: str, attempt: Attempt) -> bool:
         return self._journal.holds(f"{address} {attempt.job_id}")
+
+    def _note_journal(self, *, is_up: bool, reason: str) -> None:
+        self._observe(JournalChanged(is_up=is_up, reason=reason))
 
     def _give_back(self, entry: OpenJob) -> None:
         """Stop cancelling a job whose process was taken for dead and lives."""

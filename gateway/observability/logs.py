@@ -24,6 +24,7 @@ from gateway.exchange.events import (
     GpuTimeSettled,
     JobCancelled,
     JobEnded,
+    JournalChanged,
     Outcome,
     RecordsUnreadable,
     Reload,
@@ -131,6 +132,10 @@ class EventLog:
                 self._log.info("state_store.found")
             case StateStoreChanged():
                 self._log.error("state_store.lost", error=event.reason, on_outage=event.policy)
+            case JournalChanged(is_up=True):
+                self._log.info("journal.found")
+            case JournalChanged():
+                self._log.error("journal.lost", error=event.reason)
             case RecordsUnreadable(kind=kind):
                 # Logged once: a replica that goes on writing such records would fill the log.
                 if kind not in self._unreadable:

@@ -36,6 +36,7 @@ from gateway.exchange.events import (
     GpuTimeSettled,
     JobCancelled,
     JobEnded,
+    JournalChanged,
     Outcome,
     RecordsUnreadable,
     Settled,
@@ -182,7 +183,9 @@ class Metrics:
             case Settled():
                 self._settle(event)
             case StateStoreChanged():
-                self._store.is_up.set(event.is_up)
+                self._store.note(is_up=event.is_up)
+            case JournalChanged():
+                self._store.note_journal(is_up=event.is_up)
             case RecordsUnreadable():
                 self._store.unreadable.labels(event.kind.value).inc(event.count)
             case ConfigRead():

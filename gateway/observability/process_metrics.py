@@ -10,13 +10,24 @@ class StoreMetrics:
     """Export whether the state that replicas share can be reached."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.is_up = Gauge("gateway_state_store_up", "Whether the shared state is within reach.", registry=registry)
+        self._up = Gauge("gateway_state_store_up", "Whether the shared state is within reach.", registry=registry)
         # The state store of one process is its memory.
-        self.is_up.set(1)
+        self._is_up = self._is_journal_up = True
+        self._up.set(1)
         name, text = "gateway_state_records_unreadable_total", "Records in the shared state that were skipped."
         self.unreadable = Counter(name, text, ["kind"], registry=registry)
         for kind in RecordKind:
             self.unreadable.labels(kind.value)
+
+    def note(self, *, is_up: bool) -> None:
+        """Note whether leases are renewed."""
+        self._is_up = is_up
+        self._up.set(self._is_up and self._is_journal_up)
+
+    def note_journal(self, *, is_up: bool) -> None:
+        """Note whether open jobs are noted: a store that fails at that is out of reach as well."""
+        self._is_journal_up = is_up
+        self._up.set(self._is_up and self._is_journal_up)
 
 
 class ConfigMetrics:

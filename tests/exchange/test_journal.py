@@ -24,7 +24,7 @@ class Store:
         self.left: list[OpenJob] = []
         self.is_known = False
         self.entries: list[Entry] = []
-        self.loses_answers = self.refuses = False
+        self.loses_answers = self.refuses = self.breaks = False
         self.taken: list[str] = []
         self.given_back: list[str] = []
 
@@ -32,6 +32,8 @@ class Store:
         self.entries.append(entry)
         if self.refuses:
             raise StoreError("refused", is_refused=True)
+        if self.breaks:
+            raise ValueError("no answer")
         was_known, self.is_known = self.is_known, True
         self.jobs |= {each.key: each for each in entry.opened}
         for key in entry.closed:
@@ -96,6 +98,32 @@ async def test_what_opens_is_noted_and_what_closes_is_struck() -> None:
     await kept.beat()
     assert names(kept.store) == {"a", "c", "d"}
     assert not kept.inherited
+
+
+async def test_a_journal_that_fails_is_told_of_once_and_so_is_its_return() -> None:
+    kept = Kept()
+    told: list[tuple[bool, str]] = []
+    kept.journal.watch = lambda *, is_up, reason: told.append((is_up, reason))
+    await kept.beat()
+    assert told == []
+    kept.store.refuses = True
+    await kept.beat()
+    await kept.beat()
+    assert told == [(False, "refused")]
+    kept.store.refuses = False
+    await kept.beat()
+    await kept.beat()
+    assert told == [(False, "refused"), (True, "")]
+
+
+async def test_a_journal_whose_answer_is_none_is_told_of_too() -> None:
+    kept = Kept()
+    told: list[tuple[bool, str]] = []
+    kept.journal.watch = lambda *, is_up, reason: told.append((is_up, reason))
+    kept.store.breaks = True
+    with pytest.raises(ValueError, match="no answer"):
+        await kept.beat()
+    assert told == [(False, "ValueError")]
 
 
 async def test_only_who_was_long_in_contact_inherits() -> None:

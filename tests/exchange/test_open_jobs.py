@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from gateway.config.keys import key_line
-from gateway.exchange.events import Event, GpuTimeSettled
+from gateway.exchange.events import Event, GpuTimeSettled, JournalChanged
 from gateway.exchange.journal import OpenJob
 from tests.exchange.test_exchange import COMPLETION
 from tests.exchange.test_journal import Store
@@ -32,6 +32,16 @@ async def test_a_start_is_noted_for_whoever_has_to_end_the_job() -> None:
             assert noted.started_at_s is not None
             assert noted.started_at_s == pytest.approx(clock.unix_s() - 2, abs=1.5)
             tasks.cancel_scope.cancel()
+
+
+async def test_a_journal_that_cannot_be_written_is_an_event() -> None:
+    async with running(FakeRunpod()) as subject:
+        seen: list[Event] = []
+        jobs, store = subject.gateway._jobs, Store()
+        jobs._observe = seen.append
+        for store.refuses in (False, True, False):
+            await jobs._journal._write(store, jobs._inherit)
+    assert seen == [JournalChanged(is_up=False, reason="refused"), JournalChanged(is_up=True, reason="")]
 
 
 async def test_an_heir_knows_when_a_job_began() -> None:

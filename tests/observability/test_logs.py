@@ -17,6 +17,7 @@ from gateway.exchange.events import (
     Event,
     FirstChunk,
     GpuTimeSettled,
+    JournalChanged,
     Outcome,
     RecordsUnreadable,
     Reload,
@@ -161,6 +162,14 @@ def test_unreadable_records_are_told_of_once_for_each_kind(lines: io.StringIO) -
         ("state_store.record_unreadable", "report", "warning"),
         ("state_store.record_unreadable", "open_job", "warning"),
     ]
+
+
+def test_a_journal_that_is_lost_and_found_is_told(lines: io.StringIO) -> None:
+    lost, found = logged(
+        lines, JournalChanged(is_up=False, reason="ResponseError"), JournalChanged(is_up=True, reason="")
+    )
+    assert (lost["event"], lost["level"], lost["error"]) == ("journal.lost", "error", "ResponseError")
+    assert (found["event"], found["level"]) == ("journal.found", "info")
 
 
 def test_a_field_that_should_not_be_logged_loses_its_value(lines: io.StringIO) -> None:

@@ -16,10 +16,12 @@ from gateway.exchange.events import (
     GpuTimeSettled,
     JobCancelled,
     JobEnded,
+    JournalChanged,
     Outcome,
     RecordsUnreadable,
     Reload,
     Settled,
+    StateStoreChanged,
     TaskFailed,
     UpstreamCalled,
 )
@@ -143,6 +145,19 @@ def test_calls_cancels_waits_and_bugs_are_counted() -> None:
     assert value(found, "gateway_state_records_unreadable_total", kind="open_job") == 0
     assert value(found, "gateway_build_info", version="1.2.3") == 1
     assert value(found, "gateway_state_store_up") == 1
+
+
+@pytest.mark.parametrize("is_store_up", [True, False])
+@pytest.mark.parametrize("is_journal_up", [True, False])
+def test_the_store_is_up_while_leases_and_journal_are(is_store_up: bool, is_journal_up: bool) -> None:
+    found = samples(
+        JournalChanged(is_up=is_journal_up, reason=""), StateStoreChanged(is_up=is_store_up, reason="", policy="share")
+    )
+    assert value(found, "gateway_state_store_up") == (is_store_up and is_journal_up)
+    found = samples(
+        StateStoreChanged(is_up=is_store_up, reason="", policy="share"), JournalChanged(is_up=is_journal_up, reason="")
+    )
+    assert value(found, "gateway_state_store_up") == (is_store_up and is_journal_up)
 
 
 def test_gauges_are_read_when_they_are_scraped() -> None:
