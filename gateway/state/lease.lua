@@ -93,7 +93,10 @@ end
 -- Incarnations begin with the time of their start, so the older one is the smaller.
 -- Another incarnation under the same name: the process that held the lease is gone, and its calls with it. Jobs go on
 -- at Runpod without it, so the seats of work (classes without a rate) stay bound as if it had only fallen silent.
-if mine and incarnation < mine.incarnation then return {cmsgpack.pack({-1, false, {}})} end
+-- The later one goes before the earlier one only while it lives: a clock that stepped back between two starts makes the
+-- process that is gone seem the later one, and nobody would ever follow it.
+local is_mine_live = mine and math.abs(now - mine.seen) <= live_s
+if is_mine_live and incarnation < mine.incarnation then return {cmsgpack.pack({-1, false, {}})} end
 if mine and mine.incarnation ~= incarnation then
   local ghost = {incarnation = mine.incarnation, number = 0, seen = mine.seen, hold_s = mine.hold_s, classes = {}}
   for name, class in pairs(mine.classes) do

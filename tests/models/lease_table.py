@@ -68,7 +68,8 @@ class LeaseTable:
         live = {id_ for id_, lease in self.leases.items() if id_ != beat.replica and _is_live(lease, beat, now_s)}
         silent = [lease for lease in others if not _is_live(lease, beat, now_s)]
         mine = self.leases.get(beat.replica)
-        if mine is not None and beat.incarnation < mine.incarnation:
+        is_mine_live = mine is not None and abs(now_s - mine.seen_s) <= beat.live_s
+        if mine is not None and is_mine_live and beat.incarnation < mine.incarnation:
             return None
         if mine is not None and mine.incarnation != beat.incarnation:
             ghost = self._bury(beat.replica, mine)

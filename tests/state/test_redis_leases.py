@@ -200,6 +200,31 @@ async def test_an_overtaken_heartbeat_is_ignored(replicas: Replicas) -> None:
     assert await a.renew(10, number=8) == 10
 
 
+async def test_a_process_that_is_gone_stops_no_earlier_incarnation(replicas: Replicas) -> None:
+    """The clock stepped back between two starts of one replica."""
+    a, b = await replicas.named("a", "b")
+    a.rate = b.rate = 0.0
+    await a.renew(30)
+    a.incarnation, a.epoch, a.limit = "earlier", 0, 0
+    assert await a.beat(20) is None
+    await replicas.wait_beside(b, LIVE_S * 1.3)
+    # What the one that is gone had is bound as after any restart.
+    assert await a.renew(20) == 10
+    assert await b.renew(40) == 0
+    await replicas.wait_beside(a, HOLD_S * 1.2)
+    assert await b.renew(40) == 30
+
+
+async def test_a_lease_of_a_time_to_come_stops_nobody(replicas: Replicas) -> None:
+    """The store's clock stepped back as well."""
+    (a,) = await replicas.named("a")
+    await a.renew(30)
+    a.incarnation, a.epoch, a.limit = "earlier", 0, 0
+    replicas.pass_time(-10 * LIVE_S)
+    assert await a.beat(20) is not None
+    assert await a.beat(20) is not None
+
+
 async def test_a_store_that_lost_its_memory_gives_nothing_new_until_all_had_time_to_report(replicas: Replicas) -> None:
     a, b = Replica(replicas._store, "a"), Replica(replicas._store, "b")
     # What they had of the store before: it lost it, and has to believe them.
