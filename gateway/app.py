@@ -29,7 +29,7 @@ from gateway.config.sections import Config, State
 from gateway.configured import guest_of, keys_of, models_of, weights_of
 from gateway.endpoints import Endpoints
 from gateway.exchange.catalogue import Catalogue
-from gateway.exchange.events import ConfigRead, RecordsUnreadable, Reload, StateStoreChanged
+from gateway.exchange.events import ConfigRead, RecordsUnreadable, Reload, ReplicaOvertaken, StateStoreChanged
 from gateway.exchange.exchanges import Exchanges
 from gateway.exchange.health_watch import HealthWatch
 from gateway.exchange.journal import JournalStore
@@ -178,6 +178,7 @@ class Gateway:
             watch=watch,
         )
         agent.watch_unreadable(lambda kind, count: self._observe(RecordsUnreadable(kind=kind, count=count)))
+        agent.watch_overtaken(lambda name: self._observe(ReplicaOvertaken(replica=name)))
         return agent
 
     def _build_endpoints(self) -> Endpoints:

@@ -13,6 +13,7 @@ from gateway.admission.lease_store import (
     Beat,
     BeatAnswer,
     LeaseStore,
+    OvertakenError,
     RecordKind,
     StoreError,
     StoreWatcher,
@@ -68,6 +69,8 @@ class LeaseAgent:
         self._live: Callable[[], dict[str, int]] = dict
         self._note_live_elsewhere: Callable[[Mapping[str, int]], None] = lambda _live: None
         self._note_unreadable: Callable[[RecordKind, int], None] = lambda _kind, _count: None
+        self._note_overtaken: Callable[[str], None] = lambda _replica: None
+        self._is_overtaken = False
         self._reports: dict[str, Report] = {}
         self._told: set[str] = set()
         """Tenants whose caps others used when they last told."""
@@ -119,6 +122,10 @@ class LeaseAgent:
         """Tell `note` how many records of a kind could not be read, and were skipped."""
         self._note_unreadable = note
 
+    def watch_overtaken(self, note: Callable[[str], None]) -> None:
+        """Tell `note` the name of this replica when another process has it too, and gets its leases."""
+        self._note_overtaken = note
+
     @property
     def is_ready(self) -> bool:
         """Whether anything can be served: a process that never had a lease does not know what others use."""
@@ -153,11 +160,15 @@ class LeaseAgent:
             answer = await self._store.beat(beat, _pack(report))
         except StoreError as error:
             self.contact.is_refused = error.is_refused
+            # Its leases run out as without a store: the other process knows nothing of what this one does.
             self._note_store(is_up=False, reason=error.reason)
+            if isinstance(error, OvertakenError) and not self._is_overtaken:
+                self._is_overtaken = True
+                self._note_overtaken(self._replica)
             if self._reports and not self.contact.is_valid(self._clock.monotonic_s()):
                 self._forget_others()
         else:
-            self.contact.is_refused = False
+            self.contact.is_refused = self._is_overtaken = False
             self._note_store(is_up=True, reason="")
             if answer is not None:
                 self._apply(answer, sent_at_s)

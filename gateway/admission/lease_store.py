@@ -82,6 +82,13 @@ class StoreError(Exception):
         self.is_refused = is_refused
 
 
+class OvertakenError(StoreError):
+    """A later process of the same name lives: the store renews its leases, and none of this one."""
+
+    def __init__(self) -> None:
+        super().__init__(type(self).__name__, is_refused=False)
+
+
 class StoreWatcher(Protocol):
     """Told when the store is lost, with the reason, and when it is found again."""
 
@@ -98,6 +105,7 @@ class LeaseStore(Protocol):
 
         Raises:
             StoreError: It was not answered.
+            OvertakenError: Another process of this name lives.
         """
         ...
 

@@ -183,6 +183,12 @@ class StateStoreChanged(msgspec.Struct, frozen=True, kw_only=True):
     """What is done while it is lost."""
 
 
+class ReplicaOvertaken(msgspec.Struct, frozen=True, kw_only=True):
+    """Another process that began later has this one's name in the store, and lives."""
+
+    replica: str
+
+
 class JournalChanged(msgspec.Struct, frozen=True, kw_only=True):
     """The journal of open jobs could not be written, or can be written again."""
 
@@ -264,6 +270,7 @@ Event = (
     | EndpointChanged
     | JournalChanged
     | RecordsUnreadable
+    | ReplicaOvertaken
     | StateStoreChanged
     | UpstreamCalled
     | JobCancelled

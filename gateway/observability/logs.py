@@ -28,6 +28,7 @@ from gateway.exchange.events import (
     Outcome,
     RecordsUnreadable,
     Reload,
+    ReplicaOvertaken,
     Settled,
     StateStoreChanged,
     TaskFailed,
@@ -132,6 +133,8 @@ class EventLog:
                 self._log.info("state_store.found")
             case StateStoreChanged():
                 self._log.error("state_store.lost", error=event.reason, on_outage=event.policy)
+            case ReplicaOvertaken():
+                self._log.error("state_store.overtaken", replica=event.replica)
             case JournalChanged(is_up=True):
                 self._log.info("journal.found")
             case JournalChanged():

@@ -39,6 +39,7 @@ from gateway.exchange.events import (
     JournalChanged,
     Outcome,
     RecordsUnreadable,
+    ReplicaOvertaken,
     Settled,
     StateStoreChanged,
     TaskFailed,
@@ -194,7 +195,7 @@ class Metrics:
                 self._bugs.inc()
             case ClientRefused():
                 self._client_refusals(event.reason.value).inc()
-            case EndpointChanged():
+            case EndpointChanged() | ReplicaOvertaken():
                 pass
             case _:
                 assert_never(event)

@@ -9,7 +9,8 @@
 -- Rates are a level that leaks: tokens are granted below its brim and expire unused within one heartbeat.
 --
 -- KEYS: leases by replica, reports by replica, the state of all. ARGV: the heartbeat, the report (both MessagePack).
--- Returns the answer in MessagePack, then id and report of every other replica that was heard of lately.
+-- Returns the answer in MessagePack, then id and report of every other replica that was heard of lately. The answer
+-- begins with 1; with -1 where a later heartbeat came before this one; with -2 where a later process has the same name.
 
 local leases_key, reports_key, state_key = KEYS[1], KEYS[2], KEYS[3]
 local replica, incarnation, number, is_leaving, hold_s, live_s, settle_s, asked = unpack(cmsgpack.unpack(ARGV[1]))
@@ -96,7 +97,7 @@ end
 -- The later one goes before the earlier one only while it lives: a clock that stepped back between two starts makes the
 -- process that is gone seem the later one, and nobody would ever follow it.
 local is_mine_live = mine and math.abs(now - mine.seen) <= live_s
-if is_mine_live and incarnation < mine.incarnation then return {cmsgpack.pack({-1, false, {}})} end
+if is_mine_live and incarnation < mine.incarnation then return {cmsgpack.pack({-2, false, {}})} end
 if mine and mine.incarnation ~= incarnation then
   local ghost = {incarnation = mine.incarnation, number = 0, seen = mine.seen, hold_s = mine.hold_s, classes = {}}
   for name, class in pairs(mine.classes) do

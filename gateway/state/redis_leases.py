@@ -2,10 +2,11 @@
 
 import msgspec
 
-from gateway.admission.lease_store import Beat, BeatAnswer, Grant
+from gateway.admission.lease_store import Beat, BeatAnswer, Grant, OvertakenError
 from gateway.state.redis_script import RedisScript
 
-_OVERTAKEN = -1
+_LATE = -1
+_OVERTAKEN = -2
 
 
 class _Head(msgspec.Struct, frozen=True, array_like=True):
@@ -21,9 +22,15 @@ _read_head = msgspec.msgpack.Decoder(_Head).decode
 
 
 def read_answer(answer: list[bytes]) -> BeatAnswer | None:
-    """Return what the script answered; None where a later heartbeat has overtaken this one."""
+    """Return what the script answered; None where a later heartbeat has overtaken this one.
+
+    Raises:
+        OvertakenError: Another process of this name lives.
+    """
     head = _read_head(answer[0])
     if head.state == _OVERTAKEN:
+        raise OvertakenError
+    if head.state == _LATE:
         return None
     return BeatAnswer(
         is_learning=head.is_learning,
@@ -45,6 +52,7 @@ class RedisLeases:
 
         Raises:
             StoreError: It was not answered.
+            OvertakenError: Another process of this name lives.
         """
         return read_answer(await self._script.run(pack_beat(beat), report))
 

@@ -35,13 +35,13 @@ SETTLED_S = 2.6
 class Replica:
     """One process, as far as leases go."""
 
-    def __init__(self, leases: ToldLeases, name: str, policy: OutagePolicy) -> None:
+    def __init__(self, leases: ToldLeases, name: str, policy: OutagePolicy, incarnation: str) -> None:
         clock = LoopClock()
         self.changes: list[tuple[bool, str]] = []
         self.agent = LeaseAgent(
             VirtualStore(leases),
             replica=name,
-            incarnation=secrets.token_hex(4),
+            incarnation=incarnation,
             policy=policy,
             clock=clock,
             watch=self._note,
@@ -65,10 +65,15 @@ class Replica:
 
 @contextlib.asynccontextmanager
 async def replicas(
-    server: RedisServer, *names: str, policy: OutagePolicy = OutagePolicy.SHARE, settle: bool = True
+    server: RedisServer,
+    *names: str,
+    policy: OutagePolicy = OutagePolicy.SHARE,
+    settle: bool = True,
+    incarnations: tuple[str, ...] = (),
 ) -> AsyncIterator[list[Replica]]:
     leases = ToldLeases(server.url)
-    made = [Replica(leases, name, policy) for name in names]
+    incarnations = incarnations or tuple(secrets.token_hex(4) for _ in names)
+    made = [Replica(leases, name, policy, each) for name, each in zip(names, incarnations, strict=True)]
     async with anyio.create_task_group() as tasks:
         for each in made:
             tasks.start_soon(each.agent.run)
@@ -198,6 +203,30 @@ async def test_a_goodbye_gives_everything_back_at_once(redis: RedisServer) -> No
         await anyio.sleep(1.5)
         assert held([second]) == {"a": SEATS}
         tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("policy", [OutagePolicy.SHARE, OutagePolicy.CLOSED])
+async def test_the_older_of_two_living_processes_of_one_name_has_lost_the_store(
+    redis: RedisServer, policy: OutagePolicy
+) -> None:
+    async with replicas(redis, "r1", "r1", policy=policy, settle=False, incarnations=("1", "2")) as (older, newer):
+        told: list[str] = []
+        older.agent.watch_overtaken(told.append)
+        newer.agent.watch_overtaken(told.append)
+        await anyio.sleep(2 * SETTLED_S)
+        assert told == ["r1"]
+        assert older.changes[-1] == (False, "OvertakenError")
+        assert newer.changes == [(True, "")]
+        assert (older.agent.is_up, newer.agent.is_up) == (False, True)
+        if policy is OutagePolicy.CLOSED:
+            assert older.agent._capacities["work"].lease.seats(anyio.current_time()) == 0
+        # The one that is left has the name to itself, and may be overtaken once more.
+        await newer.agent.leave()
+        await older.agent.beat()
+        assert older.changes[-1] == (True, "")
+        await newer.agent.beat()
+        await older.agent.beat()
+        assert told == ["r1", "r1"]
 
 
 async def test_other_seats_are_leased_with_the_next_heartbeats(redis: RedisServer) -> None:

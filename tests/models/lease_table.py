@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from gateway.admission.lease_store import Ask, Beat, BeatAnswer, Grant
+from gateway.admission.lease_store import Ask, Beat, BeatAnswer, Grant, OvertakenError
 
 
 @dataclass(slots=True)
@@ -56,7 +56,11 @@ class LeaseTable:
         return _bounds(self.leases.values(), name)
 
     def beat(self, beat: Beat, report: bytes, now_s: float) -> BeatAnswer | None:
-        """One heartbeat; None where a later one has overtaken it."""
+        """One heartbeat; None where a later one has overtaken it.
+
+        Raises:
+            OvertakenError: Another process of this name lives.
+        """
         if beat.is_leaving:
             left = self.leases.get(beat.replica)
             if left is not None and left.incarnation == beat.incarnation:
@@ -70,7 +74,7 @@ class LeaseTable:
         mine = self.leases.get(beat.replica)
         is_mine_live = mine is not None and abs(now_s - mine.seen_s) <= beat.live_s
         if mine is not None and is_mine_live and beat.incarnation < mine.incarnation:
-            return None
+            raise OvertakenError
         if mine is not None and mine.incarnation != beat.incarnation:
             ghost = self._bury(beat.replica, mine)
             others.append(ghost)

@@ -7,7 +7,7 @@ import heapq
 import itertools
 from dataclasses import dataclass, field
 
-from gateway.admission.lease_store import Ask, Beat, BeatAnswer
+from gateway.admission.lease_store import Ask, Beat, BeatAnswer, OvertakenError
 from gateway.domain import OutagePolicy
 from gateway.fairshare.lease import HOLD_S, LEASE_S, LIVE_S, SETTLE_S, Contact, Lease
 from tests.models.lease_table import LeaseTable
@@ -178,7 +178,10 @@ class World:
             self._hear(message, message.answer)
             return
         before, was_known = self.table.bound(CLASS), self._knows(message.beat)
-        answer = self.table.beat(message.beat, b"", self.now_s)
+        try:
+            answer = self.table.beat(message.beat, b"", self.now_s)
+        except OvertakenError:
+            return
         self._check_bounds(message.beat, before, was_known=was_known)
         if answer is not None and message.back_s is not None:
             message.answer, message.at_s = answer, self.now_s + message.back_s

@@ -21,6 +21,7 @@ from gateway.exchange.events import (
     Outcome,
     RecordsUnreadable,
     Reload,
+    ReplicaOvertaken,
     TaskFailed,
 )
 from gateway.observability.logs import LISTED_MAX, EventLog, configure_logs, redact
@@ -170,6 +171,11 @@ def test_a_journal_that_is_lost_and_found_is_told(lines: io.StringIO) -> None:
     )
     assert (lost["event"], lost["level"], lost["error"]) == ("journal.lost", "error", "ResponseError")
     assert (found["event"], found["level"]) == ("journal.found", "info")
+
+
+def test_a_replica_that_was_overtaken_is_told_by_its_name(lines: io.StringIO) -> None:
+    (line,) = logged(lines, ReplicaOvertaken(replica="host 8080 0"))
+    assert (line["event"], line["level"], line["replica"]) == ("state_store.overtaken", "error", "host 8080 0")
 
 
 def test_a_field_that_should_not_be_logged_loses_its_value(lines: io.StringIO) -> None:
