@@ -115,9 +115,11 @@ class CancelQueue:
     async def _cancel_one(self, line: CancelLine, tenant: Tenant) -> None:
         """Wait for a turn of this tenant; then cancel the job of it that has the most work ahead."""
         entry: CancelEntry | None = None
+        has_turn = False
 
         async def cancel_longest() -> JobStatus:
-            nonlocal entry
+            nonlocal entry, has_turn
+            has_turn = True
             line.asking[tenant.name] -= 1
             while line.due[tenant.name]:
                 entry = heapq.heappop(line.due[tenant.name])[2]
@@ -137,9 +139,9 @@ class CancelQueue:
             pass
         except Exception as error:  # noqa: BLE001 - one bad cancel must not end the queue, and with it the process.
             self._observe(Broke(request_id="", error=error))
-        if entry is None:
+        if not has_turn:
             line.asking[tenant.name] -= 1
-        elif entry.job.job_id in line.pending:
+        if entry is not None and entry.job.job_id in line.pending:
             # Not dropped, before its turn or in the middle of the call.
             try:
                 if outcome is None:

@@ -438,3 +438,25 @@ async def test_a_404_to_a_cancel_is_believed_where_the_status_says_the_same() ->
     async with running(runpod) as subject:
         assert await outcomes(subject, "a") == [CallOutcome.OK]
     assert runpod.count("cancel") == 3
+
+
+async def test_turns_that_come_when_all_is_over_leave_the_queue_in_order() -> None:
+    """Jobs that ended while several of their cancels waited for a turn, and others after them."""
+    runpod = FakeRunpod()
+    runpod.status = {"status": "IN_PROGRESS"}
+    async with running(runpod, endpoint={"limits": {"cancel": {"per_10s": 5, "concurrent": 5}}}) as subject:
+        upstream, queue = subject.gateway._upstreams["chat"], queue_of(subject)
+        for number in range(6):
+            queue.add(upstream, left_job(f"first-{number}"))
+        await anyio.sleep(0.1)
+        runpod.status = {"status": "COMPLETED"}
+        await anyio.sleep(20)
+        assert queue.pending() == {"chat": 0}
+        assert [sum(line.asking.values()) for line in queue._lines.values()] == [0]
+        runpod.status = {"status": "IN_PROGRESS"}
+        runpod.answers = {"cancel": [(500, b"")]}
+        for number in range(6):
+            queue.add(upstream, left_job(f"second-{number}"))
+        with anyio.fail_after(60):
+            await queue.flush()
+        assert b"gateway_bugs_total 0.0" in subject.gateway._metrics.render()[0]
