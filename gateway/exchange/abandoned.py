@@ -39,7 +39,7 @@ class _Attempt(msgspec.Struct, frozen=True, eq=False):
     expected_s: float
     until_s: float
     """The time at which it will have ended in any case."""
-    end: Callable[[], None]
+    end: Callable[[float], None]
 
 
 class AbandonedAttempts:
@@ -68,9 +68,12 @@ class AbandonedAttempts:
         now_s: float,
         expected_s: float,
         until_s: float,
-        end: Callable[[], None],
+        end: Callable[[float], None],
     ) -> None:
-        """Add an attempt that is expected to end at `expected_s`; `end` is called once, when it is over."""
+        """Add an attempt that is expected to end at `expected_s`.
+
+        `end` is called once, when it is over, with the time at which it was found to be.
+        """
         self._counts[tenant] += 1
         self._attempts.append(_Attempt(tenant, max(now_s, sent_at_s + SUBMIT_S), expected_s, until_s, end))
 
@@ -96,19 +99,19 @@ class AbandonedAttempts:
         """End all but so many of those that readings since this time say something of."""
         judged = sorted((each for each in self._attempts if each.since_s <= at_s), key=lambda each: each.expected_s)
         for each in judged[: max(0, len(judged) - max(0, most))]:
-            self._end(each)
+            self._end(each, at_s)
 
     def advance(self, now_s: float) -> None:
         """End those that have reached their longest time."""
         for each in [each for each in self._attempts if each.until_s <= now_s]:
-            self._end(each)
+            self._end(each, each.until_s)
 
-    def _end(self, attempt: _Attempt) -> None:
+    def _end(self, attempt: _Attempt, at_s: float) -> None:
         self._attempts.remove(attempt)
         self._counts[attempt.tenant] -= 1
         if not self._counts[attempt.tenant]:
             del self._counts[attempt.tenant]
-        attempt.end()
+        attempt.end(at_s)
 
 
 def unfinished_jobs(health: EndpointHealth) -> int | None:

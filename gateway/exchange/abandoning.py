@@ -13,9 +13,9 @@ def abandon_relay(upstream: Upstream, activity: Activity, time: AttemptTime, rel
     `release` gives the seat back when the request is over. Until then its tenant is charged for it.
     """
 
-    def end() -> None:
+    def end(at_s: float) -> None:
         upstream.relays.close(time)
-        time.ended()
+        time.ended(at_s=at_s)
         release()
 
     upstream.relays.leave(time)
@@ -39,5 +39,5 @@ def abandon_submission(upstream: Upstream, attempt: Attempt, release: Release, *
     upstream.gpu.lost(attempt)
     now_s, until_s = upstream.now_s, upstream.now_s + ttl_s
     upstream.abandoned.add(
-        attempt.tenant, sent_at_s=now_s, now_s=now_s, expected_s=until_s, until_s=until_s, end=release
+        attempt.tenant, sent_at_s=now_s, now_s=now_s, expected_s=until_s, until_s=until_s, end=lambda _at_s: release()
     )

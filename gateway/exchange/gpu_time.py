@@ -69,9 +69,12 @@ class AttemptTime:
         self.has_started, self.is_seen_waiting = True, False
         self._time.started(self._number, at_s)
 
-    def ended(self, *, after_s: float | None = None) -> None:
-        """Note that it is over: after so long on a worker, if that is known, else now. Only the first call counts."""
-        self._time.ended(self._number, after_s)
+    def ended(self, *, after_s: float | None = None, at_s: float | None = None) -> None:
+        """Note that it is over: after so long on a worker, or at a time, if that is known, else now.
+
+        Only the first call counts.
+        """
+        self._time.ended(self._number, after_s, at_s)
 
     def dropped(self) -> None:
         """Note that Runpod never had it: nothing is charged and nothing told."""
@@ -132,9 +135,9 @@ class GpuTime:
         self._nones_read = 0
         self._gpu_clock.start(number, None if at_s is None else int(at_s * _NS))
 
-    def ended(self, number: int, after_s: float | None) -> None:
-        """Note that an attempt ended, now or after so long a run."""
-        now_ns = self._now_ns()
+    def ended(self, number: int, after_s: float | None, at_s: float | None = None) -> None:
+        """Note that an attempt ended, now, at a time that is over, or after so long a run."""
+        now_ns = self._now_ns() if at_s is None else min(self._now_ns(), int(at_s * _NS))
         ran_until_ns = None if after_s is None else self._gpu_clock.ran_until_ns(number, int(after_s * _NS))
         self._gpu_clock.end(number, now_ns if ran_until_ns is None else min(now_ns, ran_until_ns))
         self.advance()

@@ -25,7 +25,7 @@ def abandoned(*expected_s: float, until_s: float = 1e9) -> tuple[AbandonedAttemp
 def add(attempts: AbandonedAttempts, number: int, ended: list[int], **times: object) -> None:
     given = {"tenant": "t", "sent_at_s": 0.0, "now_s": 5.0, "expected_s": 1e9, "until_s": 1e9, **times}
     tenant = given.pop("tenant")
-    attempts.add(tenant, **given, end=lambda: ended.append(number))  # type: ignore[arg-type]
+    attempts.add(tenant, **given, end=lambda _at_s: ended.append(number))  # type: ignore[arg-type]
 
 
 def test_as_many_are_held_as_may_still_be_there_and_those_end_first_that_were_expected_to() -> None:
@@ -120,3 +120,13 @@ def test_no_fewer_are_held_than_run(story: list[tuple[int, int, int, int]]) -> N
         assert len(attempts) == added - len(ended) >= running
     attempts.look(reading(running=0), asked_at_s=now_s, under_way=NONE)
     assert len(attempts) == 0
+
+
+def test_an_attempt_was_over_when_health_was_asked_for() -> None:
+    at_s: list[float] = []
+    attempts = AbandonedAttempts()
+    for until_s in (1e9, 50.0):
+        attempts.add("a", sent_at_s=0.0, now_s=5.0, expected_s=until_s, until_s=until_s, end=at_s.append)
+    attempts.advance(60.0)
+    attempts.look(reading(running=0), asked_at_s=70.0, under_way=NONE)
+    assert at_s == [50.0, 70.0]

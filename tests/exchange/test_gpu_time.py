@@ -57,6 +57,18 @@ def test_a_settlement_waits_until_no_start_before_it_is_unknown() -> None:
     assert len(world.told) == 1
 
 
+@pytest.mark.parametrize(("end_s", "charged_s"), [(2.5, 2.5), (60.0, 4.0)])
+def test_an_end_at_another_time_is_charged_to_then_and_never_beyond_now(end_s: float, charged_s: float) -> None:
+    world, settled = World(), list[float]()
+    began_s = world.clock.now_s
+    late = world.gpu.open(attempt(number=1), settled.append)
+    late.started()
+    world.pass_s(4)
+    late.ended(at_s=began_s + end_s)
+    world.gpu.read_workers(1)
+    assert settled == pytest.approx([charged_s], abs=1e-6)
+
+
 def test_idle_workers_are_counted_apart() -> None:
     world = World()
     world.gpu.read_workers(2)
