@@ -52,6 +52,8 @@ class AbandonedAttempts:
         """When /health was asked for, and the jobs that belonged to no request under way."""
         self._strangers: tuple[float, int] = (float("-inf"), 0)
         """The same, last seen while there were no abandoned attempts."""
+        self._looked_at_s: float | None = None
+        """When the last reading was asked for that says something."""
 
     def __len__(self) -> int:
         return len(self._attempts)
@@ -72,7 +74,7 @@ class AbandonedAttempts:
     ) -> None:
         """Add an attempt that is expected to end at `expected_s`.
 
-        `end` is called once, when it is over, with the time at which it was found to be.
+        `end` is called once, when it is over, with the time at which it ended, as far as readings tell.
         """
         self._counts[tenant] += 1
         self._attempts.append(_Attempt(tenant, max(now_s, sent_at_s + SUBMIT_S), expected_s, until_s, end))
@@ -82,24 +84,28 @@ class AbandonedAttempts:
         jobs_count = None if health is None else unfinished_jobs(health)
         if jobs_count is None:
             return
+        over_at_s = asked_at_s if self._looked_at_s is None else (self._looked_at_s + asked_at_s) / 2
+        self._looked_at_s = asked_at_s
         if not self._attempts:
             self._strangers = asked_at_s, max(0, jobs_count - under_way.all)
             self._rests.clear()
             return
         seen_at_s, strangers = self._strangers
         jobs_count -= strangers if asked_at_s - seen_at_s <= STRANGERS_S else 0
-        self._keep_to(jobs_count - under_way.sure, asked_at_s)
+        # An attempt that the last reading may have shown, and this one does not, ended between them.
+        self._keep_to(jobs_count - under_way.sure, asked_at_s, over_at_s=over_at_s)
         self._rests.append((asked_at_s, jobs_count - under_way.all))
         while self._rests[0][0] < asked_at_s - STEADY_S:
             self._rests.popleft()
         if len(self._rests) >= STEADY_READINGS:
-            self._keep_to(max(rest for _, rest in self._rests), self._rests[0][0])
+            since_s = self._rests[0][0]
+            self._keep_to(max(rest for _, rest in self._rests), since_s, over_at_s=since_s)
 
-    def _keep_to(self, most: int, at_s: float) -> None:
-        """End all but so many of those that readings since this time say something of."""
+    def _keep_to(self, most: int, at_s: float, *, over_at_s: float) -> None:
+        """End all but so many of those that readings since `at_s` say something of."""
         judged = sorted((each for each in self._attempts if each.since_s <= at_s), key=lambda each: each.expected_s)
         for each in judged[: max(0, len(judged) - max(0, most))]:
-            self._end(each, at_s)
+            self._end(each, max(each.since_s, over_at_s))
 
     def advance(self, now_s: float) -> None:
         """End those that have reached their longest time."""

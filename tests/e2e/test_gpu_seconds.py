@@ -1,6 +1,5 @@
 """GPU seconds by the gateway beside the emulator's own account of its worker, on both routes."""
 
-import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-import structlog
 
 from gateway.emulator.settings import EmulatorSettings
 from tests.stacks import KEY, RUNPOD_KEY, Stack, stack
@@ -60,10 +58,9 @@ def busy_s(at: Stack) -> float:
 @pytest.mark.server
 @pytest.mark.alone
 @pytest.mark.parametrize("route", ["job", "openai"])
-def test_tenants_are_charged_the_time_of_the_worker_and_no_more(route: str, capsys: pytest.CaptureFixture[str]) -> None:
-    structlog.reset_defaults()
-    # Nine seconds each, beside which the milliseconds that a poll is late do not count.
-    settings = EmulatorSettings(api_key=RUNPOD_KEY, worker_concurrency=JOBS, slow_token_interval_s=0.15)
+def test_tenants_are_charged_the_time_of_the_worker_and_no_more(route: str) -> None:
+    # Eighteen seconds each, beside which the tenths of a second that a reading is late do not count.
+    settings = EmulatorSettings(api_key=RUNPOD_KEY, worker_concurrency=JOBS, slow_token_interval_s=0.3)
     with stack(settings, sections_of=lambda url: endpoints(url, route)) as made:
         # Each of these is sent again.
         made.set_faults(refused_calls=2, refused_status=429, refused_operations=["run", "openai"])
@@ -76,5 +73,3 @@ def test_tenants_are_charged_the_time_of_the_worker_and_no_more(route: str, caps
         while abs(charged_s(made) / busy_s(made) - 1) > WITHIN and time.monotonic() < deadline_s:
             time.sleep(0.1)
         assert charged_s(made) == pytest.approx(busy_s(made), rel=WITHIN)
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"exchange.settled"' in line]
-    assert all(line["gpu_s"] for line in lines)

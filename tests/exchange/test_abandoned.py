@@ -122,11 +122,12 @@ def test_no_fewer_are_held_than_run(story: list[tuple[int, int, int, int]]) -> N
     assert len(attempts) == 0
 
 
-def test_an_attempt_was_over_when_health_was_asked_for() -> None:
-    at_s: list[float] = []
+def test_an_attempt_ended_between_the_reading_that_showed_it_and_the_next() -> None:
+    ended_at_s: list[float] = []
     attempts = AbandonedAttempts()
-    for until_s in (1e9, 50.0):
-        attempts.add("a", sent_at_s=0.0, now_s=5.0, expected_s=until_s, until_s=until_s, end=at_s.append)
+    for until_s in (1e9, 1e9, 50.0):
+        attempts.add("a", sent_at_s=0.0, now_s=5.0, expected_s=until_s, until_s=until_s, end=ended_at_s.append)
     attempts.advance(60.0)
-    attempts.look(reading(running=0), asked_at_s=70.0, under_way=NONE)
-    assert at_s == [50.0, 70.0]
+    attempts.look(reading(running=1), asked_at_s=70.0, under_way=NONE)
+    attempts.look(reading(running=0), asked_at_s=70.4, under_way=NONE)
+    assert ended_at_s == [50.0, 70.0, 70.2]
