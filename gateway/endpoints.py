@@ -1,9 +1,8 @@
 """Build the endpoints of one process, and what those of them share that have one address at Runpod."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import anyio
 import httpx
 
 from gateway.admission.capacity import Capacities
@@ -12,19 +11,39 @@ from gateway.admission.lease_agent import LeaseAgent
 from gateway.clock import Clock
 from gateway.domain import Endpoint
 from gateway.exchange.abandoned import AbandonedAttempts
-from gateway.exchange.at_address import AtAddress
+from gateway.exchange.at_address import ENDS_SEEN_S, AtAddress
 from gateway.exchange.events import Observer
 from gateway.exchange.gpu_time import GpuTime
-from gateway.exchange.under_way import UnderWay
+from gateway.exchange.jobs_elsewhere import JobsElsewhere
+from gateway.exchange.under_way import RequestsUnderWay, UnderWay
 from gateway.exchange.upstream import Upstream
+from gateway.fairshare.replica_jobs import AbandonedElsewhere, ReplicaJobs, TimedJobs
 from gateway.fairshare.room import Room
 from gateway.observability.readings import Reading
 from gateway.upstream.client import EndpointClient
 
-SETTLE_S = 0.1
-"""How long the end of an answer at Runpod may be on its way here: then a reading of /health is compared with it."""
-SETTLE_SHARED_S = 0.8
-"""The same for what another replica learns: two of its heartbeats, and a little more."""
+SETTLE_S_MAX = 1.0
+"""How long reports of other replicas are waited for: four heartbeats."""
+
+
+class _JobsThere:
+    """The jobs at one address."""
+
+    def __init__(self, endpoints: "Endpoints", address: str) -> None:
+        self._endpoints = endpoints
+        self._address = address
+
+    async def settle(self, at_s: float) -> bool:
+        return await self._endpoints.hear_jobs_elsewhere(at_s + ENDS_SEEN_S)
+
+    def under_way(self, at_s: float) -> UnderWay:
+        return self._endpoints.under_way(self._address, at_s)
+
+    def abandoned_elsewhere(self) -> list[AbandonedElsewhere]:
+        return self._endpoints.jobs_elsewhere.abandoned(self._address)
+
+    def abandoned_until_s(self) -> float:
+        return self._endpoints.jobs_elsewhere.abandoned_until_s(self._address)
 
 
 class Endpoints:
@@ -47,10 +66,8 @@ class Endpoints:
         self._observe = observe
         self._budgets: dict[str, CallBudgets] = {}
         self._at_addresses: dict[str, AtAddress] = {}
-        self._has_others: Callable[[], bool] = lambda: False
-        """Tells whether other replicas serve the same endpoints."""
-        self._live_elsewhere: Mapping[str, int] = {}
-        self._live_elsewhere_before: Mapping[str, int] = {}
+        self.jobs_elsewhere = JobsElsewhere()
+        self._jobs_heard = anyio.Event()
         self.upstreams: Mapping[str, Upstream] = {each.name: self._upstream(each) for each in endpoints}
         """The upstreams by the name of their endpoint."""
 
@@ -66,9 +83,8 @@ class Endpoints:
         if at_address is None:
             at_address = self._at_addresses[endpoint.address] = AtAddress(
                 gpu=GpuTime(self._clock, self._observe),
-                abandoned=AbandonedAttempts(),
-                under_way=partial(self._under_way, endpoint.address),
-                settle_s=self._settle_s,
+                abandoned=AbandonedAttempts(self._clock.unix_s() - self._clock.monotonic_s()),
+                jobs=_JobsThere(self, endpoint.address),
             )
         return Upstream(
             endpoint,
@@ -79,34 +95,41 @@ class Endpoints:
             at_address=at_address,
         )
 
-    def _under_way(self, address: str, at_s: float) -> UnderWay:
-        """Return how many requests were under way at this time, of all entries and replicas.
+    def under_way(self, address: str, at_s: float) -> UnderWay:
+        """Return how many requests were under way at this time, of all entries and replicas."""
+        counts = [each.count(at_s) for each in self._requests(address)]
+        counts.append(self.jobs_elsewhere.under_way(address, at_s, settled_at_s=at_s + ENDS_SEEN_S))
+        return UnderWay(sure=sum(each.sure for each in counts), all=sum(each.all for each in counts))
 
-        Other replicas have reported at most twice since then, and the smaller of both numbers held in between.
-        """
-        own = [
-            upstream.workers.under_way.count(at_s)
-            for upstream in self.upstreams.values()
-            if upstream.endpoint.address == address
-        ]
-        last, before = (told.get(address, 0) for told in (self._live_elsewhere, self._live_elsewhere_before))
-        sure, every = sum(each.sure for each in own), sum(each.all for each in own)
-        return UnderWay(sure=min(last, before) + sure, all=max(last, before) + every)
-
-    def _settle_s(self) -> float:
-        """Return how long it takes until all that happened before now is known here."""
-        return SETTLE_SHARED_S if self._has_others() else SETTLE_S
-
-    def live_attempts(self) -> dict[str, int]:
-        """Return how many requests under way Runpod surely has now, by the endpoint's address; none are left out."""
-        counts, now_s = Counter[str](), self._clock.monotonic_s()
+    def _requests(self, address: str) -> Iterator[RequestsUnderWay]:
         for upstream in self.upstreams.values():
-            counts[upstream.endpoint.address] += upstream.workers.under_way.count(now_s).sure
-        return {address: count for address, count in counts.items() if count}
+            if upstream.endpoint.address == address:
+                yield upstream.workers.under_way
 
-    def note_live_elsewhere(self, live: Mapping[str, int]) -> None:
-        """Note the numbers of requests under way that other replicas have at Runpod, by the endpoint's address."""
-        self._live_elsewhere_before, self._live_elsewhere = self._live_elsewhere, live
+    def jobs(self) -> dict[str, ReplicaJobs]:
+        """Return what other replicas have to know of the jobs here, by the endpoint's address; none are left out."""
+        now_s, told = self._clock.monotonic_s(), {}
+        for address, at in self._at_addresses.items():
+            recent = list(zip(*(each.recent(now_s) for each in self._requests(address)), strict=True))
+            sure = [sum(each.sure for each in counts) for counts in recent]
+            every = [sum(each.all for each in counts) for counts in recent]
+            until_s = at.abandoned.until_s(now_s)
+            if any(every) or until_s is not None:
+                told[address] = ReplicaJobs(sure, every, at.abandoned.tell(), until_s)
+        return told
+
+    def note_jobs_elsewhere(self, reports: Sequence[TimedJobs], silent: int) -> None:
+        """Note the jobs of other replicas, of which some have told nothing yet."""
+        self.jobs_elsewhere.note(reports, silent=silent)
+        self._jobs_heard.set()
+        self._jobs_heard = anyio.Event()
+
+    async def hear_jobs_elsewhere(self, at_s: float) -> bool:
+        """Wait until every other replica has reported after this time; return whether they did."""
+        with anyio.move_on_after(SETTLE_S_MAX):
+            while not self.jobs_elsewhere.is_known(at_s):
+                await self._jobs_heard.wait()
+        return self.jobs_elsewhere.is_known(at_s)
 
     def reweigh(self, weights: Mapping[str, float]) -> None:
         """Share every endpoint's seats by these weights, by tenant, from now on."""
@@ -115,9 +138,8 @@ class Endpoints:
 
     def tell(self, agent: LeaseAgent) -> None:
         """Let other replicas know of the attempts here, and learn of theirs."""
-        self._has_others = lambda: agent.contact.replicas > 1
         agent.watch_running(self.running_attempts, self.note_running_elsewhere)
-        agent.watch_live(self.live_attempts, self.note_live_elsewhere)
+        agent.jobs.watch(self.jobs, self.note_jobs_elsewhere)
 
     def running_attempts(self) -> dict[str, int]:
         """Return how many attempts run here, by the endpoint's address; those with none are left out."""

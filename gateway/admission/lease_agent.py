@@ -24,6 +24,7 @@ from gateway.fairshare.allocator import split
 from gateway.fairshare.elsewhere import Report
 from gateway.fairshare.lease import BEAT_S, HOLD_S, LIVE_S, SETTLE_S, Contact, token_rate
 from gateway.fairshare.quota import TenantQuota
+from gateway.fairshare.replica_jobs import JobsAmongReplicas
 from gateway.wire.malformed import MALFORMED
 
 HUNGRY_FOR_CALLS_S = 0.02
@@ -66,8 +67,7 @@ class LeaseAgent:
         self._quotas: Mapping[str, TenantQuota] = {}
         self._running: Callable[[], dict[str, int]] = dict
         self._note_running_elsewhere: Callable[[Mapping[str, int]], None] = lambda _running: None
-        self._live: Callable[[], dict[str, int]] = dict
-        self._note_live_elsewhere: Callable[[Mapping[str, int]], None] = lambda _live: None
+        self.jobs = JobsAmongReplicas()
         self._note_unreadable: Callable[[RecordKind, int], None] = lambda _kind, _count: None
         self._note_overtaken: Callable[[str], None] = lambda _replica: None
         self._is_overtaken = False
@@ -111,12 +111,6 @@ class LeaseAgent:
     ) -> None:
         """Tell other replicas how many attempts run here, and `note_elsewhere` how many run there, by endpoint."""
         self._running, self._note_running_elsewhere = running, note_elsewhere
-
-    def watch_live(
-        self, live: Callable[[], dict[str, int]], note_elsewhere: Callable[[Mapping[str, int]], None]
-    ) -> None:
-        """Tell other replicas how many requests under way have jobs, and `note_elsewhere` how many have there."""
-        self._live, self._note_live_elsewhere = live, note_elsewhere
 
     def watch_unreadable(self, note: Callable[[RecordKind, int], None]) -> None:
         """Tell `note` how many records of a kind could not be read, and were skipped."""
@@ -240,14 +234,18 @@ class LeaseAgent:
         now_s = self._clock.monotonic_s()
         quotas = {name: quota.use() for name, quota in self._quotas.items() if quota.is_in_use(now_s)}
         return Report(
-            incarnation=self._incarnation, gates=gates, quotas=quotas, running=self._running(), live=self._live()
+            incarnation=self._incarnation,
+            gates=gates,
+            quotas=quotas,
+            running=self._running(),
+            jobs=self.jobs.told(now_s),
         )
 
     def _forget_others(self) -> None:
         """Nobody tells any more what others do: what they did last must not count as if they did it ever since."""
         self._reports = {}
         self._note_running_elsewhere({})
-        self._note_live_elsewhere({})
+        self.jobs.lost()
         for capacity in self._capacities.values():
             capacity.demand.note_elsewhere(capacity.elsewhere.silence())
         for quota in self._quotas.values():
@@ -265,24 +263,24 @@ class LeaseAgent:
         self.contact.heard_at_s = sent_at_s
         names = sorted([*self._reports, self._replica])
         self.contact.replicas, self.contact.rank = len(names), names.index(self._replica)
-        running, live = Counter[str](), Counter[str]()
+        running = Counter[str]()
         for report in self._reports.values():
             running.update(report.running)
-            live.update(report.live)
         self._note_running_elsewhere(running)
-        self._note_live_elsewhere(live)
+        jobs = [report.jobs for report in self._reports.values()]
+        self.jobs.heard(jobs, store_s=answer.now_s, sent_at_s=sent_at_s, heard_at_s=now_s)
         named = {f"{name} {report.incarnation}": report for name, report in self._reports.items()}
         for capacity, grant in zip(self._capacities.values(), answer.grants, strict=True):
             capacity.lease.renew(epoch=grant.epoch, limit=grant.limit, tokens=grant.tokens, sent_at_s=sent_at_s)
             self._silent[capacity.name] = grant.silent
             uses = {name: report.gates.get(capacity.name, {}) for name, report in named.items()}
             capacity.demand.note_elsewhere(capacity.elsewhere.news(uses, now_s))
-        told = {tenant for report in named.values() for tenant in report.quotas}
-        for tenant in told | self._told:
+        tenants = {tenant for report in named.values() for tenant in report.quotas}
+        for tenant in tenants | self._told:
             if (quota := self._quotas.get(tenant)) is not None:
                 quota_uses = {name: report.quotas[tenant] for name, report in named.items() if tenant in report.quotas}
                 quota.note_elsewhere(quota_uses, self._known, now_s)
-        self._told, self._known = told, set(named)
+        self._told, self._known = tenants, set(named)
 
 
 def _read(blob: bytes) -> Report | None:

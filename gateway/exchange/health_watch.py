@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import anyio
+from anyio.abc import TaskGroup
 
 from gateway.domain import Operation, Tenant
 from gateway.errors import GatewayError
@@ -12,9 +13,8 @@ from gateway.wire.runpod import EndpointHealth
 
 LOOK_S = 0.5
 """How often it is asked whose health is wanted."""
-QUICK_LOOK_S = 0.1
-"""The same while abandoned attempts hold seats, which only /health gives back. A reading takes as long again until it
-is compared, so that these are 50 calls in 10 s, of 100."""
+QUICK_LOOK_S = 0.2
+"""The same while abandoned attempts hold seats, which only /health gives back: 50 calls in 10 s, of 100."""
 READ_S_MAX = 2.0
 """Requests may wait here for what it says."""
 _NOBODY = Tenant(name="")
@@ -50,10 +50,10 @@ class HealthWatch:
                     name = upstream.endpoint.name
                     if name not in self._reading and (name in self._asked or upstream.wants_look()):
                         self._reading.add(name)
-                        tasks.start_soon(self._read, upstream)
+                        tasks.start_soon(self._read, upstream, tasks)
                 self._asked.clear()
 
-    async def _read(self, upstream: Upstream) -> None:
+    async def _read(self, upstream: Upstream, tasks: TaskGroup) -> None:
         health, asked_at_s = None, upstream.now_s
 
         async def read() -> EndpointHealth:
@@ -64,7 +64,6 @@ class HealthWatch:
         try:
             with anyio.move_on_after(READ_S_MAX):
                 health = await upstream.call(Operation.HEALTH, read, tenant=_NOBODY, wait_s_max=READ_S_MAX)
-            await anyio.sleep(upstream.settle_s)
         except GatewayError:
             pass
         except Exception as error:  # noqa: BLE001 - one bad answer must not end the watch, and with it the process.
@@ -72,3 +71,11 @@ class HealthWatch:
         finally:
             self._reading.discard(upstream.endpoint.name)
             upstream.looked(health, asked_at_s=asked_at_s)
+            # Not here, as that takes a while: the next reading does not have to wait for it.
+            tasks.start_soon(self._compare, upstream, health, asked_at_s)
+
+    async def _compare(self, upstream: Upstream, health: EndpointHealth | None, asked_at_s: float) -> None:
+        try:
+            await upstream.compare(health, asked_at_s=asked_at_s)
+        except Exception as error:  # noqa: BLE001 - nor must what another replica reports.
+            self._observe(Broke(request_id="", error=error))

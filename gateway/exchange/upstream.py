@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import anyio
+
 from gateway.admission.gates import EndpointGates
 from gateway.admission.permit import Permit
 from gateway.clock import Clock
@@ -14,7 +16,7 @@ from gateway.errors import (
     UnreachableError,
     UpstreamBusyError,
 )
-from gateway.exchange.at_address import AtAddress
+from gateway.exchange.at_address import ENDS_SEEN_S, AtAddress
 from gateway.exchange.breaker import Breaker, Evidence
 from gateway.exchange.call import Call, outcome_of_call
 from gateway.exchange.endpoint_state import HEALTH_S_MAX, Activity, EndpointStateMachine
@@ -143,12 +145,22 @@ class Upstream:
             self.workers.health = None
             self.gpu.read_workers(None)
         self.relays.looked(has_workers=self.workers.has_running_workers(now_s))
-        self.abandoned.look(health, asked_at_s=asked_at_s, under_way=self._at_address.under_way(asked_at_s))
 
-    @property
-    def settle_s(self) -> float:
-        """Return how long to wait with a reading of /health until it can be compared with what is known here."""
-        return self._at_address.settle_s() if self.abandoned else 0.0
+    async def compare(self, health: EndpointHealth | None, *, asked_at_s: float) -> None:
+        """Compare a reading of /health with the requests that were under way then, once these are known."""
+        if health is None:
+            return
+        if self.abandoned:
+            await anyio.sleep(ENDS_SEEN_S)
+        jobs = self._at_address.jobs
+        is_settled = await jobs.settle(asked_at_s)
+        self.abandoned.look(
+            health,
+            asked_at_s=asked_at_s,
+            under_way=jobs.under_way(asked_at_s),
+            elsewhere=jobs.abandoned_elsewhere(),
+            elsewhere_until_s=jobs.abandoned_until_s() if is_settled else float("inf"),
+        )
 
     def arrive(self) -> bool:
         """A request wants a turn; return whether the endpoint's health should be read at once.

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from gateway.fairshare.quota import QuotaUse
+from gateway.fairshare.replica_jobs import TimedJobs
 
 
 class TenantUse(msgspec.Struct, frozen=True, array_like=True):
@@ -30,8 +31,8 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     """How many attempts run on the workers of each Runpod endpoint, by its address."""
     version: int = 1
     """The version of the report's form. It has to grow when processes of this release could not read the new form."""
-    live: dict[str, int] = {}
-    """The number of requests under way that have a job there, by the same address."""
+    jobs: TimedJobs | None = None
+    """By the same address; None as long as the replica does not know the store's time."""
 
 
 FORGET_S = 35.0

@@ -2,8 +2,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.exchange.abandoned import STEADY_READINGS, STEADY_S, STRANGERS_S, AbandonedAttempts, unfinished_jobs
+from gateway.exchange.abandoned import (
+    STEADY_READINGS,
+    STEADY_S,
+    STRANGERS_READINGS,
+    STRANGERS_S,
+    TOLD_MAX,
+    AbandonedAttempts,
+    unfinished_jobs,
+)
 from gateway.exchange.under_way import SUBMIT_S, UnderWay
+from gateway.fairshare.replica_jobs import AbandonedElsewhere
 from gateway.wire.runpod import EndpointHealth
 
 NONE = UnderWay(sure=0, all=0)
@@ -62,12 +71,12 @@ def look_steadily(attempts: AbandonedAttempts, rests: list[int], *, young: int, 
 
 def test_short_requests_of_others_hold_up_no_end() -> None:
     attempts, ended = abandoned(10.0, 20.0)
-    look_steadily(attempts, [2, 1, 2, 1, 1], young=8, at_s=10.0)
+    look_steadily(attempts, [2, 1] * 6, young=8, at_s=10.0)
     assert ended == []
     # At one moment a request was on its way, so that less was seen than there was.
-    look_steadily(attempts, [0, 1, 1, -1, 1, 1], young=8, at_s=20.0)
+    look_steadily(attempts, [0, 1, 1, -1, 1, 1] * 2, young=8, at_s=20.0)
     assert ended == [0]
-    look_steadily(attempts, [0, 0, 0, 0, 0, 0], young=8, at_s=30.0)
+    look_steadily(attempts, [0] * 12, young=8, at_s=30.0)
     assert ended == [0, 1]
 
 
@@ -80,7 +89,8 @@ def test_few_readings_are_not_steady() -> None:
 @pytest.mark.parametrize("age_s", [1.0, STRANGERS_S - 1, STRANGERS_S + 1])
 def test_jobs_of_other_clients_that_were_seen_before_are_not_taken_for_abandoned_ones(age_s: float) -> None:
     attempts, ended = AbandonedAttempts(), list[int]()
-    attempts.look(reading(running=5), asked_at_s=1.0, under_way=UnderWay(sure=1, all=2))
+    for jobs in (6, 5, 7):
+        attempts.look(reading(running=jobs), asked_at_s=1.0, under_way=UnderWay(sure=1, all=2))
     add(attempts, 0, ended, sent_at_s=0.0, now_s=1.0)
     attempts.look(reading(running=3), asked_at_s=1.0 + age_s, under_way=NONE)
     assert ended == ([0] if age_s <= STRANGERS_S else [])
@@ -131,3 +141,44 @@ def test_an_attempt_ended_between_the_reading_that_showed_it_and_the_next() -> N
     attempts.look(reading(running=1), asked_at_s=70.0, under_way=NONE)
     attempts.look(reading(running=0), asked_at_s=70.4, under_way=NONE)
     assert ended_at_s == [50.0, 70.0, 70.2]
+
+
+def test_those_of_other_replicas_are_among_them_and_are_ended_there() -> None:
+    attempts, ended = abandoned(30.0, 50.0)
+    elsewhere = [AbandonedElsewhere(5.0, 20.0), AbandonedElsewhere(5.0, 40.0)]
+    attempts.look(reading(running=3), asked_at_s=10.0, under_way=NONE, elsewhere=elsewhere)
+    assert ended == []
+    attempts.look(reading(running=2), asked_at_s=10.2, under_way=NONE, elsewhere=elsewhere)
+    assert ended == [0]
+    # One that the reading says nothing of may be among those that run.
+    late = [AbandonedElsewhere(10.3, 1.0)]
+    attempts.look(reading(running=1), asked_at_s=10.4, under_way=NONE, elsewhere=late)
+    assert ended == [0]
+
+
+@pytest.mark.parametrize("elsewhere_until_s", [1.0, float("inf")])
+def test_abandoned_ones_elsewhere_are_not_taken_for_other_clients(elsewhere_until_s: float) -> None:
+    attempts, ended = AbandonedAttempts(), list[int]()
+    for _ in range(STRANGERS_READINGS):
+        attempts.look(reading(running=3), asked_at_s=1.0, under_way=NONE, elsewhere_until_s=elsewhere_until_s)
+    add(attempts, 0, ended)
+    attempts.look(reading(running=3), asked_at_s=6.0, under_way=NONE)
+    assert ended == []
+
+
+def test_those_that_a_later_reading_has_ended_are_not_taken_for_other_clients() -> None:
+    attempts, ended = abandoned(10.0)
+    attempts.look(reading(running=0), asked_at_s=6.0, under_way=NONE)
+    assert (ended, attempts.until_s(7.0)) == ([0], 6.0)
+    for _ in range(STRANGERS_READINGS):
+        attempts.look(reading(running=1), asked_at_s=5.9, under_way=NONE)
+    add(attempts, 1, ended)
+    attempts.look(reading(running=1), asked_at_s=7.0, under_way=NONE)
+    assert ended == [0]
+
+
+def test_what_is_told_is_bounded_and_begins_with_those_that_end_first() -> None:
+    attempts, _ = abandoned(*range(TOLD_MAX + 10, 0, -1))
+    told = attempts.tell()
+    assert [each.expected_at for each in told] == list(range(1, TOLD_MAX + 1))
+    assert {each.since_s for each in told} == {5.0}
