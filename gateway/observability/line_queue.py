@@ -27,23 +27,34 @@ class LineQueue:
 
     def put(self, line: bytes, *, is_urgent: bool) -> None:
         """Take a line, or drop one: the newest ordinary line for an urgent one, this line itself otherwise."""
-        # One that has no room beside the urgent ones takes none from the others.
-        may_push_out = is_urgent and self._urgent_bytes + len(line) <= self._bytes_max
-        while may_push_out and self._ordinary and not self._has_room(line):
-            self._bytes -= len(self._ordinary.pop()[1])
-            self.dropped += 1
-        if not self._has_room(line):
-            self.dropped += 1
-            return
+        size = len(line)
+        is_full = len(self._ordinary) + len(self._urgent) >= self._lines_max
+        if is_full or self._bytes + size > self._bytes_max:
+            # One that has no room beside the urgent ones takes none from the others.
+            may_push_out = is_urgent and self._urgent_bytes + size <= self._bytes_max
+            while may_push_out and self._ordinary and not self._has_room(size):
+                self._bytes -= len(self._ordinary.pop()[1])
+                self.dropped += 1
+            if not self._has_room(size):
+                self.dropped += 1
+                return
         self._number += 1
-        self._bytes += len(line)
-        self._urgent_bytes += len(line) if is_urgent else 0
-        (self._urgent if is_urgent else self._ordinary).append((self._number, line))
+        self._bytes += size
+        if is_urgent:
+            self._urgent_bytes += size
+            self._urgent.append((self._number, line))
+        else:
+            self._ordinary.append((self._number, line))
 
     def take(self, bytes_max: int) -> list[bytes]:
         """Return the oldest lines in the order in which they came: up to `bytes_max`, and one if there is any."""
         taken: list[bytes] = []
         size = 0
+        if not self._urgent and self._bytes <= bytes_max:
+            taken = [line for _, line in self._ordinary]
+            self._ordinary.clear()
+            self._bytes = 0
+            return taken
         while (queue := self._oldest()) and (not taken or size + len(queue[0][1]) <= bytes_max):
             line = queue.popleft()[1]
             taken.append(line)
@@ -56,8 +67,9 @@ class LineQueue:
         """Tell whether the queue is well below both of its bounds."""
         return 2 * len(self) <= self._lines_max and 2 * self._bytes <= self._bytes_max
 
-    def _has_room(self, line: bytes) -> bool:
-        return len(self) < self._lines_max and self._bytes + len(line) <= self._bytes_max
+    def _has_room(self, size: int) -> bool:
+        lines_count = len(self._ordinary) + len(self._urgent)
+        return lines_count < self._lines_max and self._bytes + size <= self._bytes_max
 
     def _oldest(self) -> deque[tuple[int, bytes]]:
         """Return the queue whose first line came first; an empty one if no line waits."""

@@ -43,7 +43,8 @@ class LogWriter:
         self._report_dropped = report_dropped
         self._queue = LineQueue() if queue is None else queue
         self._gather_s = gather_s
-        self._changed = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._is_waiting = False
         self._closing = threading.Event()
         self._unwritten = 0
@@ -63,7 +64,8 @@ class LogWriter:
     def put(self, line: str, *, is_urgent: bool = False) -> None:
         """Queue one line, given without its end; urgent ones are kept in preference to others."""
         encoded = line.encode("utf-8", "backslashreplace") + b"\n"
-        with self._changed:
+        # Not `self._changed`, whose `with` takes three times as long.
+        with self._lock:
             self._queue.put(encoded, is_urgent=is_urgent)
             if self._is_waiting:
                 self._is_waiting = False
@@ -100,7 +102,7 @@ class LogWriter:
             return len(self._queue) > 0
 
     def _take(self) -> list[bytes]:
-        with self._changed:
+        with self._lock:
             return self._queue.take(PIECE_BYTES)
 
     def _report(self) -> None:

@@ -111,6 +111,9 @@ class EventLog:
         match event:
             case Settled():
                 self._settled(event)
+            case Admitted() | UpstreamCalled() | JobEnded() | FirstChunk():
+                # Most events are of these kinds, so they come first.
+                pass
             case JobCancelled():
                 level = "info" if event.outcome in {CallOutcome.OK, CallOutcome.GONE} else "warning"
                 fields = {
@@ -157,8 +160,6 @@ class EventLog:
             case TaskFailed(error=error):
                 fields = {"task": event.task, "error": type(error).__name__, "restart_s": _rounded(event.restart_s)}
                 self._log.error("task.failed", **fields, exc_info=error)
-            case Admitted() | UpstreamCalled() | JobEnded() | FirstChunk():
-                pass
             case _:
                 assert_never(event)
 

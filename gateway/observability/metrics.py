@@ -172,10 +172,6 @@ class Metrics:
                 self._calls(event.endpoint, event.operation, event.outcome).inc()
                 if event.fault is not None:
                     self._faults(event.endpoint, event.fault.value).inc()
-            case JobCancelled():
-                self._cancel(event)
-            case JobEnded():
-                self._end_job(event)
             case GpuTimeSettled(attempt=attempt, gpu_s=gpu_s):
                 self._gpu(attempt.tenant, attempt.endpoint).inc(gpu_s or 0.0)
             case FirstChunk():
@@ -183,6 +179,10 @@ class Metrics:
                 self._first_chunk(event.model, event.route).observe(event.after_s, exemplar)
             case Settled():
                 self._settle(event)
+            case JobEnded():
+                self._end_job(event)
+            case JobCancelled():
+                self._cancel(event)
             case StateStoreChanged():
                 self._store.note(is_up=event.is_up)
             case JournalChanged():
