@@ -13,13 +13,20 @@ from gateway.connections import Connections
 from gateway.errors import HeadTooLargeError, InvalidRequestError
 from gateway.http_answer import knows_chunks, malformed
 from gateway.wire.framing import Framing
-from gateway.wire.request_head import head_problem
+from gateway.wire.request_head import head_problem, head_size
 
 HEADER_LINES_MAX = 128
 
 
 class PipelinedError(Exception):
     """Refuse a request that came before the last one was answered."""
+
+
+class _NoLines(list[tuple[bytes, bytes]]):
+    """Drop trailers, which nothing here reads (RFC 9110, 6.5.1)."""
+
+    def append(self, _line: tuple[bytes, bytes]) -> None:
+        """Keep nothing."""
 
 
 class ReadingProtocol(HttpToolsProtocol):
@@ -51,6 +58,9 @@ class ReadingProtocol(HttpToolsProtocol):
         self._read_at_s = self._all.now_s
         self._unset_keepalive_if_required()
         size_max = self._limits.head_bytes_max
+        if len(data) <= size_max:
+            self._feed(data)
+            return
         for start in range(0, len(data), size_max):
             if not self._is_deaf:
                 self._feed(data[start : start + size_max])
@@ -78,16 +88,11 @@ class ReadingProtocol(HttpToolsProtocol):
         self._is_in_head = self._is_in_message = True
         super().on_message_begin()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a line of the head. Trailers are dropped: nothing here reads them (RFC 9110, 6.5.1)."""
-        if self._is_in_head:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """Check the complete head against its bounds, and begin to answer."""
-        size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
-        if size > self._limits.head_bytes_max or len(self.headers) > HEADER_LINES_MAX:
-            raise HeadTooLargeError(self._limits.head_bytes_max)
+        head_bytes_max = self._limits.head_bytes_max
+        if head_size(self.url, self.headers) > head_bytes_max or len(self.headers) > HEADER_LINES_MAX:
+            raise HeadTooLargeError(head_bytes_max)
         version = self.parser.get_http_version()
         if problem := head_problem(version, self.headers):
             raise InvalidRequestError(problem, code="invalid_http")
@@ -99,6 +104,8 @@ class ReadingProtocol(HttpToolsProtocol):
             self.expect_100_continue = False
         super().on_headers_complete()
         self._is_in_head = False
+        # The application has the lines of the head; what comes after the body goes here.
+        self.headers = _NoLines()
         self._pace.begin(self._all.now_s, 0)
 
     def on_body(self, body: bytes) -> None:

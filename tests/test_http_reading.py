@@ -70,7 +70,7 @@ def test_trailers_are_read_and_dropped(server: Edge) -> None:
     with server.connect() as client:
         client.sendall(CHUNKED + b"3;a=b\r\nabc\r\n0\r\nexpect: 100-continue\r\nx-secret: y\r\n\r\n")
         assert read_one(client).endswith(b"\r\n\r\n3")
-        assert [name for name, _ in server.until(lambda each: each).headers] == [b"host", b"transfer-encoding"]
+        assert [name for name, _ in server.until(lambda each: each).scope["headers"]] == [b"host", b"transfer-encoding"]
 
 
 def test_a_body_may_come_in_chunks_of_a_byte(server: Edge) -> None:

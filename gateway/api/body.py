@@ -15,6 +15,7 @@ from gateway.wire.content_coding import (
     decompressor_for,
     known_codings,
 )
+from gateway.wire.request_head import header_values
 
 DISCARD_BYTES_MAX = 64 * 1024 * 1024
 """The most that is read of a body after its refusal: a client that still sends would not see the answer otherwise."""
@@ -124,7 +125,7 @@ def decompressor_of(scope: Scope) -> Decompressor | None:
     Raises:
         UnsupportedEncodingError: The encoding is not read here.
     """
-    values = [value for name, value in scope["headers"] if name == b"content-encoding"]
+    values = header_values(scope["headers"], b"content-encoding")
     if not values:
         return None
     try:

@@ -8,15 +8,17 @@ import math
 
 from litestar.types import Scope
 
+from gateway.wire.request_head import header_values
+
 DEFAULT_S = 600.0
 """Both SDKs' own; from there on nobody has said anything. Their timeouts begin anew with every sign of life, so that a
 cold start of a quarter of an hour need not end at ten minutes."""
-_NAMES = frozenset({b"x-stainless-read-timeout", b"x-stainless-timeout"})
+_NAMES = (b"x-stainless-read-timeout", b"x-stainless-timeout")
 
 
 def patience_s(scope: Scope) -> float | None:
     """The shortest wait that the headers name; None where they name none, or nothing sensible."""
-    waits_s = [_seconds(value) for name, value in scope["headers"] if name in _NAMES]
+    waits_s = [_seconds(value) for value in header_values(scope["headers"], *_NAMES)]
     return min((wait_s for wait_s in waits_s if wait_s is not None), default=None)
 
 

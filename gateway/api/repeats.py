@@ -13,6 +13,7 @@ from gateway.api.paths import endpoint_of
 from gateway.domain import Api
 from gateway.errors import InvalidRequestError
 from gateway.exchange.idempotency import Name, Repeatable
+from gateway.wire.request_head import header_values
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -22,10 +23,10 @@ def name_of(scope: Scope, api: Api, *, repeater: str) -> Name | None:
 
     The key is what came: whether it is one, `repeatable_of` tells. No answer is kept under one that is none.
     """
-    key = next((value for name, value in scope["headers"] if name == b"idempotency-key"), None)
-    if key is None:
+    keys = header_values(scope["headers"], b"idempotency-key")
+    if not keys:
         return None
-    return (repeater, f"{endpoint_of(scope) or ''}{api.value}", key.decode("latin-1"))
+    return (repeater, f"{endpoint_of(scope) or ''}{api.value}", keys[0].decode("latin-1"))
 
 
 def repeatable_of(name: Name, body: bytes | bytearray) -> Repeatable:

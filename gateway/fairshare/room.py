@@ -47,14 +47,16 @@ class Place:
         Shrinking always succeeds.
         """
         more = size - self.held_bytes
+        if not more:
+            return True
         if more > 0 and not self._room.has_room(self._tenant, more):
             return False
-        if more:
-            self._room.add(self._tenant, more)
-            self.held_bytes = size
+        self._room.add(self._tenant, more)
+        self.held_bytes = size
         return True
 
     def leave(self) -> None:
         """Hold nothing any more. May be called again."""
         if self.held_bytes:
-            self.hold(0)
+            self._room.add(self._tenant, -self.held_bytes)
+            self.held_bytes = 0

@@ -23,6 +23,7 @@ from gateway import __version__
 from gateway.clock import Clock
 from gateway.domain import Api
 from gateway.exchange.events import Event, Outcome, Settled, Trace, TraceContext
+from gateway.wire.request_head import header_values
 from gateway.wire.traceparent import TraceParent, read_traceparent, root_flags
 
 SPANS_MAX = 4096
@@ -69,7 +70,7 @@ class Traces:
 
     def begin(self, api: Api, headers: Iterable[tuple[bytes, bytes]], elapsed_s: float) -> TraceContext:
         """A place in the caller's trace, or in one that begins here."""
-        values = [value for name, value in headers if name == b"traceparent"]
+        values = header_values(headers, b"traceparent")
         # Two of them are as good as none: nobody can say which is meant.
         parent = read_traceparent(values[0]) if len(values) == 1 else None
         if parent is None:

@@ -14,6 +14,7 @@ PARTS_MAX = 200_000
 
 _BRACKETS = (b"{", b"[")
 _FIELD_BYTES_MIN = 5
+_SHORT_BYTES = 4096
 _OUTLINE = b'"[]{}:'
 _REST = bytes(set(range(256)) - set(_OUTLINE))
 _STEPS = [1 if each in b"[{" else -1 if each in b"]}" else 0 for each in range(256)]
@@ -30,7 +31,10 @@ def is_within_bounds(body: bytes | bytearray) -> bool:
 
 
 def _has_few_brackets(body: bytes | bytearray) -> bool:
-    """Whether they could not nest too deeply even if none stood in a text. Finding is much faster than counting."""
+    """Whether they could not nest too deeply even if none stood in a text."""
+    if len(body) <= _SHORT_BYTES:
+        return body.count(b"{") + body.count(b"[") <= DEPTH_MAX
+    # Finding is much faster than counting in what is long.
     at, left = -1, DEPTH_MAX
     for bracket in _BRACKETS:
         while (at := body.find(bracket, at + 1)) >= 0:
