@@ -49,3 +49,17 @@ def test_replicas_are_added_up_and_endpoints_kept_apart() -> None:
     assert elsewhere.abandoned(ADDRESS) == left
     assert elsewhere.abandoned("other") == []
     assert elsewhere.under_way("none", 9.95, settled_at_s=10.0) == UnderWay(sure=0, all=0)
+
+
+def test_until_when_others_had_abandoned_attempts_is_the_last_that_any_told() -> None:
+    elsewhere = JobsElsewhere()
+    elsewhere.note(
+        [
+            TimedJobs(10.0, 10.0, {ADDRESS: ReplicaJobs([], [], [], until_s), "other": ReplicaJobs([], [])})
+            for until_s in (7.0, 9.0, None)
+        ]
+    )
+    assert elsewhere.abandoned_until_s(ADDRESS) == 9.0
+    assert elsewhere.abandoned_until_s("other") == float("-inf")
+    elsewhere.note([], silent=1)
+    assert elsewhere.abandoned_until_s("other") == float("inf")

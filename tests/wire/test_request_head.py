@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.wire.request_head import head_problem
+from gateway.wire.request_head import head_problem, head_size, header_values
 
 HOST = (b"host", b"gateway.example:8080")
 CHUNKED = (b"transfer-encoding", b"chunked")
@@ -56,3 +56,13 @@ def test_http_1_0_has_no_transfer_codings() -> None:
 
 def test_what_a_client_accepts_in_return_is_its_own_affair() -> None:
     assert head_problem("1.1", [HOST, (b"te", b"gzip, chunked")]) is None
+
+
+def test_a_head_is_as_large_as_its_url_names_and_values() -> None:
+    assert head_size(b"/a", [HOST, CHUNKED]) == len(b"/a" + b"".join([*HOST, *CHUNKED]))
+
+
+def test_values_are_those_of_the_lines_with_one_of_the_names_in_order() -> None:
+    lines = [(b"x", b"1"), (b"y", b"2"), (b"x", b"3"), (b"z", b"x")]
+    assert header_values(lines, b"x", b"y") == [b"1", b"2", b"3"]
+    assert header_values(lines, b"w") == []
