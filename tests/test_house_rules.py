@@ -39,7 +39,7 @@ WITHOUT_TEST = {
     "gateway/exchange/open_jobs.py",
     # Told by its gate, in tests/admission/test_gate.py.
     "gateway/admission/permit.py",
-    # Prices, which tests/fairshare/test_share_order.py pays.
+    # Prices, which tests/fairshare/test_fair_queue.py pays.
     "gateway/fairshare/tariff.py",
     # A Protocol and what it sends, which tests/state/test_redis_leases.py sends.
     "gateway/admission/lease_store.py",

@@ -17,8 +17,8 @@ UNMEASURED_MARKS = ("server", "alone")
 UNMEASURED_PATHS = (
     "tests/contracts/test_dialects.py::test_a_cut_at_every_byte",
     "tests/contracts/test_dialects.py::test_any_slicing",
-    "tests/fairshare/test_share_order.py::test_a_flood_is_shared_by_weight",
-    "tests/fairshare/test_share_order.py::test_long_requests_win_nothing",
+    "tests/fairshare/test_fair_queue.py::test_a_flood_is_shared_by_weight",
+    "tests/fairshare/test_fair_queue.py::test_long_requests_win_nothing",
     "tests/fuzz/",
     "tests/invariants/",
     "tests/observability/test_series.py",

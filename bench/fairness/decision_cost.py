@@ -1,4 +1,4 @@
-"""What one decision of `ShareOrder` costs, and what waiting tickets weigh."""
+"""What one decision of `FairQueue` costs, and what waiting tickets weigh."""
 
 import gc
 import itertools
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from numpy.random import RandomState
 
+from gateway.fairshare.account import Account
+from gateway.fairshare.fair_queue import FairQueue
 from gateway.fairshare.lazy_heap import LazyHeap
-from gateway.fairshare.share_order import ShareOrder
 from gateway.fairshare.tariff import Tariff, of_seats
 
 SEATS = 400
@@ -48,7 +49,7 @@ def steps(tenants: int, count: int) -> Iterator[Step]:
 class Cycle:
     """An order with all seats held and two tickets a tenant waiting; each step takes one more round of it."""
 
-    def __init__(self, order: ShareOrder[int], tenants: int) -> None:
+    def __init__(self, order: FairQueue[int], tenants: int) -> None:
         self.order = order
         self._owners: dict[int, str] = {}
         self.holders: deque[str] = deque()
@@ -79,7 +80,7 @@ class Cycle:
 
 def cycle_us(tenants: int) -> float:
     """Microseconds of CPU for a release, an enqueue and a grant, with the little that this loop adds."""
-    cycle = Cycle(ShareOrder(of_seats(SEATS)), tenants)
+    cycle = Cycle(FairQueue(of_seats(SEATS)), tenants)
     planned = list(steps(tenants, CYCLES * (BATCHES + 1)))
     batches = []
     for begin in range(0, len(planned), CYCLES):
@@ -91,16 +92,16 @@ def cycle_us(tenants: int) -> float:
     return min(batches[1:])
 
 
-class CountingHeap(LazyHeap[str]):
+class CountingHeap(LazyHeap[Account[int]]):
     """Counts how often a key had to be read again before the smallest was known."""
 
     refreshes = 0
 
-    def smallest(self, now_s: float) -> str | None:
+    def smallest(self, now_s: float) -> Account[int] | None:
         """The member with the smallest key."""
         read, reads = self._key, 0
 
-        def counted(member: str, at_s: float) -> float:
+        def counted(member: Account[int], at_s: float) -> float:
             nonlocal reads
             reads += 1
             return read(member, at_s)
@@ -113,8 +114,8 @@ class CountingHeap(LazyHeap[str]):
         return found
 
 
-class CountingOrder(ShareOrder[int]):
-    """`ShareOrder` with a heap that counts."""
+class CountingOrder(FairQueue[int]):
+    """`FairQueue` with a heap that counts."""
 
     def __init__(self, tariff: Tariff) -> None:
         super().__init__(tariff)
@@ -138,7 +139,7 @@ def waiting_megabytes(tickets: int = TICKETS) -> float:
     held = list(range(tickets))
     gc.collect()
     tracemalloc.start()
-    order: ShareOrder[int] = ShareOrder(of_seats(SEATS))
+    order: FairQueue[int] = FairQueue(of_seats(SEATS))
     for ticket in held:
         order.enqueue(ticket, tenant=names[ticket % TICKET_TENANTS], weight=1.0, now_s=0.0)
     kept, _ = tracemalloc.get_traced_memory()

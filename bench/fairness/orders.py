@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from gateway.fairshare.share_order import ShareOrder
+from gateway.fairshare.fair_queue import FairQueue
 from gateway.fairshare.tariff import of_calls, of_seats
 
 CALL_SEATS = 400
@@ -15,7 +15,7 @@ ORDER_NAMES = (FIFO, ROUND_ROBIN, VTC, ATTAINED_ONLY, OURS)
 
 
 class Order(Protocol):
-    """Who is next. `ShareOrder` has this shape, and is used as it is."""
+    """Who is next. `FairQueue` has this shape, and is used as it is."""
 
     def enqueue(self, ticket: int, *, tenant: str, weight: float, now_s: float) -> None:
         """A ticket begins to wait."""
@@ -168,7 +168,7 @@ def seat_orders(seats: int, prompt_cost_s: Callable[[int], float] = _no_cost) ->
         ROUND_ROBIN: RoundRobin(),
         VTC: Vtc(second_cost=1.0, grant_cost=prompt_cost_s),
         ATTAINED_ONLY: Vtc(second_cost=1.0),
-        OURS: ShareOrder(of_seats(seats)),
+        OURS: FairQueue(of_seats(seats)),
     }
 
 
@@ -179,5 +179,5 @@ def call_orders(per_s: float) -> dict[str, Order]:
         ROUND_ROBIN: RoundRobin(),
         VTC: Vtc(second_cost=0.0, grant_cost=lambda _: 1.0),
         ATTAINED_ONLY: Vtc(second_cost=0.0, grant_cost=lambda _: 1.0),
-        OURS: ShareOrder(of_calls(per_s, seats=CALL_SEATS)),
+        OURS: FairQueue(of_calls(per_s, seats=CALL_SEATS)),
     }

@@ -22,15 +22,15 @@ from gateway.admission.gate import Gate
 from gateway.admission.lease_agent import LeaseAgent
 from gateway.admission.lease_store import Beat, BeatAnswer, StoreError
 from gateway.domain import OutagePolicy, Tenant
-from gateway.fairshare.backlog import Bounds
 from gateway.fairshare.lease import BEAT_S
+from gateway.fairshare.overflow import QueueLimits
 from gateway.fairshare.tariff import of_seats
 from tests.models.lease_table import LeaseTable
 
 MEASURED_FROM_S = 60.0
 """A store without memory gives nothing at first, and who comes first gets everything."""
 NEVER_S = 1e6
-_BOUNDS = Bounds(tickets_max=10**9, tenant_tickets_max=10**9)
+_LIMITS = QueueLimits(tickets_max=10**9, tenant_tickets_max=10**9)
 SHARED, PARTS, SINGLE = "leases", "fixed parts", "one gate"
 
 
@@ -188,14 +188,14 @@ class _Fleet:
         tariff = of_seats(scenario.seats)
         if scenario.way != SHARED:
             part = scenario.seats // count + (number < scenario.seats % count)
-            self._gates.append(Gate(StaticCapacity(part), tariff, clock=clock, bounds=_BOUNDS))
+            self._gates.append(Gate(StaticCapacity(part), tariff, clock=clock, limits=_LIMITS))
             return
         store = TableStore(self._table, scenario.network, self._chance)
         leases = LeaseAgent(
             store, replica=f"r{number}", incarnation="1", policy=OutagePolicy.SHARE, clock=clock, watch=unwatched
         )
         self._leases.append(leases.seats("work", scenario.seats))
-        self._gates.append(Gate(self._leases[-1], tariff, clock=clock, bounds=_BOUNDS))
+        self._gates.append(Gate(self._leases[-1], tariff, clock=clock, limits=_LIMITS))
         self._tasks.start_soon(self._beat, leases, number)
 
     def _crash(self, number: int) -> None:

@@ -10,7 +10,7 @@ HEADER = ("#", "measure", *ORDER_NAMES, "target", "", "published elsewhere")
 LEGEND = f"""\
 `{FIFO}`: one queue. `{ROUND_ROBIN}`: one request of each tenant in turn. `{VTC}`: the virtual token counter of Sheng et
 al., which is told the prompt when a request is granted and counts output tokens. `{ATTAINED_ONLY}`: the same idea on
-seconds of a seat, which is ours without the seats held right now. `{OURS}`: `gateway.fairshare.share_order.ShareOrder`
+seconds of a seat, which is ours without the seats held right now. `{OURS}`: `gateway.fairshare.fair_queue.FairQueue`
 as the gateway runs it. All on one simulated server with a virtual clock and fixed seeds, so compare within a line; what
 others published was measured on their own machines."""
 

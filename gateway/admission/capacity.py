@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import Protocol
 
+from gateway.admission.permit import Permit
 from gateway.domain import Limit
-from gateway.fairshare.backlog import Backlog
 from gateway.fairshare.elsewhere import News
+from gateway.fairshare.occupancy import Occupancy
 from gateway.fairshare.pacer import Pacer
 from gateway.fairshare.tariff import Tariff
 from gateway.fairshare.throttle import Throttle
@@ -14,7 +15,7 @@ from gateway.fairshare.throttle import Throttle
 class Demand(Protocol):
     """Who asks a capacity: its gate."""
 
-    backlog: Backlog
+    occupancy: Occupancy[Permit]
 
     def served(self) -> dict[str, float]:
         """All service of the tenants present."""

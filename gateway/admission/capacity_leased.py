@@ -71,7 +71,7 @@ class LeasedCapacity:
 
     def starve(self) -> None:
         """Somebody waits; the next heartbeat may come sooner for it."""
-        now_is_calls = self._pacer is not None and self.demand.backlog.held < self.lease.limit
+        now_is_calls = self._pacer is not None and self.demand.occupancy.held < self.lease.limit
         self._on_hunger(now_is_calls)
 
     def seats(self, now_s: float) -> int:
@@ -148,15 +148,15 @@ class LeasedCapacity:
             return 0
         self._calls_per_beat = RATE_MEMORY * self._calls_per_beat + (1 - RATE_MEMORY) * self._calls
         self._calls = 0
-        backlog, recent = self.demand.backlog, math.ceil(self._calls_per_beat * FORESIGHT - 0.5)
+        occupancy, recent = self.demand.occupancy, math.ceil(self._calls_per_beat * FORESIGHT - 0.5)
         # Tokens that no seat is free for would be void, and lost to the others.
-        return min(backlog.waiting, max(0, self.lease.limit - backlog.held)) + recent
+        return min(occupancy.waiting, max(0, self.lease.limit - occupancy.held)) + recent
 
     def uses(self) -> dict[str, TenantUse]:
         """The tenants here, for the other replicas."""
-        backlog, served = self.demand.backlog, self.demand.served()
-        permits, tickets = backlog.permits(), backlog.tickets()
+        occupancy, served = self.demand.occupancy, self.demand.served()
+        permits, tickets = occupancy.held_by_tenant(), occupancy.waiting_by_tenant()
         return {
             tenant: TenantUse(weight, permits.get(tenant, 0), tickets.get(tenant, 0), served.get(tenant, 0.0))
-            for tenant, weight in backlog.weights().items()
+            for tenant, weight in occupancy.weights().items()
         }

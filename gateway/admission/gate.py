@@ -1,6 +1,7 @@
-"""A gate: capacity, and a bounded line before it in which tenants share by weight."""
+"""Admit requests to capacity through a bounded queue in which tenants share by weight."""
 
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 
 import anyio
 
@@ -11,10 +12,11 @@ from gateway.admission.wake_timer import WakeTimer
 from gateway.clock import Clock
 from gateway.domain import Tenant
 from gateway.errors import NoTurnError, OverShareError, RefusedError
-from gateway.fairshare.backlog import Backlog, Bounds, Entry
+from gateway.fairshare.account import Account
 from gateway.fairshare.elsewhere import News
+from gateway.fairshare.fair_queue import FairQueue
+from gateway.fairshare.overflow import QueueLimits, Verdict
 from gateway.fairshare.share_meter import ShareMeter
-from gateway.fairshare.share_order import ShareOrder
 from gateway.fairshare.tariff import Tariff
 from gateway.fairshare.throttle import PAUSE_S
 
@@ -25,7 +27,7 @@ LATE_S = 0.05
 
 
 class Gate:
-    """Capacity, an order of those who wait, and the bounds of their line.
+    """Grant what a capacity has to the tickets of a queue.
 
     Whether a permit has to be returned is decided by its state, never by how far the waiting code got: a grant and a
     cancellation can meet in one tick.
@@ -37,15 +39,15 @@ class Gate:
         tariff: Tariff,
         *,
         clock: Clock,
-        bounds: Bounds | None = None,
+        limits: QueueLimits | None = None,
         narrow_wait_s_max: float = float("inf"),
     ) -> None:
         """`narrow_wait_s_max` is the longest wait of a ticket, the time that the gate is narrowed included."""
         self._capacity = capacity
         self._tariff = tariff
         self._clock = clock
-        self._order: ShareOrder[Permit] = ShareOrder(tariff)
-        self.backlog = Backlog(bounds or Bounds())
+        self._queue: FairQueue[Permit] = FairQueue(tariff, limits, attrgetter("size"))
+        self.occupancy = self._queue.occupancy
         self._timer = WakeTimer(self.pump)
         self.narrowing = Narrowing()
         self._narrow_wait_s_max = narrow_wait_s_max
@@ -56,22 +58,22 @@ class Gate:
     @property
     def held(self) -> dict[str, int]:
         """Permits by tenant."""
-        return self.backlog.permits()
+        return self.occupancy.held_by_tenant()
 
     @property
     def waiting(self) -> dict[str, int]:
         """Tickets by tenant."""
-        return self.backlog.tickets()
+        return self.occupancy.waiting_by_tenant()
 
     @property
     def used(self) -> float:
         """The part of its budget that is used now: of the seats, or of the last window's calls."""
-        return self._capacity.used(self.backlog.held, self._clock.monotonic_s())
+        return self._capacity.used(self.occupancy.held, self._clock.monotonic_s())
 
     @property
     def has_line(self) -> bool:
         """Whether somebody waits."""
-        return bool(self._order)
+        return bool(self._queue)
 
     @property
     def is_narrowed(self) -> bool:
@@ -92,24 +94,23 @@ class Gate:
         """Weigh these tenants so from now on, whatever requests that came before and other replicas say."""
         self._weights, now_s = weights, self._clock.monotonic_s()
         for tenant, weight in weights.items():
-            self._order.reweigh(tenant, weight, now_s)
-            self.backlog.reweigh(tenant, weight)
+            self._queue.reweigh(tenant, weight, now_s)
 
     def resize(self, seats: int, tariff: Tariff, *, narrow_wait_s_max: float) -> None:
         """Grant so many seats from now on; whoever holds one beyond them keeps it to its end."""
         self._capacity.resize(seats, tariff)
-        self._order.retune(tariff)
+        self._queue.retune(tariff)
         self._tariff, self._narrow_wait_s_max = tariff, narrow_wait_s_max
         self.pump()
 
     def served(self) -> dict[str, float]:
         """All service of the tenants present, in the unit of the tariff."""
-        return self._order.served(self.backlog.weights(), self._clock.monotonic_s())
+        return self._queue.served(self.occupancy.weights(), self._clock.monotonic_s())
 
     def charge(self, permit: Permit, cost: float) -> None:
         """Service that the permit's seat does not show by itself, in the unit of the tariff."""
         permit.charged += cost
-        self._order.charge(permit.tenant.name, cost, self._clock.monotonic_s())
+        self._queue.charge(permit.tenant.name, cost, self._clock.monotonic_s())
 
     def settle(self, permit: Permit, cost: float) -> None:
         """All that was charged for a permit gives way to what it came to. Also after it was given back."""
@@ -117,18 +118,18 @@ class Gate:
 
     def forgive(self, permit: Permit) -> None:
         """Nothing came of the permit so far: its tenant is charged as if it had been granted only now."""
-        self._order.forgive(permit.tenant.name, self._cost(permit), self._clock.monotonic_s())
+        self._queue.forgive(permit.tenant.name, self._cost(permit), self._clock.monotonic_s())
         permit.charged, permit.since_s = 0.0, self._clock.monotonic_s()
 
     def refused_upstream(self, permit: Permit, *, retry_after_s: float | None, is_certain: bool = True) -> None:
         """Runpod answered 429: less is used from now on, and nobody is charged for the call."""
-        held, now_s = self.backlog.held, self._clock.monotonic_s()
+        held, now_s = self.occupancy.held, self._clock.monotonic_s()
         self.forgive(permit)
         self._capacity.refused(held, now_s, retry_after_s=retry_after_s, is_certain=is_certain)
 
     def accepted_upstream(self) -> None:
         """Runpod took a call."""
-        self._capacity.accepted(self.backlog.held, self._clock.monotonic_s())
+        self._capacity.accepted(self.occupancy.held, self._clock.monotonic_s())
         self.pump()
 
     def _cost(self, permit: Permit) -> float:
@@ -138,13 +139,13 @@ class Gate:
 
     def measure_shares(self) -> None:
         """Take note of what tenants had; to be called every second or so."""
-        present = self._order.present(now_s := self._clock.monotonic_s())
+        present = self._queue.present_anywhere(now_s := self._clock.monotonic_s())
         served = {tenant: total for tenant, (_, total) in present.items()}
         self._shares.note(served, {tenant: weight for tenant, (weight, _) in present.items()}, now_s)
 
     def fair_seats(self) -> dict[str, float]:
         """The seats that the weights of those present entitle them to, wherever they are."""
-        present = self._order.present(self._clock.monotonic_s())
+        present = self._queue.present_anywhere(self._clock.monotonic_s())
         weights = sum(weight for weight, _ in present.values())
         return {tenant: self._capacity.seats_max * weight / weights for tenant, (weight, _) in present.items()}
 
@@ -155,7 +156,7 @@ class Gate:
     def note_elsewhere(self, news: Iterable[News]) -> None:
         """What other replicas do for the tenants: it counts as if it were done here."""
         own = ((name, self._weights.get(name, weight), held, served) for name, weight, held, served in news)
-        self._order.note_elsewhere(own, self._clock.monotonic_s())
+        self._queue.note_elsewhere(own, self._clock.monotonic_s())
 
     def permit(
         self, tenant: Tenant, *, wait_s_max: float, member: str = "", size: int = 0, is_urgent: bool = False
@@ -178,17 +179,16 @@ class Gate:
         return permit
 
     def _grant_at_once(self, permit: Permit, weight: float, now_s: float) -> None:
-        self._order.grant_at_once(tenant=permit.tenant.name, weight=weight, now_s=now_s)
-        self.backlog.hold_at_once(permit.tenant.name, weight)
+        self._queue.grant_at_once(tenant=permit.tenant.name, weight=weight, now_s=now_s)
         permit.grant(now_s)
 
     async def _admit(self, tenant: Tenant, *, wait_s_max: float, member: str, size: int, is_urgent: bool) -> Permit:
         now_s = self._clock.monotonic_s()
         permit = Permit(tenant, size=size, now_s=now_s, give_back=self._give_back)
-        has_seat = self.backlog.held < self._capacity.seats(now_s)
-        has_seat &= self.narrowing.seats is None or self._may_enter(tenant.name)
+        has_seat = self.occupancy.held < self._capacity.seats(now_s)
+        has_seat &= not self.narrowing.is_full(tenant.name, self._queue.held_by(tenant.name))
         weight = self._weights.get(tenant.name, tenant.weight)
-        if has_seat and not self._order and self._capacity.ready_at_s(now_s) <= now_s:
+        if has_seat and not self._queue and self._capacity.ready_at_s(now_s) <= now_s:
             self._capacity.take(now_s)
             self._grant_at_once(permit, weight, now_s)
             return permit
@@ -198,8 +198,7 @@ class Gate:
         permit.narrowed_s = self.narrowing.total_s(now_s)
         if self.has_line or not has_seat:
             self._make_room(permit, weight, wait_s_max, now_s)
-        self.backlog.arrive(tenant.name, weight, size)
-        self._order.enqueue(permit, tenant=tenant.name, weight=weight, member=member, is_urgent=is_urgent, now_s=now_s)
+        self._queue.enqueue(permit, tenant=tenant.name, weight=weight, member=member, is_urgent=is_urgent, now_s=now_s)
         try:
             self.pump()
             if permit.is_waiting:
@@ -236,21 +235,21 @@ class Gate:
         # What is leased may grow with the next heartbeat: a wait is without hope only by all that there is.
         tenant, seats = permit.tenant, self._capacity.seats_max if self._capacity.seats(now_s) else 0
         while True:
-            entry = self.backlog.entry(tenant.name, weight, permit.size, seats=seats, wait_s_max=wait_s_max)
-            if entry is Entry.WAIT:
+            verdict = self._queue.verdict(
+                tenant=tenant.name, weight=weight, size=permit.size, seats=seats, wait_s_max=wait_s_max, now_s=now_s
+            )
+            if verdict is Verdict.WAIT:
                 return
-            fattest = self.backlog.fattest()
-            if entry is Entry.REFUSE or fattest is None:
-                raise OverShareError(retry_after_s=self.backlog.told_wait_s(tenant.name, seats))
-            evicted = self._order.newest(fattest)
-            self._withdraw(evicted)
-            evicted.refuse(OverShareError(retry_after_s=self.backlog.told_wait_s(fattest, seats)))
+            if verdict is Verdict.REFUSE:
+                raise OverShareError(retry_after_s=self._queue.told_wait_s(tenant.name, seats))
+            evicted = self._queue.evict()
+            evicted.refuse(OverShareError(retry_after_s=self._queue.told_wait_s(evicted.tenant.name, seats)))
 
     def _refusal(self, permit: Permit) -> RefusedError:
         """Why no turn came: its tenant has its share already, or there is not enough for everybody's."""
         seats = self._capacity.seats(now_s := self._clock.monotonic_s())
-        retry_after_s = max(self._capacity.paused_until_s - now_s, self.backlog.told_wait_s(permit.tenant.name, seats))
-        held = self._order.held(permit.tenant.name)
+        retry_after_s = max(self._capacity.paused_until_s - now_s, self._queue.told_wait_s(permit.tenant.name, seats))
+        held = self._queue.held_anywhere(permit.tenant.name)
         is_over_share = held > 0 and held + 1 > self.fair_seats()[permit.tenant.name]
         return (OverShareError if seats and is_over_share else NoTurnError)(retry_after_s=retry_after_s)
 
@@ -261,10 +260,10 @@ class Gate:
 
     def pump(self) -> None:
         """Grant as many turns as there are seats and calls now. Never awaits."""
-        while self._order:
+        while self._queue:
             now_s = self._clock.monotonic_s()
             self.narrowing.look(now_s)
-            if self.backlog.held >= self._capacity.seats(now_s):
+            if self.occupancy.held >= self._capacity.seats(now_s):
                 self._capacity.starve()
                 return
             ready_at_s = self._capacity.ready_at_s(now_s)
@@ -274,27 +273,22 @@ class Gate:
                 else:
                     self._timer.set(ready_at_s - now_s)
                 return
-            permit = self._order.grant(now_s, self._may_enter if self.is_narrowed else None)
+            permit = self._queue.grant(now_s, self._may_enter if self.is_narrowed else None)
             if permit is None:
                 return
             self._capacity.take(now_s)
-            self.backlog.hold(permit.tenant.name, permit.size)
             permit.grant(now_s)
 
-    def _may_enter(self, tenant: str) -> bool:
-        return not self.narrowing.is_full(tenant, self.backlog.held_by(tenant))
-
-    def _withdraw(self, permit: Permit) -> None:
-        self._order.withdraw(permit, tenant=permit.tenant.name)
-        self.backlog.leave(permit.tenant.name, permit.size)
+    def _may_enter(self, account: Account[Permit]) -> bool:
+        return not self.narrowing.is_full(account.tenant, account.held)
 
     def _give_back(self, permit: Permit) -> None:
         if permit.is_waiting:
-            self._withdraw(permit)
+            self._queue.withdraw(permit, tenant=permit.tenant.name)
         elif permit.granted_at_s is not None:
             now_s = permit.returned_at_s = self._clock.monotonic_s()
-            self._order.release(tenant=permit.tenant.name, cost=self._cost(permit), now_s=now_s)
-            self.backlog.release(permit.tenant.name, now_s - permit.granted_at_s)
+            held_s = now_s - permit.granted_at_s
+            self._queue.release(tenant=permit.tenant.name, cost=self._cost(permit), held_s=held_s, now_s=now_s)
         self.pump()
         if self._timer.is_set and not self.has_line:
             self._timer.cancel()

@@ -8,10 +8,10 @@ from gateway.admission.gate import Gate
 from gateway.clock import Clock
 from gateway.domain import Endpoint, Operation, Resource
 from gateway.fairshare import tariff
-from gateway.fairshare.backlog import Bounds
+from gateway.fairshare.overflow import QueueLimits
 from gateway.fairshare.tariff import Tariff
 
-_CALL_BOUNDS = Bounds(tickets_max=1_000_000, tenant_tickets_max=1_000_000, refuses_hopeless=False)
+_CALL_LIMITS = QueueLimits(tickets_max=1_000_000, tenant_tickets_max=1_000_000, refuses_hopeless=False)
 """Each job has one call under way and one cancel at most, so the seats bound their line; a cancel is never refused."""
 
 
@@ -24,7 +24,7 @@ class CallBudgets:
             limit = endpoint.limit(operation)
             capacity = capacities.calls(f"{endpoint.address} {operation.value}", limit)
             price = tariff.of_calls(limit.per_10s / 10, seats=limit.concurrent)
-            self.gates[operation] = Gate(capacity, price, clock=clock, bounds=_CALL_BOUNDS)
+            self.gates[operation] = Gate(capacity, price, clock=clock, limits=_CALL_LIMITS)
 
 
 class EndpointGates:

@@ -213,7 +213,7 @@ class LeaseAgent:
             epoch=capacity.lease.epoch,
             # What it acts on, which after a long silence is not what it was told last.
             limit=capacity.lease.seats(self._clock.monotonic_s()),
-            held=capacity.demand.backlog.held,
+            held=capacity.demand.occupancy.held,
             target=self._target(capacity),
             want=capacity.wanted_tokens(),
         )

@@ -173,7 +173,7 @@ class Upstream:
             work.widen()
             return False
         work.narrow(ceiling)
-        return work.backlog.held >= ceiling + self.workers.speaking
+        return work.occupancy.held >= ceiling + self.workers.speaking
 
     def _ceiling(self) -> int | None:
         """Return how many requests of a tenant may be let through now; None where only seats limit them.

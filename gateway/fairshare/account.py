@@ -1,4 +1,4 @@
-"""What one tenant has had of an endpoint, holds of it and waits for."""
+"""Hold what one tenant has had of an endpoint, holds of it and waits for."""
 
 from collections.abc import Hashable
 from typing import Generic, TypeVar
@@ -9,7 +9,7 @@ T = TypeVar("T", bound=Hashable)
 
 
 class Account(Generic[T]):
-    """What one tenant has had, holds and waits for."""
+    """Represent one tenant at one queue. `Occupancy` changes the counts."""
 
     __slots__ = (
         "at_s",
@@ -19,14 +19,18 @@ class Account(Generic[T]):
         "held",
         "left_s",
         "line",
+        "mean_hold_s",
         "owed",
         "served",
         "served_elsewhere",
+        "tenant",
         "waiting",
+        "waiting_bytes",
         "weight",
     )
 
-    def __init__(self, weight: float) -> None:
+    def __init__(self, tenant: str, weight: float) -> None:
+        self.tenant = tenant
         self.weight = weight
         self.attained = 0.0
         """Per weight, up to `at_s`."""
@@ -46,6 +50,15 @@ class Account(Generic[T]):
         self.line: Line[T] = Line()
         self.waiting = 0
         """Tickets in the line; asked for more often than the line is near."""
+        self.waiting_bytes = 0
+        """What these keep in memory."""
+        self.mean_hold_s: float | None = None
+        """How long it holds a permit; None before it has given one back."""
+
+    @property
+    def is_present(self) -> bool:
+        """Tell whether it waits or holds here."""
+        return bool(self.waiting or self.held)
 
     def attained_at(self, per_second: float, now_s: float) -> float:
         """What it has attained by now, at so much a second for each seat that it holds, here or elsewhere."""

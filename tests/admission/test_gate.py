@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.admission.capacity import StaticCapacity
 from gateway.admission.gate import Gate
 from gateway.errors import NoTurnError, OverShareError
-from gateway.fairshare.backlog import Bounds
+from gateway.fairshare.overflow import QueueLimits
 from gateway.fairshare.tariff import of_seats
 from tests.factories import tenant
 from tests.virtual_time import LoopClock
@@ -18,7 +18,7 @@ from tests.virtual_time import LoopClock
 
 def gate(seats: int = 1, per_10s: float | None = None, **bounds: int) -> Gate:
     capacity = StaticCapacity(seats, calls_per_10s=per_10s)
-    return Gate(capacity, of_seats(seats), clock=LoopClock(), bounds=Bounds(**bounds))
+    return Gate(capacity, of_seats(seats), clock=LoopClock(), limits=QueueLimits(**bounds))
 
 
 def assert_empty(subject: Gate) -> None:
@@ -190,7 +190,7 @@ async def test_what_is_settled_takes_the_place_of_what_was_charged() -> None:
     await anyio.sleep(0.01)
     # Also when it is known only after the seat was given back.
     subject.settle(permit, 7)
-    assert subject._order.served(["a"], 0)["a"] == pytest.approx(7, abs=0.001)
+    assert subject._queue.served(["a"], 0)["a"] == pytest.approx(7, abs=0.001)
 
 
 async def test_a_permit_that_is_noticed_late_counts_as_sent_then() -> None:
@@ -231,11 +231,11 @@ async def test_the_weights_in_force_count_for_those_who_wait_and_not_what_reques
             assert subject.fair_seats() == {"a": 1.0, "b": 1.0}
             subject.reweigh({"a": 1.0, "b": 3.0})
             assert subject.fair_seats() == {"a": 0.5, "b": 1.5}
-            assert subject.backlog.weights() == {"a": 1.0, "b": 3.0}
+            assert subject.occupancy.weights() == {"a": 1.0, "b": 3.0}
             tasks.start_soon(wait, "a")
             await anyio.wait_all_tasks_blocked()
             assert subject.fair_seats() == {"a": 0.5, "b": 1.5}
-            assert subject.backlog.weights() == {"a": 1.0, "b": 3.0}
+            assert subject.occupancy.weights() == {"a": 1.0, "b": 3.0}
             await seats.aclose()
     assert order[0] == "b"
     assert_empty(subject)

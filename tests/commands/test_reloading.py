@@ -145,7 +145,7 @@ async def test_a_weight_counts_for_those_who_wait_already() -> None:
             assert work.fair_seats() == {"acme": pytest.approx(0.2), "beta": pytest.approx(1.8)}
             # Requests that came before go on polling, and carry the old weight along.
             await anyio.sleep(0.05)
-            assert {gate._order._accounts["beta"].weight for gate in gates.calls.values() if gate._order._accounts} == {
+            assert {gate._queue._accounts["beta"].weight for gate in gates.calls.values() if gate._queue._accounts} == {
                 9
             }
             runpod.pages = list(PAGES)

@@ -21,7 +21,7 @@ TENANTS = [{"name": "acme", "keys": [key_line(KEY)]}]
 
 def attained(subject: Subject) -> float:
     gate = subject.gateway._upstreams["chat"].gates.work
-    return gate._order.served(["acme"], gate._clock.monotonic_s())["acme"]
+    return gate._queue.served(["acme"], gate._clock.monotonic_s())["acme"]
 
 
 async def attained_by(runpod: FakeRunpod, *, share_by: str, **asked: Any) -> float:
@@ -80,7 +80,7 @@ class OneRequest:
                 self._clock.now_s += 1
                 meter.settle_gpu(cost)
                 meter.settle_usage(Usage(completion_tokens=int(cost)))
-        return self.gate._order.served(["acme"], self._clock.now_s)["acme"]
+        return self.gate._queue.served(["acme"], self._clock.now_s)["acme"]
 
 
 @pytest.mark.parametrize("resource", [Resource.GPU_SECONDS, Resource.TOKENS])

@@ -2,7 +2,7 @@ from gateway.fairshare.account import Account
 
 
 def test_what_is_held_anywhere_accrues_by_weight() -> None:
-    account: Account[int] = Account(2.0)
+    account: Account[int] = Account("a", 2.0)
     account.held, account.elsewhere = 3, 1
     assert account.attained_at(0.5, 10.0) == 10.0
     account.bring_up(0.5, 10.0)
@@ -11,6 +11,6 @@ def test_what_is_held_anywhere_accrues_by_weight() -> None:
 
 
 def test_a_service_at_once_counts_by_weight() -> None:
-    account: Account[int] = Account(2.0)
+    account: Account[int] = Account("a", 2.0)
     account.serve(6.0)
     assert (account.attained, account.served) == (3.0, 6.0)

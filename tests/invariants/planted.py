@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 GATE, GATES, CAPACITY = "admission/gate.py", "admission/gates.py", "admission/capacity.py"
 PERMIT, TIMER = "admission/permit.py", "admission/wake_timer.py"
-ORDER, HEAP, LINE = "fairshare/share_order.py", "fairshare/lazy_heap.py", "fairshare/line.py"
-BACKLOG, PACER, THROTTLE = "fairshare/backlog.py", "fairshare/pacer.py", "fairshare/throttle.py"
+ORDER, HEAP, LINE = "fairshare/fair_queue.py", "fairshare/lazy_heap.py", "fairshare/line.py"
+OVERFLOW, PACER, THROTTLE = "fairshare/overflow.py", "fairshare/pacer.py", "fairshare/throttle.py"
 ALLOCATOR, ACCOUNT = "fairshare/allocator.py", "fairshare/account.py"
 SCRIPT, LEASE = "state/lease.lua", "fairshare/lease.py"
 JOBS, SEAT = "exchange/open_jobs.py", "exchange/seat.py"
@@ -53,8 +53,8 @@ PLANTED = [
         1,
         "one permit more than seats",
         GATE,
-        "            if self.backlog.held >= self._capacity.seats(now_s):\n                self._capacity.starve",
-        "            if self.backlog.held > self._capacity.seats(now_s):\n                self._capacity.starve",
+        "            if self.occupancy.held >= self._capacity.seats(now_s):\n                self._capacity.starve",
+        "            if self.occupancy.held > self._capacity.seats(now_s):\n                self._capacity.starve",
     ),
     Planted(1, "a window too short", PACER, "WINDOW_S = 10.2", "WINDOW_S = 9.0"),
     Planted(
@@ -68,8 +68,8 @@ PLANTED = [
         1,
         "a grant is not told to the pacer",
         GATE,
-        "            self._capacity.take(now_s)\n            self.backlog.hold(",
-        "            self.backlog.hold(",
+        "            self._capacity.take(now_s)\n            permit.grant(now_s)\n\n    def _may_enter",
+        "            permit.grant(now_s)\n\n    def _may_enter",
     ),
     Planted(
         1,
@@ -79,7 +79,7 @@ PLANTED = [
         "            self._grant_at_once(",
     ),
     Planted(1, "late sends are not counted", GATE, "LATE_S = 0.05", "LATE_S = 1e9"),
-    Planted(1, "the line has no bound", BACKLOG, "self.waiting < bounds.tickets_max and ", ""),
+    Planted(1, "the line has no bound", OVERFLOW, "counts.waiting < limits.tickets_max and ", ""),
     Planted(1, "the throttle has no least part", THROTTLE, "PART_MIN = 0.05", "PART_MIN = 0.0"),
     Planted(
         1,
@@ -102,13 +102,13 @@ PLANTED = [
         "        self._handle, self.is_set = None, False\n        self._wake()",
         "        self._handle, self.is_set = None, False",
     ),
-    Planted(2, "one turn at a time", GATE, "        while self._order:", "        if self._order:"),
+    Planted(2, "one turn at a time", GATE, "        while self._queue:", "        if self._queue:"),
     Planted(
         2,
         "the last seat stays free",
         GATE,
-        "if self.backlog.held >= self._capacity.seats(now_s):\n                self._capacity.starve",
-        "if self.backlog.held + 1 >= max(2, self._capacity.seats(now_s)):\n                self._capacity.starve",
+        "if self.occupancy.held >= self._capacity.seats(now_s):\n                self._capacity.starve",
+        "if self.occupancy.held + 1 >= max(2, self._capacity.seats(now_s)):\n                self._capacity.starve",
     ),
     Planted(
         3,
@@ -121,7 +121,7 @@ PLANTED = [
         3,
         "a release is not noticed by the heap",
         ORDER,
-        "cost * cost\n        if account.waiting:\n            self._next.push(tenant, now_s)\n",
+        "cost * cost\n        if account.waiting:\n            self._next.push(account, now_s)\n",
         "cost * cost\n",
     ),
     Planted(3, "a smaller mean is not noticed by the heap", ORDER, "if mean_cost < before:", "if False:"),
@@ -129,7 +129,7 @@ PLANTED = [
         3,
         "a refund is not noticed by the heap",
         ORDER,
-        "        if cost < 0:\n            self._reread(tenant, account, now_s)\n",
+        "        if cost < 0:\n            self._reread(account, now_s)\n",
         "",
     ),
     Planted(3, "the top of the heap is trusted", HEAP, "if key <= stored:", "if key >= stored:"),
@@ -206,7 +206,8 @@ PLANTED = [
         8,
         "a cancelled ticket stays",
         GATE,
-        "        if permit.is_waiting:\n            self._withdraw(permit)\n        elif",
+        "        if permit.is_waiting:\n"
+        "            self._queue.withdraw(permit, tenant=permit.tenant.name)\n        elif",
         "        if",
     ),
     Planted(
@@ -216,7 +217,7 @@ PLANTED = [
         "        elif permit.granted_at_s is not None:\n            now_s = permit",
         "        elif permit.granted_at_s is not None and permit._turn is None:\n            now_s = permit",
     ),
-    Planted(8, "bytes are not given back", BACKLOG, "        self._bytes -= size\n", ""),
+    Planted(8, "bytes are not given back", "fairshare/occupancy.py", "        self.waiting_bytes -= size\n", ""),
     Planted(
         8,
         "a timer is left",
@@ -224,13 +225,15 @@ PLANTED = [
         "            self._timer.cancel()",
         "            pass",
     ),
-    Planted(8, "an evicted ticket keeps its place", GATE, "            self._withdraw(evicted)\n", ""),
+    Planted(
+        8, "an evicted ticket keeps its place", ORDER, "        self.withdraw(ticket, tenant=heaviest.tenant)\n", ""
+    ),
     Planted(
         8,
         "a presence outlives its tenant",
-        BACKLOG,
-        "        if not presence.waiting and not presence.held:\n            self._present.discard(tenant)",
-        "        if not presence.held:\n            self._present.discard(tenant)",
+        "fairshare/occupancy.py",
+        "        if not account.is_present:",
+        "        if not account.held:",
     ),
     Planted(
         9,
@@ -258,17 +261,23 @@ PLANTED = [
         1,
         "one eviction is always enough",
         GATE,
-        "        while True:\n            entry",
-        "        for _ in range(1):\n            entry",
+        "        while True:\n            verdict",
+        "        for _ in range(1):\n            verdict",
     ),
     Planted(
         3,
         "a new weight is not noticed by the heap",
         ORDER,
-        "account.weight = weight\n            self._reread",
-        "account.weight = weight\n            print",
+        "self.occupancy.reweigh(account, weight)\n            self._reread",
+        "self.occupancy.reweigh(account, weight)\n            print",
     ),
-    Planted(9, "a forgiven grant was the last one", ORDER, "if tenant == self._last_tenant:", "if False:"),
+    Planted(
+        9,
+        "a forgiven grant was the last one",
+        ORDER,
+        "if self._last is not None and tenant == self._last.tenant:",
+        "if False:",
+    ),
     Planted(
         10,
         "cancels share the budget of all calls",
@@ -281,8 +290,8 @@ PLANTED = [
         10,
         "the line of cancels is short",
         GATES,
-        "Bounds(tickets_max=1_000_000, tenant_tickets_max=1_000_000, refuses_hopeless=False)",
-        "Bounds(tickets_max=300, tenant_tickets_max=300)",
+        "QueueLimits(tickets_max=1_000_000, tenant_tickets_max=1_000_000, refuses_hopeless=False)",
+        "QueueLimits(tickets_max=300, tenant_tickets_max=300)",
     ),
     Planted(
         10,

@@ -5,7 +5,7 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 
-from gateway.fairshare.share_order import ShareOrder
+from gateway.fairshare.fair_queue import FairQueue
 from gateway.fairshare.tariff import Tariff, of_seats
 
 
@@ -19,7 +19,7 @@ class SeatsWorld:
         hold_s: Callable[[str, int], float],
         tariff: Tariff | None = None,
     ) -> None:
-        self.order: ShareOrder[int] = ShareOrder(tariff or of_seats(seats))
+        self.order: FairQueue[int] = FairQueue(tariff or of_seats(seats))
         self.tariff = tariff or of_seats(seats)
         self.weights = weights
         self.hold_s = hold_s
@@ -77,7 +77,7 @@ class SeatsWorld:
         self.now_s = now_s
 
     def attained(self, tenant: str) -> float:
-        return self.order._attained(tenant, self.now_s)
+        return self.order._attained(self.order._accounts[tenant], self.now_s)
 
     def longest_wait_s(self, tenant: str) -> float:
         """Of those served and those who still wait."""

@@ -10,7 +10,7 @@ from gateway.admission.capacity import StaticCapacity
 from gateway.admission.gate import Gate
 from gateway.domain import Tenant
 from gateway.errors import RefusedError
-from gateway.fairshare.backlog import Bounds
+from gateway.fairshare.overflow import QueueLimits
 from gateway.fairshare.tariff import of_calls, of_seats
 from tests.fakes.clock import FakeClock
 from tests.invariants.virtual_loop import VirtualLoop
@@ -38,14 +38,14 @@ class Visit:
 class Stage:
     """Everything that the gate needs, and a record of what was sent and when."""
 
-    def __init__(self, seats: int, *, per_10s: int | None = None, bounds: Bounds | None = None) -> None:
+    def __init__(self, seats: int, *, per_10s: int | None = None, limits: QueueLimits | None = None) -> None:
         self.clock = FakeClock()
         self.loop = VirtualLoop(self.clock)
         self.per_10s = per_10s
         self.capacity = StaticCapacity(seats, calls_per_10s=per_10s)
         tariff = of_seats(seats) if per_10s is None else of_calls(per_10s / 10, seats=seats)
-        self.bounds = bounds or Bounds()
-        self.gate = Gate(self.capacity, tariff, clock=self.clock, bounds=self.bounds)
+        self.limits = limits or QueueLimits()
+        self.gate = Gate(self.capacity, tariff, clock=self.clock, limits=self.limits)
         self.visits: list[Visit] = []
         self.sent_s: list[float] = []
         self._held_max = 0
@@ -85,7 +85,7 @@ class Stage:
 
     def tick(self) -> None:
         """One tick, and after it everything that always holds."""
-        self._held_max = max(self.gate.backlog.held, self.capacity.seats(self.clock.now_s))
+        self._held_max = max(self.gate.occupancy.held, self.capacity.seats(self.clock.now_s))
         self.loop.tick()
         self.check_caps()
         self.check_work_conservation()
@@ -110,18 +110,18 @@ class Stage:
         self.tick()
 
     def check_caps(self) -> None:
-        now_s, held = self.clock.now_s, self.gate.backlog.held
+        now_s, held = self.clock.now_s, self.gate.occupancy.held
         assert held == sum(self.gate.held.values()), "caps: permits are counted once"
         assert held <= max(self._held_max, self.capacity.seats(now_s)), "caps: no more permits than seats"
         assert len(self.inside()) <= held, "caps: nobody is inside without a permit"
-        assert self.gate.backlog.waiting <= self.bounds.tickets_max, "caps: the line is bounded"
+        assert self.gate.occupancy.waiting <= self.limits.tickets_max, "caps: the line is bounded"
         if self.per_10s is not None:
             recent = sum(at_s > now_s - WINDOW_S for at_s in self.sent_s)
             assert recent <= self.per_10s, "caps: no more calls than the window allows"
 
     def check_work_conservation(self) -> None:
         now_s, gate = self.clock.now_s, self.gate
-        is_free = gate.backlog.held < self.capacity.seats(now_s) and self.capacity.ready_at_s(now_s) <= now_s
+        is_free = gate.occupancy.held < self.capacity.seats(now_s) and self.capacity.ready_at_s(now_s) <= now_s
         assert not (gate.has_line and is_free), "work conservation: somebody waits before free capacity"
 
     def check_waits(self) -> None:
@@ -164,14 +164,15 @@ class Stage:
 
 
 def check_gate_is_empty(gate: Gate) -> None:
-    backlog, order = gate.backlog, gate._order
-    assert (gate.held, backlog.held) == ({}, 0), "leak: permits"
-    assert (gate.waiting, backlog.waiting, len(order)) == ({}, 0, 0), "leak: tickets"
-    assert backlog._bytes == 0, "leak: bytes"
-    assert (backlog.weights(), backlog._weights) == ({}, 0.0), "leak: a presence"
-    assert all((each.waiting, each.held, each.bytes) == (0, 0, 0) for each in backlog._tenants.values()), "leak: counts"
-    assert all((each.held, len(each.line)) == (0, 0) for each in order._accounts.values()), "leak: an account's seats"
-    assert not order._next._current, "leak: a place in the order"
-    assert not order._floor._current, "leak: a place at the floor"
-    assert not backlog._fattest._current, "leak: a place among the fattest"
+    queue, occupancy = gate._queue, gate.occupancy
+    assert (gate.held, occupancy.held) == ({}, 0), "leak: permits"
+    assert (gate.waiting, occupancy.waiting, len(queue)) == ({}, 0, 0), "leak: tickets"
+    assert occupancy.waiting_bytes == 0, "leak: bytes"
+    assert (occupancy.weights(), occupancy.present_weight) == ({}, 0.0), "leak: a presence"
+    accounts = queue._accounts.values()
+    assert all((each.waiting, each.held, each.waiting_bytes) == (0, 0, 0) for each in accounts), "leak: counts"
+    assert all(len(each.line) == 0 for each in accounts), "leak: a ticket in a line"
+    assert not queue._next._current, "leak: a place in the order"
+    assert not queue._floor._current, "leak: a place at the floor"
+    assert not queue._overflow._heaviest._current, "leak: a place among the heaviest"
     assert not gate._timer.is_set, "leak: the gate's timer"

@@ -11,7 +11,7 @@ from gateway.admission.capacity import StaticCapacity
 from gateway.admission.gate import Gate
 from gateway.domain import Tenant
 from gateway.errors import RefusedError
-from gateway.fairshare.backlog import Bounds
+from gateway.fairshare.overflow import QueueLimits
 from gateway.fairshare.tariff import of_calls
 from tests.fakes.clock import FakeClock
 from tests.invariants.stage import Stage, Visit, check_gate_is_empty
@@ -67,8 +67,11 @@ class Crowd:
         self.chance = random.Random(seed)
         self.clock = FakeClock()
         self.loop = VirtualLoop(self.clock)
-        capacity, bounds = StaticCapacity(20, calls_per_10s=20_000), Bounds(tickets_max=300, tenant_tickets_max=200)
-        self.gate = Gate(capacity, of_calls(2000, seats=20), clock=self.clock, bounds=bounds)
+        capacity, limits = (
+            StaticCapacity(20, calls_per_10s=20_000),
+            QueueLimits(tickets_max=300, tenant_tickets_max=200),
+        )
+        self.gate = Gate(capacity, of_calls(2000, seats=20), clock=self.clock, limits=limits)
         self.tenants = [Tenant(name=f"t{number}", weight=1.0 + number % 3) for number in range(9)]
         self.outcomes = {"served": 0, "refused": 0, "cancelled": 0}
         self.held_max = 0
@@ -79,7 +82,7 @@ class Crowd:
         self.begun += 1
         try:
             async with self.gate.permit(tenant, wait_s_max=wait_s_max, size=10):
-                self.held_max = max(self.held_max, self.gate.backlog.held)
+                self.held_max = max(self.held_max, self.gate.occupancy.held)
                 for _ in range(stay_ticks):
                     await asyncio.sleep(0)
                 self.gate.accepted_upstream()

@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from hypothesis.stateful import run_state_machine_as_test as run
 
 from gateway.domain import Tenant
-from gateway.fairshare.backlog import Bounds
+from gateway.fairshare.overflow import QueueLimits
 from gateway.fairshare.pacer import Pacer
 from gateway.fairshare.throttle import CALM_S, PART_MIN, PAUSE_S_MAX, STEP_S, Throttle
 from tests.invariants.profile import steady
@@ -141,7 +141,7 @@ def test_calls_that_are_sent_late_by_a_busy_loop_keep_every_window(per_10s: int,
 
 
 def test_the_line_keeps_its_bytes_when_small_tickets_give_way_to_large_ones() -> None:
-    with Stage(1, bounds=Bounds(bytes_max=100)) as stage:
+    with Stage(1, limits=QueueLimits(bytes_max=100)) as stage:
         stage.submit(Tenant(name="holder"))
         for _ in range(10):
             stage.submit(Tenant(name="fat"), size=10)
@@ -149,4 +149,4 @@ def test_the_line_keeps_its_bytes_when_small_tickets_give_way_to_large_ones() ->
         for name in ("b", "c", "d"):
             stage.submit(Tenant(name=name), size=90)
         stage.settle()
-        assert stage.gate.backlog._bytes <= 100, "caps: the bytes in line are bounded"
+        assert stage.gate.occupancy.waiting_bytes <= 100, "caps: the bytes in line are bounded"

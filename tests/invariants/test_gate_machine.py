@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from gateway.admission.gate import Gate
 from gateway.admission.permit import Permit
 from gateway.domain import Tenant
-from gateway.fairshare.backlog import Bounds
+from gateway.fairshare.overflow import QueueLimits
 from tests.invariants.profile import steady
 from tests.invariants.stage import Stage, Visit
 
@@ -49,8 +49,8 @@ class GateMachine(RuleBasedStateMachine):
         tenant_tickets_max=st.sampled_from([1, 4, 1000]),
     )
     def open(self, seats: int, per_10s: int | None, tickets_max: int, tenant_tickets_max: int) -> None:
-        bounds = Bounds(tickets_max=tickets_max, tenant_tickets_max=tenant_tickets_max)
-        self.stage = Stage(seats, per_10s=per_10s, bounds=bounds)
+        limits = QueueLimits(tickets_max=tickets_max, tenant_tickets_max=tenant_tickets_max)
+        self.stage = Stage(seats, per_10s=per_10s, limits=limits)
 
     def one_of(self, visits: list[Visit], number: int) -> Visit:
         return visits[number % len(visits)]

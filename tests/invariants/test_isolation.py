@@ -12,7 +12,7 @@ from gateway.admission.gate import Gate
 from gateway.admission.gates import CallBudgets, EndpointGates
 from gateway.domain import PUBLISHED_LIMITS, Operation, Tenant
 from gateway.exchange.cancel_queue import TURN_S_MAX
-from gateway.fairshare.share_order import ShareOrder
+from gateway.fairshare.fair_queue import FairQueue
 from gateway.fairshare.tariff import of_calls
 from tests.factories import endpoint
 from tests.fakes.clock import FakeClock
@@ -103,7 +103,7 @@ def test_a_storm_of_cancels_of_a_light_and_a_heavy_tenant_is_never_refused() -> 
 @steady(15)
 def test_polls_within_a_tenant_s_share_wait_for_one_turn_at_most(floods: int, per_s: int, part: float) -> None:
     """Others poll without end; one polls at a part of its share, and is next whenever it asks."""
-    order: ShareOrder[tuple[str, float]] = ShareOrder(of_calls(per_s, seats=per_s))
+    order: FairQueue[tuple[str, float]] = FairQueue(of_calls(per_s, seats=per_s))
     gap_s, polls, asked, now_s = (1 + floods) / (part * per_s), 0, 0.0, 0.0
     for turn in range(400):
         now_s = turn / per_s

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run
 
-from gateway.fairshare.share_order import ShareOrder
+from gateway.fairshare.fair_queue import FairQueue
 from gateway.fairshare.tariff import HOLD_S_FIRST_GUESS as FIRST_GUESS_S
 from gateway.fairshare.tariff import of_calls, of_seats, of_tokens
 from tests.invariants.profile import steady
@@ -31,7 +31,7 @@ class OrderMachine(RuleBasedStateMachine):
 
     @initialize(tariff=st.sampled_from(TARIFFS))
     def open(self, tariff) -> None:
-        self.order: ShareOrder[int] = ShareOrder(tariff)
+        self.order: FairQueue[int] = FairQueue(tariff)
         self.reference = ReferenceOrder(tariff)
         self.weights = dict(WEIGHTS)
         self.now_s = 0.0
@@ -129,7 +129,9 @@ class OrderMachine(RuleBasedStateMachine):
         assert len(self.order) == len(self.tickets), "order: tickets are counted once"
         served = self.order.served(WEIGHTS, self.now_s)
         for name, account in self.reference.accounts.items():
-            assert self.order._attained(name, self.now_s) == near(account.attained), "order: service per weight"
+            assert self.order._attained(self.order._accounts[name], self.now_s) == near(account.attained), (
+                "order: service per weight"
+            )
             assert served[name] == near(account.served), "order: service"
             assert self.order._accounts[name].owed == near(account.owed), "order: what is owed"
 
@@ -147,7 +149,7 @@ def test_every_turn_is_the_smallest_key_s_and_every_account_is_that_of_the_plain
 @steady(30)
 def test_a_mean_cost_that_falls_counts_at_once(held: int, part: float, cost: float) -> None:
     """One holds seats, the other has had a little service: while seats were thought dear the other came first."""
-    order: ShareOrder[str] = ShareOrder(of_seats(10))
+    order: FairQueue[str] = FairQueue(of_seats(10))
     for number in range(held + 1):
         order.enqueue(f"holds{number}", tenant="holds", weight=1, now_s=0)
     for number in range(held):
@@ -162,7 +164,7 @@ def test_a_mean_cost_that_falls_counts_at_once(held: int, part: float, cost: flo
 
 def test_a_weight_that_changes_while_its_tenant_waits_counts_at_once() -> None:
     """Two wait with equal keys; one gets twice the weight, so its key is half of the other's."""
-    order: ShareOrder[str] = ShareOrder(of_seats(3))
+    order: FairQueue[str] = FairQueue(of_seats(3))
     for ticket in ("a1", "b1"):
         order.enqueue(ticket, tenant=ticket[0], weight=0.5, now_s=0)
         assert order.grant(0) == ticket
@@ -173,7 +175,7 @@ def test_a_weight_that_changes_while_its_tenant_waits_counts_at_once() -> None:
 
 
 def test_a_weight_that_is_told_by_itself_counts_for_those_who_wait() -> None:
-    order: ShareOrder[str] = ShareOrder(of_seats(3))
+    order: FairQueue[str] = FairQueue(of_seats(3))
     for ticket in ("a1", "b1"):
         order.enqueue(ticket, tenant=ticket[0], weight=1.0, now_s=0)
         assert order.grant(0) == ticket

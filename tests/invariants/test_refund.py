@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.admission.gate import Gate
 from gateway.admission.permit import Permit
 from gateway.domain import Tenant
-from gateway.fairshare.share_order import ShareOrder
+from gateway.fairshare.fair_queue import FairQueue
 from gateway.fairshare.tariff import of_seats
 from tests.invariants.profile import steady
 from tests.invariants.stage import Stage
@@ -48,8 +48,11 @@ def test_a_429_leaves_service_and_the_place_in_the_order_as_they_were(
         for tenant in (A, A, A, B, B, B):
             stage.submit(tenant)
         stage.settle()
-        order = stage.gate._order
-        before, served = order._attained("a", stage.clock.now_s), order.served(["a"], stage.clock.now_s)["a"]
+        order = stage.gate._queue
+        before, served = (
+            order._attained(order._accounts["a"], stage.clock.now_s),
+            order.served(["a"], stage.clock.now_s)["a"],
+        )
         while not refused.is_inside:
             stage.inside()[0].ends.set()
             stage.pass_time(1.0)
@@ -60,7 +63,9 @@ def test_a_429_leaves_service_and_the_place_in_the_order_as_they_were(
         now_s = stage.clock.now_s
         assert order._accounts["a"].held == 0
         assert order.served(["a"], now_s)["a"] == pytest.approx(served, abs=1e-6), "refund: service was charged"
-        assert order._attained("a", now_s) == pytest.approx(before, abs=1e-6), "refund: service per weight"
+        assert order._attained(order._accounts["a"], now_s) == pytest.approx(before, abs=1e-6), (
+            "refund: service per weight"
+        )
         stage.cancel_all()
         stage.check_nothing_is_left()
 
@@ -69,7 +74,7 @@ def test_a_429_while_nobody_waits_leaves_the_place_of_newcomers_as_it_was() -> N
     """One has had 50 s of the seat, a request of it is refused at once, and then a newcomer comes."""
     attained = []
     for is_sent in (False, True):
-        order: ShareOrder[str] = ShareOrder(of_seats(1))
+        order: FairQueue[str] = FairQueue(of_seats(1))
         order.enqueue("long", tenant="a", weight=1, now_s=0)
         assert order.grant(0) == "long"
         order.release(tenant="a", cost=50, now_s=50)
@@ -79,7 +84,7 @@ def test_a_429_while_nobody_waits_leaves_the_place_of_newcomers_as_it_was() -> N
             order.forgive("a", 0.0, 50)
             order.release(tenant="a", cost=0, now_s=50)
         order.enqueue("new", tenant="new", weight=1, now_s=50)
-        attained.append(order._attained("new", 50))
+        attained.append(order._attained(order._accounts["new"], 50))
     assert attained[0] == attained[1], "refund: a newcomer stands elsewhere"
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.fairshare.share_order import DEBT_S_MAX, MOMENT_S, OWED_S_MAX, ShareOrder
+from gateway.fairshare.fair_queue import DEBT_S_MAX, MOMENT_S, OWED_S_MAX, FairQueue
 from gateway.fairshare.tariff import of_seats
 from tests.invariants.profile import steady
 from tests.invariants.seats_world import SeatsWorld
@@ -89,23 +89,23 @@ def test_draining_and_returning_at_every_turn_gives_no_more_than_the_fair_share(
 @given(st.floats(0, 1000), st.floats(0, 1000))
 @steady(40)
 def test_where_nobody_waits_a_newcomer_starts_where_the_last_turn_was(busy_s: float, gap_s: float) -> None:
-    order: ShareOrder[int] = ShareOrder(of_seats(1))
+    order: FairQueue[int] = FairQueue(of_seats(1))
     last = 0.0
     for number in range(3):
         order.enqueue(number, tenant="early", weight=1, now_s=number * busy_s)
         assert order.grant(number * busy_s) == number
-        last = order._attained("early", number * busy_s)
+        last = order._attained(order._accounts["early"], number * busy_s)
         order.release(tenant="early", cost=busy_s, now_s=(number + 1) * busy_s)
     now_s = 3 * busy_s + gap_s
     order.enqueue(9, tenant="new", weight=1, now_s=now_s)
-    assert order._attained("new", now_s) == pytest.approx(last), "hoarding: a newcomer brings credit"
+    assert order._attained(order._accounts["new"], now_s) == pytest.approx(last), "hoarding: a newcomer brings credit"
 
 
 @given(st.floats(0.1, 500), st.integers(2, 5), st.sampled_from([0.2, 0.4, 0.6, 60.0]))
 @steady(30)
 def test_what_is_owed_is_bounded_and_paid_once_and_soon(lag_s: float, returns: int, away_s: float) -> None:
     """One lags behind when its line runs out; it comes back and goes again without a turn, and has been paid."""
-    order: ShareOrder[str] = ShareOrder(of_seats(1))
+    order: FairQueue[str] = FairQueue(of_seats(1))
     for ticket in ("flood1", "flood2", "flood3"):
         order.enqueue(ticket, tenant="flood", weight=1, now_s=0)
     order.grant(0)
@@ -118,7 +118,7 @@ def test_what_is_owed_is_bounded_and_paid_once_and_soon(lag_s: float, returns: i
     now_s = lag_s + away_s
     order.release(tenant="flood", cost=away_s, now_s=now_s)
     order.enqueue("back", tenant="one", weight=1, now_s=now_s)
-    owed = order._attained("flood", now_s) - order._attained("one", now_s)
+    owed = order._attained(order._accounts["flood"], now_s) - order._attained(order._accounts["one"], now_s)
     expected = min(lag_s, OWED_S_MAX) if away_s <= MOMENT_S else 0.0
     assert owed == pytest.approx(expected, abs=EPSILON), "hoarding: more than what it lagged behind, or than the bound"
     assert OWED_S_MAX <= 2, "hoarding: more than two seconds of everything"
@@ -128,7 +128,9 @@ def test_what_is_owed_is_bounded_and_paid_once_and_soon(lag_s: float, returns: i
     for number in range(returns):
         order.enqueue("flood", tenant="flood", weight=1, now_s=now_s + 60)
         order.enqueue(f"again{number}", tenant="one", weight=1, now_s=now_s + 60)
-        behind_s = order._attained("flood", now_s + 60) - order._attained("one", now_s + 60)
+        behind_s = order._attained(order._accounts["flood"], now_s + 60) - order._attained(
+            order._accounts["one"], now_s + 60
+        )
         assert behind_s <= EPSILON, "hoarding: what is owed is paid again"
         order.withdraw(f"again{number}", tenant="one")
         order.withdraw("flood", tenant="flood")

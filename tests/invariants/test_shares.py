@@ -9,8 +9,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from gateway.fairshare.allocator import water_fill
+from gateway.fairshare.fair_queue import DEBT_S_MAX
 from gateway.fairshare.line import URGENT_IN_A_ROW_MAX, Line
-from gateway.fairshare.share_order import DEBT_S_MAX
 from tests.invariants.profile import steady
 from tests.invariants.seats_world import SeatsWorld
 

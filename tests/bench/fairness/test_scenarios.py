@@ -11,7 +11,7 @@ from bench.fairness.closed_loop import Client, Scenario
 from bench.fairness.machine import simulate
 from bench.fairness.measures import percentile
 from bench.fairness.orders import call_orders, seat_orders
-from gateway.fairshare.share_order import ShareOrder
+from gateway.fairshare.fair_queue import FairQueue
 from gateway.fairshare.tariff import of_seats
 
 
@@ -67,7 +67,7 @@ def test_from_rest_ours_stays_within_a_request() -> None:
 
 
 def test_refreshes_are_counted_and_the_order_is_the_same() -> None:
-    plain = decision_cost.Cycle(ShareOrder[int](of_seats(8)), 5)
+    plain = decision_cost.Cycle(FairQueue[int](of_seats(8)), 5)
     counting = decision_cost.CountingOrder(of_seats(8))
     counted = decision_cost.Cycle(counting, 5)
     for step in decision_cost.steps(5, 300):

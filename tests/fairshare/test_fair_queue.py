@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.fairshare.share_order import ShareOrder
+from gateway.fairshare.fair_queue import FairQueue
 from gateway.fairshare.tariff import of_calls, of_seats
 
 Hold = Callable[[random.Random], float]
@@ -20,7 +20,7 @@ class Machine:
     """Seats before which tenants wait, and the events of their requests."""
 
     def __init__(self, seats: int, weights: dict[str, float]) -> None:
-        self.order: ShareOrder[int] = ShareOrder(of_seats(seats))
+        self.order: FairQueue[int] = FairQueue(of_seats(seats))
         self.weights = weights
         self.free = seats
         self.now_s = 0.0
@@ -146,7 +146,7 @@ def test_debt_is_remembered_and_bounded() -> None:
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 3), st.booleans()), max_size=80), st.integers(1, 4))
 def test_the_next_is_the_one_with_the_smallest_key(steps: list[tuple[str, float, bool]], seats: int) -> None:
     """Differential: against looking at every tenant that waits."""
-    order: ShareOrder[int] = ShareOrder(of_seats(seats))
+    order: FairQueue[int] = FairQueue(of_seats(seats))
     weights, now_s, tickets, held = {"a": 1.0, "b": 2.0, "c": 5.0}, 0.0, {}, []
     for number, (tenant, gap_s, gives_back) in enumerate(steps):
         now_s += gap_s
@@ -157,7 +157,7 @@ def test_the_next_is_the_one_with_the_smallest_key(steps: list[tuple[str, float,
             order.release(tenant=name, cost=now_s - since_s, now_s=now_s)
         if len(held) < seats:
             order._begin_epoch(now_s)
-            keys = {name: order._key(name, now_s) for name in set(tickets.values())}
+            keys = {name: order._key(order._accounts[name], now_s) for name in set(tickets.values())}
             granted = order.grant(now_s)
             assert granted is not None
             assert keys[tickets[granted]] == min(keys.values())
@@ -171,7 +171,7 @@ def test_the_next_is_the_one_with_the_smallest_key(steps: list[tuple[str, float,
 
 
 def test_short_calls_are_shared_by_number() -> None:
-    order: ShareOrder[int] = ShareOrder(of_calls(10, seats=20))
+    order: FairQueue[int] = FairQueue(of_calls(10, seats=20))
     now_s, numbers = 0.0, itertools.count()
     for _ in range(1000):
         for tenant, weight in (("a", 1.0), ("b", 1.0), ("c", 2.0)):
@@ -188,7 +188,7 @@ def test_short_calls_are_shared_by_number() -> None:
 
 def test_long_calls_are_shared_by_the_seats_they_hold() -> None:
     """20 seats, and one tenant's calls take 50 s where the other's take one: it must not fill the seats with them."""
-    order: ShareOrder[int] = ShareOrder(of_calls(10, seats=20))
+    order: FairQueue[int] = FairQueue(of_calls(10, seats=20))
     now_s, numbers = 0.0, itertools.count()
     held: list[tuple[float, str]] = []
     seat_seconds: Counter[str] = Counter()
@@ -212,16 +212,16 @@ def test_long_calls_are_shared_by_the_seats_they_hold() -> None:
 
 
 def test_urgent_tickets_go_before_their_own_tenant_s_others_only() -> None:
-    order: ShareOrder[str] = ShareOrder(of_calls(10, seats=20))
+    order: FairQueue[str] = FairQueue(of_calls(10, seats=20))
     for ticket, is_urgent in (("a1", False), ("a2", True), ("a3", True)):
         order.enqueue(ticket, tenant="a", weight=1, now_s=0, is_urgent=is_urgent)
     order.enqueue("b1", tenant="b", weight=1, now_s=0)
     assert [order.grant(0) for _ in range(4)] == ["a2", "b1", "a3", "a1"]
 
 
-def two_calls() -> ShareOrder[str]:
+def two_calls() -> FairQueue[str]:
     """One call of either tenant was granted, and one more of each waits."""
-    order: ShareOrder[str] = ShareOrder(of_calls(10, seats=20))
+    order: FairQueue[str] = FairQueue(of_calls(10, seats=20))
     for ticket, tenant in (("a1", "a"), ("b1", "b")):
         order.enqueue(ticket, tenant=tenant, weight=1.0, now_s=0.0)
     assert {order.grant(0.0), order.grant(0.0)} == {"a1", "b1"}
@@ -246,13 +246,13 @@ def test_who_does_not_wait_is_not_withdrawn() -> None:
 
 
 def test_a_turn_may_be_that_of_some_tenants_alone() -> None:
-    order: ShareOrder[str] = ShareOrder(of_seats(4))
+    order: FairQueue[str] = FairQueue(of_seats(4))
     for tenant in ("a", "b"):
         for number in range(2):
             order.enqueue(f"{tenant}{number}", tenant=tenant, weight=1.0, now_s=0.0)
-    assert order.grant(0.0, lambda tenant: tenant == "b") == "b0"
-    assert order.grant(0.0, lambda tenant: tenant == "c") is None
+    assert order.grant(0.0, lambda account: account.tenant == "b") == "b0"
+    assert order.grant(0.0, lambda account: account.tenant == "c") is None
     # The other one has had less since.
     assert order.grant(0.0, lambda _: True) == "a0"
-    assert [order.held(tenant) for tenant in ("a", "b")] == [1, 1]
+    assert [order.held_by(tenant) for tenant in ("a", "b")] == [1, 1]
     assert len(order) == 2

@@ -1,4 +1,4 @@
-"""Who is next: the tenant that has had least of the endpoint, by weight, counting what it holds right now.
+"""Grant permits in a fair order: next is the tenant that has had least of the endpoint by weight, with what it holds.
 
     key = attained service / weight  +  mean cost of a grant * seats held / weight
 
@@ -15,6 +15,8 @@ from typing import Generic, TypeVar
 
 from gateway.fairshare.account import Account
 from gateway.fairshare.lazy_heap import LazyHeap
+from gateway.fairshare.occupancy import Occupancy
+from gateway.fairshare.overflow import OverflowPolicy, QueueLimits, Verdict
 from gateway.fairshare.tariff import Tariff
 
 T = TypeVar("T", bound=Hashable)
@@ -32,136 +34,172 @@ MOMENT_S = 0.5
 _COST_MEMORY = 0.98
 
 
-class ShareOrder(Generic[T]):
-    """Tickets of many tenants in the order of their turn; within a tenant, by its own line.
+class FairQueue(Generic[T]):
+    """Hold tickets of many tenants in the order of their turn; within a tenant, by its own line.
 
     `grant` and `release` have to come in pairs; times are monotonic seconds that never go back.
     """
 
-    def __init__(self, tariff: Tariff) -> None:
+    def __init__(
+        self, tariff: Tariff, limits: QueueLimits | None = None, size_of: Callable[[T], int] = lambda _: 0
+    ) -> None:
+        """Create an empty queue; `size_of` returns what a waiting ticket keeps in memory, in bytes."""
         self._tariff = tariff
+        self._size_of = size_of
         self._accounts: dict[str, Account[T]] = {}
-        self._holders: set[str] = set()
+        self._holders: set[Account[T]] = set()
         """Whose keys the mean cost is part of."""
-        self._waiting = 0
-        self._next: LazyHeap[str] = LazyHeap(self._key)
-        self._floor: LazyHeap[str] = LazyHeap(self._attained)
-        self._last_tenant = ""
+        self._next: LazyHeap[Account[T]] = LazyHeap(self._key)
+        self._floor: LazyHeap[Account[T]] = LazyHeap(self._attained)
+        self.occupancy: Occupancy[T] = Occupancy()
+        self._overflow = OverflowPolicy(limits or QueueLimits(), self.occupancy)
+        self._last: Account[T] | None = None
         self._last_attained = self._attained_before = 0.0
-        """Where newcomers begin while nobody waits: where the tenant of the last grant stood, and of the one before."""
+        """Where newcomers begin while no ticket waits: where the last grant's account stood, and the one before."""
         self._mean_cost = tariff.first_guess
         self._costs_sum = 0.0
         self._costs_square_sum = 0.0
         self._epoch_ends_s = float("-inf")
 
     def __len__(self) -> int:
-        return self._waiting
+        """Return how many tickets wait."""
+        return self.occupancy.waiting
+
+    def verdict(self, *, tenant: str, weight: float, size: int, seats: int, wait_s_max: float, now_s: float) -> Verdict:
+        """Decide what to do with a ticket that would have to wait: see `OverflowPolicy`."""
+        account = self._account(tenant, weight, now_s)
+        return self._overflow.verdict(account, size, seats=seats, wait_s_max=wait_s_max)
+
+    def evict(self) -> T:
+        """Take out the newest ticket of the tenant that fills the queue. There is one where `verdict` says so."""
+        heaviest = self._overflow.heaviest()
+        assert heaviest is not None  # noqa: S101 - some ticket waits.
+        ticket = heaviest.line.newest()
+        self.withdraw(ticket, tenant=heaviest.tenant)
+        return ticket
+
+    def told_wait_s(self, tenant: str, seats: int) -> float:
+        """Return how long one more ticket of a tenant that came before would wait, as its client is told."""
+        return self._overflow.told_wait_s(self._accounts[tenant], seats)
 
     def enqueue(
-        self, ticket: T, *, tenant: str, weight: float, now_s: float, member: str = "", is_urgent: bool = False
+        self,
+        ticket: T,
+        *,
+        tenant: str,
+        weight: float,
+        now_s: float,
+        member: str = "",
+        is_urgent: bool = False,
     ) -> None:
-        """A ticket begins to wait."""
+        """Let a ticket wait."""
         account = self._account(tenant, weight, now_s)
         is_back = not account.waiting
         account.line.enqueue(ticket, member=member, is_urgent=is_urgent)
-        account.waiting += 1
-        self._waiting += 1
+        self.occupancy.wait(account, self._size_of(ticket))
+        self._overflow.waiting_changed(account)
         if is_back:
             self._lift(account, now_s)
-            self._next.push(tenant, now_s)
-            self._floor.push(tenant, now_s)
+            self._next.push(account, now_s)
+            self._floor.push(account, now_s)
 
     def reweigh(self, tenant: str, weight: float, now_s: float) -> None:
-        """Another weight from now on, for tickets that wait as well; nothing happens if it never came."""
+        """Give a tenant another weight, for tickets that wait as well; nothing happens if it never came."""
         if tenant in self._accounts:
             self._account(tenant, weight, now_s)
 
     def retune(self, tariff: Tariff) -> None:
-        """The capacity has changed, and with it the bounds of debts; prices stay what they were."""
+        """Note that the capacity has changed, and with it the bounds of debts; prices stay what they were."""
         self._tariff = tariff
 
     def withdraw(self, ticket: T, *, tenant: str) -> None:
-        """A ticket waits no longer; nothing happens if it did not."""
+        """Take out a ticket; nothing happens if it did not wait."""
         account = self._accounts[tenant]
         if account.line.withdraw(ticket):
-            self._leave_line(tenant, account)
+            self._leave_line(account, ticket)
 
-    def newest(self, tenant: str) -> T:
-        """The ticket of a waiting tenant that came last."""
-        return self._accounts[tenant].line.newest()
-
-    def grant(self, now_s: float, may: Callable[[str], bool] | None = None) -> T | None:
+    def grant(self, now_s: float, may: Callable[[Account[T]], bool] | None = None) -> T | None:
         """Take out the ticket whose turn it is, of a tenant that `may` go; that tenant holds one more seat."""
         self._begin_epoch(now_s)
-        tenant = self._next.smallest(now_s) if may is None else self._next.smallest_of(may, now_s)
-        if tenant is None:
+        account = self._next.smallest(now_s) if may is None else self._next.smallest_of(may, now_s)
+        if account is None:
             return None
-        account = self._accounts[tenant]
         ticket = account.line.grant()
         account.bring_up(self._tariff.per_second, now_s)
-        self._hold(tenant, account)
-        self._leave_line(tenant, account)
+        self._hold(account)
+        self._leave_line(account, ticket)
         if account.waiting:
             # Pushed again although its key grew: among equal keys the turn goes round.
-            self._next.push(tenant, now_s)
+            self._next.push(account, now_s)
         else:
             self._note_owed(account, now_s)
         return ticket
 
     def grant_at_once(self, *, tenant: str, weight: float, now_s: float) -> None:
-        """What `enqueue` and `grant` come to while nobody waits: the tenant holds one seat more."""
+        """Do what `enqueue` and `grant` come to while nobody waits: the tenant holds one seat more."""
         account = self._account(tenant, weight, now_s)
         self._lift(account, now_s)
         self._begin_epoch(now_s)
-        self._hold(tenant, account)
+        self._hold(account)
         account.left_s = now_s
 
     def charge(self, tenant: str, cost: float, now_s: float) -> None:
-        """Service beyond what accrues by itself; less than nothing gives back."""
+        """Charge service beyond what accrues by itself; less than nothing gives back."""
         account = self._accounts[tenant]
         account.serve(cost)
         if cost < 0:
-            self._reread(tenant, account, now_s)
+            self._reread(account, now_s)
 
     def forgive(self, tenant: str, cost: float, now_s: float) -> None:
-        """A grant came to nothing: its price and the cost so far are given back, as if it had not been."""
-        if tenant == self._last_tenant:
+        """Give back the price of a grant that came to nothing, and its cost so far, as if it had not been."""
+        if self._last is not None and tenant == self._last.tenant:
             self._last_attained = self._attained_before
         self.charge(tenant, -cost - self._tariff.per_grant, now_s)
 
-    def release(self, *, tenant: str, cost: float, now_s: float) -> None:
-        """A seat was given back. `cost` is what it came to, charged already: what the next ones are expected to."""
+    def release(self, *, tenant: str, cost: float, now_s: float, held_s: float | None = None) -> None:
+        """Take back a seat.
+
+        `cost` is what it came to, charged already: what the next ones are expected to. `held_s` is how long it was
+        held, from which waits are predicted.
+        """
         account = self._accounts[tenant]
         account.bring_up(self._tariff.per_second, now_s)
-        account.held -= 1
-        self._note_holder(tenant, account)
+        self.occupancy.release(account)
+        if held_s is not None:
+            self._overflow.released(account, held_s)
+        self._note_holder(account)
         self._costs_sum = _COST_MEMORY * self._costs_sum + cost
         self._costs_square_sum = _COST_MEMORY * self._costs_square_sum + cost * cost
         if account.waiting:
-            self._next.push(tenant, now_s)
+            self._next.push(account, now_s)
 
-    def held(self, tenant: str) -> int:
-        """The seats of a tenant, here and elsewhere."""
+    def held_by(self, tenant: str) -> int:
+        """Return the seats of a tenant here."""
+        account = self._accounts.get(tenant)
+        return 0 if account is None else account.held
+
+    def held_anywhere(self, tenant: str) -> int:
+        """Return the seats of a tenant that came before, here and at other replicas."""
         account = self._accounts[tenant]
         return account.held + account.elsewhere
 
     def served(self, tenants: Iterable[str], now_s: float) -> dict[str, float]:
-        """All service that these tenants ever had here."""
-        for account in (known := {name: self._accounts[name] for name in tenants if name in self._accounts}).values():
+        """Return all service that these tenants ever had here."""
+        found = [self._accounts[name] for name in tenants if name in self._accounts]
+        for account in found:
             account.bring_up(self._tariff.per_second, now_s)
-        return {name: account.served for name, account in known.items()}
+        return {account.tenant: account.served for account in found}
 
-    def present(self, now_s: float) -> dict[str, tuple[float, float]]:
-        """Weight and all service, wherever it was given, of the tenants that wait or hold here or hold elsewhere."""
+    def present_anywhere(self, now_s: float) -> dict[str, tuple[float, float]]:
+        """Return weight and all service, wherever given, of the tenants that wait or hold here or hold elsewhere."""
         found: dict[str, tuple[float, float]] = {}
-        for tenant in self._holders | self._next.members:
-            account = self._accounts[tenant]
+        for account in self._holders | self._next.members:
             account.bring_up(self._tariff.per_second, now_s)
-            found[tenant] = account.weight, account.served + account.served_elsewhere
+            found[account.tenant] = account.weight, account.served + account.served_elsewhere
         return found
 
     def note_elsewhere(self, news: Iterable[tuple[str, float, int, float]], now_s: float) -> None:
-        """What other replicas did since this was last told: (tenant, weight, seats held there, service given there)."""
+        """Note what other replicas did since the last call: (tenant, weight, seats held there, service given there)."""
         for tenant, weight, held, served in news:
             account = self._account(tenant, weight, now_s)
             account.bring_up(self._tariff.per_second, now_s)
@@ -170,47 +208,48 @@ class ShareOrder(Generic[T]):
             account.served_elsewhere += served
             account.credited = 0.0
             account.elsewhere = held
-            self._note_holder(tenant, account)
+            self._note_holder(account)
             if is_less:
-                self._reread(tenant, account, now_s)
+                self._reread(account, now_s)
 
-    def _hold(self, tenant: str, account: Account[T]) -> None:
-        """One seat more for an account that was brought up."""
+    def _hold(self, account: Account[T]) -> None:
+        """Give one seat more to an account that was brought up."""
         account.serve(self._tariff.per_grant)
-        account.held += 1
-        self._holders.add(tenant)
+        self.occupancy.hold(account)
+        self._holders.add(account)
         self._attained_before, self._last_attained = self._last_attained, account.attained
-        self._last_tenant = tenant
+        self._last = account
 
-    def _note_holder(self, tenant: str, account: Account[T]) -> None:
+    def _note_holder(self, account: Account[T]) -> None:
         if account.held or account.elsewhere:
-            self._holders.add(tenant)
+            self._holders.add(account)
         else:
-            self._holders.discard(tenant)
+            self._holders.discard(account)
 
     def _account(self, tenant: str, weight: float, now_s: float) -> Account[T]:
         account = self._accounts.get(tenant)
         if account is None:
-            account = self._accounts[tenant] = Account(weight)
+            account = self._accounts[tenant] = Account(tenant, weight)
             account.at_s = now_s
         if account.weight != weight:
             account.bring_up(self._tariff.per_second, now_s)
-            account.weight = weight
-            self._reread(tenant, account, now_s)
+            self.occupancy.reweigh(account, weight)
+            self._reread(account, now_s)
+            self._overflow.waiting_changed(account)
         return account
 
-    def _leave_line(self, tenant: str, account: Account[T]) -> None:
-        self._waiting -= 1
-        account.waiting -= 1
+    def _leave_line(self, account: Account[T], ticket: T) -> None:
+        self.occupancy.leave(account, self._size_of(ticket))
         if not account.waiting:
-            self._next.remove(tenant)
-            self._floor.remove(tenant)
+            self._next.remove(account)
+            self._floor.remove(account)
+            self._overflow.waiting_changed(account)
 
-    def _reread(self, tenant: str, account: Account[T], now_s: float) -> None:
-        """What it had may have become less, which the heaps do not notice by themselves."""
+    def _reread(self, account: Account[T], now_s: float) -> None:
+        """Read keys again that may have become smaller, which the heaps do not notice by themselves."""
         if account.waiting:
-            self._next.push(tenant, now_s)
-            self._floor.push(tenant, now_s)
+            self._next.push(account, now_s)
+            self._floor.push(account, now_s)
 
     def _lift(self, account: Account[T], now_s: float) -> None:
         """Place a tenant that comes back: not behind the others by more than a bound, and not before them."""
@@ -222,7 +261,7 @@ class ShareOrder(Generic[T]):
         account.attained = min(max(account.attained, floor - owed), floor + debt_max)
 
     def _note_owed(self, account: Account[T], now_s: float) -> None:
-        """Its line ran out: whatever it lags behind now it lags behind because it had to wait."""
+        """Note how far a tenant lags behind as its line runs out: because it had to wait."""
         lowest = self._floor.smallest(now_s)
         account.left_s = now_s
         if lowest is not None:
@@ -241,14 +280,13 @@ class ShareOrder(Generic[T]):
         self._mean_cost = mean_cost
         if mean_cost < before:
             # Keys that grew are found by themselves, and those of tenants that hold nothing are what they were.
-            for tenant in self._holders:
-                if self._accounts[tenant].waiting:
-                    self._next.push(tenant, now_s)
+            for account in self._holders:
+                if account.waiting:
+                    self._next.push(account, now_s)
 
-    def _attained(self, tenant: str, now_s: float) -> float:
-        return self._accounts[tenant].attained_at(self._tariff.per_second, now_s)
+    def _attained(self, account: Account[T], now_s: float) -> float:
+        return account.attained_at(self._tariff.per_second, now_s)
 
-    def _key(self, tenant: str, now_s: float) -> float:
-        account = self._accounts[tenant]
+    def _key(self, account: Account[T], now_s: float) -> float:
         expected = self._mean_cost * (account.held + account.elsewhere) / account.weight
         return account.attained_at(self._tariff.per_second, now_s) + expected
