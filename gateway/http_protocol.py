@@ -21,7 +21,7 @@ from gateway.client_pace import LINGER_S
 from gateway.connections import SWEEP_S, Connections, Refusal, Standing
 from gateway.errors import GatewayError, HeadTooLargeError, SlowRequestError, TooManyConnectionsError
 from gateway.http_answer import UntilClose, knows_chunks, malformed, refusal
-from gateway.http_reading import ReadingProtocol
+from gateway.http_reading import Reading, ReadingProtocol
 
 READ_BYTES_PER_S_MIN = 16 * 1024
 """What a client has to read of an answer once it has been slower than the server for the whole of `write_s`."""
@@ -59,7 +59,7 @@ class BoundedProtocol(ReadingProtocol):
         cycle = self._last_cycle()
         if cycle is None or cycle.response_complete or self._gone_by_s is not None:
             return False
-        return self._acceptance.is_tenant or (self._acceptance.is_guest and not self._is_in_message)
+        return self._acceptance.is_tenant or (self._acceptance.is_guest and not self._reading.is_in_message)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, or turn it away where there are too many."""
@@ -101,7 +101,7 @@ class BoundedProtocol(ReadingProtocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         super().on_message_complete()
-        if self._is_in_message:
+        if self._reading.is_in_message:
             return
         self._all.move(self, Standing.IDLE if self.cycle.response_complete else Standing.UNKNOWN)
         if self.cycle.response_complete and not self.transport.is_closing():
@@ -114,9 +114,9 @@ class BoundedProtocol(ReadingProtocol):
     def on_response_complete(self) -> None:
         """The answer is written: nobody will ask for what is left of the body."""
         self.cycle.body.clear()
-        if self._is_in_message:
+        if self._reading.is_in_message:
             self._pace.begin(self._all.now_s, self._framing.body_bytes)
-        self._all.move(self, Standing.LINGERING if self._is_in_message else Standing.IDLE)
+        self._all.move(self, Standing.LINGERING if self._reading.is_in_message else Standing.IDLE)
         super().on_response_complete()
 
     def pause_writing(self) -> None:
@@ -156,18 +156,18 @@ class BoundedProtocol(ReadingProtocol):
                 self._drop()
         elif self.transport.is_closing():
             self._gone_by_s = now_s + limits.write_s
-        elif not self._is_deaf:
+        elif not self._is_discarding:
             self._check_reading(now_s)
 
     def _check_reading(self, now_s: float) -> None:
         limits, cycle = self._limits, self._last_cycle()
-        if self._is_in_head or cycle is None:
+        if self._reading is Reading.HEAD or cycle is None:
             if now_s - self._head_since_s >= limits.head_s:
-                if self._is_in_head:
+                if self._reading is Reading.HEAD:
                     self._refuse(SlowRequestError("headers"))
                 else:
                     self._drop()
-        elif self._is_in_message:
+        elif self._reading.is_in_message:
             self._check_body(cycle, now_s)
         elif cycle.response_complete and self.timeout_keep_alive_task is None:
             # Bytes that begin no request ended the time for an idle connection, and nobody counts it any more.
@@ -194,7 +194,7 @@ class BoundedProtocol(ReadingProtocol):
         """Answer with an error if there is a request to answer, and close; return the id of the answer, or nothing."""
         cycle = self._last_cycle()
         if cycle is not None and not cycle.response_complete:
-            if not self._is_in_message:
+            if not self._reading.is_in_message:
                 # It was read whole, and is being answered; the fault is in what came after it.
                 self._hear_no_more()
                 return ""
@@ -202,11 +202,12 @@ class BoundedProtocol(ReadingProtocol):
                 self._drop()
                 return ""
             self._leave(cycle)
-        elif self._is_in_message and not self._is_in_head:
+        elif self._reading is Reading.BODY:
             # It has its answer already.
             self._drop()
             return ""
-        self._is_deaf = True
+        is_head = self._reading.is_in_message and self.parser.get_method() == b"HEAD"
+        self._reading = Reading.DISCARD
         self._gone_by_s = self._all.now_s + LINGER_S + SWEEP_S
         self._all.move(self, Standing.LINGERING)
         self._unset_keepalive_if_required()
@@ -214,7 +215,6 @@ class BoundedProtocol(ReadingProtocol):
             return ""
         self.flow.resume_reading()
         request_id = secrets.token_hex(16)
-        is_head = self._is_in_message and self.parser.get_method() == b"HEAD"
         headers = self.server_state.default_headers
         self.transport.write(refusal(error, headers, request_id=request_id, is_head=is_head))
         self.transport.write_eof()
@@ -222,14 +222,14 @@ class BoundedProtocol(ReadingProtocol):
 
     def _hear_no_more(self) -> None:
         """Let the answer that is being made be the last one."""
-        self._is_deaf = True
+        self._reading = Reading.DISCARD
         self.cycle.keep_alive = False
         if self.cycle.response_complete:
             self.transport.close()
 
     def _drop(self) -> None:
         """End the connection now, with all that is unsent."""
-        self._is_deaf = True
+        self._reading = Reading.DISCARD
         cycle = self._last_cycle()
         if cycle is not None:
             self._leave(cycle)

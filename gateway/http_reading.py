@@ -1,6 +1,7 @@
 """Read requests from the bytes of one connection, and bound their heads and all else that is not body."""
 
 import asyncio
+from enum import Enum, auto
 from typing import Any
 
 import httptools
@@ -16,6 +17,24 @@ from gateway.wire.framing import Framing
 from gateway.wire.request_head import head_problem, head_size
 
 HEADER_LINES_MAX = 128
+
+
+class Reading(Enum):
+    """Name what the next bytes of a connection are."""
+
+    BETWEEN = auto()
+    """The beginning of a request: none has begun, or the last one is complete."""
+    HEAD = auto()
+    """More of a request's head."""
+    BODY = auto()
+    """More of its body or trailers."""
+    DISCARD = auto()
+    """Nothing that is parsed: no other request is answered on this connection."""
+
+    @property
+    def is_in_message(self) -> bool:
+        """Return True while a request is incomplete."""
+        return self is Reading.HEAD or self is Reading.BODY
 
 
 class PipelinedError(Exception):
@@ -43,17 +62,18 @@ class ReadingProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._all = connections
         self._limits = connections.limits
-        self._is_deaf = False
-        """True where all that still comes is thrown away."""
-        self._is_in_head = False
-        self._is_in_message = False
+        self._reading = Reading.BETWEEN
         self._framing = Framing(connections.limits.head_bytes_max)
         self._pace = BodyPace(connections.now_s)
         self._head_since_s = self._read_at_s = connections.now_s
 
+    @property
+    def _is_discarding(self) -> bool:
+        return self._reading is Reading.DISCARD
+
     def data_received(self, data: bytes) -> None:
         """Parse what came, in pieces of at most `head_bytes_max`, so that no head can be longer than twice that."""
-        if self._is_deaf:
+        if self._is_discarding:
             return
         self._read_at_s = self._all.now_s
         self._unset_keepalive_if_required()
@@ -62,7 +82,7 @@ class ReadingProtocol(HttpToolsProtocol):
             self._feed(data)
             return
         for start in range(0, len(data), size_max):
-            if not self._is_deaf:
+            if not self._is_discarding:
                 self._feed(data[start : start + size_max])
 
     def _feed(self, data: bytes) -> None:
@@ -85,7 +105,7 @@ class ReadingProtocol(HttpToolsProtocol):
             if not self.cycle.response_complete:
                 raise PipelinedError
             self._head_since_s = self._all.now_s
-        self._is_in_head = self._is_in_message = True
+        self._reading = Reading.HEAD
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -103,7 +123,7 @@ class ReadingProtocol(HttpToolsProtocol):
             # Such a client does not wait for a 100 (RFC 9110, 10.1.1).
             self.expect_100_continue = False
         super().on_headers_complete()
-        self._is_in_head = False
+        self._reading = Reading.BODY
         # The application has the lines of the head; what comes after the body goes here.
         self.headers = _NoLines()
         self._pace.begin(self._all.now_s, 0)
@@ -117,7 +137,7 @@ class ReadingProtocol(HttpToolsProtocol):
         """Note that the request is complete."""
         if self.parser.should_upgrade():
             return
-        self._is_in_message = False
+        self._reading = Reading.BETWEEN
         self._framing.end()
         super().on_message_complete()
         # Reading goes on, because a client that leaves is only noticed while its connection is read from.

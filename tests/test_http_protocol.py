@@ -9,6 +9,7 @@ import pytest
 
 from gateway.client_pace import BODY_BYTES_PER_S_MIN, LINGER_S
 from gateway.http_protocol import BoundedProtocol
+from gateway.http_reading import Reading
 from tests.edge import FLOOD_BYTES, Edge, edge, error_of, read_all, read_one
 from tests.waiting import a_moment, eventually
 
@@ -38,7 +39,7 @@ def server(shared: Edge) -> Edge:
 
 
 def in_head(connection: BoundedProtocol) -> bool:
-    return connection._is_in_head
+    return connection._reading is Reading.HEAD
 
 
 def has_answered(connection: BoundedProtocol) -> bool:
@@ -46,7 +47,7 @@ def has_answered(connection: BoundedProtocol) -> bool:
 
 
 def in_body(connection: BoundedProtocol) -> bool:
-    return connection._is_in_message and not connection._is_in_head
+    return connection._reading is Reading.BODY
 
 
 def test_requests_are_answered_one_after_another(server: Edge) -> None:
@@ -186,7 +187,7 @@ def test_a_head_that_keeps_coming_slowly_is_cut_all_the_same(server: Edge) -> No
         for _ in range(4):
             connection = server.until(lambda connection, seen=sent: connection._framing.framing_bytes >= seen)
             server.pass_time(LATE_S / 5)
-            assert not connection._is_deaf
+            assert connection._reading is not Reading.DISCARD
             sent += client.send(b"a: b\r\n")
         server.pass_time(LATE_S / 5)
         error_of(read_all(client), 408)
@@ -253,7 +254,7 @@ def test_a_body_that_trickles_is_cut_all_the_same(server: Edge) -> None:
         connection = server.until(in_body)
         for number in range(4):
             server.pass_time(LATE_S / 5)
-            assert not connection._is_deaf
+            assert connection._reading is not Reading.DISCARD
             client.sendall(b"x")
             eventually(lambda come=number + 1: connection._framing.body_bytes == come)
         server.pass_time(LATE_S / 5)
@@ -322,7 +323,7 @@ def test_what_is_left_of_a_body_is_not_kept_after_the_answer(server: Edge) -> No
     with server.connect() as client:
         client.sendall(b"POST /unread HTTP/1.1\r\nhost: x\r\ncontent-length: 300000\r\n\r\n" + b"x" * 300_000)
         assert read_one(client).endswith(b"early")
-        server.until(lambda connection: not connection._is_in_message and not connection.cycle.body)
+        server.until(lambda connection: not connection._reading.is_in_message and not connection.cycle.body)
         client.sendall(GET + b"\r\n")
         assert read_one(client).endswith(b"early")
 

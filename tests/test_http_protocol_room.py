@@ -8,6 +8,7 @@ import pytest
 
 from gateway.client_pace import LINGER_S
 from gateway.connections import SWEEP_S, Refusal
+from gateway.http_reading import Reading
 from tests.edge import Edge, edge, error_of, read_all, read_one
 from tests.waiting import eventually
 
@@ -84,7 +85,7 @@ def test_the_longest_idle_goes_first_and_idle_before_incomplete(server: Edge) ->
         old.sendall(GET)
         assert read_one(old)
         incomplete.sendall(b"GET /unread HTTP/1.1\r\n")
-        eventually(lambda: any(each._is_in_head for each in server.open))
+        eventually(lambda: any(each._reading is Reading.HEAD for each in server.open))
         with server.connect() as other:
             assert read_all(new) == b""
             other.sendall(GET)
