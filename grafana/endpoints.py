@@ -94,8 +94,8 @@ _WORKERS = (
         text="Requests in flight at each endpoint, and requests that wait here for it.",
         unit=units.Short,
         lines=(
-            Line(total(series("permits", ENDPOINT), by="endpoint"), "{{endpoint}} in flight"),
-            Line(total(series("tickets", ENDPOINT), by="endpoint"), "{{endpoint}} waiting"),
+            Line(total(series("inflight_requests", ENDPOINT), by="endpoint"), "{{endpoint}} in flight"),
+            Line(total(series("queued_requests", ENDPOINT), by="endpoint"), "{{endpoint}} waiting"),
         ),
     ),
     Chart(

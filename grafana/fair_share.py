@@ -11,8 +11,8 @@ _WHO = "tenant, endpoint"
 _LEGEND = "{{tenant}} at {{endpoint}}"
 _ENTITLED = f"avg by ({_WHO}) ({series('fair_seats', *_HERE)})"
 """Every replica tells the same number: it is of all of them together."""
-_BORROWED = f"{total(series('permits', *_HERE), by=_WHO)} - {_ENTITLED} or - {_ENTITLED}"
-"""A tenant that holds nothing has no permits at all."""
+_BORROWED = f"{total(series('inflight_requests', *_HERE), by=_WHO)} - {_ENTITLED} or - {_ENTITLED}"
+"""A tenant that holds nothing has no series at all."""
 
 _SHARES = (
     Chart(
@@ -29,18 +29,18 @@ _SHARES = (
         lines=(Line(_BORROWED, _LEGEND),),
     ),
     Chart(
-        title="Permits",
+        title="Requests in flight",
         text="Seats held at each endpoint, by tenant.",
         unit=units.Short,
         kind="areas",
-        lines=(Line(total(series("permits", *_HERE), by=_WHO), _LEGEND),),
+        lines=(Line(total(series("inflight_requests", *_HERE), by=_WHO), _LEGEND),),
     ),
     Chart(
-        title="Tickets",
+        title="Queued requests",
         text="Requests that wait here for a seat, by tenant.",
         unit=units.Short,
         kind="areas",
-        lines=(Line(total(series("tickets", *_HERE), by=_WHO), _LEGEND),),
+        lines=(Line(total(series("queued_requests", *_HERE), by=_WHO), _LEGEND),),
     ),
 )
 _WAITS = (

@@ -82,7 +82,7 @@ _GLANCE = (
         kind="number",
         width=4,
         height=4,
-        lines=(Line(f"{total(series('permits', TENANT, ENDPOINT))} or vector(0)", "in flight"),),
+        lines=(Line(f"{total(series('inflight_requests', TENANT, ENDPOINT))} or vector(0)", "in flight"),),
     ),
     Chart(
         title="Waiting",
@@ -91,7 +91,7 @@ _GLANCE = (
         kind="number",
         width=4,
         height=4,
-        lines=(Line(f"{total(series('tickets', TENANT, ENDPOINT))} or vector(0)", "waiting"),),
+        lines=(Line(f"{total(series('queued_requests', TENANT, ENDPOINT))} or vector(0)", "waiting"),),
     ),
     Chart(
         title="Gateways",

@@ -43,6 +43,8 @@ def serving(app: Any, **uvicorn_options: Any) -> Iterator[str]:
     options: dict[str, Any] = {
         "loop": "uvloop",
         "http": "httptools",
+        # As `serve` does: uvicorn's own configuration would outlive the server in this process.
+        "log_config": None,
         "log_level": "warning",
         "lifespan": "on",
         "timeout_graceful_shutdown": 0.5,

@@ -85,8 +85,8 @@ class Watch:
         paths = [f"{self._emulator.url}/v2/{each}/health" for each in self._ids]
         jobs = [(await self._json(path))["jobs"] for path in paths]
         return Held(
-            permits=int(total(families, "gateway_permits")),
-            tickets=int(total(families, "gateway_tickets")),
+            permits=int(total(families, "gateway_inflight_requests")),
+            tickets=int(total(families, "gateway_queued_requests")),
             exchanges=ready["exchanges"],
             jobs=sum(each["inProgress"] + each["inQueue"] for each in jobs),
         )

@@ -133,15 +133,15 @@ class EventLog:
             case EndpointChanged():
                 self._log.info("endpoint.up", endpoint=event.endpoint)
             case StateStoreChanged(is_up=True):
-                self._log.info("state_store.found")
+                self._log.info("state_store.connected")
             case StateStoreChanged():
-                self._log.error("state_store.lost", error=event.reason, on_outage=event.policy)
+                self._log.error("state_store.disconnected", error=event.reason, on_outage=event.policy)
             case ReplicaOvertaken():
                 self._log.error("state_store.overtaken", replica=event.replica)
             case JournalChanged(is_up=True):
-                self._log.info("journal.found")
+                self._log.info("journal.connected")
             case JournalChanged():
-                self._log.error("journal.lost", error=event.reason)
+                self._log.error("journal.disconnected", error=event.reason)
             case RecordsUnreadable(kind=kind):
                 # Logged once: a replica that goes on writing such records would fill the log.
                 if kind not in self._unreadable:

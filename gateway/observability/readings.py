@@ -47,8 +47,8 @@ class Readings(Collector):
     def collect(self) -> Iterator[Metric]:
         """What was taken, as families."""
         by_tenant = ["tenant", "endpoint"]
-        tickets = GaugeMetricFamily("gateway_tickets", "Requests that wait for a turn.", labels=by_tenant)
-        permits = GaugeMetricFamily("gateway_permits", "Requests in flight.", labels=by_tenant)
+        queued = GaugeMetricFamily("gateway_queued_requests", "Requests that wait for a seat.", labels=by_tenant)
+        inflight = GaugeMetricFamily("gateway_inflight_requests", "Requests that hold a seat.", labels=by_tenant)
         shares = GaugeMetricFamily("gateway_share_ratio", "Service attained by fair share, of late.", labels=by_tenant)
         fair = GaugeMetricFamily(
             "gateway_fair_seats", "Seats that a tenant's weight entitles it to among those present.", labels=by_tenant
@@ -85,13 +85,13 @@ class Readings(Collector):
             pending.add_metric([reading.endpoint], reading.cancels_pending)
             down.add_metric([reading.endpoint], reading.is_down)
             for tenant, count in reading.tickets.items():
-                tickets.add_metric([tenant, reading.endpoint], count)
+                queued.add_metric([tenant, reading.endpoint], count)
             for tenant, count in reading.permits.items():
-                permits.add_metric([tenant, reading.endpoint], count)
+                inflight.add_metric([tenant, reading.endpoint], count)
             for tenant, seats in reading.fair_seats.items():
                 fair.add_metric([tenant, reading.endpoint], seats)
             for tenant, ratio in reading.share_ratios.items():
                 shares.add_metric([tenant, reading.endpoint], ratio)
             for operation, used in reading.budget_used.items():
                 budgets.add_metric([reading.endpoint, operation], used)
-        yield from (tickets, permits, fair, shares, budgets, pending, down, workers, idle, dropped)
+        yield from (queued, inflight, fair, shares, budgets, pending, down, workers, idle, dropped)

@@ -147,9 +147,9 @@ class _Reporting(SpanExporter):
         result = self._exporter.export(spans)
         is_losing = result is not SpanExportResult.SUCCESS
         if is_losing and not self._is_losing:
-            self._say("traces.lost", status=self._status.value)
+            self._say("traces.disconnected", status=self._status.value)
         elif self._is_losing and not is_losing:
-            self._say("traces.found")
+            self._say("traces.connected")
         self._is_losing = is_losing
         return result
 

@@ -169,7 +169,7 @@ def test_ten_thousand_requests_during_fifty_reloads(tmp_path: pathlib.Path, emul
     assert value(metrics, "gateway_config_reloads_total", 'outcome="refused"') == RELOADS // 5
     assert value(metrics, "gateway_config_last_reload_successful") == 1
     assert value(metrics, "gateway_bugs_total") == 0
-    for gauge in ("gateway_permits", "gateway_tickets", "gateway_cancels_pending"):
+    for gauge in ("gateway_inflight_requests", "gateway_queued_requests", "gateway_cancels_pending"):
         assert sum(float(number) for number in re.findall(rf"^{gauge}(?:{{.*}})? (\S+)$", metrics, re.MULTILINE)) == 0
     assert value(metrics, "gateway_requests_total", 'model="m",outcome="completed",route="openai",tenant="acme"') > 0
     log = gateway.log.read_text()
@@ -189,7 +189,7 @@ def test_a_signal_reaches_every_worker_and_one_that_is_lost_waits_for_a_good_fil
         raw = config_of("http://127.0.0.1:1", state=state, logs={"format": "json"})
         file = tmp_path / "fairpod.yaml"
         with served(tmp_path, raw, "--workers", "2") as gateway:
-            eventually(lambda: gateway.log.read_text().count("state_store.found") == 2)
+            eventually(lambda: gateway.log.read_text().count("state_store.connected") == 2)
             file.write_text(yaml.safe_dump({**raw, "drain_s": 1}))
             gateway.process.send_signal(signal.SIGHUP)
             eventually(lambda: gateway.log.read_text().count("config.reloaded") == 2)
@@ -201,7 +201,7 @@ def test_a_signal_reaches_every_worker_and_one_that_is_lost_waits_for_a_good_fil
             eventually(lambda: "ended with code 2" in gateway.log.read_text())
             assert httpx.get(f"{gateway.url}/livez").status_code == 200
             file.write_text(yaml.safe_dump(raw))
-            eventually(lambda: gateway.log.read_text().count("state_store.found") == 3)
+            eventually(lambda: gateway.log.read_text().count("state_store.connected") == 3)
             assert before[1] in children(gateway.process.pid)
 
 

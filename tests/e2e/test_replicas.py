@@ -185,5 +185,5 @@ def test_no_cap_is_passed_whatever_happens_to_replicas_and_store(tmp_path: Path,
     with three_replicas(tmp_path, redis) as (emulator_url, replicas):
         asyncio.run(endure(emulator_url, replicas))
         log = replicas[0].log.read_text()
-        assert "state_store.lost" in log
-        assert "state_store.found" in log
+        assert "state_store.disconnected" in log
+        assert "state_store.connected" in log

@@ -33,7 +33,7 @@ def running(tmp_path: Path) -> Iterator[Served]:
     ):
         config = config_of(emulator_url, state={"kind": "redis", "url": redis.url}, drain_s=5, logs={"format": "json"})
         with served(tmp_path, config, "--workers", str(WORKERS)) as made:
-            eventually(lambda: made.log.read_text().count("state_store.found") == WORKERS)
+            eventually(lambda: made.log.read_text().count("state_store.connected") == WORKERS)
             yield made
 
 

@@ -76,7 +76,7 @@ CHANGES = [
     [
         ("FairpodErrorBudgetBurnFast", '{outcome!~"refused|rejected"}', ""),
         ("FairpodEndpointDown", "> 0.5", "> 0.3"),
-        ("FairpodShareBelowFair", "and\n          gateway_tickets > 0", ""),
+        ("FairpodShareBelowFair", "and\n          gateway_queued_requests > 0", ""),
         ("FairpodCancelsFailing", '{outcome!~"ok|gone"}', '{outcome!="ok"}'),
         ("FairpodStateStoreDown", "store_up == 0", "store_up == 1"),
         ("FairpodConfigRefused", "successful == 0", "successful == 1"),

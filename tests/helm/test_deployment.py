@@ -230,6 +230,6 @@ def test_an_autoscaler_owns_the_number_of_replicas() -> None:
     scaler = rendered.one("HorizontalPodAutoscaler")["spec"]
     assert scaler["scaleTargetRef"]["name"] == rendered.one("Deployment")["metadata"]["name"]
     assert [each["type"] for each in scaler["metrics"]] == ["Resource", "Pods"]
-    assert scaler["metrics"][1]["pods"]["metric"]["name"] == "fairpod_tickets"
-    tickets = chart().values["autoscaling"]["tickets"]
-    assert (tickets["enabled"], tickets["metric"]) == (False, "gateway_tickets")
+    assert scaler["metrics"][1]["pods"]["metric"]["name"] == "fairpod_queued_requests"
+    queued = chart().values["autoscaling"]["queuedRequests"]
+    assert (queued["enabled"], queued["metric"]) == (False, "gateway_queued_requests")

@@ -169,8 +169,8 @@ def test_a_journal_that_is_lost_and_found_is_told(lines: io.StringIO) -> None:
     lost, found = logged(
         lines, JournalChanged(is_up=False, reason="ResponseError"), JournalChanged(is_up=True, reason="")
     )
-    assert (lost["event"], lost["level"], lost["error"]) == ("journal.lost", "error", "ResponseError")
-    assert (found["event"], found["level"]) == ("journal.found", "info")
+    assert (lost["event"], lost["level"], lost["error"]) == ("journal.disconnected", "error", "ResponseError")
+    assert (found["event"], found["level"]) == ("journal.connected", "info")
 
 
 def test_a_replica_that_was_overtaken_is_told_by_its_name(lines: io.StringIO) -> None:

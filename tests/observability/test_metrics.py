@@ -162,8 +162,8 @@ def test_the_store_is_up_while_leases_and_journal_are(is_store_up: bool, is_jour
 
 def test_gauges_are_read_when_they_are_scraped() -> None:
     found = samples(readings=(READING,))
-    assert value(found, "gateway_tickets", tenant="a", endpoint="chat") == 2
-    assert value(found, "gateway_permits", tenant="b", endpoint="chat") == 1
+    assert value(found, "gateway_queued_requests", tenant="a", endpoint="chat") == 2
+    assert value(found, "gateway_inflight_requests", tenant="b", endpoint="chat") == 1
     assert value(found, "gateway_share_ratio", tenant="a", endpoint="chat") == 1.5
     assert value(found, "gateway_fair_seats", tenant="a", endpoint="chat") == 2.5
     assert value(found, "gateway_upstream_budget_used_ratio", endpoint="chat", operation="run") == 0.5

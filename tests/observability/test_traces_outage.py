@@ -64,12 +64,12 @@ async def test_an_outage_is_said_once_and_its_end_once(collector: Collector) -> 
         traces.observe(ended(traces))
         await eventually_here(lambda n=number: len(collector.requests) == n)
     await eventually_here(lambda: said.lines)
-    assert said.lines == [("traces.lost", {"status": 401})]
+    assert said.lines == [("traces.disconnected", {"status": 401})]
     collector.status = 200
     traces.observe(ended(traces))
     await eventually_here(lambda: len(said.lines) == 2)
     await traces.aclose()
-    assert said.lines[1:] == [("traces.found", {})]
+    assert said.lines[1:] == [("traces.connected", {})]
 
 
 async def test_nothing_else_is_written_of_it(
@@ -82,7 +82,7 @@ async def test_nothing_else_is_written_of_it(
     for _ in range(SPANS_MAX + 1):
         traces.observe(ended(traces))
     await traces.aclose()
-    assert said.lines == [("traces.lost", {"status": None})]
+    assert said.lines == [("traces.disconnected", {"status": None})]
     assert capfd.readouterr() == ("", "")
     assert caplog.text == ""
     logging.getLogger("opentelemetry").warning("quiet")
@@ -160,6 +160,6 @@ def test_a_process_whose_collector_is_away_serves_and_stops(tmp_path: pathlib.Pa
         "attempt.settled",
         "gateway.draining",
         "gateway.drained",
-        "traces.lost",
+        "traces.disconnected",
     }
     assert set(events) <= told

@@ -116,8 +116,8 @@ not answer, or is not safe. Every problem is a line of its own, all of them at o
 {{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) -}}
 {{- printf "autoscaling.minReplicas is more than autoscaling.maxReplicas.\n" -}}
 {{- end -}}
-{{- if and .enabled (not .cpuPercent) (not .tickets.enabled) -}}
-{{- printf "autoscaling.enabled has nothing to scale on: set autoscaling.cpuPercent or autoscaling.tickets.enabled.\n" -}}
+{{- if and .enabled (not .cpuPercent) (not .queuedRequests.enabled) -}}
+{{- printf "autoscaling.enabled has nothing to scale on: set autoscaling.cpuPercent or autoscaling.queuedRequests.enabled.\n" -}}
 {{- end -}}
 {{- if and .enabled .cpuPercent (not (dig "requests" "cpu" "" $.Values.resources)) -}}
 {{- printf "autoscaling.cpuPercent is a share of what is requested: set resources.requests.cpu.\n" -}}
