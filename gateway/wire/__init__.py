@@ -1,1 +1,1 @@
-"""Shapes of bytes: OpenAI's JSON, Runpod's JSON, server-sent events. Knows nothing of us."""
+"""Parse and encode OpenAI's JSON, Runpod's JSON and server-sent events. Depends on no other part of the gateway."""

@@ -1,7 +1,7 @@
-"""Content codings (RFC 9110, 8.4.1), undone piece by piece with bounded memory.
+"""Decode HTTP content codings (RFC 9110, 8.4.1) incrementally and with bounded memory.
 
 gzip is RFC 1952, deflate is RFC 1950 or, as some software sends it, RFC 1951 without a wrapper, zstd is RFC 8878. zstd
-needs Python 3.14 or the package `backports.zstd`; other packages cannot bound what one call returns.
+needs Python 3.14 or the package `backports.zstd`; other packages cannot bound the output of one call.
 """
 
 import importlib
@@ -11,20 +11,21 @@ from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 CHUNK_BYTES = 64 * 1024
-"""The most that is decompressed at once."""
+"""Maximum number of bytes that one decompression call returns."""
 MEMBERS_MAX = 1000
-"""Members of gzip, or frames of zstd, that one body may consist of: each costs some 10 µs, even if it is empty."""
+"""Maximum number of gzip members or zstd frames in one body: each costs about 10 µs, even if it is empty."""
 ZSTD_WINDOW_LOG_MAX = 23
-"""A window of 8 MiB: more is not interoperable (RFC 9659, 3), and is memory that the sender chooses."""
+"""Base-2 logarithm of the largest zstd window, 8 MiB: a larger one is not interoperable (RFC 9659, 3), and the sender
+chooses how much memory it takes."""
 
 UNREADABLE = "unreadable content-encoding"
-"""How the reason begins for which an answer could not be read."""
+"""Prefix of the error reason for an answer whose content coding could not be decoded."""
 _ALIASES = {"x-gzip": "gzip"}
-"""RFC 9110, 8.4.1.3."""
+"""Aliases of coding names (RFC 9110, 8.4.1.3)."""
 
 
 class UnknownCodingError(ValueError):
-    """A Content-Encoding that cannot be undone here: an unknown coding, or several on top of each other."""
+    """Report a Content-Encoding that cannot be decoded: an unknown coding, or several codings applied in sequence."""
 
     def __init__(self, encoding: str) -> None:
         super().__init__(encoding)
@@ -32,11 +33,11 @@ class UnknownCodingError(ValueError):
 
 
 class DamagedContentError(ValueError):
-    """A body that is not what its Content-Encoding says; the text says in what way."""
+    """Report a body that does not match its Content-Encoding; the message names the defect."""
 
 
 class _Stream(Protocol):
-    """One member or frame: a decompressor of zlib or zstd."""
+    """Represent one gzip member, deflate stream or zstd frame: a decompressor object of zlib or zstd."""
 
     @property
     def eof(self) -> bool: ...
@@ -48,20 +49,20 @@ class _Stream(Protocol):
 
 
 class _Coding(NamedTuple):
-    """How a coding is undone."""
+    """Describe how to decode one content coding."""
 
     name: str
     begin: Callable[[bytes], _Stream]
-    """Takes the first bytes of the stream."""
+    """Factory of a decompressor; its argument is the first bytes of the stream."""
     error: type[Exception]
     first_bytes: int = 1
-    """How many bytes `begin` needs to see."""
+    """Number of bytes that `begin` needs."""
     has_members: bool = True
-    """Whether the body may be several streams, one after another."""
+    """True if the body may be several concatenated streams."""
 
 
 class Decompressor:
-    """Undoes the coding of one body."""
+    """Decode the content coding of one body."""
 
     def __init__(self, coding: _Coding, *, members_max: int | None) -> None:
         self._coding = coding
@@ -69,17 +70,17 @@ class Decompressor:
         self._members = 0
         self._stream: _Stream | None = None
         self._held = b""
-        """Too little to begin with."""
+        """Bytes that are too few to begin a stream."""
 
     @property
     def name(self) -> str:
-        """The coding's name, as in a Content-Encoding header."""
+        """Return the coding's name, as in a Content-Encoding header."""
         return self._coding.name
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Decompress the next piece of the body, in chunks of at most CHUNK_BYTES.
 
-        The chunks are made as they are asked for. All of them have to be taken before the next piece is given.
+        The chunks are generated lazily. The caller has to consume all of them before it feeds the next piece.
 
         Raises:
             DamagedContentError: The body is not valid.
@@ -101,22 +102,26 @@ class Decompressor:
             if stream.eof:
                 rest, is_more, self._stream = stream.unused_data, False, None
             else:
-                # zstd keeps the input that it did not use; zlib gives it back, but may hold output that had no room.
+                # zstd keeps unused input internally. zlib returns it, but may still buffer output beyond the limit.
                 rest, is_more = getattr(stream, "unconsumed_tail", b""), len(chunk) == CHUNK_BYTES
             if chunk:
                 yield chunk
 
     def end(self) -> None:
-        """Check that the body is whole, after its last piece. An empty body is.
+        """Check, after the last piece, that the body is complete. An empty body is complete.
 
         Raises:
-            DamagedContentError: It ends early.
+            DamagedContentError: The body ends early.
         """
         if self._stream is not None or self._held:
             raise DamagedContentError(f"is {self.name} that ends early")
 
     def _check_members(self) -> None:
-        """Check that another member may follow."""
+        """Check that another member may follow.
+
+        Raises:
+            DamagedContentError: The coding has no members, or there are too many.
+        """
         if self._members and not self._coding.has_members:
             raise DamagedContentError(f"has other bytes after its {self.name}")
         if self._members == self._members_max:
@@ -124,10 +129,12 @@ class Decompressor:
 
 
 def decompressor_for(encoding: str, *, members_max: int | None = MEMBERS_MAX) -> Decompressor | None:
-    """Return what undoes a Content-Encoding, given as in the header; None where nothing has to be undone.
+    """Return the decompressor for the value of a Content-Encoding header, or None if the body is not encoded.
+
+    `members_max` limits the gzip members or zstd frames of the body; None means no limit.
 
     Raises:
-        UnknownCodingError: It cannot be undone here.
+        UnknownCodingError: The coding is unknown, or there are several.
     """
     names = [name for part in encoding.split(",") if (name := part.strip().lower()) not in {"", "identity"}]
     if not names:
@@ -139,7 +146,7 @@ def decompressor_for(encoding: str, *, members_max: int | None = MEMBERS_MAX) ->
 
 
 def known_codings() -> list[str]:
-    """Return the names of the codings that can be undone here."""
+    """Return the names of the codings that can be decoded."""
     return list(_codings())
 
 
@@ -156,13 +163,13 @@ def _codings() -> dict[str, _Coding]:
 
 
 def _begin_deflate(first: bytes) -> _Stream:
-    """Tell zlib's header (RFC 1950, 2.2) from raw deflate."""
+    """Begin a zlib stream if the data has a zlib header (RFC 1950, 2.2), else a raw deflate stream."""
     has_header = first[0] & 0x0F == zlib.DEFLATED and int.from_bytes(first[:2], "big") % 31 == 0
     return zlib.decompressobj(wbits=zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)
 
 
 def _zstd() -> Any:
-    """Return the standard library's zstd, or its backport; None where there is neither."""
+    """Return the standard library's zstd module or its backport, or None if neither is installed."""
     for name in ("compression.zstd", "backports.zstd"):
         try:
             return importlib.import_module(name)

@@ -1,7 +1,7 @@
-"""Read lists of raw values, and bound what they cost beyond their bytes.
+"""Decode lists of raw JSON values, and limit the memory that they need beyond their bytes.
 
-Each value becomes an object of some hundred bytes, however short it is: four million that are empty are 12 MB on the
-wire and 600 MB here.
+Each value becomes an object of about a hundred bytes, however short it is: four million empty values are 12 MB on the
+wire and 600 MB in memory.
 """
 
 from collections.abc import Iterator
@@ -11,25 +11,26 @@ import msgspec
 from msgspec import Raw
 
 ITEMS_MAX = 100_000
-"""The most outputs of a page, which holds those since the last one: more than a minute of a thousand a second."""
+"""Maximum number of outputs on a page, which holds those since the previous page: more than one minute of output at a
+thousand per second."""
 COMMAS_MAX = 1_000_000
-"""A list with more commas is not taken apart. There are ten for each value: a chunk with 20 log probabilities has a
-hundred in 2.5 KB, so that the limit of a reply's bytes is reached first."""
+"""Maximum number of commas in a list that is decoded. This is ten per value: a chunk with 20 log probabilities has a
+hundred commas in 2.5 KB, so the size limit of a reply takes effect first."""
 
 
 class TooManyItemsError(msgspec.ValidationError):
-    """Report a list with more than `ITEMS_MAX` values."""
+    """Report a list with more than `ITEMS_MAX` values, or more than `COMMAS_MAX` commas."""
 
 
 _decode = msgspec.json.Decoder(list[Raw]).decode
 
 
 def decode_items(body: bytes) -> list[Raw]:
-    """Read a JSON array, its values left raw.
+    """Decode a JSON array into its raw values.
 
     Raises:
         TooManyItemsError: The array has too many values.
-        msgspec.DecodeError: The text is no JSON array.
+        msgspec.DecodeError: The text is not a JSON array.
     """
     if len(body) > COMMAS_MAX and body.count(b",") > COMMAS_MAX:
         raise TooManyItemsError
@@ -40,9 +41,9 @@ def decode_items(body: bytes) -> list[Raw]:
 
 
 class ItemCount:
-    """Count the objects that one call of a decoder makes: each calls `add` from its `__post_init__`.
+    """Count the objects that one call of a decoder creates: each object calls `add` from its `__post_init__`.
 
-    A constraint on the length of a list is checked only when all of it was made.
+    A msgspec constraint on the length of a list is checked only after the whole list was created.
     """
 
     def __init__(self) -> None:
@@ -50,12 +51,12 @@ class ItemCount:
 
     @contextmanager
     def bounded(self) -> Iterator[None]:
-        """Begin to count, for one call that must not yield to other tasks."""
+        """Start counting for one decoder call, which must not yield to other tasks."""
         self._left = ITEMS_MAX
         yield
 
     def add(self) -> None:
-        """Count one.
+        """Count one object.
 
         Raises:
             TooManyItemsError: There are too many objects.

@@ -1,16 +1,16 @@
-"""How deep and how manifold a client's JSON may be.
+"""Limit the nesting depth and the number of parts of a client's JSON.
 
-What a body costs beyond its bytes is what it is made of: each field becomes an object of some hundred bytes, and each
-level a call within a call, here and at the worker, whose own reader fails at about a thousand. Checked before anything
-is decoded; of a body with few brackets, little is read.
+The cost of a body beyond its bytes depends on its structure: each field becomes an object of about a hundred bytes, and
+each nesting level a recursive call, both in the gateway and in the worker, whose own parser fails at about a thousand
+levels. The limits are checked before decoding; a body with few brackets is not scanned further.
 """
 
 from itertools import accumulate
 
 DEPTH_MAX = 128
-"""Levels of objects and arrays. Schemas of tools have some twenty."""
+"""Maximum number of nested objects and arrays. Tool schemas have about twenty levels."""
 PARTS_MAX = 200_000
-"""Objects, arrays and fields."""
+"""Maximum number of objects, arrays and fields together."""
 
 _BRACKETS = (b"{", b"[")
 _FIELD_BYTES_MIN = 5
@@ -21,7 +21,10 @@ _STEPS = [1 if each in b"[{" else -1 if each in b"]}" else 0 for each in range(2
 
 
 def is_within_bounds(body: bytes | bytearray) -> bool:
-    """Whether a body is neither too deep nor too manifold. Bytes that are no JSON may be called either."""
+    """Return True if a body exceeds neither the depth limit nor the part limit.
+
+    The result is unspecified for bytes that are not JSON.
+    """
     if _has_few_brackets(body) and _has_few_fields(body):
         return True
     outline = _outline(body)
@@ -31,10 +34,10 @@ def is_within_bounds(body: bytes | bytearray) -> bool:
 
 
 def _has_few_brackets(body: bytes | bytearray) -> bool:
-    """Whether they could not nest too deeply even if none stood in a text."""
+    """Return True if the brackets cannot nest too deeply, even counting those inside strings."""
     if len(body) <= _SHORT_BYTES:
         return body.count(b"{") + body.count(b"[") <= DEPTH_MAX
-    # Finding is much faster than counting in what is long.
+    # In a long body, `find` up to the limit is much faster than a full count.
     at, left = -1, DEPTH_MAX
     for bracket in _BRACKETS:
         while (at := body.find(bracket, at + 1)) >= 0:
@@ -49,12 +52,12 @@ def _has_few_fields(body: bytes | bytearray) -> bool:
 
 
 def _outline(body: bytes | bytearray) -> bytes | bytearray:
-    """The brackets and colons of the JSON, without those in its texts."""
+    """Return the brackets and colons of the JSON outside its strings, in order."""
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    # A pair of quotes with nothing between them does not change which of the others begin a text.
+    # Removing an empty pair of quotes does not change which of the other quotes begin a string.
     quoted = body.translate(None, _REST).replace(b'""', b"")
     if quoted.count(b'"') > 2 * PARTS_MAX:
-        # Not taken apart: it is longer than any outline may be.
+        # Skip the split: the length check of the caller rejects this anyway.
         return quoted
     return b"".join(quoted.split(b'"')[::2])

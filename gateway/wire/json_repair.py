@@ -1,8 +1,8 @@
-"""Read JSON that strict parsers refuse and that Python's and JavaScript's own writers produce.
+"""Read JSON that strict parsers refuse but that Python's and JavaScript's own serializers produce.
 
-Python's `json.dumps` writes `NaN` and `Infinity`; servers in JavaScript cut a text between the two halves of a
-surrogate pair; custom handlers write several objects side by side. A general repair library is no choice here: those
-complete a half object, and half an object means that a part of the answer is missing.
+Python's `json.dumps` writes `NaN` and `Infinity`; JavaScript servers cut a string between the two halves of a surrogate
+pair; custom handlers write several objects side by side. A general repair library is not suitable: it completes a
+truncated object, but a truncated object means that part of the answer is missing.
 """
 
 import json
@@ -19,23 +19,23 @@ _scan = json.JSONDecoder().raw_decode
 
 
 def repaired(text: bytes) -> bytes:
-    """Return JSON with null for numbers that are not finite, and U+FFFD for half a surrogate pair."""
+    """Replace non-finite numbers in JSON with null, and unpaired surrogate escapes with U+FFFD."""
     text = _NOT_FINITE.sub(lambda found: found[1] or b"null", text)
     return _UNICODE_ESCAPE.sub(lambda found: found[1] or rb"\ufffd", text)
 
 
 class Sequence(NamedTuple):
-    """JSON objects that stand side by side."""
+    """Hold the JSON objects of a text that stand side by side."""
 
     objects: list[bytes]
     is_over: bool
-    """Whether `[DONE]` follows."""
+    """True if `[DONE]` follows the objects."""
     rest: bytes
-    """What follows and is no object."""
+    """Remaining text that is not an object."""
 
 
 def read_sequence(text: bytes) -> Sequence:
-    """Split text into the objects in it, which only blanks or `data:` separate."""
+    """Split a text into its leading JSON objects, which are separated only by whitespace or `data:`."""
     objects: list[bytes] = []
     try:
         decoded = text.decode()

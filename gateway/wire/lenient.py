@@ -9,7 +9,7 @@ _INTEGER_DIGITS_MAX = 18
 
 
 def is_null(value: Raw | None) -> bool:
-    """Report whether a field is missing or null."""
+    """Return True if a field is missing or null."""
     return value is None or bytes(value) in {b"", b"null"}
 
 
@@ -17,23 +17,23 @@ _NOTHING = frozenset({b"", b"null", b'""', b"[]", b"{}", b"false"})
 
 
 def is_empty(value: Raw | None) -> bool:
-    """Report whether a field is missing or says nothing: null, false, an empty text, list or object.
+    """Return True if a field is missing or empty: null, false, an empty string, array or object.
 
-    Workers in PHP and Lua write an empty list for an object and an empty object for a list.
+    Workers in PHP and Lua write an empty array for an object and an empty object for an array.
     """
     return value is None or bytes(value) in _NOTHING
 
 
 def is_object(value: Raw | None) -> bool:
-    """Report whether a field is a JSON object."""
+    """Return True if a field is a JSON object."""
     return value is not None and bytes(value)[:1] == b"{"
 
 
 def text_of(value: Raw | None) -> str:
-    """Read a text; a number becomes its digits, and anything else the empty text.
+    """Return a JSON string as text, a number as its digits, and anything else as the empty string.
 
     Raises:
-        msgspec.DecodeError: The text is not valid Unicode.
+        msgspec.DecodeError: The string is not valid Unicode.
     """
     first = b"" if value is None else bytes(value)[:1]
     if value is None or first in {b"n", b"{", b"[", b"t", b"f", b""}:
@@ -42,7 +42,7 @@ def text_of(value: Raw | None) -> str:
 
 
 def integer_of(value: Raw | None) -> int | None:
-    """Read an integer, also one in quotes or with a fraction of zero; None for anything else."""
+    """Return an integer, also from a string or with a fraction of zero, or None for anything else."""
     if value is None or len(bytes(value)) > _INTEGER_DIGITS_MAX or bytes(value)[:1] in {b"t", b"f", b"n"}:
         return None
     try:

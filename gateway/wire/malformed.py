@@ -1,6 +1,6 @@
-"""What msgspec raises of bytes that are not what they should be."""
+"""Define the exceptions that msgspec raises for malformed bytes."""
 
 import msgspec
 
 MALFORMED = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
-"""Not JSON or of other types, nested too deeply, not UTF-8."""
+"""Exceptions for bytes that are not JSON or have other types, are nested too deeply, or are not UTF-8."""

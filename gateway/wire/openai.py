@@ -1,6 +1,7 @@
-"""OpenAI's JSON, as far as a gateway has to understand it.
+"""Parse and encode OpenAI's JSON, as far as the gateway interprets it.
 
-What is merely forwarded stays bytes: an object is read as its fields, each of them raw. Source: openai/openai-openapi.
+Values that are only forwarded stay bytes: an object is decoded into its fields, each of them raw. Source:
+openai/openai-openapi.
 """
 
 from collections.abc import Iterable
@@ -9,10 +10,10 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 Fields = dict[str, Raw]
-"""A JSON object whose values are not decoded."""
+"""JSON object whose values are not decoded."""
 
 Parts = tuple[bytes | memoryview, ...]
-"""A large text in pieces, none of which was copied."""
+"""Large text in pieces, which are not copied."""
 
 NULL = Raw(b"null")
 
@@ -22,14 +23,14 @@ decode_string = msgspec.json.Decoder(str).decode
 
 
 class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the client wants to see in a stream."""
+    """Hold the client's `stream_options`."""
 
     include_usage: bool | None = None
     continuous_usage_stats: bool | None = None
 
 
 class RequestView(msgspec.Struct, frozen=True, kw_only=True):
-    """What we read of a request; the rest passes through untouched."""
+    """Hold the fields of a request that the gateway interprets; all others are forwarded unchanged."""
 
     model: str
     stream: bool | None = None
@@ -44,7 +45,7 @@ class RequestView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeltaView(msgspec.Struct, frozen=True, kw_only=True):
-    """What we read of a choice's delta."""
+    """Hold the interpreted fields of a choice's delta."""
 
     role: str | UnsetType | None = UNSET
     content: Raw | UnsetType = UNSET
@@ -55,7 +56,7 @@ class DeltaView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChoiceView(msgspec.Struct, frozen=True, kw_only=True):
-    """What we read of a choice in a chunk, of chat (`delta`) or text (`text`) completions."""
+    """Hold the interpreted fields of a choice in a chunk, of chat (`delta`) or text (`text`) completions."""
 
     index: int | None = None
     delta: DeltaView | None = None
@@ -66,7 +67,7 @@ class ChoiceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageView(msgspec.Struct, frozen=True, kw_only=True):
-    """Token counts; a worker may leave out any, or write null."""
+    """Hold token counts; a worker may omit any of them or write null."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -74,7 +75,10 @@ class UsageView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """The inside of an error answer. All four keys are required by OpenAI's description, `code` as a string."""
+    """Represent the `error` object of an error answer.
+
+    OpenAI's description requires all four keys, and `code` as a string.
+    """
 
     message: str
     type: str
@@ -83,13 +87,13 @@ class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
-    """An error answer, as a body and as an event in a stream."""
+    """Represent an error answer, as a response body or as an event in a stream."""
 
     error: ErrorDetail
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of the model list."""
+    """Represent one entry of the model list."""
 
     id: str
     created: int
@@ -98,14 +102,14 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelList(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of GET /v1/models."""
+    """Represent the answer to GET /v1/models."""
 
     data: list[ModelCard]
     object: str = "list"
 
 
 class Embedding(msgspec.Struct, frozen=True, kw_only=True):
-    """One embedding, as numbers or as base64 of little-endian 32-bit floats."""
+    """Represent one embedding, as numbers or as base64 of little-endian 32-bit floats."""
 
     embedding: list[float] | str
     index: int
@@ -113,7 +117,7 @@ class Embedding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EmbeddingView(msgspec.Struct, frozen=True, kw_only=True):
-    """What we read of a worker's embedding."""
+    """Hold the interpreted fields of a worker's embedding."""
 
     embedding: list[float] | str
     index: Raw = NULL
@@ -128,22 +132,25 @@ encode = msgspec.json.encode
 
 
 PART_BYTES = 256 * 1024
-"""A larger value is worth a write of its own."""
+"""Size in bytes above which a value is sent as a separate part, without copying it."""
 
 
 def size_of(raw: Raw | bytes) -> int:
-    """The bytes of a value, without a copy of them."""
+    """Return the size of a value in bytes, without copying it."""
     return memoryview(raw).nbytes
 
 
 def is_present(fields: Fields, name: str) -> bool:
-    """Whether the object has this field, with a value other than null."""
+    """Return True if the object has this field with a value other than null."""
     value = fields.get(name)
     return value is not None and bytes(value) != b"null"
 
 
 def join_fields(fields: Fields) -> Parts:
-    """Encode an object, in parts: each large value is one, as it lies in memory, and what is around it another."""
+    """Encode an object in parts, without copying values larger than `PART_BYTES`.
+
+    Each large value is a part of its own; the bytes between large values are joined into one part each.
+    """
     parts: list[bytes | memoryview] = []
     small: list[bytes | Raw] = []
     for name, value in fields.items():

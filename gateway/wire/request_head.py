@@ -1,33 +1,34 @@
-"""Check the head of a request for what its parser does not check. Pure."""
+"""Validate the parts of a request head that the HTTP parser does not check. Pure."""
 
 import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
-"""The form of `Host`: the host and port of a URI, which may be empty (RFC 9110, 7.2; RFC 3986, 3.2.2)."""
+"""Form of `Host`: the host and port of a URI, which may be empty (RFC 9110, 7.2; RFC 3986, 3.2.2)."""
 
 
 def header_values(headers: Iterable[tuple[bytes, bytes]], *names: bytes) -> list[bytes]:
-    """Return the values of the lines with one of these names, in their order."""
-    # Most requests have none, which a dictionary tells without a loop.
+    """Return the values of the header lines with one of these names, in their order."""
+    # Most requests have none of them: the dictionary shows that without a Python loop.
     if set(names).isdisjoint(dict(headers)):
         return []
     return [value for name, value in headers if name in names]
 
 
 def head_size(url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> int:
-    """Return the number of bytes of a head, without what separates its parts."""
+    """Return the number of bytes of a head, without the separators between its parts."""
     return len(url) + sum(map(len, chain.from_iterable(headers)))
 
 
 def head_problem(http_version: str, headers: Sequence[tuple[bytes, bytes]]) -> str | None:
-    """Tell what is wrong with the headers of a request, their names in lower case; None if nothing is.
+    """Return a description of what is wrong with a request's headers, or None if they are valid.
 
-    One Host names one site (RFC 9112, 3.2): with two of them, a proxy and this server could each believe another one.
-    A transfer coding other than `chunked` would be read as if it were plain (RFC 9112, 6.1), and HTTP/1.0 has none.
+    Header names have to be in lower case. Only one Host is allowed (RFC 9112, 3.2): with two, a proxy and this server
+    could each use a different one. A transfer coding other than `chunked` would be read as if it were not encoded (RFC
+    9112, 6.1), and HTTP/1.0 has no transfer codings.
     """
-    # Names and values in turn: most heads are judged without a loop over their lines.
+    # Alternating names and values: most heads are checked without a Python loop over their lines.
     parts = list(chain.from_iterable(headers))
     names = parts[::2]
     hosts_count = names.count(b"host")

@@ -1,6 +1,6 @@
-"""Runpod's job API as it is written on the wire.
+"""Parse and encode Runpod's job API.
 
-Tolerant: unknown fields are ignored, every optional field has a default.
+Parsing is tolerant: unknown fields are ignored, and every optional field has a default.
 
 Source: the Runpod documentation's operation reference, its SDKs, and recordings of the live service.
 """
@@ -14,13 +14,15 @@ from gateway.wire.items import ItemCount
 from gateway.wire.openai import Parts
 
 UNCOUNTED_BYTES = 64 * 1024
-"""The size of a page from which its outputs are counted: fewer do not matter, and counting costs time."""
+"""Maximum size in bytes of a page whose outputs are not counted: it cannot hold a harmful number, and counting costs
+time."""
 JOB_S_MAX = 8 * 86400.0
-"""No job lives longer: Runpod takes a ttl of seven days at most. Tenants are charged by these times."""
+"""Maximum plausible lifetime of a job in seconds: Runpod accepts a ttl of at most seven days. Tenants are charged by
+these times."""
 
 
 class JobState(StrEnum):
-    """The states of a job. RUNNING is documented but was never seen; it means IN_PROGRESS."""
+    """Represent the state of a job. RUNNING is documented but was never observed; it means IN_PROGRESS."""
 
     IN_QUEUE = "IN_QUEUE"
     IN_PROGRESS = "IN_PROGRESS"
@@ -30,7 +32,7 @@ class JobState(StrEnum):
     CANCELLED = "CANCELLED"
     TIMED_OUT = "TIMED_OUT"
     UNKNOWN = "UNKNOWN"
-    """Any word we do not know yet. Never terminal: our own deadlines bound it."""
+    """Any other word. Never terminal: the gateway's own deadlines limit it."""
 
     @classmethod
     def _missing_(cls, _value: object) -> "JobState":
@@ -38,7 +40,7 @@ class JobState(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the job will never change again, short of /retry."""
+        """Return True if the job will never change again, except by /retry."""
         return self in _TERMINAL
 
 
@@ -46,40 +48,40 @@ _TERMINAL = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, 
 
 
 class JobPolicy(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """The `policy` of a submission, in milliseconds as Runpod counts them."""
+    """Represent the `policy` of a submission, in milliseconds as in Runpod's API."""
 
     execution_timeout: int | None = None
     ttl: int | None = None
 
 
 class JobSubmission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The body of /run and /runsync."""
+    """Represent the body of /run and /runsync."""
 
     input: Raw
     policy: JobPolicy | None = None
 
 
 def submission(job_input: Parts, policy: JobPolicy | None) -> Parts:
-    """Encode a `JobSubmission` around an input that is encoded already, without a copy of it."""
+    """Encode a `JobSubmission` around an already encoded input, without copying it."""
     ending = b"}" if policy is None else b',"policy":' + msgspec.json.encode(policy) + b"}"
     return b'{"input":', *job_input, ending
 
 
 class JobAccepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of /run. Ids are opaque; they carry a region suffix and are not UUIDs."""
+    """Represent the answer of /run. Ids are opaque; they carry a region suffix and are not UUIDs."""
 
     id: str = ""
     status: str = ""
 
 
 class StreamItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One value that a worker yielded, exactly as it yielded it."""
+    """Hold one value that a worker yielded, exactly as it was yielded."""
 
     output: Raw = Raw()
 
 
 class StreamPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer of /stream: what was yielded since the last one, handed out once only."""
+    """Represent one answer of /stream: the outputs since the previous page. Each output is delivered only once."""
 
     status: str = ""
     stream: list[StreamItem] | None = None
@@ -87,54 +89,57 @@ class StreamPage(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def state(self) -> JobState:
-        """The job's state; UNKNOWN where the page carries none."""
+        """Return the job's state, or UNKNOWN if the page carries none."""
         return JobState(self.status)
 
     @property
     def outputs(self) -> list[Raw]:
-        """The yielded values, in order."""
+        """Return the yielded values, in order."""
         return [item.output for item in self.stream or () if bytes(item.output)]
 
 
 class JobStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The answer of /status, /runsync and /cancel."""
+    """Represent the answer of /status, /runsync and /cancel."""
 
     id: str = ""
     status: str = ""
     output: Raw = Raw()
     error: Raw = Raw()
     delay_time: float | None = None
-    """Milliseconds in the queue; counted anew when the job is dispatched again."""
+    """Milliseconds in the queue; restarts from zero when the job is dispatched again."""
     execution_time: float | None = None
-    """Milliseconds on a worker; known at the end."""
+    """Milliseconds on a worker; known when the job ends."""
     worker_id: str | None = None
     retries: int | None = None
 
     @property
     def state(self) -> JobState:
-        """The job's state."""
+        """Return the job's state."""
         return JobState(self.status)
 
     @property
     def delay_s(self) -> float | None:
-        """Seconds in the queue."""
+        """Return the seconds in the queue, or None if they are missing or implausible."""
         return _seconds(self.delay_time)
 
     @property
     def execution_s(self) -> float | None:
-        """Seconds on a worker."""
+        """Return the seconds on a worker, or None if they are missing or implausible."""
         return _seconds(self.execution_time)
 
 
 def _seconds(milliseconds: float | None) -> float | None:
-    """None where no time is told, or one that cannot be true."""
+    """Convert milliseconds to seconds; return None if missing or above `JOB_S_MAX`, and 0 if negative."""
     if milliseconds is None or not milliseconds <= 1000 * JOB_S_MAX:
         return None
     return max(0.0, milliseconds / 1000)
 
 
 class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of /health. The documentation shows two kinds of workers, the live service six: open maps."""
+    """Represent the answer of /health.
+
+    The maps are open: the documentation shows two worker states, the live service six.
+    """
 
     jobs: dict[str, int] = {}
     workers: dict[str, int] = {}
@@ -151,7 +156,7 @@ class _CountedItem(StreamItem, frozen=True, kw_only=True):
 
 
 class _CountedPage(StreamPage, frozen=True, kw_only=True):
-    stream: list[_CountedItem] | None = None  # type: ignore[assignment]  # read, and never written.
+    stream: list[_CountedItem] | None = None  # type: ignore[assignment]  # Only read, never assigned.
 
 
 _counted_page = msgspec.json.Decoder(_CountedPage)
@@ -163,13 +168,13 @@ decode_health = msgspec.json.Decoder(EndpointHealth, strict=False).decode
 
 
 def decode_page(body: bytes | bytearray) -> StreamPage:
-    """Read one /stream answer.
+    """Decode one /stream answer.
 
-    An older page of the documentation shows a bare array instead of the object. It carries no status, so its end
-    has to be asked of /status.
+    An older page of the documentation shows a bare array instead of the object. It carries no status, so the caller has
+    to ask /status for the end of the job.
 
     Raises:
-        TooManyItemsError: It holds too many outputs.
+        TooManyItemsError: The page holds too many outputs.
         msgspec.DecodeError: The body is neither.
     """
     is_bare = body[:64].lstrip()[:1] == b"["

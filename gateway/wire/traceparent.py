@@ -1,6 +1,6 @@
-"""The header by which services pass a trace on.
+"""Parse and encode the `traceparent` header, which propagates a trace between services.
 
-Source: W3C Trace Context, https://www.w3.org/TR/trace-context-2/ (section 3.2; what is malformed is ignored).
+Source: W3C Trace Context, https://www.w3.org/TR/trace-context-2/ (section 3.2; a malformed header is ignored).
 """
 
 import re
@@ -8,13 +8,13 @@ import re
 import msgspec
 
 _LENGTH_MAX = 512
-"""Later versions may add fields; nobody needs more of them than this."""
+"""Maximum length in bytes. Later versions may add fields; this leaves enough room for them."""
 _SAMPLED, _RANDOM = 0x01, 0x02
 _FORM = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 
 class TraceParent(msgspec.Struct, frozen=True, kw_only=True):
-    """One span's place: the trace, the span itself, and whether it is recorded."""
+    """Identify one span: its trace, the span itself, and its flags."""
 
     trace_id: int
     span_id: int
@@ -22,21 +22,24 @@ class TraceParent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_sampled(self) -> bool:
-        """Whether the trace is recorded."""
+        """Return True if the trace is recorded."""
         return bool(self.flags & _SAMPLED)
 
     def encode(self) -> str:
-        """The header's value."""
+        """Return the header's value."""
         return f"00-{self.trace_id:032x}-{self.span_id:016x}-{self.flags:02x}"
 
 
 def root_flags(*, is_sampled: bool) -> int:
-    """The flags of a trace that begins here, with an id that is random."""
+    """Return the flags of a trace that begins at this gateway; its id is random."""
     return _RANDOM | (_SAMPLED if is_sampled else 0)
 
 
 def read_traceparent(value: bytes) -> TraceParent | None:
-    """The caller's span; None where the header is malformed. Flags that this version does not know are dropped."""
+    """Parse the caller's span, or return None if the header is malformed.
+
+    Flags that this version does not know are dropped.
+    """
     found = _FORM.fullmatch(value.strip()) if len(value) <= _LENGTH_MAX else None
     if found is None:
         return None
