@@ -1,1 +1,1 @@
-"""Between OpenAI's world and Runpod's: pure functions and state machines. No I/O, no clock, no randomness."""
+"""Translate between OpenAI's API and Runpod's: pure functions and state machines without I/O, clock or randomness."""

@@ -1,6 +1,6 @@
-"""Read what a choice of a chunk or of a whole answer says, in whichever field and form a worker writes it.
+"""Read the content of a choice from a chunk or a complete answer, in any field and form that workers use.
 
-Chunks of a chat have a `delta`, whole answers a `message`, and text completions a `text`; workers mix up all three.
+Chat chunks have a `delta`, complete chat answers a `message`, and text completions a `text`; workers mix up all three.
 """
 
 import msgspec
@@ -13,7 +13,7 @@ from gateway.wire.openai import NULL, Fields
 
 _EMPTY = Raw(b'""')
 _BESIDE_TEXT = frozenset({"thinking", "reasoning", "redacted_thinking", "reference", "citation"})
-"""Parts of a content that hold no part of its text, as Mistral and Anthropic write them."""
+"""Keys or types of content parts that hold none of the text, as Mistral and Anthropic write them."""
 _NUMBER = b"-0123456789"
 _decode_choices = msgspec.json.Decoder(list[Fields | None]).decode
 _decode_parts = msgspec.json.Decoder(list[str | Fields]).decode
@@ -21,16 +21,16 @@ _decode_any = msgspec.json.Decoder().decode
 
 
 def read_choices(raw: Raw) -> list[Fields]:
-    """Return the choices of a chunk or of a whole answer; null entries are skipped.
+    """Return the choices of a chunk or of a complete answer, without null entries.
 
     Raises:
-        msgspec.ValidationError: It is no list of objects.
+        msgspec.ValidationError: The value is not a list of objects.
     """
     return [] if is_empty(raw) else [choice for choice in _decode_choices(raw) if choice is not None]
 
 
 def raise_choice_error(choice: Fields) -> None:
-    """Raise the error that a choice holds in place of an answer, as OpenRouter writes it.
+    """Check a choice for an error instead of an answer, as OpenRouter writes it, and remove the `error` field.
 
     Raises:
         UpstreamError: The worker failed.
@@ -41,7 +41,7 @@ def raise_choice_error(choice: Fields) -> None:
 
 
 def delta_of(choice: Fields) -> tuple[Fields, bool]:
-    """Return what a choice of a chat's chunk says, and whether it is a whole message: delta, else message, else text.
+    """Return the delta of a chat chunk's choice, and True if it is a complete message: delta, else message, else text.
 
     Raises:
         msgspec.ValidationError: None of them can be read.
@@ -57,10 +57,10 @@ def delta_of(choice: Fields) -> tuple[Fields, bool]:
 
 
 def message_of(choice: Fields) -> Fields | None:
-    """Return the message of a whole chat completion: message, else delta, else text; None where there is none of them.
+    """Return the message of a complete chat answer: message, else delta, else text; None if all are absent.
 
     Raises:
-        msgspec.ValidationError: It cannot be read.
+        msgspec.ValidationError: The field cannot be read.
     """
     for name in ("message", "delta", "text"):
         if name in choice and not is_null(choice[name]):
@@ -69,10 +69,10 @@ def message_of(choice: Fields) -> Fields | None:
 
 
 def completion_text_of(choice: Fields) -> Raw | None:
-    """Return the text of a text completion's choice, as JSON: text, else delta's or message's; None if absent.
+    """Return the text of a text completion's choice as JSON: text, else delta's or message's content; None if absent.
 
     Raises:
-        msgspec.ValidationError: It cannot be read.
+        msgspec.ValidationError: The field cannot be read.
     """
     text = content_of(choice.get("text"))
     if not is_null(text):
@@ -85,13 +85,13 @@ def completion_text_of(choice: Fields) -> Raw | None:
 
 
 def content_of(content: Raw | None) -> Raw:
-    """Return a content as a JSON text or null; a number becomes its digits, and a list of texts or parts is joined.
+    """Return a content as a JSON string or null; a number becomes its digits, and a list of strings or parts is joined.
 
-    worker-vllm 0.2 wrote a batch as a list of texts; Mistral's API writes a list of parts, among them its thinking,
-    which is no part of the text; servers that guess types write 5 for "5".
+    worker-vllm 0.2 wrote a batch as a list of strings; Mistral's API writes a list of parts, including its thinking,
+    which does not belong to the text; servers that guess types write 5 for "5".
 
     Raises:
-        msgspec.ValidationError: It is something else.
+        msgspec.ValidationError: The content has another type.
     """
     if is_empty(content):
         return NULL if content is None or bytes(content) != b'""' else content
@@ -106,12 +106,12 @@ def content_of(content: Raw | None) -> Raw:
 
 
 def text_size(text: Raw | UnsetType) -> int:
-    """Return the bytes of a text as it stands in JSON, without its quotes; null and an absent one have none."""
+    """Return the size of a JSON string in bytes, without its quotes; 0 for null and an absent value."""
     return 0 if text is UNSET or bytes(text) == b"null" else len(bytes(text)) - 2
 
 
 def delta_size(delta: Fields) -> int:
-    """Return the bytes of text in a delta, counting the two names of the reasoning once."""
+    """Return the bytes of text in a delta; the two names of the reasoning are counted once."""
     sizes = {name: max(0, text_size(value)) for name, value in delta.items()}
     twice = min(sizes.get("reasoning", 0), sizes.get("reasoning_content", 0))
     return sum(sizes.values()) - twice
@@ -129,7 +129,7 @@ def _text_of_part(part: str | Fields) -> str:
 
 
 def _object_or_text(value: Raw | None) -> Fields:
-    """Read a delta or a message; a text in its place is its content."""
+    """Return a delta or a message; a string in its place becomes its content."""
     if value is not None and bytes(value)[:1] == b'"':
         return {"content": value}
     return openai.decode_fields(value or b"{}")

@@ -1,4 +1,4 @@
-"""What is known of one choice of a worker's answer while its chunks are read."""
+"""Track the state of one choice of a worker's answer while its chunks are read."""
 
 import msgspec
 from msgspec import Raw
@@ -10,50 +10,50 @@ from gateway.wire.lenient import is_null
 from gateway.wire.openai import Fields
 
 REASONING = frozenset({"reasoning", "reasoning_content"})
-"""Two names of one field."""
+"""The two names of the reasoning field."""
 CHUNK_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
 _CONTENT_FIELDS = frozenset({"logprobs", "token_ids"})
-"""Fields that go with the text."""
+"""Fields that accompany the text."""
 
 
 class ChoiceState(msgspec.Struct, eq=False):
-    """What was seen of one choice."""
+    """Track what was received of one choice."""
 
     started: bool = False
     has_body: bool = False
-    """Whether it had a delta, a message or a text, if only an empty one."""
+    """True if it had a delta, a message or a text, even an empty one."""
     text_size: int = 0
-    """How many bytes of text were passed on, without the tool calls."""
+    """Bytes of text that were passed on, without tool calls."""
     streamed: set[str] = msgspec.field(default_factory=set)
-    """The fields of its deltas that had content."""
+    """Names of the fields of its deltas that had content."""
     message_text: str = ""
-    """The content of its messages so far."""
+    """Content of its messages so far."""
     reason: str = ""
     is_continued: bool = False
-    """Whether the last content came after the last finish reason, which then does not show that all has come."""
+    """True if content came after the last finish reason, which therefore does not mark the end of the choice."""
     ending: Fields = msgspec.field(default_factory=dict)
-    """The fields that came with the finish reason."""
+    """Fields that came with the finish reason."""
     extra: Fields = msgspec.field(default_factory=dict)
-    """Those of its chunk."""
+    """Other fields of the chunk that carried the finish reason."""
     tool_calls: ToolCallAssembler | None = None
 
     @property
     def has_tool_calls(self) -> bool:
-        """Report whether a tool call was begun."""
+        """Return True if a tool call was begun."""
         return self.tool_calls is not None and self.tool_calls.has_calls
 
     @property
     def has_content(self) -> bool:
-        """Report whether it said anything."""
+        """Return True if the choice has text or a tool call."""
         return self.text_size > 0 or self.has_tool_calls
 
     @property
     def is_complete(self) -> bool:
-        """Report whether it has a finish reason, and no content came after it."""
+        """Return True if it has a finish reason and no content came after it."""
         return bool(self.reason) and not self.is_continued
 
     def close(self, reason: str, fields: Fields, chunk: Fields, *, has_content: bool) -> None:
-        """Note a finish reason, and what came with it."""
+        """Record a finish reason and the fields that came with it."""
         self.is_continued = False
         self.reason = later_reason(self.reason, reason)
         dropped = _CONTENT_FIELDS if has_content else ()
@@ -61,10 +61,10 @@ class ChoiceState(msgspec.Struct, eq=False):
         self.extra = {name: value for name, value in chunk.items() if name not in CHUNK_FIELDS}
 
     def unsaid(self, message: Fields, *, is_last: bool) -> Fields:
-        """Return what a message adds to the choice so far.
+        """Return the part of a message that the choice did not contain yet.
 
-        A message beside deltas, or at the end of them, repeats them. Where there are no deltas, each message goes on
-        with those before it, unless it begins with all of them.
+        A message beside deltas, or after them, repeats them. If there are no deltas, each message continues those
+        before it, unless it begins with their whole content.
 
         Raises:
             msgspec.DecodeError: Its content cannot be read.

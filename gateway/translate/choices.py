@@ -1,8 +1,8 @@
-"""Normalize the choices of a worker's chunks to what OpenAI's clients accept.
+"""Normalize the choices of a worker's chunks to the form that OpenAI's clients accept.
 
 The role comes once and first, tool calls are assembled, and each choice has one finish reason, at the end of the
 answer: workers send one too early, twice, or on every chunk, and clients stop reading at the first. Streamed and folded
-answers use the same rules. Chunks that obey them are returned as they came.
+answers use the same rules. Conforming chunks are returned unchanged.
 """
 
 import msgspec
@@ -29,53 +29,53 @@ from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import NULL, ChoiceView, Fields
 
 SURPLUS_MAX = 128
-"""Choices beyond those that were asked for: more are not kept apart."""
+"""Maximum number of choices beyond those requested; more raise an error."""
 NOT_OPENAI = "The worker sent a chunk that is not in OpenAI's format."
 _ROLE = Raw(b'"assistant"')
 _EMPTY = Raw(b'""')
 _ENDING_FIELDS = frozenset({"stop_reason", "matched_stop"})
-"""Fields that go with a finish reason."""
+"""Fields that accompany a finish reason."""
 _BODIES = ("delta", "message", "text")
 _METADATA = CHUNK_FIELDS | {"type", "event", "system_fingerprint", "service_tier", "provider"}
-"""What a chunk without choices may hold and still say nothing."""
+"""Fields that a chunk without choices may have without carrying content."""
 
 
 class ClosingChoice(msgspec.Struct, frozen=True):
-    """A last part of a choice, and the fields of the chunk that it came in."""
+    """Hold the last part of a choice, and extra fields for the chunk that carries it."""
 
     choice: Fields
     extra: Fields
 
 
 class ChoiceNormalizer:
-    """Normalizes the choices of one answer."""
+    """Normalize the choices of one answer."""
 
     def __init__(self, request: ClientRequest, *, answer_id: str) -> None:
         self.text_bytes = 0
-        """How much text was passed on, for an estimate of tokens: reasoning and tool calls included."""
+        """Bytes of text that were passed on, including reasoning and tool calls, for an estimate of tokens."""
         self.parts = 0
-        """The number of parts of choices that were passed on, without those that only begin or end one. A worker
-        generates at least one token for each, whatever it names their fields."""
+        """Number of parts of choices that were passed on, without those that only begin or end a choice. A worker
+        generates at least one token for each, whatever the names of their fields."""
         self._request = request
         self._answer_id = answer_id
         self._is_chat = request.api is Api.CHAT_COMPLETIONS
         self._choices: dict[int, ChoiceState] = {}
         self._only_index: int | None = None
-        """The worker's index of the only choice that was asked for, once it has come."""
+        """The worker's index of the choice if only one was requested; None until it arrives."""
         self._has_unknown = False
 
     @property
     def is_whole(self) -> bool:
-        """Report whether every choice that was asked for has its finish reason, and nothing came after it."""
+        """Return True if every requested choice has its finish reason, and no content came after it."""
         return sum(choice.is_complete for choice in self._choices.values()) >= self._request.expected_choices
 
     @property
     def has_started(self) -> bool:
-        """Report whether a choice has begun."""
+        """Return True if a choice has begun."""
         return bool(self._choices)
 
     def add(self, chunk: Fields) -> Raw | None:
-        """Return the choices of a chunk as they are to be passed on; None if there is nothing to pass on.
+        """Return the choices of a chunk in normalized form, or None if there is nothing to pass on.
 
         Raises:
             OutputLostError: The chunk has content that cannot be read.
@@ -102,13 +102,13 @@ class ChoiceNormalizer:
         return openai.join_objects(choices) if choices else None
 
     def _is_first(self, view: ChoiceView) -> bool:
-        """Report whether the worker's index of the only choice is 0, as far as is known."""
+        """Return True if the worker's index of the only choice is 0, as far as it is known."""
         if self._only_index is None:
             self._only_index = view.index
         return self._only_index == 0
 
     def _index_of(self, fields: Fields, position: int) -> int:
-        """Return the index of a choice: the only one that was asked for is the first, whatever its index."""
+        """Return the normalized index of a choice: if only one was requested, it gets 0, whatever its index."""
         index = integer_of(fields.get("index"))
         if self._request.expected_choices > 1:
             return position if index is None else max(0, index)
@@ -116,14 +116,15 @@ class ChoiceNormalizer:
             return position
         if self._only_index is None:
             self._only_index = index
-        # Another one, which was not asked for, must not take its place.
+        # A choice that was not requested must not take the index of the requested one.
         return 0 if index == self._only_index else max(0, index) or max(1, self._only_index)
 
     def end(self) -> list[ClosingChoice]:
         """Return the tool calls that were held back and the finish reasons, in the order of the choices.
 
-        A complete answer whose worker writes no finish reasons at all ends with `stop`. Where another choice has one,
-        or a part of the stream was not understood, a missing reason means that the choice was cut short.
+        A complete answer without any finish reason from the worker ends with `stop`, or `tool_calls` after a tool call.
+        If another choice has a finish reason, or a part of the stream was not understood, a missing one means that the
+        choice was cut short.
 
         Raises:
             OutputLostError: A choice is missing, or was cut short.
@@ -156,7 +157,7 @@ class ChoiceNormalizer:
         return choice
 
     def _is_normal(self, view: ChoiceView) -> bool:
-        """Report whether a choice can be passed on as it is."""
+        """Return True if a choice can be passed on unchanged."""
         if view.index is None or view.index < 0 or view.finish_reason is not None or view.error is not UNSET:
             return False
         choice = self._choice(view.index)
@@ -212,7 +213,7 @@ class ChoiceNormalizer:
         return {**fields, "index": _number(index), "finish_reason": NULL, **said}
 
     def _is_surplus(self, fields: Fields, index: int, reason: str) -> bool:
-        """Report whether this is an empty choice that was not asked for: some workers fill up a list."""
+        """Return True if this is an empty choice that was not requested: some workers pad the list."""
         if index in self._choices or len(self._choices) < self._request.expected_choices or reason:
             return False
         return all(is_empty(fields.get(name)) for name in _BODIES)
@@ -229,7 +230,7 @@ class ChoiceNormalizer:
         return {"text": text}, bytes(text) != b'""'
 
     def _chat_delta(self, fields: Fields, choice: ChoiceState) -> tuple[Fields, bool]:
-        """Return the delta to pass on, and whether it says anything."""
+        """Return the delta to pass on, and True if it has content."""
         delta, is_message = delta_of(fields)
         fields.pop("message", None)
         fields.pop("text", None)

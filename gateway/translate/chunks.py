@@ -1,7 +1,7 @@
-"""Write chunks as every OpenAI client reads them, whatever the worker sent.
+"""Write chunks in the form that every OpenAI client reads, whatever the worker sent.
 
-One id, time and model on all of them; usage only if asked, in a last chunk without choices; choices by the rules of
-`translate.choices`. A worker that obeys is passed through byte by byte.
+All chunks have the same id, time and model; usage is sent only on request, in a last chunk without choices; choices
+follow the rules of `translate.choices`. A conforming worker's choices are passed through unchanged.
 """
 
 from msgspec import Raw
@@ -24,13 +24,13 @@ _OBJECTS = {Api.CHAT_COMPLETIONS: "chat.completion.chunk", Api.COMPLETIONS: "tex
 
 
 class ChunkWriter:
-    """Writes the stream of one answer as server-sent events."""
+    """Write the stream of one answer as server-sent events."""
 
     def __init__(self, request: ClientRequest, *, answer_id: str, created_s: int) -> None:
         self.usage: Usage | None = None
-        """The last count that the worker gave; counts in a stream are cumulative."""
+        """The worker's last token counts, which are cumulative within a stream."""
         self._counted_bytes = 0
-        """How much text was written when it came."""
+        """Bytes of text that were written when the last counts arrived."""
         self._counted_parts = 0
         self._usage_fields: Fields = {}
         self._request = request
@@ -39,24 +39,24 @@ class ChunkWriter:
         self._restarts = RestartDetector()
         self._refrain: Refrain | None = None
         self._before = self._after = b""
-        """What is written around the text of a chunk that is the refrain again."""
+        """Encoded bytes around the text of a chunk that repeats the template `_refrain`."""
         self._is_plain = False
-        """Whether the last chunk was written as it came."""
+        """True if the last chunk's choices were passed on unchanged and it carried no usage."""
         head = {"id": answer_id, "object": _OBJECTS[request.api], "created": created_s, "model": request.model}
         self._head = openai.encode(head)[:-1] + b',"choices":'
 
     @property
     def text_bytes(self) -> int:
-        """How much text was written."""
+        """Return the bytes of text written so far."""
         return self._choices.text_bytes
 
     @property
     def is_whole(self) -> bool:
-        """Whether every choice that was asked for has its finish reason."""
+        """Return True if every requested choice has its finish reason."""
         return self._choices.is_whole
 
     def settled_usage(self) -> Usage:
-        """Return the worker's count, or an estimate; what was written after the count is added to it."""
+        """Return the worker's counts or an estimate; text written after the last counts is estimated and added."""
         prompt_tokens, parts = self._request.prompt_tokens, self._choices.parts
         counted = settle_usage(self.usage, prompt_tokens=prompt_tokens, completion_bytes=self.text_bytes, parts=parts)
         bytes_since = self.text_bytes - self._counted_bytes
@@ -71,7 +71,7 @@ class ChunkWriter:
         )
 
     def write(self, chunk: Fields) -> bytes:
-        """Return the events for one chunk of the worker's: none, or one.
+        """Return the event for one chunk of the worker, or no bytes if it has no choices to pass on.
 
         Raises:
             OutputLostError: The chunk is malformed, or belongs to a second run of the job.
@@ -92,10 +92,10 @@ class ChunkWriter:
         return self._event(choices, usage=usage if shows_usage else None, extra=chunk)
 
     def write_again(self, refrain: Refrain, text: bytes) -> bytes:
-        """Return the events for a chunk that is the refrain with this text: what `write` gives for it.
+        """Return the event for a chunk that is the template with this text: the same bytes as `write` returns.
 
         Raises:
-            GatewayError: What `write` raises.
+            GatewayError: Any error of `write`.
         """
         if refrain is self._refrain:
             self._choices.text_bytes += len(text)
@@ -105,13 +105,13 @@ class ChunkWriter:
         event = self.write(chunk)
         start = len(encode_event(self._head)) - 2 + refrain.text_at
         end = start + len(text)
-        # Then nothing else about the next one can differ.
+        # Only in this case can the next chunk of the template be written without `write`: nothing but its text differs.
         if text and event[start:end] == text and self._is_plain and self.text_bytes - text_bytes == len(text):
             self._refrain, self._before, self._after = refrain, event[:start], event[end:]
         return event
 
     def end(self) -> bytes:
-        """Return what the answer still lacks: finish reasons, and usage where it was asked for.
+        """Return the events that complete the answer: finish reasons, and usage if requested.
 
         Raises:
             OutputLostError: The answer is not complete.
@@ -124,7 +124,10 @@ class ChunkWriter:
         return b"".join(events)
 
     def idle(self) -> bytes:
-        """Return a chunk without content, for clients that count the time between chunks."""
+        """Return a chunk without content, for clients that limit the time between chunks.
+
+        Return no bytes for text completions.
+        """
         return self._event(Raw(b'[{"index":0,"delta":{},"finish_reason":null}]')) if self._is_chat else b""
 
     def _event(self, choices: Raw, *, usage: Raw | None = None, extra: Fields | None = None) -> bytes:

@@ -1,4 +1,4 @@
-"""Answers in one piece: folded from chunks, split into chunks, and given the fields that clients require."""
+"""Build complete answers: fold them from chunks, split them into chunks, and add the fields that clients require."""
 
 from operator import itemgetter
 from typing import Any
@@ -34,15 +34,16 @@ _CONTENT = frozenset({"message", "delta", "text"})
 _METADATA = frozenset(
     {"name", "type", "id", "severity", "signature", "thought_signature", "provider", "format", "content_type", "status"}
 )
-"""Fields that some workers repeat as they are in each chunk."""
+"""Fields that some workers repeat unchanged in each chunk."""
 _NOT_MERGED = frozenset({"role", "index", "type", "finish_reason"})
 
 
 class CompletionFold:
-    """Folds the chunks of a stream into one completion.
+    """Fold the chunks of a stream into one completion.
 
-    Strings and lists grow, objects merge, anything else is replaced: so unknown fields, such as `token_ids`, come out
-    whole. Names, ratings and signatures that are repeated stay as they are.
+    Strings and lists are concatenated, objects are merged, anything else is replaced. Unknown fields, such as
+    `token_ids`, are therefore complete. Metadata such as names, ratings and signatures is not concatenated if it is
+    repeated.
     """
 
     def __init__(self, request: ClientRequest, *, answer_id: str) -> None:
@@ -51,10 +52,10 @@ class CompletionFold:
         self._choices: dict[int, JsonObject] = {}
 
     def add(self, chunk: Fields) -> None:
-        """Take the next chunk.
+        """Fold the next chunk.
 
         Raises:
-            OutputLostError: It is malformed.
+            OutputLostError: The chunk is malformed.
             JobFailedError: The worker gave up on the answer.
         """
         if (choices := self._normalizer.add(chunk)) is not None:
@@ -64,27 +65,27 @@ class CompletionFold:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every choice that was asked for has its finish reason."""
+        """Return True if every requested choice has its finish reason."""
         return self._normalizer.is_whole
 
     @property
     def has_started(self) -> bool:
-        """Report whether a choice has begun."""
+        """Return True if a choice has begun."""
         return self._normalizer.has_started
 
     @property
     def text_bytes(self) -> int:
-        """How much text came so far."""
+        """Return the bytes of text so far."""
         return self._normalizer.text_bytes
 
     @property
     def parts(self) -> int:
-        """The number of parts in which it came."""
+        """Return the number of parts in which the text came."""
         return self._normalizer.parts
 
     @property
     def usage(self) -> Raw | None:
-        """The last count that the worker gave."""
+        """Return the worker's last token counts."""
         return self._fields.get("usage")
 
     def completion(self) -> Fields:
@@ -121,7 +122,7 @@ def _merge(into: JsonObject, part: JsonObject) -> None:
 
 
 def _settled(name: str, value: Any) -> Any:
-    """A first value, with its tool calls in the merged form."""
+    """Return a field's first value, with its tool calls in the merged form."""
     if name == "tool_calls":
         calls: list[JsonObject] = []
         _merge_tool_calls(calls, value)
@@ -143,12 +144,12 @@ def _merge_tool_calls(calls: list[JsonObject], parts: list[JsonObject]) -> None:
 
 
 def _as_message(choice: JsonObject) -> JsonObject:
-    """The choice of a completion: its delta has become the message."""
+    """Convert a folded choice to a completion's choice: its delta becomes the message."""
     if "delta" not in choice:
         return choice
     message = {"role": "assistant", "content": None, **(choice["delta"] or {})}
     if calls := message.get("tool_calls"):
-        # Those that waited for an id come last.
+        # Calls that waited for an id come last in the list.
         calls.sort(key=itemgetter("index"))
         message["tool_calls"] = [{name: value for name, value in call.items() if name != "index"} for call in calls]
         message["content"] = message["content"] or None
@@ -156,10 +157,10 @@ def _as_message(choice: JsonObject) -> JsonObject:
 
 
 def split_completion(whole: Fields) -> list[Fields]:
-    """Return the chunks of an answer that came in one piece although a stream was asked for, one for each choice.
+    """Split a complete answer to a streaming request into chunks, one for each choice.
 
     Raises:
-        OutputLostError: It holds no choices.
+        OutputLostError: The answer holds no choices.
     """
     rest = {name: value for name, value in whole.items() if name != "choices"}
     chunks: list[Fields] = []
@@ -171,11 +172,11 @@ def split_completion(whole: Fields) -> list[Fields]:
 
 
 def finish_completion(whole: Fields, request: ClientRequest, *, answer_id: str, created_s: int, usage: Usage) -> bytes:
-    """The answer's JSON, with every field that OpenAI's description requires and everything the worker added.
+    """Return the answer's JSON, with every field that OpenAI's description requires and all of the worker's own fields.
 
     Raises:
-        OutputLostError: There are fewer choices than were asked for, or something else than an answer.
-        JobFailedError: The worker gave up on it.
+        OutputLostError: There are fewer choices than requested, or the value is not a completion.
+        JobFailedError: The worker gave up on the answer.
     """
     try:
         choices = _finish_choices(_choices(whole), request, answer_id)
@@ -196,7 +197,7 @@ def finish_completion(whole: Fields, request: ClientRequest, *, answer_id: str, 
 
 
 def text_bytes(whole: Fields) -> int:
-    """Return how much text an answer holds, for an estimate of tokens: reasoning and tool calls included."""
+    """Return the bytes of text in an answer, including reasoning and tool calls, for an estimate of tokens."""
     try:
         return sum(map(_choice_bytes, _choices(whole)))
     except (*MALFORMED, OutputLostError):
@@ -221,7 +222,7 @@ def _choices(whole: Fields) -> list[Fields]:
 
 
 def _finish_choices(choices: list[Fields], request: ClientRequest, answer_id: str) -> list[Fields]:
-    """Give every choice what clients read of it, and an index of its own.
+    """Give every choice the fields that clients read, and a unique index.
 
     Raises:
         OutputLostError: A choice has no finish reason although another one has.
@@ -270,6 +271,9 @@ def _finish_text(choice: Fields, reason: str) -> Raw:
 
 
 def _refuse_unless_filtered(reason: str) -> None:
-    """Refuse a choice without content; Azure's filter leaves none (Azure OpenAI, content filtering)."""
+    """Reject a choice without content unless it was filtered: Azure's filter leaves none.
+
+    Source: Azure OpenAI, content filtering.
+    """
     if reason != CONTENT_FILTER:
         raise OutputLostError(_NO_CONTENT)

@@ -1,8 +1,8 @@
-"""Recognize that a prompt does not fit into the model's context, in the words of each server.
+"""Detect errors that say that a prompt does not fit into the model's context, in the wording of each server.
 
 Sources: vLLM (old "maximum context length is", new "the model's context length is only"), SGLang (Switchyard#426),
 llama.cpp ("exceeds the available context size"), TGI ("`inputs` tokens + `max_new_tokens` must be <="), Ollama, and
-pi#5929; agentao#88 for throttling messages that were taken for it.
+pi#5929; agentao#88 for throttling messages that were mistaken for it.
 """
 
 import re
@@ -52,26 +52,26 @@ _EXACT = (
     "exceeds the available context size",
     "is too large to process. increase the physical batch size",
 )
-"""Whole phrases of an engine that mean nothing else, at a 5xx too: all are llama.cpp's (`server-context.cpp`), which
-sends the first and the last as `server_error` with 500 (ggml-org/llama.cpp#19774)."""
+"""Complete phrases of an engine that have no other meaning, even in a 5xx: all are llama.cpp's (`server-context.cpp`),
+which sends the first and the last as `server_error` with 500 (ggml-org/llama.cpp#19774)."""
 _OTHER_THING = re.compile(
     r"(?i)(?<![a-z])(?:strings?|arrays?|lists?|names?|descriptions?|images?|audios?|videos?|files?|ur[li]s?|schemas?|enums?"
     r"|characters?|seconds?|pixels?|bytes)(?![a-z])"
 )
-"""What has a maximum length of its own."""
+"""Words for things other than a prompt that have a maximum length or size."""
 _OF_CONTEXT = re.compile(
     r"(?i)context[ _-]?(?:length|window|size|limit)|(?:prompt|sequence|seq|model)[ _-]?(?:len|token|\(|is\b|are\b)"
     r"|prompts? exceed|max_seq_len|max_model_len|session_len|max_num_tokens"
 )
-"""What only a model's context is called, whatever else a sentence speaks of: an image's tokens fill it too."""
+"""Terms that only name a model's context, whatever else the sentence mentions: an image's tokens fill it too."""
 _OTHER_PARAMETER = re.compile(
     r"(?i)(?<![a-z])(?:temperature|seed|logit_?bias|(?:prompt_|top_)?logprobs?|top_?[pk]|min_?p|\w{1,20}_penalty|best_of)(?![a-z])"
 )
-"""Parameters with limits that have nothing to do with the length of the prompt."""
+"""Parameters whose limits are unrelated to the length of the prompt."""
 _COMPARED = re.compile(
     r"(?i)exceed|too |longer|larger|greater|bigger|more than|less than|beyond|reach|fit|(?<![\w.-])\d"
 )
-"""What a sentence must say for "only", "limit" and "maximum" to mean anything: a comparison, or a number."""
+"""Words of a comparison, or a number; without one, "only", "limit" and "maximum" are not evidence of an overflow."""
 _SUBJECT = re.compile(r"(?i)prompt|input|context|sequence|seq_?len|session_len|token|messages|conversation|request")
 _SENTENCE_END = re.compile(r"[.;!?](?=\s|$)|\n")
 _SENTENCE_LENGTH_MAX = 300
@@ -87,21 +87,21 @@ _OTHER_TROUBLE = re.compile(
     r"(?i)out of memory|\bOOM\b|KV cache|\bCUDA\b|(?<!supported by the )(?<!allowed by the )(?<!limit of the )engine"
     r"|config\.json|max_position_embeddings|draft model|user-specified|failed to start|time(?:d )?.?out"
 )
-"""Words of a lack of memory, and of an engine that cannot start: neither is about the prompt."""
+"""Words about a lack of memory or an engine that cannot start: neither is about the prompt."""
 _THROTTLE_CODE = re.compile(r"(?i)rate.?limit|throttl|quota|too.?many.?requests|overload")
 _OTHER_CODE = re.compile(
     r"(?i)string|array|integer|decimal|object|image|audio|video|file|tool|function|schema|url|name|policy|filter|not_found"
 )
-"""A code that says what else is too long, such as OpenAI's `string_above_max_length`."""
+"""Error codes that name another cause, such as OpenAI's `string_above_max_length`."""
 _NUMBER = re.compile(r"(?<![\w.-])\d[\d,_]{0,15}(?:\.\d{1,9})?(?![\w-])")
 
 
 def is_context_overflow(message: str, *, code: str, type_: str, status: int | None) -> bool:
-    """Report whether an error says that the prompt is too long for the model; never for throttling or a lack of memory.
+    """Return True if an error says that the prompt is too long for the model; never for throttling or a lack of memory.
 
-    A 5xx is the worker's own trouble, in which such words may stand by chance: there they need an engine's exact
-    phrase, or two numbers, the tokens of the prompt and the limit. A code that names another fault is the worker's own
-    word.
+    A 5xx is a failure of the worker, whose message may contain such words by chance. It therefore has to contain an
+    engine's exact phrase, or two numbers: the tokens of the prompt and the limit. A code that names another fault takes
+    precedence over the message.
 
     Args:
         message: The error's text.
@@ -123,7 +123,7 @@ def is_context_overflow(message: str, *, code: str, type_: str, status: int | No
 
 
 def _is_of_prompt(message: str, found: re.Match[str]) -> bool:
-    """Report whether the sentences around a phrase are about the prompt, and not about a name, a string or an image."""
+    """Return True if the sentence around a phrase is about the prompt, and not about a name, a string or an image."""
     earliest = max(0, found.start() - _SENTENCE_LENGTH_MAX)
     start = max((each.end() for each in _SENTENCE_END.finditer(message, earliest, found.start())), default=earliest)
     following = _SENTENCE_END.search(message, found.end(), found.end() + _SENTENCE_LENGTH_MAX)

@@ -1,7 +1,7 @@
-"""Take credentials out of a text: keys, tokens, passwords and cookies, by their names and by their own form.
+"""Remove credentials from a text: keys, tokens, passwords and cookies, detected by their names and their own form.
 
-What is named in a sentence stays readable: "Missing key: 'messages'", `max_token: 5`, "Bearer authentication". Every
-quantifier has an upper bound, so that a long text costs no more than its length.
+Terms that a sentence merely mentions stay readable: "Missing key: 'messages'", `max_token: 5`, "Bearer authentication".
+Every quantifier has an upper bound, so the cost is linear in the length of the text.
 """
 
 import re
@@ -33,7 +33,7 @@ _ASSIGNED = re.compile(
     rf"|(?P<doubtful>{_DOUBTFUL})(?P<mark>{_SIGN}))"
     rf"(?P<value>{_QUOTED}|{_GROUPED}|{_PLAIN})"
 )
-"""A name, a sign, and a value. What `_DOUBTFUL` names is not always a secret."""
+"""A name, a sign, and a value. A value after a name in `_DOUBTFUL` is not always a secret."""
 _CLOSERS = ")]}>.:;,!?"
 _NOTHING = frozenset({"", "null", "none", "nil", "true", "false", "undefined", "unset", "empty", "...", "…", "***"})
 _SENTENCE = re.compile(
@@ -43,14 +43,14 @@ _SENTENCE = re.compile(
     r"|stored|rejected|revoked|longer|shorter|less|more|already|still|never|also|now|available|configured|provided|deprecated"
     r"|parameters?|property|properties|argument|attribute)\b"
 )
-"""Words that go on with a sentence about the name."""
+"""Words that continue a sentence about the name, and are not its value."""
 _SAID_OF_FIELD = re.compile(
     r"(?:\\{0,3}['\"`])?\s(?:(?:is|was|are)\s(?:an?\s)?(?:required|missing|unexpected|not\s(?:defined|declared|permitted)\b)"
     r"|(?:must|should|has\sto|needs\sto|cannot)\s(?:not\s)?be\s(?:an?\s|of\s)?(?:type\s|valid\s|non-?empty\s){0,2}"
     r"['\"]?(?:str|int|number|float|bool|object|array|list|dict|null|none|empty|set|given|provided|present|specified)"
     r"|has\san?\s(?:invalid|unsupported|wrong)\stype|does\snot\sexist)"
 )
-"""What is said of a field behind its quoted name, but not of a value, which is "wrong" or "too short"."""
+"""Phrases after a quoted field name, but not after a value, which is "wrong" or "too short"."""
 _FIELD_NAME = re.compile(r"[A-Za-z_]{1,40}")
 _WORD_BEFORE = re.compile(r"([A-Z]?[a-z]{1,30}|[A-Z]{1,30})[ _-]{0,2}$")
 _NOT_SECRET = frozenset(
@@ -62,7 +62,7 @@ _NOT_SECRET = frozenset(
     "group", "dict", "json", "object", "field", "column", "index", "idempotency", "hash", "lookup", "state",
     "param", "config", "layer", "weight", "forward", "backward", "second", "count"}
 )  # fmt: skip
-"""What stands before `token`, `key` and `pass` where models, schemas and parsers speak of them."""
+"""Words before `token`, `key` and `pass` in the language of models, schemas and parsers."""
 _WORD = r"[A-Za-z][a-z]{0,20}(?:[A-Z][a-z]{1,20}){0,4}\d{0,2}"
 _IDENTIFIER = re.compile(
     rf"{_WORD}(?:[._](?:{_WORD}|\d{{1,3}})){{1,12}}|(?:temperature|seed|stop|stream|logprobs|model|messages?|prompt|tools?)\d{{0,2}}"
@@ -100,7 +100,7 @@ _OPTION = re.compile(
     rf"(?:\s{{1,3}}|\\{{0,3}}['\"],\s{{0,3}}))"
     rf"(?:{_QUOTED}|(?P<plain>(?!-)[^\s'\"]{{1,512}}))"
 )
-"""An option and its value, also as two entries of a list."""
+"""A command-line option and its value, also as two entries of a list."""
 _CLIENT = re.compile(
     r"(?i)(\b(?:mysql|mariadb|sshpass)\w{0,10}\b[^\n|;]{0,200}?[\s'\"]-p(?!ort\b)\s?)['\"]?[^\s'\"]{1,256}"
 )
@@ -108,19 +108,19 @@ _STRING = r"b?(?:'(?:\\.|[^'\\\n]){0,512}'|\"(?:\\.|[^\"\\\n]){0,512}\")"
 _LOGIN = re.compile(
     rf"(?i)((?:\bauth\s?=\s?|(?:Basic|Digest)Auth)[(\[]\s{{0,3}}){_STRING}(?:,\s{{0,3}}{_STRING}){{1,2}}"
 )
-"""A user and a password as requests, httpx and aiohttp take them."""
+"""A user and a password in the form that requests, httpx and aiohttp accept."""
 _JUDGED = re.compile(
     rf"(?i)(?<!unexpected )(\b(?P<kind>token|key)\s{{1,3}})(?:{_QUOTED}|(?P<plain><?[^\s'\"<>()|,;]{{6,512}}>?))"
     r"(?=\s{1,3}(?:(?:is|was|has|are)\s(?:been\s)?)?(?:not\s)?"
     r"(?:(?P<hard>expired|revoked|rejected|refused|denied|(?:un)?authori[sz]ed)|(?:in)?valid|incorrect|wrong|malformed)\b)"
 )
-"""A token or a key that a sentence says to be refused."""
+"""A token or a key that a sentence calls invalid, expired or refused."""
 _TOLD = re.compile(
     rf"(?i)((?P<judge>\b(?:invalid|incorrect|wrong|bad|expired|unknown)\s)?"
     rf"(?:(?:{_NAMES})[\w-]{{0,20}}|\bauthorization|\b(?:with|using|invalid|bad|wrong)\stoken)\s{{1,3}})"
     r"(?P<plain>[^\s,;'\"()=:]{4,512})(?P<last>(?=[\s.!)]{0,3}(?:$|\n)))?"
 )
-"""A credential behind its name, without any sign between them."""
+"""A credential after its name, without a sign between them."""
 _TOLD_NOUN = re.compile(
     r"(?i)(?:format|length|types?|names?|headers?|prefix|ids?|supplied|errors?|exception|values?|scopes?|permissions?"
     r"|found|sent|detected|specified|encoding|hash|file|combination|attempts?|count|limit|index|signature)\W{0,3}"
@@ -146,11 +146,12 @@ _KEY = re.compile(
     r"|(?:AIza|AKIA|ASIA|ABIA|ACCA|ATATT3)[A-Za-z0-9_*=-]{6,2048}|(?:ya29|hvs|SG)\.[A-Za-z0-9_.-]{6,2048}"
     r"|eyJ[\w-]{8,4096}(?:\.[\w-]{0,4096}){0,4})"
 )
-"""What tokens begin with: OpenAI and others (sk-), Runpod, GitHub, GitLab, Slack, Google, AWS, Hugging Face, JWTs, …"""
+"""Known prefixes of tokens, such as those of OpenAI and others (sk-), Runpod, GitHub, GitLab, Slack, Google, AWS,
+Hugging Face and JWTs."""
 
 
 def without_credentials(text: str) -> str:
-    """Return the text with REDACTED in the place of each credential."""
+    """Return the text with each credential replaced by REDACTED."""
     text = _PEM.sub(REDACTED, text)
     text = _COOKIE.sub(_cookie, text)
     text = _TAG.sub(rf"\1{REDACTED}", text)
@@ -169,7 +170,7 @@ def without_credentials(text: str) -> str:
 
 
 def _value_hidden(found: re.Match[str]) -> str:
-    """Hide all but the first group, and the quotes around the rest."""
+    """Redact everything after the first group, but keep the quotes around it."""
     value = found[0][len(found[1]) :]
     opening = "" if found["q"] is None else value[: value.index(found["q"]) + len(found["q"])]
     return f"{found[1]}{opening}{REDACTED}{found['end'] or ''}"
@@ -194,7 +195,7 @@ def _option(found: re.Match[str]) -> str:
 
 
 def _judged(found: re.Match[str]) -> str:
-    """Hide what was revoked or refused, and what has a credential's form.
+    """Redact a value that was revoked or refused, or that has the form of a credential.
 
     `key 'n' is invalid` is about a field or a layer, and `token 'NaN' is not valid` about a parser or a vocabulary.
     """
@@ -218,7 +219,7 @@ def _told(found: re.Match[str]) -> str:
 
 
 def _has_form(value: str) -> bool:
-    """Tell whether a value has digits among its letters, as few words have."""
+    """Return True if a value has both digits and letters, unlike most words."""
     return any(map(str.isdigit, value)) and any(map(str.isalpha, value))
 
 
@@ -228,7 +229,7 @@ def _bearer(found: re.Match[str]) -> str:
 
 
 def _basic(found: re.Match[str]) -> str:
-    """Hide what looks like base64: the word "basic" stands before many others."""
+    """Redact a value that looks like base64: the word "basic" also precedes many ordinary words."""
     token = found[3]
     is_mixed = re.search(r"[a-z][A-Z]|[0-9+/=]", token) is not None
     is_no_word = token.isalpha() and not _BASIC_WORD.fullmatch(token)
@@ -236,7 +237,7 @@ def _basic(found: re.Match[str]) -> str:
 
 
 def _without_assigned(text: str) -> str:
-    """Hide the values of names; a value that stays may hold another name."""
+    """Redact the values of names; search a value that stays for another name."""
     parts, at = [], 0
     while (found := _ASSIGNED.search(text, at)) is not None:
         start, end = found.span("value")
@@ -257,7 +258,7 @@ def _without_assigned(text: str) -> str:
 
 
 def _is_field(found: re.Match[str], value: str) -> bool:
-    """Tell whether a quoted word behind a colon is the name of a field: `'get_token': 'name' is required`."""
+    """Return True if a quoted word after a colon is the name of a field: `'get_token': 'name' is required`."""
     sign = found[0][: found.start("value") - found.start()]
     is_quoted = found["q"] is not None and sign.endswith(": ")
     said = _SAID_OF_FIELD.match(found.string, found.end()) if is_quoted else None
@@ -265,7 +266,7 @@ def _is_field(found: re.Match[str], value: str) -> bool:
 
 
 def _is_hidden(text: str, found: re.Match[str], value: str) -> bool:
-    """Tell a credential from a word."""
+    """Return True if a value is a credential rather than a word."""
     if _is_field(found, value):
         return False
     if value.strip().lower() in _NOTHING or value.startswith(REDACTED[:-1]) or REDACTED in found["value"]:
@@ -277,7 +278,7 @@ def _is_hidden(text: str, found: re.Match[str], value: str) -> bool:
     has_form = _has_form(value)
     before = _WORD_BEFORE.search(text[max(0, found.start() - 40) : found.start()])
     if text[max(0, found.start() - 1) : found.start()] in {"?", "&"}:
-        # In a query, where `key` is a common name of a credential.
+        # In a URL's query, `key` is a common name of a credential.
         return _NUMBER.fullmatch(value) is None
     if before is not None and before[1].lower() in _NOT_SECRET:
         return has_form and len(value) >= 16 and value.isalnum()
@@ -288,7 +289,7 @@ def _is_doubtful_hidden(name: str, sign: str, value: str, *, has_form: bool) -> 
     is_number = _NUMBER.fullmatch(value) is not None
     is_tight = "=" in sign or "%" in sign or sign[:1] in {"'", '"', "\\", "`"}
     if name == "token":
-        # Of a model's vocabulary, such as `<|end|>`, or of a parser's.
+        # Keep tokens of a model's vocabulary, such as `<|end|>`, and those of a parser.
         return not (is_number or value[:1] in "<|" or not any(map(str.isalnum, value)))
     has_form = has_form and len(value) >= 6
     if name == "key":

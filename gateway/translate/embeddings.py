@@ -1,7 +1,7 @@
-"""Embeddings in the encoding that the client asked for.
+"""Convert embeddings to the encoding that the client requested.
 
-openai-python, openai-node and LangChain ask for base64 by themselves, and openai-node decodes it without looking; not
-every worker knows the parameter.
+openai-python, openai-node and LangChain request base64 by default, and openai-node decodes the value without checking
+its type; not every worker knows the parameter.
 """
 
 import base64
@@ -21,10 +21,10 @@ from gateway.wire.openai import Embedding, EmbeddingView, Fields
 
 
 def finish_embeddings(whole: Fields, request: ClientRequest, *, usage: Usage) -> bytes:
-    """The answer's JSON: the list, re-encoded where it has to be.
+    """Return the answer's JSON, with its embeddings re-encoded if necessary.
 
     Raises:
-        OutputLostError: The worker sent something else.
+        OutputLostError: The worker sent something other than the requested embeddings.
     """
     try:
         data = openai.decode_embeddings(whole.get("data", b""))
@@ -52,7 +52,7 @@ def finish_embeddings(whole: Fields, request: ClientRequest, *, usage: Usage) ->
 
 
 def _is_right(item: EmbeddingView, index: int, *, wants_base64: bool) -> bool:
-    """Report whether an embedding can be passed on as it is."""
+    """Return True if an embedding can be passed on unchanged."""
     if bytes(item.index) != str(index).encode() or bytes(item.object) != b'"embedding"':
         return False
     if isinstance(item.embedding, str):
@@ -61,9 +61,9 @@ def _is_right(item: EmbeddingView, index: int, *, wants_base64: bool) -> bool:
 
 
 def _indexes(data: list[EmbeddingView]) -> list[int]:
-    """Return the index of each embedding: the worker's, or its position where the worker's are not one for each.
+    """Return the index of each embedding: the worker's indexes, or positions if those are not unique and in range.
 
-    Gemini's API leaves out an index of 0 (spring-ai#7020), so a missing one is the lowest that no other has.
+    Gemini's API omits an index of 0 (spring-ai#7020), so a missing index becomes the lowest unused one.
     """
     read = [integer_of(item.index) for item in data]
     given = [index for index in read if index is not None]
@@ -90,11 +90,11 @@ _FROM_URL_SAFE = str.maketrans("-_", "+/")
 
 
 def _standard(text: str) -> str:
-    """Return base64 in the standard alphabet and with its padding, which some encoders leave out and Python demands.
+    """Return base64 in the standard alphabet and with padding, which Python requires and some encoders omit.
 
     Raises:
-        binascii.Error: It is no base64.
-        struct.error: It holds no whole floats.
+        binascii.Error: The text is not base64.
+        struct.error: The bytes are not a whole number of floats.
     """
     standard = text.translate(_FROM_URL_SAFE) + "=" * (-len(text) % 4)
     if len(base64.b64decode(standard, validate=True)) % 4:

@@ -1,4 +1,4 @@
-"""What an error says of itself, in any of the shapes in which workers write it: its message, its status, its code."""
+"""Extract the message, status and code of an error, in any of the shapes that workers write."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,10 @@ from gateway.translate.error_statements import Detail, is_phrase, read_statement
 
 READ_LENGTH_MAX = 64 * 1024
 _NESTED_MAX = 8
-"""An answer, its error, a text in that, the engine's answer that the text quotes, and the error in that one."""
+"""Maximum nesting depth. One answer may have five levels: the answer, its error, a text in it, the engine's answer that
+the text quotes, and the error in that."""
 TEXTS_MAX = 8
-"""Of a list of validation errors."""
+"""Maximum number of entries of a list of validation errors that are read."""
 _COMPLAINT_LENGTH_MAX = 1024
 _STATUS_TEXT = re.compile(r"[45][0-9]{2}")
 _STATUS_BY_TYPE = {
@@ -42,16 +43,16 @@ _COMPLAINT = re.compile(
     r"|\b(?:should|must) (?:not )?(?:be (?:an?|one of|in|at (?:least|most)|less|greater|longer|shorter|equal|between"
     r"|empty|positive|valid|[<>\d-])|exist|match|contain|equal)|\b(?:field|input) (?:is )?required\b"
 )
-"""How a validator complains: the four texts of runpod-python's `rp_validator.py`, those of the Joi and class-validator
-kind, and pydantic's. Any other list of texts is as likely to say that an engine died."""
+"""Phrases of validators: the four texts of runpod-python's `rp_validator.py`, those of Joi and class-validator, and
+pydantic's. Any other list of texts may equally report a failed engine."""
 _PLACE_KEYS = frozenset({"loc", "field", "param", "property", "pointer", "constraints"})
-"""Where a complaint names what it is about: FastAPI, express-validator, class-validator, RFC 9457."""
+"""Keys under which a validation error names its subject: FastAPI, express-validator, class-validator, RFC 9457."""
 _OVERLOADED = frozenset({"overloaded", "overloaded_error"})
 TEXT_KEYS = ("message", "msg", "error_message", "error_msg", "errorMessage", "err_msg", "status_msg", "title")
 ERROR_KEYS = ("error", "err", "exception", "errors", "detail", "base_resp")
-"""What an error's object is called; `base_resp` by MiniMax, which writes one beside its good answers too."""
+"""Keys of an error object; `base_resp` is MiniMax's, which is present in successful answers too."""
 _TOLD_IN = (*(name for name in ERROR_KEYS if name != "exception"), *TEXT_KEYS, "exception", "output")
-"""Where the message is looked for, in this order: Spring writes a class's name as `exception`, beside its message."""
+"""Keys that may hold the message, in this order: Spring writes a class name as `exception` beside its message."""
 _STATUS_KEYS = ("status_code", "statusCode", "status", "http_status", "code", "error_code", "errorCode", "error")
 CODE_KEYS = ("code", "error_code", "errorCode", "err_code", "errcode", "errno", "retcode", "ret_code")
 _GOOD_WORDS = frozenset(
@@ -76,11 +77,11 @@ _NOTHING_WRONG = frozenset(
         "-",
     }
 )
-"""What a field of an error says beside a good answer, such as the text of Python's None."""
+"""Values of an error field in a successful answer, such as the text of Python's None."""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """What an error says of itself."""
+    """Hold what an error says about itself."""
 
     message: str
     status: int | None = None
@@ -88,11 +89,12 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     param: str | None = None
     code: str = ""
     is_aside: bool = False
-    """Whether the status is a guess, or was said in passing: one in a field of its own, or of HTTP, is surer."""
+    """True if the status is a guess or was mentioned in passing: one in its own field, or of the HTTP answer, is more
+    reliable."""
 
 
 def is_good_code(code: object) -> bool:
-    """Report whether a code says that nothing failed: none, zero, a status below 300, or a word of progress."""
+    """Return True if a code reports no failure: none, zero, a 2xx status, or a word of success or progress."""
     if isinstance(code, str) and not code.isdigit():
         return code.strip().lower() in _GOOD_WORDS
     number = int(code) if isinstance(code, str) and len(code) <= _CODE_DIGITS_MAX else code
@@ -100,7 +102,7 @@ def is_good_code(code: object) -> bool:
 
 
 def is_blank(value: object, nested: int = 0) -> bool:
-    """Report whether an `error` says nothing: some workers send one with empty fields beside every good answer."""
+    """Return True if an `error` has no content: some workers send one with empty fields in every successful answer."""
     if isinstance(value, Mapping):
         return nested < _NESTED_MAX and all(
             is_blank(each, nested + 1) or (name in _BLANK_CODE_KEYS and is_good_code(each))
@@ -125,13 +127,13 @@ def _account_of_object(detail: Detail, nested: int) -> Account:
     named = [(name, detail[name]) for name in _TOLD_IN if name in detail]
     inners = [(name, inner) for name, inner in named if not is_blank(inner) and not isinstance(inner, int | float)]
     if len(inners) > 1:
-        # NestJS writes the name of the status as `error`, and what is wrong as `message`.
+        # NestJS writes the name of the status as `error`, and the actual description as `message`.
         inners = [(name, inner) for name, inner in inners if not is_phrase(inner)] or inners
     if not inners:
         return own
     name, inner = inners[0]
     found = _account_of_fields(inner, nested) if name == "errors" else read_account(inner, nested=nested + 1)
-    # An engine's status inside a worker's error is nearer to the cause, unless it is said in passing.
+    # An engine's status inside a worker's error is closer to the cause, unless it is only mentioned in passing.
     is_nearer = found.status is not None and (own.status is None or not found.is_aside)
     return Account(
         message=found.message,
@@ -157,7 +159,7 @@ def _own_account(detail: Detail) -> Account:
 
 
 def _account_of_fields(errors: object, nested: int) -> Account:
-    """Read `errors`: one, a list, or the complaints by field, as ASP.NET and Rails write them."""
+    """Read `errors`: one error, a list, or the validation errors by field, as ASP.NET and Rails write them."""
     found = read_account(errors, nested=nested + 1)
     if found.message or not isinstance(errors, Mapping):
         return found
@@ -166,7 +168,7 @@ def _account_of_fields(errors: object, nested: int) -> Account:
 
 
 def _account_of_list(details: Sequence[object], nested: int) -> Account:
-    """Read a list: validation errors, FastAPI's objects or the texts of runpod's validator; or whole errors."""
+    """Read a list: validation errors (FastAPI's objects or the texts of runpod's validator), or complete errors."""
     texts = [_validation_text(each, nested) for each in details[:TEXTS_MAX]]
     more = len(details) - TEXTS_MAX
     message = "; ".join(text for text in texts if text) + (f"; and {more} more" if more > 0 else "")
@@ -183,7 +185,7 @@ def _account_of_list(details: Sequence[object], nested: int) -> Account:
 
 
 def _is_complaint(item: object) -> bool:
-    """Report whether an item of a list finds fault with a part of the request."""
+    """Return True if an entry of a list is a validation error about a part of the request."""
     if isinstance(item, Mapping):
         return not _PLACE_KEYS.isdisjoint(item) or any(_is_complaint(item.get(name)) for name in TEXT_KEYS)
     return isinstance(item, str) and _COMPLAINT.search(item[:_COMPLAINT_LENGTH_MAX]) is not None
@@ -213,7 +215,7 @@ def _account_of_text(text: str, nested: int) -> Account:
 
 
 def status_in(detail: Detail) -> int | None:
-    """Find the HTTP status that an error carries: in a field, or by its type."""
+    """Return the HTTP status of an error from a field or from its type, or None if it has none."""
     for name in _STATUS_KEYS:
         value = detail.get(name)
         if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600:

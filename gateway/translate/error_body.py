@@ -1,7 +1,7 @@
-"""The one table from our errors to OpenAI's error JSON, for answers and for events in a stream.
+"""Map the gateway's errors to OpenAI's error JSON, for answers and for events in a stream. This is the only such table.
 
-Statuses, types and codes are those that openai-python and openai-node turn into their exception classes; 408, 409,
-429 and 5xx make both of them try again, which `x-should-retry: false` forbids where it cannot help.
+Statuses, types and codes are those that openai-python and openai-node map to their exception classes. Both retry after
+408, 409, 429 and 5xx; `x-should-retry: false` prevents this where a retry cannot help.
 """
 
 import math
@@ -15,16 +15,17 @@ from gateway.wire.content_coding import UNREADABLE
 
 RETRY_AFTER_S_MIN = 1
 RETRY_AFTER_S_MAX = 60
-"""openai-python ignores more than 120 s; openai-node did so from 60 s on until version 6, and came back within 8 s."""
+"""Maximum seconds in `retry-after`. openai-python ignores more than 120 s; openai-node, until version 6, ignored 60 s
+and more, and retried within 8 s."""
 _RETRY_AFTER_MS_MAX = 1000 * RETRY_AFTER_S_MAX - 1
 
 CHALLENGE = 'Bearer realm="fairpod"'
-"""RFC 9110, 11.6.1: a 401 names the scheme that is expected."""
+"""Value of `www-authenticate`: a 401 names the expected scheme (RFC 9110, 11.6.1)."""
 
 LOCAL_RETRY_S = 2.0
-"""The wait where this machine lacks what a call needs: other requests give it back as they end."""
+"""Seconds until a retry if this machine lacks a local resource: other requests release it when they end."""
 COLD_RETRY_S = 30.0
-"""Where no cold start was measured yet."""
+"""Seconds until a retry if no cold start was measured yet."""
 _STATES = {
     EndpointState.ASLEEP: "its workers are provisioned but scaled down, and none has woken up",
     EndpointState.WAKING: "a worker is starting",
@@ -36,11 +37,11 @@ _STATES = {
     EndpointState.UNKNOWN: "nothing is known of its workers, one may be starting",
 }
 _STARTING = frozenset({EndpointState.ASLEEP, EndpointState.WAKING, EndpointState.LOADING, EndpointState.UNKNOWN})
-"""Those in which what a start usually takes says how long it may yet take."""
+"""States in which the usual duration of a start predicts the remaining wait."""
 
 
 def start_text(state: EndpointState, *, since_s: float | None, usual_s: float | None) -> str:
-    """Say what is known of an endpoint that a request waits for, such as "a worker is starting (for 40 s, ...)"."""
+    """Describe the endpoint that a request waits for, such as "a worker is starting (for 40 s, ...)"."""
     known = [] if since_s is None else [f"for {since_s:.0f} s"]
     if usual_s is not None and state in _STARTING:
         known.append(f"a start usually takes {usual_s:.0f} s")
@@ -48,7 +49,7 @@ def start_text(state: EndpointState, *, since_s: float | None, usual_s: float | 
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """An error, ready for the wire."""
+    """Represent an encoded error answer."""
 
     status: int
     code: str | None
@@ -58,7 +59,7 @@ class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
     more_headers: tuple[tuple[str, str], ...] = ()
 
     def headers(self) -> dict[str, str]:
-        """The headers that tell a client what to send instead, and whether and when to try again."""
+        """Return the headers that tell a client whether and when to retry, and what to send instead."""
         headers = dict(self.more_headers)
         if self.is_retry_useless:
             headers["x-should-retry"] = "false"
@@ -73,7 +74,7 @@ _STOPPED = " Answers that were stopped count until their jobs have ended."
 
 
 def error_answer(error: errors.GatewayError) -> ErrorAnswer:
-    """Turn any error of ours into its answer. Total: an unlisted type is a bug, answered as one."""
+    """Convert any error of the gateway to its answer. An unlisted type is a bug, and answered as an internal error."""
     match error:
         case errors.RequestError():
             return _request_answer(error)
@@ -102,7 +103,7 @@ def _answer(
 
 
 INTERNAL_ERROR = _answer(500, "The gateway had an internal error. It was logged with this request's x-request-id.")
-"""What a client sees of a failure that nobody foresaw."""
+"""Answer for an unexpected failure."""
 
 
 def _request_answer(error: errors.RequestError) -> ErrorAnswer:
@@ -115,7 +116,7 @@ def _request_answer(error: errors.RequestError) -> ErrorAnswer:
             status, code = 401, "invalid_api_key"
             fault = "No API key was provided." if is_missing else "Incorrect API key provided."
             message = f"{fault} Send 'Authorization: Bearer KEY' with a key of this gateway."
-            # No error code where no key was sent (RFC 6750, 3.1).
+            # A challenge carries no error code if no key was sent (RFC 6750, 3.1).
             challenge = CHALLENGE if is_missing else f'{CHALLENGE}, error="invalid_token"'
             more_headers = (("www-authenticate", challenge),)
         case errors.ModelForbiddenError(model=model):
@@ -157,7 +158,7 @@ def _request_answer(error: errors.RequestError) -> ErrorAnswer:
 
 
 def _shown(name: str) -> str:
-    """A client's own name, cut so that an answer stays small."""
+    """Return a name that the client sent, truncated to 128 characters so that an answer stays small."""
     return name if len(name) <= 128 else name[:128] + "…"
 
 
@@ -213,7 +214,7 @@ def _refused_answer(error: errors.RefusedError) -> ErrorAnswer:
 
 
 def _long_wait(wait_s: float) -> str:
-    """Say how long it takes where `retry-after` cannot; nothing where it can."""
+    """Return a sentence with the wait if it exceeds RETRY_AFTER_S_MAX, else an empty string."""
     return f" Try again in {math.ceil(wait_s)} s." if wait_s > RETRY_AFTER_S_MAX else ""
 
 
@@ -221,7 +222,7 @@ def _upstream_answer(error: errors.UpstreamError) -> ErrorAnswer:
     match error:
         case errors.WorkerError(status=status):
             answer = _answer(status, error.message, type_=error.type, code=error.code, param=error.param)
-            # Only a limit passes by itself; any other 4xx would cost a second job to be told the same.
+            # Only a rate limit passes with time: after any other 4xx, a retry costs a second job for the same error.
             return msgspec.structs.replace(answer, is_retry_useless=400 <= status < 500 and status != 429)
         case errors.UpstreamBusyError(retry_after_s=retry_after_s):
             message = "Runpod is limiting the calls to this endpoint. Try again a little later."

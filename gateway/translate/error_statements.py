@@ -1,10 +1,10 @@
-"""Read the text of an error: the HTTP status that it states, and the object that it quotes.
+"""Parse the text of an error: the HTTP status that it states, and the object that it quotes.
 
-A worker that calls an engine often passes on no more than the text of its client's exception. Sources: worker-vllm 2.x
-("vLLM returned HTTP 404: {…}"), openai-python and LiteLLM ("litellm.BadRequestError: … Error code: 400 - {…}"),
-requests and urllib ("400 Client Error: …", "HTTP Error 400: …"), httpx ("Client error '404 Not Found' for url"),
-aiohttp ("400, message='…', url='…'"), axios ("Request failed with status code 400"), starlette's HTTPException
-("400: …" and its repr), google-genai ("400 INVALID_ARGUMENT. {…}"), and reprs such as BadRequestError("Error code: …").
+A worker that calls an engine often forwards only the text of its client's exception. Sources: worker-vllm 2.x ("vLLM
+returned HTTP 404: {…}"), openai-python and LiteLLM ("litellm.BadRequestError: … Error code: 400 - {…}"), requests and
+urllib ("400 Client Error: …", "HTTP Error 400: …"), httpx ("Client error '404 Not Found' for url"), aiohttp ("400,
+message='…', url='…'"), axios ("Request failed with status code 400"), starlette's HTTPException ("400: …" and its
+repr), google-genai ("400 INVALID_ARGUMENT. {…}"), and reprs such as BadRequestError("Error code: …").
 """
 
 import ast
@@ -20,7 +20,7 @@ from gateway.wire.malformed import MALFORMED
 Detail = Mapping[str, object]
 
 _SEARCH_LENGTH_MAX = 200
-"""A status that comes later belongs to what the text quotes."""
+"""Number of characters that are searched for a status: a later one belongs to the quoted text."""
 _RAISED = r"(?:[\w.]{1,60}: )?"
 _EXCEPTION = r"(?:[\w.]{0,60}(?:Error|Exception): )?"
 _FAILED = r"([45][0-9]{2})"
@@ -39,32 +39,33 @@ _STATED = tuple(
         rf"^{_EXCEPTION}{_FAILED} [A-Z_]{{4,40}}\b[ :.,-]*(.*)$",
     )
 )
-"""Texts that begin with the status of an HTTP answer, and what follows it."""
+"""Patterns of texts that begin with the status of an HTTP answer; the second group is the rest."""
 _SAID = re.compile(
     r"(?i)(\berror code: |\bstatus(?:[ _]?code)?(?: of|:|=)? ?|\breturned (?:an? )?(?:HTTP |status |code |error ){0,3})"
     rf"{_FAILED}\b(?![.,]?\d)(?!\s(?!errors?\b|details?\b)[a-z]{{1,30}}s\b)"
 )
-"""The same in the middle of a text; "it returned 500 tokens" is no status."""
+"""The same in the middle of a text; "it returned 500 tokens" is not a status."""
 _NAMED = re.compile(r"^(?:[\w.]{1,60}\.)?(\w{1,60}(?:Error|Exception))(?=[:(])")
 _CALL = re.compile(r"^[\w.]{1,60}\((['\"].*)\)$", re.DOTALL)
 _MESSAGE = re.compile(r"^message=(['\"])(.*?)\1(?:, (?:url|headers)=.*)?$", re.DOTALL)
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """What the text of an error says."""
+    """Hold the parsed text of an error."""
 
     words: str
     inner: Detail | Sequence[object] | None = None
-    """The object or the list that it quotes, or that it is."""
+    """The object or the list that the text quotes, or that it consists of."""
     status: int | None = None
     is_aside: bool = False
-    """Whether the status is said in passing: it may be that of another service, and a field of its own is surer."""
+    """True if the status is only mentioned in passing: it may be that of another service, and a separate status field
+    is more reliable."""
     type: str = ""
-    """The exception's name."""
+    """Name of the exception."""
 
 
 def read_statement(text: str) -> Statement:
-    """Read an error's text."""
+    """Parse an error's text."""
     text = _unquoted(text.strip().removeprefix("handler: "))
     if (inner := parsed(text)) is not None:
         return Statement(words=text, inner=inner)
@@ -84,7 +85,10 @@ def read_statement(text: str) -> Statement:
 
 
 def parsed(text: str) -> Detail | Sequence[object] | None:
-    """Parse an object or a list: JSON, or the Python repr that the SDK makes of a yielded error."""
+    """Parse an object or a list: JSON, or the Python repr that the SDK makes of a yielded error.
+
+    Return None for any other text, and for an empty object or list.
+    """
     if not text.startswith(("{", "[")):
         return None
     try:
@@ -95,12 +99,12 @@ def parsed(text: str) -> Detail | Sequence[object] | None:
 
 
 def is_phrase(text: object) -> bool:
-    """Report whether a text is no more than the name of a status, such as "Bad Request"."""
+    """Return True if a text is only the reason phrase of a status, such as "Bad Request"."""
     return isinstance(text, str) and text.strip() in _PHRASES
 
 
 def _parsed_head(text: str) -> Detail | Sequence[object] | None:
-    """Parse the object that a text begins with: LiteLLM and others write more behind it."""
+    """Parse the object at the beginning of a text: LiteLLM and others write more after it."""
     if not text.startswith(("{", "[")):
         return None
     if (value := parsed(text)) is not None:
@@ -113,7 +117,7 @@ def _parsed_head(text: str) -> Detail | Sequence[object] | None:
 
 
 def _unquoted(text: str) -> str:
-    """Take the text out of an exception's repr, such as `BadRequestError("Error code: 400 …")`."""
+    """Extract the text from an exception's repr, such as `BadRequestError("Error code: 400 …")`."""
     if (found := _CALL.match(text)) is None:
         return text
     value = _literal(f"({found[1]})")
@@ -122,7 +126,7 @@ def _unquoted(text: str) -> str:
 
 
 def _message(rest: str) -> str:
-    """Take the message out of aiohttp's text, or out of the quotes of a repr."""
+    """Extract the message from aiohttp's text, or from the quotes of a repr."""
     if (found := _MESSAGE.match(rest)) is not None:
         return found[2].strip()
     value = _literal(rest) if rest.startswith(("'", '"')) else None

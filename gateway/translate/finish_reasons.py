@@ -1,4 +1,4 @@
-"""Map the reasons with which workers end a choice to OpenAI's closed list.
+"""Map the finish reasons of workers to OpenAI's closed list.
 
 Sources: OpenAI's description (`finish_reason` of chat and text completions); openai-dotnet#267 and
 text-generation-inference#2344 (`eos_token`, `eos`), vLLM (`abort`, `error`), Anthropic and Gemini adapters.
@@ -26,23 +26,23 @@ _BROKEN = re.compile(
     r"error|abort|cancel|fail|malformed|time_?out|insufficient|unavailable|overload|interrupt|disconnect"
     r"|out_of_memory|(?:^|_)oom(?:_|$)|kv_?cache|preempt|evict|crash|killed|rate_limit|throttl|quota|at_capacity"
 )
-"""The worker gave up: the choice is not complete.
+"""Reasons with which the worker gave up: the choice is not complete.
 
-DeepSeek says `insufficient_system_resource`, Zhipu `network_error`.
+DeepSeek sends `insufficient_system_resource`, Zhipu `network_error`.
 """
 _KINDS = (
     (CONTENT_FILTER, re.compile(r"filter|safety|sensitive|prohibit|blocklist|guardrail|recitation|refusal|spii")),
     (TOOL_CALLS, re.compile(r"tool|function")),
     (LENGTH, re.compile(r"length|limit|max_?\w*token|context_window|context_exceeded")),
 )
-"""In this order, what a word is about."""
+"""OpenAI's reasons with the words that indicate them; the first match applies."""
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def read_finish_reason(value: Raw | None) -> str:
-    """Read a finish reason; the empty text if the choice has not ended.
+    """Return OpenAI's finish reason for a worker's, or an empty string if the choice has not ended.
 
-    A word that is not known ends the choice like `stop`. SGLang's own API writes an object with a `type`.
+    An unknown word maps to `stop`. SGLang's own API sends an object with a `type`.
 
     Raises:
         JobFailedError: The worker gave up on the choice.
@@ -67,10 +67,10 @@ def read_finish_reason(value: Raw | None) -> str:
 
 
 def later_reason(known: str, reason: str) -> str:
-    """Choose between two reasons of one choice: the later one, but a plain stop hides nothing that says more."""
+    """Return the later of two reasons of one choice, except that `stop` does not replace an earlier reason."""
     return known if known and reason == STOP else reason
 
 
 def missing_reason(*, has_tool_calls: bool) -> str:
-    """Return the reason of a complete choice whose worker gave none."""
+    """Return the reason for a complete choice whose worker sent none."""
     return TOOL_CALLS if has_tool_calls else STOP

@@ -1,13 +1,13 @@
-"""One job, as its pages and statuses tell it: outputs in order, each once, then the end.
+"""Track one job by its pages and statuses: return its outputs in order, each once, then the end.
 
 The rules come from Runpod's own SDKs and from recordings of the service:
 
-- Reading a page takes its outputs away for good, so a reply that was lost may have held some. Then no later output may
-  be shown before the gap is filled, and only `/status` can fill it, once the job is over and if its worker aggregates.
-- A page's outputs come before its status: the last page may carry both. A terminal page without outputs is the end.
-- CANCELLED is an end too (runpod-python forgets it and polls for ever). A word nobody knows is no end.
-- The reason of a failure, and the output of a handler that does not stream, are in `/status` alone.
-- A job that goes back to IN_QUEUE after it gave output is dispatched anew, and would tell its answer again.
+- Reading a page removes its outputs permanently, so a lost reply may have contained some. In that case no later output
+  may be shown before the gap is filled. Only `/status` can fill it, once the job is over and if its worker aggregates.
+- A page's outputs precede its status: the last page may carry both. A terminal page without outputs is the end.
+- CANCELLED is terminal too (runpod-python omits it and polls forever). An unknown state is not terminal.
+- Only `/status` has the reason of a failure, and the output of a handler that does not stream.
+- A job that returns to IN_QUEUE after it produced output is dispatched again, and would repeat its answer.
 """
 
 from enum import Enum, auto
@@ -23,15 +23,15 @@ from gateway.wire.runpod import JobState, JobStatus, StreamPage
 
 TOO_MANY_OUTPUTS = f"The worker's answer comes in more than {ITEMS_MAX} parts at once. Let it yield larger ones."
 TERMINAL_PAGES_MAX = 1000
-"""Pages read of a finished job, each with outputs; if there are still more, /status has to have them."""
+"""Maximum number of pages with outputs read after the job ended; any further outputs are read from /status."""
 
 
 _WORKED = frozenset({JobState.IN_PROGRESS, JobState.RUNNING, JobState.COMPLETED, JobState.FAILED})
-"""States that need a worker. A job may be cancelled, or time out, in the queue."""
+"""States that require a worker. A job may be cancelled, or time out, while still in the queue."""
 
 
 class Next(Enum):
-    """What the driver has to do."""
+    """Represent the call that the driver has to make next."""
 
     READ_PAGE = auto()
     READ_STATUS = auto()
@@ -40,42 +40,42 @@ class Next(Enum):
 
 class _Phase(Enum):
     STREAMING = auto()
-    """Pages bring outputs."""
+    """Pages deliver outputs."""
     ENDING = auto()
-    """A terminal page carried outputs; there may be more."""
+    """A terminal page carried outputs; more may follow."""
     RECONCILING = auto()
-    """A page was lost; wait for the end, then read everything from /status."""
+    """A page was lost: wait for the end of the job, then read all outputs from /status."""
     CLOSING = auto()
-    """The job is over; /status has the reason, or the output that no page had."""
+    """The job is over: /status has the reason of its failure, or the output that no page delivered."""
     OVER = auto()
 
 
 class JobStream:
-    """The transition table of one job. `page`, `status` and `lost` say what happened and return the new outputs."""
+    """Implement the state machine of one job. `page` and `status` return the new outputs."""
 
     def __init__(self) -> None:
         self.has_started = False
-        """Whether a worker took the job."""
+        """True if a worker took the job."""
         self.is_terminal = False
-        """Whether Runpod said that the job is over; until then it costs money."""
+        """True if Runpod reported the end of the job; until then it costs money."""
         self.delay_s: float | None = None
         self.execution_s: float | None = None
         self.failed_in_handler = False
-        """Whether it failed by its handler's own account: a worker ran it."""
+        """True if the job's handler itself reported the failure, which means that a worker ran the job."""
         self._phase = _Phase.STREAMING
         self._outputs_read = 0
         self._ending_pages = 0
         self.is_doubted = False
-        """Whether /status was asked for all its outputs, or is to be: asked again, it would tell them again."""
+        """True if /status was or will be read for all outputs: reading it again would return the same outputs."""
 
     @property
     def has_output(self) -> bool:
-        """Whether any output was read."""
+        """Return True if any output was read."""
         return self._outputs_read > 0
 
     @property
     def next(self) -> Next:
-        """What to ask Runpod now."""
+        """Return the next call to make to Runpod."""
         match self._phase:
             case _Phase.STREAMING | _Phase.ENDING:
                 return Next.READ_PAGE
@@ -85,10 +85,10 @@ class JobStream:
                 return Next.NOTHING
 
     def page(self, page: StreamPage) -> list[Raw]:
-        """A page was read.
+        """Process a page and return its outputs.
 
         Raises:
-            UpstreamError: The job was dispatched anew.
+            UpstreamError: The job was dispatched again after it had produced output.
         """
         outputs, state = page.outputs, page.state
         self._note_state(state, has_outputs=bool(outputs))
@@ -97,7 +97,7 @@ class JobStream:
             self._ending_pages += 1
             self._phase = self._after_terminal_page(state, is_empty=not outputs)
         elif not outputs and not page.status:
-            # The older, bare page carries no status: ask whether this is the end.
+            # The older, bare page carries no status, so /status has to tell whether this is the end.
             self._phase = _Phase.CLOSING
         return outputs
 
@@ -109,28 +109,31 @@ class JobStream:
         return _Phase.CLOSING
 
     def lost(self) -> None:
-        """The reply to a page was lost after the call was sent: outputs may be gone with it."""
+        """Record that the reply to a page request was lost after the request was sent, possibly with outputs."""
         if self._phase in {_Phase.STREAMING, _Phase.ENDING}:
             self._phase = _Phase.RECONCILING
 
     def doubt(self) -> None:
-        """The job completed, but its outputs are no whole answer: see whether /status holds more of them, once."""
+        """Request one read of /status for more outputs.
+
+        The caller found that the job completed, but its outputs are not a complete answer.
+        """
         if not self.is_doubted:
             self.is_doubted = True
             self._phase = _Phase.RECONCILING
 
     def status(self, status: JobStatus) -> list[Raw]:
-        """The status was read.
+        """Process a status and return the outputs that no page delivered.
 
         Raises:
-            UpstreamError: The job failed, or its output cannot be had.
+            UpstreamError: The job failed, or its output is unavailable.
         """
         state = status.state
         self._note_state(state, has_outputs=False)
         self.note_costs(status)
         if not state.is_terminal:
             if self._phase is _Phase.CLOSING or state is JobState.IN_QUEUE:
-                # Not the end after all; and a job that waits has given no output that could be lost.
+                # Either this was not the end, or the job still waits and has produced no output that could be lost.
                 self._phase = _Phase.STREAMING
             return []
         has_gap, self._phase = self._phase is _Phase.RECONCILING, _Phase.OVER
@@ -143,7 +146,7 @@ class JobStream:
         return outputs
 
     def expired(self) -> UpstreamError:
-        """Runpod does not know the job any more (404)."""
+        """Record that Runpod no longer knows the job (404), and return the error to raise."""
         self._phase, self.is_terminal = _Phase.OVER, True
         return JobExpiredError()
 
@@ -156,7 +159,10 @@ class JobStream:
         self.is_terminal |= state.is_terminal
 
     def note_costs(self, status: JobStatus) -> None:
-        """Take the times of a status; it may have been read for them alone, after the answer was complete."""
+        """Record the times of a status.
+
+        The status may have been read only for this purpose, after the answer was complete.
+        """
         if status.delay_s is not None:
             self.delay_s = status.delay_s
         if status.execution_s is not None:
@@ -164,7 +170,7 @@ class JobStream:
         self.is_terminal |= status.state.is_terminal
 
     def _rest(self, status: JobStatus, *, has_gap: bool) -> list[Raw]:
-        """The outputs that no page brought: the k-th element of the list is the k-th yield."""
+        """Return the outputs that no page delivered: the k-th element of the list is the k-th yield."""
         output = bytes(status.output)
         if output.startswith(b"[") and output != b"[]":
             try:
@@ -193,7 +199,7 @@ def _failure(state: JobState, text: str | None) -> UpstreamError:
 
 
 def _error_text(error: Raw) -> str | None:
-    """The error is text by Runpod's own accounts; anything else is read as the JSON it is."""
+    """Return the error as text. Runpod documents a string; any other JSON value is returned as its source text."""
     raw = bytes(error)
     if raw in {b"", b"null"}:
         return None

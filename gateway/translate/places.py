@@ -1,6 +1,6 @@
-"""Take places out of a text: addresses and hosts of a private network, file paths, and all of a URL but a public host.
+"""Remove addresses and hosts of private networks, file paths, and all parts of a URL but a public host, from a text.
 
-Every quantifier has an upper bound, so that a long text costs no more than its length.
+Every quantifier has an upper bound, so the cost is linear in the length of the text.
 """
 
 import re
@@ -34,7 +34,7 @@ _HOST = re.compile(
     rf"(?i)(?<![\w.@-])(?:(?:[\w-]{{1,63}}\.){{1,10}}{_INTERNAL_ENDS}|localhost)(?::\d{{1,5}})?(?![\w-]|\.\w)"
     r"|(?<![\w./@:-])(?P<dashed>[a-z][a-z0-9]{0,30}(?:-[a-z0-9]{1,30}){1,8}):\d{4,5}(?![\w.:-])"
 )
-"""By the end of the name, or by a name such as `vllm-engine-0` with a port."""
+"""Internal hosts, detected by the end of their name, or by a name such as `vllm-engine-0` with a port."""
 _NO_MODEL = r"not (?:found|available|supported|loaded|installed)|does not exist|unknown|unavailable"
 _MODEL_BEFORE = re.compile(
     rf"(?i)\bmodels?\b['\"`]?(?: (?:name|id|(?:is )?(?:{_NO_MODEL}|invalid)))?['\"`]?\s?[:=]?\s?['\"`]?$"
@@ -44,7 +44,8 @@ _ADDRESSED = re.compile(
     r"(?i)(?:\b(?:connect\w{0,6}(?: to)?|host|server|address|upstream|backend|peer|at|to)\b[ =:'\"]{0,3}|://)$"
 )
 _MODEL_SIZE = re.compile(r"(?i)-(?:\d{1,2}x)?\d{1,4}[bm](?:-|$)")
-"""Ollama names a model with a tag, such as `gpt-oss-20b:8192`, which looks like a host with a port."""
+"""Part of a model's name with its size. Ollama's names with a tag, such as `gpt-oss-20b:8192`, look like a host with a
+port."""
 _NAMED_HOST = re.compile(
     r"(?i)\b(host(?:name)?|connect(?:ing|ion|ed)? to|address|server|peer|upstream|backend)(['\"]?[ =:]{1,3}['\"]?)"
     r"([a-z0-9][\w.-]{0,253})(:\d{2,5}\b)?"
@@ -53,10 +54,10 @@ _PATH = re.compile(r"(?<![\w/.:])(?!/v1/)(?:/[\w.@+-]{1,255}){2,64}/?|[A-Za-z]:\
 
 
 def without_places(text: str) -> str:
-    """Return the text with … in the place of each."""
+    """Return the text with each address, host and path replaced by "…"."""
     text = _USER.sub(_host_of_user, text)
     text = _IPV6_ADDRESS.sub("…", text)
-    # A version of four numbers is no address.
+    # A version number with four parts is not an address.
     text = _IPV4_ADDRESS.sub(lambda found: found[0] if found[1] else "…", text)
     text = _HOST.sub(_host, text)
     text = _NAMED_HOST.sub(_named_host, text)
@@ -64,7 +65,10 @@ def without_places(text: str) -> str:
 
 
 def with_bare_urls(text: str) -> str:
-    """Keep scheme and host of a public URL; its path may hold names, its query signatures, and its host be internal."""
+    """Reduce each URL to its scheme and public host.
+
+    The path may contain names, the query signatures, and the host may be internal.
+    """
     return _URL.sub(_bare_url, text)
 
 
@@ -74,7 +78,7 @@ def _bare_url(found: re.Match[str]) -> str:
     closing = rest[len(bare) :]
     authority = re.split(r"[/?#]", bare, maxsplit=1)[0]
     if "@" in authority or ("@" in bare and _ODD_PORT.search(authority)):
-        # A password may hold an @, and even a slash: the last @ stands before the host.
+        # A password may contain an @, and even a slash: the last @ precedes the host.
         bare = bare.rpartition("@")[2]
         authority = re.split(r"[/?#]", bare, maxsplit=1)[0]
     host = _PORT.sub("", authority)
@@ -89,7 +93,7 @@ def _host_of_user(found: re.Match[str]) -> str:
 
 
 def _host(found: re.Match[str]) -> str:
-    """Take out a host, but not a model with a tag, of which a sentence says that it is a model."""
+    """Hide a host, but keep a model name with a tag if the sentence identifies it as a model."""
     before = found.string[max(0, found.start() - 40) : found.start()]
     if found["dashed"] is None or _ADDRESSED.search(before):
         return "…"
@@ -100,7 +104,7 @@ def _host(found: re.Match[str]) -> str:
 
 
 def _named_host(found: re.Match[str]) -> str:
-    """Take out a host that is called one, where its name cannot be a public one."""
+    """Hide a value that the text calls a host, if it cannot be a public host name."""
     is_said = found[4] is not None or (found[1].lower().startswith("host") and not found[2].isspace())
     is_internal = _INTERNAL_HOST.fullmatch(found[3].rstrip(".")) is not None
     return f"{found[1]}{found[2]}…" if is_said and is_internal else found[0]

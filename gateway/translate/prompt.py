@@ -1,4 +1,4 @@
-"""OpenAI requests for workers that know another form: one prompt, or messages, and sampling parameters."""
+"""Convert OpenAI requests for workers with another input format: one prompt, or messages, and sampling parameters."""
 
 import msgspec
 from msgspec import Raw
@@ -14,7 +14,7 @@ _SAMPLING = frozenset({
     "n", "temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty",
     "stop", "stop_token_ids", "seed", "ignore_eos", "min_tokens", "skip_special_tokens", "best_of", "length_penalty",
 })  # fmt: skip
-"""The names that OpenAI requests and vLLM's SamplingParams share; any other name would make an old worker fail."""
+"""Names that OpenAI requests and vLLM's SamplingParams share; any other name would make an old worker fail."""
 
 _NEEDS_OPENAI = ("tools", "functions", "response_format", "logprobs", "top_logprobs", "audio")
 
@@ -33,10 +33,10 @@ _decode_messages = msgspec.json.Decoder(list[_Message]).decode
 
 
 def refuse_beyond_text(request: ClientRequest) -> None:
-    """Refuse what a worker that only continues text would silently ignore.
+    """Reject a request for features that a worker that only continues text would silently ignore.
 
     Raises:
-        InvalidRequestError: The request asks for tools, a response format, log probabilities or embeddings.
+        InvalidRequestError: The request asks for tools, a response format, log probabilities, audio or embeddings.
     """
     if request.api is Api.EMBEDDINGS:
         raise InvalidRequestError("This model's worker does not serve embeddings.", param="model")
@@ -49,14 +49,14 @@ def refuse_beyond_text(request: ClientRequest) -> None:
 
 
 def _is_idle(value: bytes) -> bool:
-    """Values that ask for nothing."""
+    """Return True if a field's value requests nothing."""
     return value in {b"[]", b"false", b"0"} or value.replace(b" ", b"") == b'{"type":"text"}'
 
 
 def sampling_params(request: ClientRequest) -> Fields:
-    """The client's sampling parameters, with the length under its old name.
+    """Return the client's sampling parameters, with the length under its older name `max_tokens`.
 
-    The length is always sent when the client gave one: old workers stop after 16 or 100 tokens by themselves.
+    The length is always sent if the client sent one: old workers otherwise stop after 16 or 100 tokens.
     """
     params = {name: value for name, value in request.fields.items() if name in _SAMPLING and bytes(value) != b"null"}
     if request.max_tokens is not None:
@@ -65,10 +65,10 @@ def sampling_params(request: ClientRequest) -> Fields:
 
 
 def flatten(request: ClientRequest) -> str:
-    """The conversation as one prompt, ending where the assistant speaks next.
+    """Return the conversation as one prompt that ends with the start of the assistant's message.
 
     Raises:
-        InvalidRequestError: A message holds something other than text, or the prompt is not one text.
+        InvalidRequestError: A message contains something other than text, or the prompt is not a single string.
     """
     if request.api is Api.COMPLETIONS:
         return _one_prompt(request)

@@ -1,7 +1,7 @@
-"""Estimate how much a worker has to read, before it has counted: text by its size, media by their kind.
+"""Estimate the tokens of a prompt before a worker counts them: text by its size, media by their type.
 
-A picture of 300 KB is some 400 KB of base64, and about a thousand tokens: counted as text it would reserve a hundred
-thousand of a tenant's budget. The worker's own usage settles the difference.
+A picture of 300 KB is about 400 KB of base64, and about a thousand tokens: counted as text, it would reserve a hundred
+thousand tokens of a tenant's budget. Settlement uses the worker's own usage.
 """
 
 import math
@@ -16,7 +16,7 @@ from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import Fields
 
 BYTES_PER_TOKEN = 4
-"""Rough, and right within a factor of two for text in most languages; estimates are marked as such."""
+"""Estimated bytes of text per token, correct within a factor of two in most languages; estimates are marked as such."""
 MEDIA_TOKENS: Mapping[str, int] = {
     "image_url": 1000,
     "input_image": 1000,
@@ -27,11 +27,11 @@ MEDIA_TOKENS: Mapping[str, int] = {
     "file": 2000,
     "input_file": 2000,
 }
-"""Tokens of one content part. OpenAI counts up to 1,105 for a picture in detail, vLLM's Qwen-VL about as many; audio is
-30 s at 25 tokens a second, a video a few seconds of frames, a file a few pages."""
+"""Estimated tokens per content part. OpenAI counts up to 1,105 for a picture in detail, vLLM's Qwen-VL about as many;
+audio is 30 s at 25 tokens per second, a video a few seconds of frames, a file a few pages."""
 _MEDIA_TYPE = re.compile(rb'"type"\s*:\s*"(?:image|input_|audio|video|file)')
 _PROMPTS = ("messages", "prompt", "input", "tools", "functions")
-"""The fields that make up the prompt: chat templates write the declared tools into it as well."""
+"""Fields that make up the prompt: chat templates write the declared tools into it as well."""
 
 
 class _Message(msgspec.Struct):
@@ -73,6 +73,6 @@ def _media(messages: Raw) -> tuple[int, int]:
                 size += openai.size_of(part)
                 tokens += part_tokens
     except MALFORMED:
-        # The worker judges odd messages; what was read until here is counted.
+        # The worker validates malformed messages; the parts read so far are counted.
         pass
     return size, tokens

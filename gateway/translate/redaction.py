@@ -1,4 +1,4 @@
-"""Remove from error texts what a tenant must not see: credentials, addresses, file paths, tracebacks, worker logs."""
+"""Redact error texts for tenants: remove credentials, addresses, file paths, tracebacks and worker logs."""
 
 import re
 
@@ -8,7 +8,7 @@ from gateway.translate.places import with_bare_urls, without_places
 __all__ = ["REDACTED", "SHOWN_LENGTH_MAX", "SOURCE_LENGTH_MAX", "redact"]
 
 SOURCE_LENGTH_MAX = 4 * 1024
-"""How much of a text is searched: the expressions must stay cheap."""
+"""Maximum number of characters of a text that are searched, to limit the cost of the regular expressions."""
 SHOWN_LENGTH_MAX = 600
 _WORD_LENGTH_MAX = 256
 
@@ -20,14 +20,14 @@ _TAIL = re.compile(
     r"[^\n:=]{0,40}[:=]|\blast \d{1,5} messages:(?=\s{0,3}(?:\n|\\n))|\btail of (?:the )?(?:\w{1,20} )?logs?\b"
     r"|\bstd(?:err|out)\b['\"]?[^\n:=]{0,20}[:=]|-{3,8} ?(?:[\w-]{1,20} ){0,3}(?:logs?|stderr|stdout|output)\b"
 )
-"""Where the words of the error end, and what a worker wrote meanwhile begins."""
+"""Start of captured worker logs or output after the error message."""
 _HINT = re.compile(
     r"(?i)\b(?:see|check|inspect|consult|view|read|refer to|look (?:at|in|into))\s(?:[\w'-]{1,20}\s){0,3}$"
 )
 _GOES_ON = re.compile(r"[^\n:=]{1,80}:[ \t]{0,8}(?!\\n)\S")
-"""What points to a log that a text does not hold."""
+"""Text after a colon on the same line: with `_HINT` before it, the message only refers to logs."""
 _HEADING = re.compile(r"(?i)(?:\w{1,20}[ _])?(?:logs?|output|std(?:err|out))['\"]?:[ \t]{0,8}(?!\\n)(?=\S)")
-"""A word of a log with the error behind it, at the very start of a text: the name of a field, or of a stream."""
+"""A heading such as "logs:" before the error, at the start of a text: the name of a field or of a stream."""
 _NEWLINE = re.compile(r"\n|\\n")
 _LEVEL = r"(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL)"
 _TIME = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
@@ -39,9 +39,10 @@ _PREFIX = (
     rf"(?:[\w.]{{1,60}}:[\w<>.]{{1,60}}:\d{{1,6}}[ -]{{1,3}})?"
     rf"|[DIWEF]\d{{4}} {_TIME}[ \d]{{0,20}}[\w./-]{{1,80}}:\d{{1,6}}\][ ]?"
 )
-"""What log lines begin with: vLLM's, SGLang's, those of Python's logging and loguru, and glog's."""
+"""Prefixes of log lines: vLLM's, SGLang's, those of Python's logging and loguru, and glog's."""
 _LEVELS_OF_ERRORS = r"(?:WARN(?:ING)?|ERROR|CRITICAL|FATAL)"
-"""Words that begin a statement of an error too: a line of a log has a place, a time or uvicorn's spaces behind them."""
+"""Levels that also begin ordinary error messages; in a log line, a source location, a time or uvicorn's padding
+follows."""
 _ORIGIN = (
     r"(?:\[[\w.:/ -]{1,60}\]|\d{4}[-/]\d\d[-/]|\d\d-\d\d |\d\d:\d\d|(?:\d{1,3}\.){3}\d{1,3}:\d"
     r"|[\w./-]{1,80}\.(?:py|cc|cpp|cu|c|h|rs|go|js|ts):\d)"
@@ -56,10 +57,10 @@ _LOG_LINE = re.compile(
 
 
 def redact(text: str) -> str:
-    """Return the text without what a tenant must not see, cut to SHOWN_LENGTH_MAX characters."""
+    """Return the text without anything that a tenant must not see, truncated to SHOWN_LENGTH_MAX characters."""
     source = text[:SOURCE_LENGTH_MAX]
     if len(text) >= SOURCE_LENGTH_MAX:
-        # Half a credential may have lost what it is known by.
+        # Drop the last word: a truncated credential may no longer be recognizable.
         source = source[: max(source.rfind(" "), source.rfind("\n"), SOURCE_LENGTH_MAX - _WORD_LENGTH_MAX)]
     source = _without_logs(source.strip())
     text = without_places(without_credentials(with_bare_urls(source))).strip()
@@ -67,7 +68,7 @@ def redact(text: str) -> str:
 
 
 def _without_logs(text: str) -> str:
-    """Cut off what is no more of the error. A text that is itself a line of a log keeps the message of that line."""
+    """Cut off logs after the error message. If the text itself begins as a log line, keep that line's message."""
     if (prefix := _LOG_PREFIX.match(text)) is not None:
         text = text[prefix.end() :].split("\n", maxsplit=1)[0]
     heading = _HEADING.match(text)
@@ -80,5 +81,5 @@ def _without_logs(text: str) -> str:
 
 
 def _is_hint(text: str, start: int) -> bool:
-    """Tell whether a text only points to logs, and goes on with its own words on the same line."""
+    """Return True if a text only refers to logs, and continues with its own words on the same line."""
     return _HINT.search(text, max(0, start - 80), start) is not None and _GOES_ON.match(text, start) is not None

@@ -1,8 +1,9 @@
-"""Most chunks of a stream are the one before them with another text. Who knows that need not take them apart.
+"""Recognize chunks that differ from an earlier one only in their text, without parsing them.
 
-A chunk that was read whole is kept as the bytes before and after its text. One that begins and ends with the same ones,
-and has between them what can stand in a JSON string, differs from it in that string alone: up to the string the two
-read alike byte by byte, nothing in between can end it, and what follows is the same again.
+Most chunks of a stream are equal to the previous one except for their text. A parsed chunk is kept as a template, here
+called refrain: the bytes before and after its text. An event that begins and ends with these bytes, and has valid JSON
+string content between them, differs from the template only in that string: both are identical up to the string, nothing
+in between can end the string, and the rest is identical again.
 """
 
 import re
@@ -12,18 +13,19 @@ from msgspec import Raw
 from gateway.wire.openai import Fields
 
 TRIES_MAX = 8
-"""In a row, of a stream whose chunks differ in more than their text: learning them would only cost time."""
+"""Maximum number of consecutive events that are learned without a match: if a stream's chunks differ in more than their
+text, learning only costs time."""
 EVENT_BYTES_MAX = 64 * 1024
-"""A chunk that is a whole answer, or a prompt told back, has no other like it."""
+"""Maximum size of a learned event in bytes: a chunk that is a complete answer, or an echoed prompt, does not repeat."""
 _PLAIN = rb'[^"\\\x00-\x1f]*+'
 _INSIDE = _PLAIN + rb'(?:\\["\\/bfnrt]' + _PLAIN + rb")*+"
-"""What stands between a string's quotes, without escapes by number, which not every number makes valid."""
+"""Content of a JSON string without numeric escapes, of which not every value is valid."""
 _STRING = re.compile(rb'"(?:content|text)":[ ]?"(' + _INSIDE + rb')"')
 _is_text = re.compile(_INSIDE).fullmatch
 
 
 class Refrain:
-    """A chunk with a gap for its text."""
+    """Hold a chunk with a gap for its text: the template."""
 
     __slots__ = ("_after", "_before", "fields")
 
@@ -34,25 +36,25 @@ class Refrain:
 
     @property
     def text_at(self) -> int:
-        """Where in the choices the text begins."""
+        """Return the offset in bytes at which the text begins in the encoded choices."""
         return len(self._before)
 
     def filled(self, text: bytes) -> Fields:
-        """The chunk with this text."""
+        """Return the template's chunk with this text."""
         return {**self.fields, "choices": Raw(self._before + text + self._after)}
 
 
 class RefrainReader:
-    """Finds the refrain of one stream, and knows it again."""
+    """Learn the template of one stream, and recognize its repetitions."""
 
     def __init__(self) -> None:
         self.refrain: Refrain | None = None
-        """That of the chunk that was learnt last."""
+        """Template of the chunk that was learned last."""
         self._before = self._after = b""
         self._tries = 0
 
     def text_of(self, event: bytes) -> bytes | None:
-        """The text of an event that is the refrain again; None where it is not."""
+        """Return the text of an event that repeats the template, or None for any other event."""
         if (
             self.refrain is None
             or len(event) > EVENT_BYTES_MAX
@@ -71,7 +73,7 @@ class RefrainReader:
         return text
 
     def learn(self, event: bytes, fields: Fields) -> None:
-        """An event that was read as a chunk of these fields: the next one may be like it."""
+        """Learn the template from an event and the chunk's fields parsed from it."""
         self.refrain = None
         self._tries += 1
         if self._tries > TRIES_MAX or len(event) > EVENT_BYTES_MAX:

@@ -1,4 +1,4 @@
-"""A client's body: read for what decides, kept as it came for the worker."""
+"""Parse a client's request: decode the fields that the gateway interprets, keep all others unchanged for the worker."""
 
 import re
 from collections.abc import Container
@@ -16,50 +16,51 @@ from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import Fields, RequestView
 
 N_MAX = 128
-"""OpenAI's own bound for `n`."""
+"""Maximum `n`, OpenAI's own limit."""
 MODEL_NAME_LENGTH_MAX = 512
 _PROMPT_FIELDS = {
     Api.CHAT_COMPLETIONS: ("messages",),
     Api.COMPLETIONS: ("prompt", "prompt_embeds"),
     Api.EMBEDDINGS: ("input", "messages"),
 }
-"""Where the prompt may stand, OpenAI's own name first. vLLM takes embeddings of a prompt in its place, and messages to
-be embedded (docs.vllm.ai: "Prompt Embedding Inputs", "Embeddings API")."""
+"""Fields that may hold the prompt, OpenAI's own name first. vLLM alternatively takes embeddings of a prompt, and
+messages to be embedded (docs.vllm.ai: "Prompt Embedding Inputs", "Embeddings API")."""
 _PROMPTS = frozenset(name for names in _PROMPT_FIELDS.values() for name in names)
 COMPLETION_TOKENS_GUESS = 256
-"""Reserved for each choice of a request that names no maximum, until its real usage is known."""
+"""Tokens reserved for each choice of a request without a maximum, until its real usage is known."""
 LARGE_BYTES = 1024 * 1024
-"""To read or to write such a body takes milliseconds."""
+"""Size in bytes above which parsing or encoding a body takes milliseconds."""
 
 
 class ClientRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that can be served: what we decide by, and every field as it came."""
+    """Represent a valid request: the interpreted values, and every field unchanged."""
 
     api: Api
     model: str
     stream: bool
     wants_usage: bool
-    """Asked for a usage chunk at the end of the stream."""
+    """True if the client requested a usage chunk at the end of the stream."""
     wants_continuous_usage: bool
-    """Asked for usage on each chunk, as vLLM offers."""
+    """True if the client requested usage on each chunk, a vLLM extension."""
     n: int
     expected_choices: int
-    """How many choices, or embeddings, a complete answer has: `n` for each prompt."""
+    """Number of choices or embeddings in a complete answer: `n` for each prompt."""
     max_tokens: int | None
-    """As the client sent it: 0 and negative numbers are the worker's to judge."""
+    """As the client sent it: the worker validates 0 and negative numbers."""
     encoding_format: str | None
     fields: Fields
     body_bytes: int
-    """What the request holds of memory, as long as it is not answered."""
+    """Size of the body in bytes: memory that the request holds until it is answered."""
     prompt_tokens: int
-    """An estimate of what the worker has to read."""
+    """Estimated number of tokens of the prompt."""
 
 
 def read_request(api: Api, body: bytes | bytearray) -> ClientRequest:
-    """Read a client's body.
+    """Parse and validate a client's body.
 
     Raises:
-        InvalidRequestError: Not JSON, not an object, or a field we decide by is missing or of a wrong type.
+        InvalidRequestError: The body is not a JSON object or exceeds the limits, or an interpreted field is missing or
+            invalid.
     """
     if not body.isascii():
         _refuse_bad_utf8(body)
@@ -68,7 +69,7 @@ def read_request(api: Api, body: bytes | bytearray) -> ClientRequest:
         raise InvalidRequestError(reason, code="invalid_json")
     try:
         fields = openai.decode_fields(body)
-        # A large prompt that was read once need not be read again.
+        # A large prompt was parsed once, and is not parsed again.
         rest = body if len(body) <= LARGE_BYTES else openai.encode(_without(fields, _PROMPTS))
         view = openai.decode_request(rest)
     except msgspec.ValidationError as error:
@@ -95,15 +96,15 @@ def read_request(api: Api, body: bytes | bytearray) -> ClientRequest:
 
 
 def tokens_to_reserve(request: ClientRequest) -> int:
-    """Estimate what a request may cost before anybody knows: all its prompts, and the longest of answers to each.
+    """Estimate the tokens that a request may cost: all its prompts, and answers of maximum length to each.
 
-    For each prompt `best_of` sequences are generated, although only `n` are returned (OpenAI, "Create completion").
+    `best_of` sequences are generated for each prompt, although only `n` are returned (OpenAI, "Create completion").
     """
     if request.api is Api.EMBEDDINGS:
         return request.prompt_tokens
     tokens_max = request.max_tokens
     if tokens_max is None or tokens_max < 0:
-        # Negative means no maximum to the workers that take it.
+        # Workers that accept a negative number treat it as no maximum.
         tokens_max = COMPLETION_TOKENS_GUESS
     prompts, best_of = request.expected_choices // request.n, integer_of(request.fields.get("best_of")) or 0
     return request.prompt_tokens + tokens_max * prompts * max(request.n, best_of)
@@ -119,10 +120,10 @@ def tool_names(request: ClientRequest) -> frozenset[str]:
 
 
 def worker_fields(request: ClientRequest, *, upstream_model: str) -> Fields:
-    """The body for an OpenAI-compatible worker: the client's own, under the worker's name for the model.
+    """Return the body for an OpenAI-compatible worker: the client's fields with the worker's name for the model.
 
-    A stream always asks for usage, since tokens are charged whether or not the client wants to see them; the writer
-    of the chunks takes it out again. `stream_options` without a stream is dropped: vLLM refuses it.
+    A stream always requests usage, because tokens are charged even if the client does not request usage; the chunk
+    writer removes it again. `stream_options` without a stream is dropped: vLLM rejects it.
     """
     fields = {**request.fields, "model": Raw(openai.encode(upstream_model))}
     if not request.stream:
@@ -157,7 +158,7 @@ _decode_list = msgspec.json.Decoder(list[Raw]).decode
 
 
 def _prompt_count(api: Api, fields: Fields) -> int:
-    """Count the prompts, or the inputs, of a request: a list of token ids is one of them."""
+    """Return the number of prompts or inputs of a request: a list of token ids is one prompt."""
     name = _prompt_field(api, fields)
     value = fields[name]
     if name == "messages" or _LIST.match(memoryview(value)) is None:
@@ -178,7 +179,7 @@ _PATH = re.compile(r" - at `\$\.?(.*?)`$")
 
 
 def _explain(error: msgspec.ValidationError) -> InvalidRequestError:
-    """Say in the client's words what msgspec found; its messages name types and fields, never values."""
+    """Convert msgspec's validation error, whose messages contain types and field names but never values."""
     text = str(error)
     if missing := re.search(r"missing required field `(\w+)`", text):
         return _missing(missing[1])
@@ -188,7 +189,10 @@ def _explain(error: msgspec.ValidationError) -> InvalidRequestError:
 
 
 def _check_messages(messages: Raw) -> None:
-    """Look at the list without taking it apart: of small things it can hold half as many as it has bytes."""
+    """Check that `messages` is a non-empty list, without decoding it.
+
+    A list of small entries can hold half as many as it has bytes, and decoding would create an object for each.
+    """
     begin = _LIST.match(memoryview(messages))
     if begin is None:
         raise InvalidRequestError("'messages' has to be a list.", param="messages", code="invalid_type")
@@ -197,7 +201,7 @@ def _check_messages(messages: Raw) -> None:
 
 
 def _check_prompt(name: str, prompt: Raw) -> None:
-    """Refuse what no worker can answer: it would cost a job to be told so."""
+    """Reject a prompt that no worker can answer: otherwise a job would be spent to learn this."""
     if is_null(prompt):
         raise _missing(name)
     begin = _LIST.match(memoryview(prompt))

@@ -1,4 +1,4 @@
-"""Detect that an answer starts again in mid-stream: its worker died, and Runpod gave the job to another one."""
+"""Detect that an answer restarts in mid-stream: its worker died, and Runpod dispatched the job to another one."""
 
 import re
 
@@ -12,40 +12,40 @@ from gateway.wire.openai import ChoiceView, Fields
 _UNNAMED = frozenset({b"null", b'""'})
 _EMPTY = re.compile(rb'""|null|\[\]')
 SAME_ID_MIN = 2
-"""This many chunks with content under one id show that the worker uses one id per answer, as vLLM and SGLang do."""
+"""Number of content chunks under one id that show that the worker uses one id per answer, as vLLM and SGLang do."""
 
 
 RUNS_MAX = 128
-"""Choices that are followed: others are taken for parts of the first run."""
+"""Maximum number of choices that are tracked; all others are treated as parts of the first run."""
 
 
 class _Run(msgspec.Struct, eq=False):
-    """What is known of one choice."""
+    """Track the current run of one choice."""
 
     id: Raw
     kinds: frozenset[str] = frozenset()
-    """The kinds of its first content: another run begins with them again."""
+    """Kinds of its first content: another run begins with the same kinds."""
     same: int = 1
     role_id: Raw | None = None
-    """The id under which a role came again."""
+    """New id under which a role was repeated."""
 
 
 class RestartDetector:
-    """Follows the ids of an answer's chunks, for each choice.
+    """Track the ids of an answer's chunks, for each choice.
 
     Only chunks with content count: gateways send keep-alive chunks under an id of their own (jundot/omlx#2462). In a
-    chat a restarted answer begins with the role again, and with the kind of content with which it began: servers that
-    think and answer in two calls send the answer under another id than the reasoning. A worker that uses another id for
-    each chunk is never taken for two.
+    chat, a restarted answer begins with the role again, and with the kind of content with which it first began: servers
+    that reason and answer in two calls send the answer under another id than the reasoning. A worker that uses a new id
+    for each chunk is never reported as restarted.
     """
 
     def __init__(self) -> None:
         self._runs: dict[int, _Run] = {}
         self._last: _Run | None = None
-        """The run of the last chunk that was looked into."""
+        """Run of the last chunk that was examined."""
 
     def is_restart(self, chunk: Fields) -> bool:
-        """Report whether a chunk is the first content of another run of the same answer."""
+        """Return True if a chunk is the first content of another run of the same answer."""
         answer_id = chunk.get("id")
         if answer_id is None or bytes(answer_id) in _UNNAMED:
             return False

@@ -1,4 +1,4 @@
-"""Read the entries of `tool_calls`, whatever their fields look like."""
+"""Parse the entries of `tool_calls`, in any form that workers write."""
 
 import msgspec
 from msgspec import Raw
@@ -9,14 +9,14 @@ from gateway.wire.lenient import integer_of, is_empty, is_null, is_object, text_
 from gateway.wire.openai import Fields
 
 PAYLOADS = {"function": "arguments", "custom": "input"}
-"""The object that holds the name, and the field of it that grows."""
+"""Maps the key of the object that holds the name to its field that grows."""
 _ARGUMENTS = ("arguments", "parameters", "input")
-"""OpenAI's name of a function's arguments, and those of other servers' own formats."""
+"""OpenAI's name of a function's arguments, and those in other servers' own formats."""
 _KNOWN = frozenset({"index", "id", "type", "function", "custom", "name", *_ARGUMENTS})
 
 
 class Fragment(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a delta's `tool_calls`, with blanks removed."""
+    """Represent one entry of a delta's `tool_calls`; a missing or null text is the empty string."""
 
     index: int | None
     id: str
@@ -27,12 +27,12 @@ class Fragment(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_empty(self) -> bool:
-        """Report whether it says nothing, apart from an index and a type."""
+        """Return True if it has no content apart from an index and a type."""
         return not (self.id or self.name or self.arguments or self.extra)
 
 
 def read_fragments(raw_calls: Raw) -> list[Fragment]:
-    """Read a list of entries; a single object counts as a list of one, and null entries are skipped.
+    """Parse a list of entries; a single object counts as a list of one, and null entries are skipped.
 
     Raises:
         OutputLostError: An entry is not an object.
@@ -51,7 +51,7 @@ _decode_entries = msgspec.json.Decoder(list[Raw]).decode
 
 
 def _entries_of(raw: Raw) -> list[Raw]:
-    """Read an object in place of a list: a single entry, or PHP's way of writing a list, by number."""
+    """Return the entries of an object in place of a list: one entry, or entries by number, as PHP writes a list."""
     fields = openai.decode_fields(raw)
     is_numbered = all(name.isdecimal() and is_object(value) for name, value in fields.items())
     return list(fields.values()) if is_numbered else [raw]
@@ -61,7 +61,7 @@ def _fragment(entry: Fields) -> Fragment:
     kind = text_of(entry.get("type")) or ("custom" if "custom" in entry and "function" not in entry else "function")
     if kind not in PAYLOADS:
         kind = "function"
-    # Some workers put name and arguments beside the id.
+    # Some workers write name and arguments beside the id instead of in their own object.
     content = {name: entry[name] for name in ("name", *_ARGUMENTS) if name in entry} | _payload(entry.get(kind))
     names = (PAYLOADS[kind], *_ARGUMENTS)
     arguments = next((content[name] for name in names if not is_null(content.get(name))), None)
@@ -77,7 +77,7 @@ def _fragment(entry: Fields) -> Fragment:
 
 
 def _payload(value: Raw | None) -> Fields:
-    """Read the object that holds name and arguments; some workers write it as JSON in a text."""
+    """Parse the object that holds name and arguments; some workers write it as JSON in a string."""
     if value is not None and bytes(value)[:2] == b'"{':
         return openai.decode_fields(openai.decode_string(value).encode())
     return openai.decode_fields(value or b"{}") if is_object(value) else {}

@@ -1,20 +1,20 @@
 """Assemble tool calls from the fragments that workers send.
 
 A fragment may carry an index, an id, a name and a part of the arguments. OpenAI sends id, type and name once, with the
-first fragment of a call, and the index always; clients join the strings of all fragments. Workers leave out, repeat,
-blank, delay or change any of the four, so a call is identified by one rule:
+first fragment of a call, and the index always; clients join the strings of all fragments. Workers omit, repeat, blank,
+delay or change any of the four, so calls are identified by these rules:
 
-1. An empty text, list or object, null and false say nothing.
+1. An empty string, array or object, null and false carry no content.
 2. A fragment belongs to the call of its index; without an index, to the call of its id, else to the last call. Several
    fragments in one delta are counted by their position if each has a name and they share one index or have none, or if
    they have neither.
-3. A fragment with a name begins a new call at a known index if it brings another id, if it names another tool, or if
-   the arguments so far are complete; but not if it only repeats the name, or goes on with arguments that are open.
-4. A fragment without a name never begins a call at a known index, whatever its id: the index wins.
+3. A fragment with a name begins a new call at a known index if it has another id, if it names another tool, or if the
+   arguments so far are complete; but not if it only repeats the name, or continues incomplete arguments.
+4. A fragment without a name never begins a call at a known index, whatever its id: the index takes precedence.
 5. A call is written when its name and id are known. An id that never arrives, or that another call has, is generated.
 6. Arguments `{}` or `null` are a placeholder if an object follows: they are written when the answer ends.
-7. Arguments that begin with all of those before them, where JSON cannot go on so, are sent cumulatively; the same ones
-   again, without a name or with the same id, say nothing.
+7. Arguments that begin with all previous ones, and are not a valid JSON continuation, are cumulative; identical ones,
+   without a name or with the same id, are a repetition and are dropped.
 
 Sources: the reports that tests/translate/test_tool_calls.py names case by case.
 """
@@ -28,18 +28,18 @@ from gateway.wire import openai
 from gateway.wire.openai import Fields
 
 CALLS_MAX = 1024
-"""Per choice. OpenAI allows 128 tools and answers with far fewer calls."""
+"""Maximum number of calls per choice. OpenAI allows 128 tools and answers with far fewer calls."""
 
 
 class ToolCallAssembler:
-    """Assembles the tool calls of one choice."""
+    """Assemble the tool calls of one choice."""
 
     def __init__(self, *, id_prefix: str, tool_names: frozenset[str] = frozenset()) -> None:
         """Start without calls.
 
         Args:
-            id_prefix: Makes generated ids unique among answers.
-            tool_names: The names that the request declares; they tell a whole name from the first piece of one.
+            id_prefix: Prefix that makes generated ids unique among answers.
+            tool_names: The names that the request declares; they distinguish a whole name from the first piece of one.
         """
         self._id_prefix = id_prefix
         self._tool_names = tool_names
@@ -48,18 +48,18 @@ class ToolCallAssembler:
 
     @property
     def has_calls(self) -> bool:
-        """Report whether a call has a name or arguments."""
+        """Return True if a call has a name or arguments."""
         return any(call.name or call.size for call in self._calls)
 
     def add(self, raw_calls: Raw) -> list[Fields]:
-        """Read a delta's `tool_calls`; return the fragments to write, each as OpenAI writes it.
+        """Parse a delta's `tool_calls`; return the fragments to write, in OpenAI's form.
 
         Raises:
             OutputLostError: An entry is not an object, or there are too many calls.
         """
         fragments = read_fragments(raw_calls)
         is_positional = _is_positional(fragments)
-        # Two calls of one delta may share an id; a call that was begun before is known by it.
+        # Two calls of one delta may share an id, but an id from an earlier delta identifies its call.
         known = {call.sent_id for call in self._calls if call.sent_id}
         written: list[Fields] = []
         for position, fragment in enumerate(fragments):
@@ -89,7 +89,7 @@ class ToolCallAssembler:
         return next((call for call in reversed(self._calls) if call_id and call.sent_id == call_id), None)
 
     def _call_of(self, fragment: Fragment, index: int | None) -> AssembledCall:
-        """Find the call that a fragment belongs to, or begin it."""
+        """Return the call that a fragment belongs to; begin one if necessary."""
         call = self._known_call(fragment, index)
         if call is not None and call.is_said_again(fragment.arguments) and _may_repeat(call, fragment):
             return call
@@ -107,7 +107,7 @@ class ToolCallAssembler:
         return call
 
     def _known_call(self, fragment: Fragment, index: int | None) -> AssembledCall | None:
-        """Find the call that the index, the id or the order points to (rules 2 and 4)."""
+        """Return the call that the index, the id or the order identifies (rules 2 and 4), or None."""
         named = self._by_id(fragment.id)
         last = self._calls[-1] if self._calls else None
         if index is None:
@@ -119,7 +119,7 @@ class ToolCallAssembler:
             return call
         if call is None:
             if named is not None:
-                # The index changed in the middle of a call, and its id says so.
+                # The index changed in the middle of a call, but its id is the same.
                 return named
             is_open = last is not None and not last.has_complete_arguments
             return last if is_open and fragment.arguments and not fragment.id else None
@@ -127,7 +127,7 @@ class ToolCallAssembler:
         return named if named is not None and named.index == index else call
 
     def _begins_another(self, call: AssembledCall, fragment: Fragment) -> bool:
-        """Decide rule 3 for a fragment that points to a call."""
+        """Apply rule 3 to a fragment and the call that it refers to."""
         if not fragment.name or not (call.name or call.size):
             return False
         has_same_id = bool(fragment.id) and fragment.id == call.sent_id
@@ -147,7 +147,7 @@ class ToolCallAssembler:
         return has_other_id or self._is_other_tool(call.name, fragment.name)
 
     def _is_other_tool(self, name: str, piece: str) -> bool:
-        """Report whether both are names of tools, and the piece does not complete the name."""
+        """Return True if both are names of tools, and the piece does not complete the name."""
         names = self._tool_names
         return piece != name and name in names and piece in names and name + piece not in names
 
@@ -162,7 +162,7 @@ class ToolCallAssembler:
 
     def _append(self, call: AssembledCall, fragment: Fragment) -> list[Fields]:
         if not call.sent_id and fragment.id:
-            # Clients find a call by its id, so two calls must not have the same one.
+            # Clients identify a call by its id, so two calls must not share one.
             call.id = fragment.id if self._by_id(fragment.id) is None else ""
             call.sent_id = fragment.id
         if fragment.name and not call.is_written:
@@ -174,7 +174,7 @@ class ToolCallAssembler:
         return [call.begin(id_prefix=self._id_prefix)] if self._is_due(call) else []
 
     def _joined_name(self, call: AssembledCall, piece: str) -> str:
-        """Join a name that comes in pieces, is repeated, or is sent cumulatively."""
+        """Join a name that arrives in pieces, is repeated, or is sent cumulatively."""
         name = call.name
         if name and call.size and (name in self._tool_names or name + piece not in self._tool_names):
             return name
@@ -220,7 +220,7 @@ def complete_tool_calls(raw_calls: Raw, *, id_prefix: str) -> list[Fields]:
 
 
 def _is_positional(fragments: list[Fragment]) -> bool:
-    """Report whether the fragments of one delta are to be counted by their position (rule 2)."""
+    """Return True if the fragments of one delta are to be counted by their position (rule 2)."""
     indexes = {fragment.index for fragment in fragments}
     named = sum(bool(each.name) for each in fragments)
     is_told = named == len(fragments) or (None in indexes and not named)
@@ -228,11 +228,11 @@ def _is_positional(fragments: list[Fragment]) -> bool:
 
 
 def _is_repeated(call: AssembledCall, fragment: Fragment) -> bool:
-    """Report whether a fragment under another index goes on with a call whose id and name it repeats."""
+    """Return True if a fragment under another index continues a call whose id and name it repeats."""
     has_more = bool(fragment.arguments.strip())
     return call.name == fragment.name and has_more and not call.has_complete_arguments
 
 
 def _may_repeat(call: AssembledCall, fragment: Fragment) -> bool:
-    """Report whether a fragment with the same arguments may be the same call: it has no name, or the same id too."""
+    """Return True if a fragment with the same arguments may be the same call: it has no name, or also the same id."""
     return not fragment.name or (fragment.name == call.name and bool(fragment.id) and fragment.id == call.sent_id)

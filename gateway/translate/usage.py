@@ -1,4 +1,4 @@
-"""Token counts out of answers, and an estimate where a worker gives none."""
+"""Read token counts from answers, and estimate them if a worker sends none."""
 
 import math
 
@@ -11,11 +11,12 @@ from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import Fields
 
 TOKENS_MAX = 1_000_000_000
-"""Of one answer, and far beyond any: what a worker makes up must not keep its tenant's account in debt for ever."""
+"""Maximum plausible number of tokens of one answer, far above any real one: a worker's invented count must not put its
+tenant's account into permanent debt."""
 
 
 def read_usage(raw: Raw | None) -> Usage | None:
-    """The counts of a `usage` object; None where it is missing, null, empty, or cannot be true."""
+    """Return the counts of a `usage` object, or None if it is missing, null, empty or implausible."""
     if raw is None:
         return None
     try:
@@ -31,7 +32,7 @@ def read_usage(raw: Raw | None) -> Usage | None:
 
 
 def estimate_usage(*, prompt_tokens: int, completion_bytes: int, parts: int = 0) -> Usage:
-    """Estimate the counts of an answer by its size: at least one token for each of the parts that it came in."""
+    """Estimate the counts of an answer by its size: at least one token for each of the parts in which it came."""
     return Usage(
         prompt_tokens=prompt_tokens,
         completion_tokens=max(parts, math.ceil(completion_bytes / BYTES_PER_TOKEN)),
@@ -40,13 +41,13 @@ def estimate_usage(*, prompt_tokens: int, completion_bytes: int, parts: int = 0)
 
 
 def settle_usage(counted: Usage | None, *, prompt_tokens: int, completion_bytes: int, parts: int = 0) -> Usage:
-    """Return the worker's count, or an estimate where it gave none, or counted no tokens for what it wrote.
+    """Return the worker's counts, or an estimate if it sent none, or counted no tokens for the text it wrote.
 
     Args:
-        counted: What the worker counted.
+        counted: The worker's counts.
         prompt_tokens: An estimate of the prompt.
-        completion_bytes: How much text it wrote.
-        parts: In how many parts; 0 where that is not known.
+        completion_bytes: Bytes of text that it wrote.
+        parts: Number of parts of the text; 0 if unknown.
     """
     if counted is not None and (counted.completion_tokens or not completion_bytes):
         return counted
@@ -55,7 +56,7 @@ def settle_usage(counted: Usage | None, *, prompt_tokens: int, completion_bytes:
 
 
 def usage_fields(usage: Usage) -> Fields:
-    """The three counts that OpenAI's description requires."""
+    """Return the three counts that OpenAI's description requires."""
     return {
         "prompt_tokens": Raw(str(usage.prompt_tokens).encode()),
         "completion_tokens": Raw(str(usage.completion_tokens).encode()),

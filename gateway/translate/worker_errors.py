@@ -1,10 +1,11 @@
-"""Read errors as workers write them, and decide whether the client or the worker is at fault.
+"""Parse errors as workers write them, and decide whether the client or the worker is at fault.
 
-A worker's error comes as the text of a failed job, as an object or a list in ordinary output, or as the body of an HTTP
-answer. Sources: runpod-python 1.12 and 2.0.0rc2 `rp_job.py` (repr of a yielded error, JSON of a raised one, "handler: …
-traceback: …", prestart payloads), worker-vllm 2.x `handler.py` and its older `utils.py`, TGI (`error_type`), FastAPI
-(`detail`), runpod's input validator (a list of texts), RFC 9457 (`title`), NestJS (`statusCode`, and "Bad Request" as
-`error`), Gemini (a list of one `error`). What their texts say is read by `error_statements`.
+A worker's error arrives as the text of a failed job, as an object or a list in ordinary output, or as the body of an
+HTTP answer. Sources: runpod-python 1.12 and 2.0.0rc2 `rp_job.py` (repr of a yielded error, JSON of a raised one,
+"handler: … traceback: …", prestart payloads), worker-vllm 2.x `handler.py` and its older `utils.py`, TGI
+(`error_type`), FastAPI (`detail`), runpod's input validator (a list of texts), RFC 9457 (`title`), NestJS
+(`statusCode`, and "Bad Request" as `error`), Gemini (a list of one `error`). Their texts are parsed by
+`error_statements`.
 """
 
 import re
@@ -40,12 +41,12 @@ _PROGRESS = frozenset(
 )
 _FAILED_STATUS = frozenset({"error", "failed", "failure", "fail"})
 FAILED_JOB_STATUS = 500
-"""Of every failed job on the OpenAI route, whatever failed: such a status says nothing."""
+"""HTTP status of every failed job on the OpenAI route, whatever the cause: it carries no information."""
 PRESTART_CANCELLED, PRESTART_FAILED = "prestart_cancelled", "prestart_failed"
 
 
 def job_error(error: str | None, *, status: int | None = None) -> UpstreamError:
-    """Read the `error` of a job that ended FAILED, told by an answer of this HTTP `status`."""
+    """Convert the `error` of a job that ended FAILED, received in an answer with this HTTP `status`."""
     text = (error or "").strip()[:READ_LENGTH_MAX]
     detail = parsed(text)
     if isinstance(detail, Mapping) and detail.get("event") in {PRESTART_CANCELLED, PRESTART_FAILED}:
@@ -57,9 +58,9 @@ def job_error(error: str | None, *, status: int | None = None) -> UpstreamError:
 
 
 def output_error(detail: object, *, status: int | None = None) -> UpstreamError:
-    """Read an error that came as output, or as the body of an answer with an HTTP `status`.
+    """Convert an error that arrived as output, or as the body of an answer with an HTTP `status`.
 
-    A 4xx is kept; a 5xx wins over what the body only seems to say.
+    A 4xx status is kept; a 5xx takes precedence over a status that the body only mentions in passing.
     """
     account = read_account(detail)
     is_kept = status is not None and 400 <= status < 500
@@ -74,22 +75,22 @@ def error_text(detail: object) -> str:
 
 
 def has_worker_form(text: str) -> bool:
-    """Report whether a job's error is written as the worker SDK writes a handler's failure, and not by the platform."""
+    """Return True if a job's error has the worker SDK's form of a handler's failure, not the platform's form."""
     text = text.strip()[:READ_LENGTH_MAX]
     return text.startswith("handler: ") or "traceback:" in text or isinstance(parsed(text), Mapping)
 
 
 def is_from_handler(text: str) -> bool:
-    """Report whether a job's error is its handler's own, and neither the platform's nor of the time before it ran."""
+    """Return True if a job's error comes from its handler, not from the platform or from before the handler ran."""
     detail = parsed(text.strip()[:READ_LENGTH_MAX])
     is_before = isinstance(detail, Mapping) and detail.get("event") in {PRESTART_CANCELLED, PRESTART_FAILED}
     return not is_before and (has_worker_form(text) or isinstance(job_error(text), WorkerError))
 
 
 def error_in(value: object) -> Detail | None:
-    """Find the error in a value that may be a chunk or an answer; None if it holds none.
+    """Return the error in a value that may be a chunk or an answer, or None if it contains none.
 
-    An answer's own content wins over words such as `message` or `detail`, but not over a filled `error`.
+    An answer's content takes precedence over words such as `message` or `detail`, but not over a filled `error`.
     """
     if not isinstance(value, Mapping):
         return None
@@ -113,7 +114,7 @@ def error_in(value: object) -> Detail | None:
 
 
 def _is_progress(value: Detail) -> bool:
-    """Report whether an object tells how far the work is: a `detail` beside a status such as `processing`."""
+    """Return True if an object reports progress: a `detail` beside a status such as `processing`."""
     status = value.get("status")
     if not all(is_blank(value.get(name)) for name in ERROR_KEYS if name != "detail"):
         return False
@@ -121,16 +122,16 @@ def _is_progress(value: Detail) -> bool:
 
 
 def _error_in_output(output: object) -> Detail | None:
-    """Find the error in what an answer of Runpod's job API wraps: an object, or a list of a worker's yields."""
+    """Return the error in the wrapped output of Runpod's job API: an object, or a list of a worker's yields."""
     items = output[:TEXTS_MAX] if isinstance(output, list) else [output]
     return next((each for each in items if isinstance(each, Mapping) and not is_blank(each.get("error"))), None)
 
 
 def raise_error_in(output: bytes | Raw) -> None:
-    """Raise the error that an output without content is, alone or in a list.
+    """Check whether an output without content is an error, or a list that holds one.
 
     Raises:
-        UpstreamError: The worker failed, or found the request at fault.
+        UpstreamError: The worker failed, or rejected the request.
     """
     try:
         value = msgspec.json.decode(output)
@@ -142,7 +143,7 @@ def raise_error_in(output: bytes | Raw) -> None:
 
 
 def may_be_error(fields: Fields) -> bool:
-    """Tell by the names alone whether an object is worth a search for an error."""
+    """Return True if an object's field names suggest that it contains an error, so that a search is worthwhile."""
     if "error" in fields:
         return True
     if bytes(fields.get("choices") or b"") not in {b"", b"[]", b"null"}:
@@ -153,7 +154,7 @@ def may_be_error(fields: Fields) -> bool:
 
 
 def _prestart_error(detail: Detail) -> UpstreamError:
-    """Read the payload of a worker that never ran the job (SDK 2.0, `rp_prestart.py`)."""
+    """Convert the payload of a worker that never ran the job (SDK 2.0, `rp_prestart.py`)."""
     if detail["event"] == PRESTART_CANCELLED:
         return JobNotRunError("The worker was shut down before it ran the job.")
     reason = redact(str(detail.get("error_message") or ""))
@@ -161,17 +162,17 @@ def _prestart_error(detail: Detail) -> UpstreamError:
 
 
 def _error_of(account: Account, *, is_job: bool, is_kept: bool = False) -> UpstreamError:
-    """Decide whose fault it is.
+    """Convert an account to an error, and decide who is at fault.
 
-    A worker's 4xx is the client's; its 401, 403 and 5xx are ours to answer for: the client's key is not at fault. But
-    where the worker's answer itself has such a status (`is_kept`), it is about the request, such as a filter's 403. A
-    text without a status is a failure of the worker.
+    A worker's 4xx is the client's fault; its 401, 403 and 5xx are the gateway's or the worker's, because the client's
+    key is not involved. If the worker's answer itself has such a 4xx status (`is_kept`), it is about the request, such
+    as a filter's 403. A text without a status is a failure of the worker.
     """
     message, status = account.message[:SOURCE_LENGTH_MAX], account.status
     text = redact(message)
     is_overflow = context_overflow.is_context_overflow(message, code=account.code, type_=account.type, status=status)
     if is_overflow and status not in {401, 403}:
-        # LangChain knows this error by the literal word in the message alone.
+        # LangChain recognizes this error only by the literal code in the message.
         text = text if context_overflow.CODE in text else f"{text} ({context_overflow.CODE})"
         return _bad_request(400, text, account, code=context_overflow.CODE)
     if status is None and is_job:

@@ -1,1 +1,1 @@
-"""How one kind of worker takes a request and yields its output."""
+"""Implement the dialects: the request and output formats of each kind of worker."""

@@ -1,4 +1,4 @@
-"""What every dialect promises."""
+"""Define the interface of a dialect."""
 
 from typing import Protocol
 
@@ -11,34 +11,34 @@ from gateway.wire.openai import Fields, Parts
 
 
 class Chunk:
-    """A part of an answer, in the shape of an OpenAI chunk; id, model and roles may be anything or missing."""
+    """Represent a part of an answer in the form of an OpenAI chunk; id, model and roles may be arbitrary or missing."""
 
     __slots__ = ("_fields", "refrain", "text")
 
     def __init__(self, fields: Fields | None = None, *, refrain: Refrain | None = None, text: bytes = b"") -> None:
-        """Its fields, or of what it is another copy, and the text by which it differs."""
+        """Take the fields, or a template (`refrain`) and the text that fills it."""
         self._fields = fields
         self.refrain = refrain
         self.text = text
 
     @property
     def fields(self) -> Fields:
-        """All of them, put together where they are asked for."""
+        """Return all fields; those of a template are built on first access."""
         if self._fields is None:
             self._fields = {} if self.refrain is None else self.refrain.filled(self.text)
         return self._fields
 
 
 class Whole(msgspec.Struct, frozen=True):
-    """An answer in one piece: a completion, or embeddings."""
+    """Represent an answer in one piece: a completion, or embeddings."""
 
     fields: Fields
 
 
 class Damage(msgspec.Struct, frozen=True):
-    """A part of the stream that cannot be read: harmless where the answer is whole already.
+    """Represent an unreadable part of the stream, which is harmless if the answer is already complete.
 
-    What follows may be the worker's own account of the failure, so reading goes on until there is more content.
+    The worker's own description of the failure may follow, so reading continues until more content arrives.
     """
 
     error: UpstreamError
@@ -48,41 +48,41 @@ Delta = Chunk | Whole | Damage
 
 
 class Dialect(Protocol):
-    """How one kind of worker speaks. Made for one request.
+    """Translate one request to one kind of worker, and its output back.
 
-    Laws, held by one test for all of them:
+    Laws, checked by one test for all dialects:
 
-    - Where a worker slices its text at will, any slicing gives the same deltas.
+    - If a worker slices its text arbitrarily, every slicing gives the same deltas.
     - An error that arrives as ordinary output is raised, never passed on, whatever the job's state.
-    - What stopped half way raises at `end`, where the output can show it; elsewhere the job's state has to.
+    - A truncated answer raises at `end` if the output shows the truncation; otherwise the job's state has to show it.
     """
 
     @property
     def is_over(self) -> bool:
-        """Whether the answer itself has said that nothing follows."""
+        """Return True if the answer itself has marked its end."""
         ...
 
     @property
     def marks_end(self) -> bool:
-        """Whether its answers say themselves that they are whole, so that one which does not was cut short."""
+        """Return True if complete answers are marked as such, so that an answer without the mark was cut short."""
         ...
 
     def job_input(self) -> Parts:
-        """The `input` of the job, as JSON in parts."""
+        """Return the `input` of the job, as JSON in parts."""
         ...
 
     def read(self, output: Raw) -> list[Delta]:
-        """Take one value that the worker yielded, as JSON.
+        """Parse one value that the worker yielded, as JSON.
 
         Raises:
-            UpstreamError: It is an error, or nothing that this kind of worker writes.
+            UpstreamError: The value is an error, or is not in this kind of worker's format.
         """
         ...
 
     def end(self) -> list[Delta]:
-        """What was still held back, now that no output follows.
+        """Return the deltas that were held back, after the last output.
 
         Raises:
-            OutputLostError: The answer stopped half way.
+            OutputLostError: The answer was cut short.
         """
         ...

@@ -1,9 +1,9 @@
-"""Workers of 2023, as the oldest page of Runpod's documentation shows them.
+"""Implement the dialect of workers from 2023, as the oldest page of Runpod's documentation shows them.
 
     {"text": ["new text"], "input_tokens": 22, "output_tokens": 1}
 
-`input_tokens` is set on the first one only; /status holds one such object with everything. The documentation shows
-an `output_tokens` of one yield alone, other workers count from the start: counts that grow each time are the latter.
+`input_tokens` is set only on the first output; /status holds one such object with everything. In the documentation,
+`output_tokens` counts a single yield, while other workers count from the start: counts that always grow are cumulative.
 """
 
 import msgspec
@@ -33,7 +33,7 @@ _decode = msgspec.json.Decoder(list[_Part] | _Part).decode
 
 
 class LegacyDialect:
-    """A worker that takes `prompt` and `sampling_params`."""
+    """Translate for a worker that takes `prompt` and `sampling_params`."""
 
     is_over = False
     marks_end = False
@@ -47,13 +47,13 @@ class LegacyDialect:
         self._counts_grow = True
 
     def job_input(self) -> Parts:
-        """The conversation as one prompt."""
+        """Return the conversation as one prompt, with sampling parameters."""
         request = self._request
         params = sampling_params(request)
         return (openai.encode({"prompt": flatten(request), "stream": request.stream, "sampling_params": params}),)
 
     def read(self, output: Raw) -> list[Delta]:
-        """One part of the text, or a list of them."""
+        """Parse one part of the text, or a list of parts."""
         try:
             parts = _decode(output)
         except MALFORMED:
@@ -78,5 +78,5 @@ class LegacyDialect:
         return self._count_last if self._counts_grow else self._count_sum
 
     def end(self) -> list[Delta]:
-        """Nothing is held back; why it ended has to be inferred."""
+        """Return a finish reason, if it can be inferred from the token count; no text is held back."""
         return finish_chunk(self._request, completion_tokens=self._completion_tokens())

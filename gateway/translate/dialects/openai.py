@@ -1,4 +1,4 @@
-"""Workers that speak OpenAI as jobs: worker-vllm from 0.3 on and worker-sglang."""
+"""Implement the dialect of workers that accept OpenAI requests as jobs: worker-vllm from 0.3 on and worker-sglang."""
 
 from msgspec import Raw
 
@@ -14,7 +14,7 @@ from gateway.wire.openai import Parts
 
 
 class OpenAIDialect:
-    """A worker that takes `openai_route` and `openai_input`."""
+    """Translate for a worker that takes `openai_route` and `openai_input`."""
 
     def __init__(self, request: ClientRequest, upstream_model: str) -> None:
         self._request = request
@@ -24,26 +24,26 @@ class OpenAIDialect:
 
     @property
     def is_over(self) -> bool:
-        """Whether `[DONE]` was read, or an answer in one piece."""
+        """Return True if `[DONE]` or a complete answer was read."""
         return self._reader.is_over or self._has_whole
 
     @property
     def marks_end(self) -> bool:
-        """By `[DONE]` or by finish reasons.
+        """Return True unless the answer has a form without an end mark, that is, `[DONE]` or finish reasons.
 
-        Not one object as text, which is cut short where it is no JSON, and not objects where no stream was asked for:
-        the job's output holds all of them.
+        One object as text has none, because it is invalid JSON if it is cut short. Objects in answer to a request
+        without a stream have none, because the job's output holds all of them.
         """
         return not (self._reader.is_object or (self._has_objects and not self._request.stream))
 
     def job_input(self) -> Parts:
-        """The pair that Runpod's own /openai route makes of a request."""
+        """Return the same pair of fields that Runpod's own /openai route makes of a request."""
         fields = worker_fields(self._request, upstream_model=self._upstream_model)
         route = openai.encode(self._request.api.value)
         return b'{"openai_route":' + route + b',"openai_input":', *openai.join_fields(fields), b"}"
 
     def read(self, output: Raw) -> list[Delta]:
-        """Text is collected; objects are complete as they are."""
+        """Parse an output: text is buffered, objects are complete, and a list holds either."""
         body = bytes(output)
         match body[:1]:
             case b'"':
@@ -56,7 +56,7 @@ class OpenAIDialect:
             case b"[":
                 return self._read_items(body)
             case _:
-                # null, a boolean or a number: no part of an answer.
+                # null, a boolean or a number is not part of an answer.
                 return []
 
     def _read_items(self, body: bytes) -> list[Delta]:
@@ -66,7 +66,7 @@ class OpenAIDialect:
             raise OutputLostError(NOT_JSON) from None
 
     def end(self) -> list[Delta]:
-        """What the last slice of text completes."""
+        """Return the deltas that the last slice of text completes."""
         return self._reader.end()
 
 

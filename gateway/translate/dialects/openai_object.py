@@ -1,4 +1,4 @@
-"""Read one JSON object of a worker that speaks OpenAI: a chunk, a whole answer, or an error."""
+"""Parse one JSON object of an OpenAI-compatible worker: a chunk, a complete answer, or an error."""
 
 import re
 
@@ -15,7 +15,7 @@ from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import NULL, Fields
 
 ERROR_BYTES_MAX = 64 * 1024
-"""How far from its end a damaged text is searched for an error."""
+"""Number of bytes at the end of a damaged text that are searched for an error."""
 _ERROR_MARKS = tuple(
     re.compile(rb"\{\s{0,8}" + mark)
     for mark in (
@@ -26,24 +26,24 @@ _ERROR_MARKS = tuple(
         rb'"(?:message|code)"\s{0,8}:',
     )
 )
-"""How an error begins, the likeliest first: what stands within it begins like others."""
+"""Beginnings of an error, the likeliest first: objects nested in an error match other marks."""
 NOT_JSON = "The worker sent something that is not JSON."
 
 
 def read_object(body: bytes | Raw, *, stream: bool, problem: str = NOT_JSON) -> Chunk | Whole:
-    """Tell a chunk from a whole answer, and either from an error.
+    """Parse an object as a chunk or a complete answer, and raise it if it is an error.
 
     Raises:
-        OutputLostError: It is no object.
+        OutputLostError: The text is not a JSON object.
         UpstreamError: The object is an error.
     """
     try:
-        # worker-sglang prints its JSON over many lines; what is passed on as it is must fit on one.
+        # worker-sglang pretty-prints its JSON, but values that are passed on unchanged have to fit on one line.
         line = bytes(body)
         if b"\n" in line or b"\r" in line:
             line = msgspec.json.format(line, indent=-1)
         if not line.isascii():
-            # What stays raw is looked at by nobody else, and clients take no other bytes.
+            # Raw values are not validated anywhere else, and clients accept only UTF-8.
             line.decode()
         fields = openai.decode_fields(line)
     except MALFORMED:
@@ -54,17 +54,17 @@ def read_object(body: bytes | Raw, *, stream: bool, problem: str = NOT_JSON) -> 
     elif (detail := error_in(_decoded(line))) is not None:
         raise output_error(detail)
     else:
-        # Even a null would be taken for a failure by openai-go.
+        # openai-go treats even a null as a failure.
         fields.pop("error", None)
     is_chunk = bytes(fields.get("object", b"")) == b'"chat.completion.chunk"'
     return Chunk(fields) if is_chunk or not _is_whole(fields, stream=stream) else Whole(fields)
 
 
 def _is_whole(fields: Fields, *, stream: bool) -> bool:
-    """Report whether an object that is not called a chunk is a whole answer: embeddings, or an ended message.
+    """Return True if an object that is not labelled as a chunk is a complete answer: embeddings, or a finished message.
 
-    Anything else may be one part of several, also where no stream was asked for: workers yield chunks all the same, and
-    chunks of text completions look like whole ones.
+    Anything else may be one part of several, even if no stream was requested: some workers yield chunks regardless, and
+    chunks of text completions look like complete ones.
     """
     raw = fields.get("choices", NULL)
     if is_empty(raw):
@@ -79,10 +79,10 @@ def _is_whole(fields: Fields, *, stream: bool) -> bool:
 
 
 def _repaired_fields(body: bytes, problem: str) -> Fields:
-    """Read an object as Python or JavaScript writes it where JSON has no word for a value.
+    """Parse an object that Python or JavaScript serialized with values that JSON does not have.
 
     Raises:
-        OutputLostError: It is no object either.
+        OutputLostError: The repaired text is not an object either.
     """
     text = repaired(body)
     if text == body:
@@ -94,9 +94,12 @@ def _repaired_fields(body: bytes, problem: str) -> Fields:
 
 
 def raise_hidden_error(text: bytes) -> None:
-    """Raise the worker's error at the end of text that is not JSON.
+    """Check the end of text that is not JSON for the worker's error.
 
-    A worker that fails in the middle of an event writes its error behind the part that it has written.
+    A worker that fails in the middle of an event writes its error after the part that it has already written.
+
+    Raises:
+        UpstreamError: The text ends with an error.
     """
     tail = text[-ERROR_BYTES_MAX:]
     for mark in _ERROR_MARKS:

@@ -1,7 +1,8 @@
-"""Read the bytes of an OpenAI answer: server-sent events, JSON lines, or one object.
+"""Parse the bytes of an OpenAI answer: server-sent events, JSON lines, or one object.
 
-One piece of text may be half an event, several events, one object, a list of objects, or an event pretty-printed over
-many lines: worker-vllm 2.24 yields whatever its socket gave it. So text is collected first and parsed then.
+One piece of text may be part of an event, several events, one object, a list of objects, or an event pretty-printed
+over many lines: worker-vllm 2.24 yields the slices that its socket delivers. Text is therefore buffered before it is
+parsed.
 """
 
 import re
@@ -20,24 +21,24 @@ from gateway.wire.malformed import MALFORMED
 from gateway.wire.sse import EVENT_BYTES_MAX, EventReader, Events, EventTooLargeError, OddEvent
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
-"""The largest answer in one piece that is held in memory."""
+"""Maximum size in bytes of an answer in one piece that is held in memory."""
 SEQUENCE_BYTES_MAX = 64 * 1024
-"""How much of an event that was not closed is searched for objects that are complete."""
+"""Maximum size in bytes of an unterminated event that is searched for complete objects."""
 
 _BEFORE_OBJECT = b"\xef\xbb\xbf \t\r\n"
 _SIDE_BY_SIDE = (b"{", b"data:", b"[DONE]")
-"""How what follows a complete object begins, where a worker writes objects side by side."""
+"""Beginnings of text after a complete object, if a worker writes objects side by side."""
 _FRAME = re.compile(rb"\A(?:data:[ \t]*){1,4}")
 _WORD = re.compile(rb'"?[\w.:! -]{0,64}"?', re.ASCII)
 _PHRASE = re.compile(rb'"?[^"{}\[\]\\\x00-\x1f]{0,256}"?')
-"""Plain words: no part of a chunk, so they hold nothing of the answer."""
+"""Plain words: they are not part of a chunk, so they hold none of the answer."""
 _ERROR_WORD = re.compile(rb"(?i)error|exception|fail|fatal|abort|killed|timed? ?out|unavailable|out of memory")
 _CUT_SHORT = "The worker's answer was cut short."
 _DAMAGED = "A part of the worker's answer is damaged."
 
 
 class OpenAIReader:
-    """Reads the bytes of an OpenAI answer, in any slices: server-sent events, or one JSON object."""
+    """Parse the bytes of an OpenAI answer, in any slices: server-sent events, or one JSON object."""
 
     def __init__(self, *, stream: bool) -> None:
         self.is_over = False
@@ -46,16 +47,16 @@ class OpenAIReader:
         self._refrain = RefrainReader()
         self._object: bytearray | None = None
         self._is_sequence = False
-        """Whether several objects stand side by side."""
+        """True if several objects stand side by side."""
         self._started = False
 
     @property
     def is_object(self) -> bool:
-        """Whether the text is one JSON object, complete at its end."""
+        """Return True if the text is one JSON object, which is complete at the end of the text."""
         return self._object is not None
 
     def feed(self, piece: bytes) -> list[Delta]:
-        """Take the next slice; return what became complete.
+        """Parse the next slice; return the deltas that it completed.
 
         Raises:
             UpstreamError: The answer is an error, or too large.
@@ -88,17 +89,17 @@ class OpenAIReader:
         return deltas
 
     def _read_unclosed(self) -> list[Delta]:
-        """Read an event that was not closed by a blank line: handlers that yield single lines write none."""
+        """Parse an event that no blank line terminated: handlers that yield single lines write none."""
         text = self._events.rest
         if not _may_end_object(text) or not _is_complete(bytes(text).removeprefix(b"data:")):
             return []
         return self._read(self._events.end())
 
     def end(self) -> list[Delta]:
-        """Return what the end of the bytes completes.
+        """Return the deltas that the end of the bytes completes.
 
         Raises:
-            OutputLostError: It stops in the middle of an object.
+            OutputLostError: The text ends in the middle of an object.
         """
         if self._object is None:
             return self._read(self._events.end(), problem=_CUT_SHORT)
@@ -112,7 +113,7 @@ class OpenAIReader:
         return self._read_sequence(read_sequence(body), _CUT_SHORT)
 
     def _read_sequence(self, sequence: Sequence, problem: str) -> list[Delta]:
-        """Read objects that stand side by side, each of them as an event."""
+        """Parse objects that stand side by side, each as an event."""
         deltas: list[Delta] = []
         for data in sequence.objects:
             try:
@@ -131,7 +132,7 @@ class OpenAIReader:
             if self.is_over:
                 break
             if isinstance(data, OddEvent):
-                # A list of objects without a field's name.
+                # A list of objects may come without a field name such as `data:`.
                 is_list = not data.is_error and data.data.lstrip()[:1] == b"["
                 deltas += self._read_other(data.data, problem) if is_list else [_read_odd(data)]
             elif (text := self._refrain.text_of(data)) is not None:
@@ -146,7 +147,7 @@ class OpenAIReader:
 
     def _read_event(self, data: bytes, problem: str) -> list[Delta]:
         try:
-            # What comes as events is a stream, also where none was asked for.
+            # Events are always parsed as a stream, even if none was requested.
             delta = read_object(data, stream=True, problem=problem)
         except OutputLostError as error:
             sequence = read_sequence(data)
@@ -159,8 +160,8 @@ class OpenAIReader:
         return [delta]
 
     def _read_other(self, data: bytes, problem: str) -> list[Delta]:
-        """Read data that is no object: a list of objects, JSON without content, a word that keeps the stream alive."""
-        # Some proxies frame events a second time.
+        """Parse data that is not an object: a list of objects, JSON without content, or a keep-alive word."""
+        # Some proxies add a second `data:` prefix to events.
         data = _FRAME.sub(b"", data.strip())
         if data[:1] == b"{":
             return self._read_event(data, problem)
@@ -170,8 +171,8 @@ class OpenAIReader:
         if data[:1] != b"[":
             if _PHRASE.fullmatch(data) and _ERROR_WORD.search(data):
                 return [Damage(output_error(data.decode(errors="replace").strip('"')))]
-            # `null`, a number, or a word such as `ping`: none of them can be a part of an answer. Anything else may be
-            # a part of an event, such as one that begins in the middle of another when a worker died.
+            # `null`, a number, or a word such as `ping` cannot be part of an answer. Anything else may be part of an
+            # event, such as one that begins in the middle of another when a worker died.
             return [] if _WORD.fullmatch(data) else [Damage(OutputLostError(problem))]
         try:
             events = [bytes(item) for item in decode_items(data) if is_object(item)]
@@ -182,10 +183,10 @@ class OpenAIReader:
 
 
 def _read_odd(event: OddEvent) -> Damage:
-    """Read what is no ordinary event.
+    """Convert an odd event to damage.
 
     Raises:
-        UpstreamError: It is an error.
+        UpstreamError: The event is an error.
     """
     if event.is_error:
         raise output_error(_json_or_text(event.data))

@@ -1,4 +1,4 @@
-"""What the dialects that know no OpenAI share: making its chunks."""
+"""Build OpenAI chunks for the dialects of workers that do not produce them."""
 
 from msgspec import Raw
 
@@ -9,7 +9,10 @@ from gateway.wire import openai
 
 
 def finish_chunk(request: ClientRequest, *, completion_tokens: int) -> list[Delta]:
-    """The finish reason that such a worker does not give, where its count shows that it stopped at the maximum."""
+    """Return a chunk with the finish reason `length` if the token count reached the maximum, else no chunk.
+
+    These workers send no finish reason. Nothing is inferred for several choices.
+    """
     tokens_max = request.max_tokens
     if request.n != 1 or tokens_max is None or tokens_max < 1 or completion_tokens < tokens_max:
         return []
@@ -18,7 +21,7 @@ def finish_chunk(request: ClientRequest, *, completion_tokens: int) -> list[Delt
 
 
 def text_chunk(api: Api, texts: list[str], *, usage: tuple[int, int] | None = None) -> Chunk:
-    """One chunk that carries a text for each choice, and the usage so far as (prompt, completion) tokens."""
+    """Build a chunk with one text for each choice, and the usage so far as (prompt, completion) tokens."""
     choices = [
         {"index": index, "text": text, "finish_reason": None}
         if api is Api.COMPLETIONS

@@ -1,4 +1,4 @@
-"""Configuration name to dialect: the only place that knows them all."""
+"""Map configuration names to dialects. This is the only module that imports all dialects."""
 
 from collections.abc import Callable
 
@@ -15,4 +15,5 @@ DIALECTS: dict[str, Callable[[ClientRequest, str], Dialect]] = {
     "legacy": LegacyDialect,
     "text": TextDialect,
 }
-"""Each is made of a request and the worker's name for the model; making one refuses what its workers cannot serve."""
+"""Factories of dialects, called with a request and the worker's name for the model; they reject requests that their
+workers cannot serve."""

@@ -1,4 +1,4 @@
-"""Workers that yield or return plain text, such as a handler of a few lines. There is no usage: it is estimated."""
+"""Implement the dialect of workers that yield or return plain text, such as a short handler. Usage is estimated."""
 
 import msgspec
 from msgspec import Raw
@@ -17,7 +17,7 @@ _decode = msgspec.json.Decoder(list[str] | str).decode
 
 
 class TextDialect:
-    """A worker that takes a `prompt`, and `messages` where it would rather have those."""
+    """Translate for a worker that takes a `prompt`, or `messages` if it prefers those."""
 
     is_over = False
     marks_end = False
@@ -29,7 +29,7 @@ class TextDialect:
         self._request = request
 
     def job_input(self) -> Parts:
-        """Both forms of the question, since nothing says which one the handler reads."""
+        """Return both the prompt and the messages, because the handler may read either."""
         request = self._request
         asked = {"prompt": Raw(openai.encode(flatten(request))), "sampling_params": sampling_params(request)}
         if "messages" in request.fields:
@@ -37,7 +37,7 @@ class TextDialect:
         return (openai.encode({**asked, "stream": request.stream}),)
 
     def read(self, output: Raw) -> list[Delta]:
-        """A text, or a list of them."""
+        """Parse one text, or a list of texts."""
         try:
             value = _decode(output)
         except MALFORMED:
@@ -46,5 +46,5 @@ class TextDialect:
         return [text_chunk(self._request.api, [text]) for text in (value if isinstance(value, list) else [value])]
 
     def end(self) -> list[Delta]:
-        """Nothing is held back."""
+        """Return nothing: no text is held back."""
         return []

@@ -1,9 +1,11 @@
-"""Workers that yield batches of tokens: worker-vllm up to 2.23 on its raw route, and Runpod's public endpoints.
+"""Implement the dialect of workers that yield batches of tokens.
+
+These are worker-vllm up to 2.23 on its raw route, and Runpod's public endpoints:
 
     {"choices": [{"tokens": ["a batch of text"]}], "usage": {"input": 5, "output": 3}}
 
-The text is new each time, `usage.output` counts from the start. There is no role, no id and no finish reason; that an
-answer stopped half way shows in the job's state alone.
+The text is new each time, `usage.output` is cumulative. There is no role, no id and no finish reason; only the job's
+state shows that an answer was cut short.
 """
 
 import msgspec
@@ -42,7 +44,7 @@ _decode = msgspec.json.Decoder(list[_Batch] | _Batch).decode
 
 
 class TokensDialect:
-    """A worker that takes `messages` or `prompt` beside `sampling_params`."""
+    """Translate for a worker that takes `messages` or `prompt`, with `sampling_params`."""
 
     is_over = False
     marks_end = False
@@ -53,7 +55,10 @@ class TokensDialect:
         self._completion_tokens = 0
 
     def job_input(self) -> Parts:
-        """Small first batches, so that the first words come soon."""
+        """Return the prompt or messages and the sampling parameters.
+
+        The first batches are small, to shorten the time to the first token.
+        """
         request = self._request
         if request.api is Api.COMPLETIONS:
             asked = {"prompt": Raw(openai.encode(flatten(request)))}
@@ -64,7 +69,7 @@ class TokensDialect:
         return (openai.encode({**asked, "stream": request.stream, "sampling_params": params, **batching}),)
 
     def read(self, output: Raw) -> list[Delta]:
-        """One batch, or a list of them."""
+        """Parse one batch, or a list of batches."""
         try:
             batches = _decode(output)
         except MALFORMED:
@@ -82,5 +87,5 @@ class TokensDialect:
         return text_chunk(self._request.api, ["".join(choice.tokens) for choice in batch.choices or ()], usage=usage)
 
     def end(self) -> list[Delta]:
-        """Nothing is held back; why it ended has to be inferred."""
+        """Return a finish reason, if it can be inferred from the token count; no text is held back."""
         return finish_chunk(self._request, completion_tokens=self._completion_tokens)
