@@ -1,1 +1,1 @@
-"""A Runpod Serverless endpoint on this machine: the job API, the worker API, limits, faults and a scripted worker."""
+"""Emulate a Runpod Serverless endpoint locally: job API, worker API, limits, faults and a scripted worker."""

@@ -1,4 +1,4 @@
-"""/emulator/*: what tests and demos ask of the emulator itself. No key, and never part of the real service."""
+"""Serve /emulator/*: the control API for tests and demos. It needs no key and is not part of the real service."""
 
 import msgspec
 from litestar import Router, get, post, put
@@ -14,33 +14,33 @@ from gateway.emulator.settings import EmulatorSettings
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One job as the emulator sees it. Times are seconds of its monotonic clock."""
+    """Represent one job for the admin API. Times are seconds of the emulator's monotonic clock."""
 
     id: str
     endpoint: str
     state: str
     worker_id: str
     input_bytes: int
-    """The size of the job's input, by which a test recognizes its job."""
+    """Size of the job's input in bytes, by which a test recognizes its job."""
     outputs_count: int
-    """Outputs yielded, over all dispatches."""
+    """Number of outputs yielded, over all dispatches."""
     unread_count: int
-    """Outputs that no /stream call was given yet."""
+    """Number of outputs that no call has read yet."""
     dispatches: int
     retries: int
     submitted_s: float
     expires_s: float
-    """When its ttl deletes it, unless it has ended by then."""
+    """Time at which its ttl deletes it, unless it has ended by then."""
     dispatched_s: float | None
     finished_s: float | None
     cancel_requested_s: float | None
     error: str
     occupancies: list[Occupancy]
-    """When it had which worker. Gone with the job; what the workers' time adds up to stays in /emulator/usage."""
+    """Intervals in which a worker held the job. Deleted with it; the total of worker time stays in /emulator/usage."""
 
 
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker."""
+    """Represent one worker for the admin API."""
 
     id: str
     kind: str
@@ -49,11 +49,11 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The time for which the workers of one endpoint were up, since the first call to it; see WorkerTime."""
+    """Hold the billed time of one endpoint's workers, since the first call to the endpoint; see WorkerTime."""
 
     endpoint: str
     at_s: float
-    """When it was read, in seconds of the emulator's monotonic clock."""
+    """Time of the reading, in seconds of the emulator's monotonic clock."""
     starting_ns: int
     busy_ns: int
     idle_ns: int
@@ -62,7 +62,7 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def admin_router(endpoints: Endpoints, calls: CallLog) -> Router:
-    """The routes under /emulator."""
+    """Build the router for /emulator."""
 
     @get("/jobs", sync_to_thread=False)
     def list_jobs() -> list[JobRecord]:

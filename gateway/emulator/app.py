@@ -1,4 +1,4 @@
-"""Puts an emulator together."""
+"""Build the emulator's ASGI application."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ DEFAULTS = EmulatorSettings()
 
 
 def build_emulator(settings: EmulatorSettings = DEFAULTS, *, clock: Clock | None = None) -> Litestar:
-    """An emulated Runpod: any endpoint id under /v2 works, with these settings. Its workers live in its lifespan."""
+    """Build an emulated Runpod: /v2 takes any endpoint id, with these settings. Its workers run during its lifespan."""
     staff = scripted_staff if settings.worker == "scripted" else no_staff
     endpoints = Endpoints(settings, clock=clock or SystemClock(), staff=staff)
     calls = CallLog(settings.calls_kept_max)

@@ -1,4 +1,4 @@
-"""One call as the operations see it, and the bounded log of the calls that were answered."""
+"""Represent one HTTP call, and keep a bounded log of the answered calls."""
 
 from collections import deque
 from typing import TYPE_CHECKING
@@ -16,11 +16,11 @@ DRAINED_TIMES_MAX = 4
 
 
 class BodyTooLargeError(Exception):
-    """The request's body is over the limit of its operation."""
+    """Signal that the request's body is over the limit of its operation."""
 
 
 class Call:
-    """One HTTP call of an operation. Not shared; lives as long as its request."""
+    """Represent one HTTP call of an operation for the duration of its request."""
 
     __slots__ = (
         "_body_is_read",
@@ -34,30 +34,30 @@ class Call:
         "send",
     )
 
-    def __init__(  # The caller is one place, and each of these comes from the ASGI scope.
+    def __init__(  # There is one call site, and all arguments come from the ASGI call.
         self, endpoint: Endpoint, *, method: str, rest: str, query_string: bytes, receive: "Receive", send: "Send"
     ) -> None:
         self.endpoint = endpoint
         self.method = method
         self.rest = rest
-        """The path after the operation, without slashes around it."""
+        """Path after the operation, without slashes around it."""
         self.job_id = ""
-        """For the log of calls; the operation sets it once it knows."""
+        """Job id or ids for the log of calls; the operation sets it once it is known."""
         self.handed_out = 0
-        """How many stream items the reply carries; they are gone."""
+        """Number of stream items in the reply; they are removed from the job."""
         self.send = send
         self._receive = receive
         self._query_string = query_string
         self._body_is_read = False
 
     def query(self, name: str) -> str | None:
-        """One parameter of the query string."""
+        """Return a parameter of the query string, or None if it is absent or empty."""
         if not self._query_string:
             return None
         return dict(parse_qsl(self._query_string.decode("latin-1"))).get(name)
 
     async def body(self, bytes_max: int) -> bytes:
-        """The request's whole body.
+        """Read the request's whole body.
 
         Raises:
             BodyTooLargeError: It is longer than `bytes_max`.
@@ -70,7 +70,7 @@ class Call:
                 break
             self._body_is_read = not message["more_body"]
             length += len(message["body"])
-            # A body that is too long is read all the same, within reason: a caller that still sends cannot read.
+            # Drain a body over the limit, up to a multiple of it: a client that still sends does not read the reply.
             if length > DRAINED_TIMES_MAX * bytes_max:
                 break
             if length <= bytes_max:
@@ -80,9 +80,9 @@ class Call:
         return b"".join(parts)
 
     def caller_left(self) -> bool:
-        """Whether the caller has closed the connection by now. Does not wait: it asks once and takes the question back.
+        """Return True if the client has closed the connection. Does not wait: abandons a `receive` that would block.
 
-        A cancel scope without patience does the same at twenty times the price, on the path that benchmarks measure.
+        A cancel scope with a zero timeout does the same at twenty times the cost, on a path that benchmarks measure.
         """
         while True:
             asking = self._receive().__await__()
@@ -97,32 +97,32 @@ class Call:
 
 
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One call that was answered, for the admin API."""
+    """Represent one answered call for the admin API."""
 
     at_s: float
-    """When it came, in seconds of the emulator's monotonic clock."""
+    """Time of arrival, in seconds of the emulator's monotonic clock."""
     endpoint: str
     operation: str
     method: str
     job_id: str
     status: int
-    """0 where the reply was lost on purpose."""
+    """HTTP status of the reply; 0 if a fault dropped the reply."""
 
 
 class CallLog:
-    """The newest calls, in the order in which they were answered."""
+    """Keep the newest calls, in the order in which they were answered."""
 
     def __init__(self, calls_kept_max: int) -> None:
         self._records: deque[CallRecord] = deque(maxlen=calls_kept_max)
 
     def add(self, record: CallRecord) -> None:
-        """Keep one call; the oldest goes when there are too many."""
+        """Add one call, dropping the oldest if the log is full."""
         self._records.append(record)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all calls."""
         self._records.clear()
 
     def records(self) -> list[CallRecord]:
-        """The calls, oldest first."""
+        """Return the calls, oldest first."""
         return list(self._records)

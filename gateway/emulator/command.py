@@ -1,4 +1,4 @@
-"""`fairpod emulator`: every setting and every fault is a flag of the same name."""
+"""Implement `fairpod emulator`: every setting and every fault is a flag of the same name."""
 
 import argparse
 import contextlib
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve an emulator until interrupted. Returns the exit status: 2 for flags that make no sense."""
+    """Serve an emulator until interrupted. Return the exit status: 2 for invalid flags, 1 if the start failed."""
     try:
         settings = read_settings(arguments)
     except msgspec.ValidationError as error:
@@ -53,21 +53,21 @@ def run(arguments: argparse.Namespace) -> int:
             http="httptools",
             log_level="warning",
             timeout_graceful_shutdown=1,
-            # As an edge does: longer than clients keep idle connections.
+            # Like an edge proxy: longer than clients keep idle connections.
             timeout_keep_alive=75,
         )
     )
-    # uvicorn has shut down in order by the time it raises the signal again.
+    # uvicorn raises the signal again only after an orderly shutdown.
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     return 0 if server.started else 1
 
 
 def read_settings(arguments: argparse.Namespace) -> EmulatorSettings:
-    """The settings that the flags ask for.
+    """Build the settings from the parsed flags.
 
     Raises:
-        msgspec.ValidationError: A flag has a value that its setting cannot have.
+        msgspec.ValidationError: A flag has a value that its setting does not allow.
     """
     given: dict[str, Any] = _given(arguments, _SETTING)
     given["faults"] = _given(arguments, _FAULT)
@@ -106,7 +106,7 @@ def _add_flags(group: "argparse._ArgumentGroup", struct: type[msgspec.Struct], *
 
 
 def _flag_options(hint: Any) -> dict[str, Any]:
-    """How argparse has to read a field of this type. Ranges are msgspec's to check."""
+    """Build the argparse options for a field of this type. msgspec checks the ranges."""
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
     if get_origin(hint) is Literal:

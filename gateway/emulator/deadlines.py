@@ -1,4 +1,4 @@
-"""One deadline for each job, the earliest first. Pure."""
+"""Track one deadline per job, earliest first. Pure."""
 
 import heapq
 from typing import Generic, Protocol, TypeVar
@@ -8,7 +8,7 @@ STALE_ENTRIES_SPARED = 64
 
 
 class Dated(Protocol):
-    """Something that says when it is due; infinitely late is never."""
+    """Describe an object with a deadline; infinity means that it has none."""
 
     deadline_s: float
 
@@ -17,7 +17,7 @@ T = TypeVar("T", bound=Dated)
 
 
 class Deadlines(Generic[T]):
-    """A heap whose entries go stale when their owner's `deadline_s` moves; stale ones are skipped and swept in bulk."""
+    """Hold deadlines in a heap. An entry is stale once its owner's `deadline_s` moves; stale ones are swept in bulk."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, T]] = []
@@ -27,7 +27,7 @@ class Deadlines(Generic[T]):
         return len(self._heap)
 
     def set(self, dated: T, due_s: float, *, owners: int) -> None:
-        """Make this its only deadline. `owners` is how many have one: the heap stays within a multiple of it."""
+        """Set the object's only deadline. `owners` is the number of objects with one; it bounds the heap's size."""
         dated.deadline_s = due_s
         if due_s == NEVER_S:
             return
@@ -38,11 +38,11 @@ class Deadlines(Generic[T]):
             heapq.heapify(self._heap)
 
     def next_s(self) -> float:
-        """When the next one is due, at the earliest."""
+        """Return the earliest time at which a deadline may be due; infinity if there is none."""
         return self._heap[0][0] if self._heap else NEVER_S
 
     def pop_due(self, now_s: float) -> T | None:
-        """The one that is due longest, if one is. Its entry is gone; its `deadline_s` is for the caller to move."""
+        """Remove and return the object with the earliest due deadline, or None. The caller sets its next deadline."""
         while self._heap and self._heap[0][0] <= now_s:
             due_s, _, dated = heapq.heappop(self._heap)
             if dated.deadline_s == due_s:

@@ -1,4 +1,4 @@
-"""The way into /v2: endpoint and operation, then key, limits, faults, the operation itself, and the log of calls."""
+"""Dispatch calls under /v2: find endpoint and operation, check key and limits, apply faults, and log the call."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
 
 Handler = Callable[[Call], Awaitable[Reply | None]]
-"""Answers a call; None when it has sent its answer itself."""
+"""Function that answers a call; it returns None if it has sent the reply itself."""
 
 UNAUTHORIZED = error_reply(401, "unauthorized")
 NOT_FOUND = error_reply(404, "not found")
@@ -30,7 +30,7 @@ GET_OR_POST = GET | POST
 
 
 class Route(msgspec.Struct, frozen=True):
-    """How one operation is called."""
+    """Describe one operation: its handler and its HTTP methods."""
 
     handler: Handler
     methods: frozenset[str]
@@ -38,7 +38,7 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class Dispatch:
-    """The ASGI app under /v2. One table lookup instead of a router: this is the path that a benchmark measures."""
+    """Implement the ASGI app under /v2. A table lookup instead of a router: benchmarks measure this path."""
 
     def __init__(self, endpoints: Endpoints, routes: Mapping[Operation, Route], *, calls: CallLog) -> None:
         self._endpoints = endpoints
@@ -47,7 +47,7 @@ class Dispatch:
         }
         self._calls = calls
         api_key = endpoints.settings.api_key.encode()
-        # Runpod's docs show both forms; its worker SDK sends the key bare.
+        # Runpod's docs show both forms; its worker SDK sends the key without "Bearer".
         self._accepted_keys = {api_key, b"Bearer " + api_key} if api_key else None
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
@@ -84,7 +84,7 @@ class Dispatch:
     async def _answer(
         self, call: Call, operation: Operation, route: Route, *, headers: Iterable[tuple[bytes, bytes]]
     ) -> int:
-        """Send the answer; its status."""
+        """Send the reply and return its status."""
         if call.method not in route.methods:
             return await send_reply(call.send, METHOD_NOT_ALLOWED)
         if not self._knows(headers):
@@ -131,7 +131,7 @@ def _start(reply: Reply) -> "HTTPResponseStartEvent":
 
 
 async def send_reply(send: "Send", reply: Reply) -> int:
-    """Send a whole answer; its status."""
+    """Send a complete reply and return its status."""
     body: HTTPResponseBodyEvent = {"type": "http.response.body", "body": reply.body, "more_body": False}
     await send(_start(reply))
     await send(body)
@@ -139,6 +139,6 @@ async def send_reply(send: "Send", reply: Reply) -> int:
 
 
 async def lose_reply(send: "Send", reply: Reply) -> int:
-    """Begin an answer and never send its body: the server then closes the connection. ASGI knows no other way."""
+    """Send a reply's head but never its body: the server then closes the connection. ASGI has no other way to do so."""
     await send(_start(reply))
     return LOST_STATUS

@@ -1,4 +1,4 @@
-"""One emulated endpoint: its jobs, its limits, its workers, and who waits for what. Every clock reading is here."""
+"""Implement one emulated endpoint: its jobs, limits, workers and waiters. Monotonic time is read only here."""
 
 import uuid
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ NO_LIMIT = Limit()
 
 
 class Endpoint:
-    """The seam between the APIs, which ask and wait, and the pure store, which decides."""
+    """Connect the APIs, which call and wait, to the pure job store, which decides."""
 
     def __init__(self, endpoint_id: str, *, settings: EmulatorSettings, plan: FaultPlan, clock: Clock) -> None:
         self.id = endpoint_id
@@ -49,14 +49,14 @@ class Endpoint:
 
     @property
     def now_s(self) -> float:
-        """What time it is."""
+        """Return the time of the monotonic clock in seconds."""
         return self.clock.monotonic_s()
 
     def submit(self, job_input: bytes, *, policy: JobPolicy | None = None, is_sync: bool = False) -> Job:
-        """Queue a job. `is_sync` is /runsync: its ids are marked and its results kept for a shorter time.
+        """Queue a job. `is_sync` is for /runsync and /openai: the id is prefixed, the result kept for a shorter time.
 
         Raises:
-            QueueFullError: The endpoint keeps as many jobs as it may.
+            QueueFullError: The endpoint keeps the maximum number of jobs, and none has ended.
         """
         job = Job(
             id=f"{'sync-' if is_sync else ''}{uuid.uuid4()}-u1",
@@ -69,24 +69,24 @@ class Endpoint:
         return job
 
     def find(self, job_id: str) -> Job | None:
-        """The job, or None where it never was or is no more."""
+        """Return the job, or None if it never existed or was deleted."""
         self.sweep()
         return self._jobs.find(job_id)
 
     def read(self, job: Job) -> list[bytes]:
-        """Hand out stream items; they are gone afterwards."""
+        """Return one page of stream items and remove them from the job."""
         return self._jobs.read(job, self.settings.page_outputs_max)
 
     def read_all(self, job: Job) -> list[bytes]:
-        """Hand out every stream item there is."""
+        """Return all stream items and remove them from the job."""
         return self._jobs.read(job)
 
     async def change(self, job: Job) -> None:
-        """Return when the job's state, or what can be read of it, has changed."""
+        """Wait until the job's state changes or new stream items can be read."""
         await self._job_signals.wait(job.id)
 
     def cancel(self, job: Job) -> None:
-        """Cancel a job that has not ended, now or as late as the faults say."""
+        """Cancel a job that has not ended; a running one only after the fault `late_cancel_s`."""
         self._jobs.cancel(job, self.now_s, late_s=self.plan.faults.late_cancel_s)
         self._tell(job)
 
@@ -101,38 +101,38 @@ class Endpoint:
         self._queue_signals.wake(QUEUE)
 
     def purge(self) -> int:
-        """Remove every queued job; how many there were."""
+        """Cancel every queued job and return their number."""
         removed = self._jobs.purge(self.now_s)
         for job in removed:
             self._tell(job)
         return len(removed)
 
     def keep_for(self, job: Job, seconds: float) -> None:
-        """Delete a finished job's result after this long, if that is earlier than it would be."""
+        """Delete a finished job after this many seconds, if that is earlier than its retention."""
         self._jobs.keep_until(job, self.now_s + seconds)
 
     def jobs(self) -> list[Job]:
-        """Every job that is kept, oldest first."""
+        """Return all kept jobs, oldest first."""
         self.sweep()
         return self._jobs.all()
 
     def occupancies(self, job: Job) -> list[Occupancy]:
-        """List the intervals in which a job had a worker."""
+        """Return the intervals in which a worker held the job."""
         return self.worker_time.occupancies(job, self.now_s)
 
     @property
     def is_full(self) -> bool:
-        """Whether the queue is as deep as the settings let it be."""
+        """Return True if the queue has reached its configured depth."""
         depth_max = self.settings.queued_jobs_max
         return bool(depth_max) and self._jobs.queued_count >= depth_max
 
     @property
     def has_work(self) -> bool:
-        """Whether a worker would find something to do."""
+        """Return True if a worker would find a job to take."""
         return self._jobs.queued_count > 0 and not self.plan.faults.workers_down
 
     def health(self) -> EndpointHealth:
-        """Counts of jobs and of workers, with the six kinds of workers that the live service sends."""
+        """Count the jobs and the workers, with the six kinds of workers that the live service reports."""
         self.sweep()
         jobs = self._jobs
         return EndpointHealth(
@@ -147,7 +147,7 @@ class Endpoint:
         )
 
     def take(self, worker_id: str) -> Job | None:
-        """Dispatch the job that waits longest to this worker, if one waits, and workers are not down, nor it asleep."""
+        """Dispatch the first queued job to this worker; None if there is none, workers are down, or this one sleeps."""
         self._sweep_jobs()
         if self.plan.faults.workers_down or self.workforce.is_asleep(worker_id):
             return None
@@ -157,11 +157,11 @@ class Endpoint:
         return job
 
     def holds(self, job: Job, worker_id: str) -> bool:
-        """Whether this worker is the one that runs the job."""
+        """Return True if this worker runs the job."""
         return self._jobs.holds(job, worker_id)
 
     def add_item(self, job: Job, item: bytes) -> None:
-        """Keep one stream item of a running job."""
+        """Append one stream item to a running job."""
         self._jobs.add_item(job, item)
         self._job_signals.wake(job.id)
 
@@ -170,52 +170,52 @@ class Endpoint:
         self._jobs.report_progress(job, output)
 
     def complete(self, job: Job, output: bytes) -> bool:
-        """End a running job well. False when the result was too large to keep."""
+        """Complete a running job. Return False if the result was too large to keep."""
         fits = self._jobs.complete(job, output, self.now_s)
         self._tell(job)
         return fits
 
     def fail(self, job: Job, error: str) -> None:
-        """End a running job badly."""
+        """Fail a running job."""
         self._jobs.fail(job, error, self.now_s)
         self._tell(job)
 
     def lose_worker(self, job: Job) -> None:
-        """The worker of a running job died: the job is dispatched again, or failed."""
+        """Queue a running job again after its worker died, or fail it after too many retries."""
         self._jobs.lose_worker(job, self.now_s)
         self._tell(job)
         self._queue_signals.wake(QUEUE)
 
     async def work(self) -> None:
-        """Return when there may be something new to take."""
+        """Wait until there may be a new job to take."""
         await self._queue_signals.wait(QUEUE)
 
     def take_stops(self, worker_id: str) -> list[str]:
-        """The ids of the jobs that this worker has to stop."""
+        """Return the ids of the jobs that this worker has to stop, and clear them."""
         return self._jobs.take_stops(worker_id)
 
     async def stop_signal(self, worker_id: str) -> None:
-        """Return when this worker has something to stop."""
+        """Wait until this worker has a job to stop."""
         await self._stop_signals.wait(worker_id)
 
     def change_worker(self, worker: Worker, condition: Condition) -> None:
-        """Put a worker into another condition. Where one goes to sleep, another may have to start."""
+        """Change a worker's condition. When one goes to sleep, wake the others: one of them may have to start."""
         self.workforce.change(worker, condition, self.now_s)
         if condition == "asleep":
             self._queue_signals.wake(QUEUE)
 
     def needs(self, worker: Worker) -> bool:
-        """Tell whether a sleeping scripted worker has to start."""
+        """Return True if a sleeping scripted worker has to start."""
         self.sweep()
         queued = self._jobs.queued_count if self.has_work else 0
         return self.workforce.is_needed(worker, queued_count=queued, places=self.settings.worker_concurrency)
 
     def hear_of(self, worker_id: str) -> None:
-        """A remote worker called."""
+        """Record a call from a remote worker."""
         self.workforce.hear_of(worker_id, self.now_s)
 
     def meter(self, operation: Operation) -> Meter:
-        """The counters of one operation."""
+        """Return the meter of one operation."""
         meter = self._meters.get(operation)
         if meter is None:
             limit = self.settings.limits.get(operation) or PUBLISHED.get(operation, NO_LIMIT)
@@ -224,21 +224,21 @@ class Endpoint:
 
     @property
     def meters(self) -> Mapping[Operation, Meter]:
-        """The counters of every operation that was called."""
+        """Return the meters of all operations called so far."""
         return self._meters
 
     def extra_per_10s(self) -> int:
-        """Runpod's dynamic limit: requests per worker, for each running worker."""
+        """Return Runpod's dynamic limit: requests per worker times the workers that are up; 0 if it is not set."""
         per_worker = self.settings.requests_per_worker
         return per_worker * self.workforce.up_count() if per_worker else 0
 
     def sweep(self) -> None:
-        """Do everything that is due, and wake those who wait for it."""
+        """Apply everything that is due, and wake the tasks that wait for it."""
         self.workforce.send_to_standby(self.now_s)
         self._sweep_jobs()
 
     def bury_lost_workers(self) -> None:
-        """Forget the remote workers that have been silent for too long; their jobs are dispatched again."""
+        """Remove the remote workers that have been silent for `worker_lost_s`; their jobs are dispatched again."""
         now_s = self.now_s
         silent = self.workforce.bury_silent(now_s - self.settings.worker_lost_s, now_s)
         for job in self._jobs.running if silent else ():
@@ -248,13 +248,13 @@ class Endpoint:
             self._jobs.take_stops(worker_id)
 
     def close(self) -> None:
-        """Delete every job and let go of everybody who waits."""
+        """Delete every job and wake all waiting tasks."""
         self.is_closed = True
         self._jobs.clear(self.now_s)
         self.wake_all()
 
     def wake_all(self) -> None:
-        """Let everybody look again: the faults have changed."""
+        """Wake all waiting tasks, so that they check their conditions again."""
         self._job_signals.wake_all()
         self._queue_signals.wake_all()
         self._stop_signals.wake_all()

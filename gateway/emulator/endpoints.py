@@ -1,4 +1,4 @@
-"""Every endpoint of one emulator, made on first use, and the task group in which their workers live."""
+"""Create the emulator's endpoints on first use, and run their workers in one task group."""
 
 from types import TracebackType
 from typing import Protocol, Self
@@ -12,19 +12,19 @@ from gateway.emulator.faults import FaultPlan
 from gateway.emulator.settings import EmulatorSettings
 
 TICK_S_MAX = 0.1
-"""How late a time limit may be noticed while nobody calls."""
+"""Maximum delay in seconds with which a time limit is noticed while there are no calls."""
 
 
 class Staff(Protocol):
-    """Runs the scripted workers of one endpoint until it is cancelled."""
+    """Run the scripted workers of one endpoint until cancelled."""
 
     async def __call__(self, endpoint: Endpoint) -> None:
-        """Work."""
+        """Run the workers."""
         ...
 
 
 class Endpoints:
-    """Use it as an async context manager: endpoints only get workers and a sense of time inside it."""
+    """Hold the endpoints of one emulator. Workers and time limits run only inside its async context."""
 
     def __init__(self, settings: EmulatorSettings, *, clock: Clock, staff: Staff) -> None:
         self.settings = settings
@@ -51,7 +51,7 @@ class Endpoints:
             await group.__aexit__(None, None, None)
 
     def get(self, endpoint_id: str) -> Endpoint | None:
-        """The endpoint of this id, made if need be. None when there are as many as there may be."""
+        """Return the endpoint of this id, creating it if needed; None if there are already `endpoints_max`."""
         endpoint = self._endpoints.get(endpoint_id)
         if endpoint is None and len(self._endpoints) < self.settings.endpoints_max:
             endpoint = Endpoint(endpoint_id, settings=self.settings, plan=self.plan, clock=self._clock)
@@ -60,16 +60,16 @@ class Endpoints:
         return endpoint
 
     def all(self) -> list[Endpoint]:
-        """Every endpoint that was used."""
+        """Return all endpoints used so far."""
         return list(self._endpoints.values())
 
     def wake_all(self) -> None:
-        """Let every worker and every waiting call look again: the faults have changed."""
+        """Wake every worker and every waiting call, because the faults have changed."""
         for endpoint in self._endpoints.values():
             endpoint.wake_all()
 
     def reset(self) -> None:
-        """Forget every endpoint, stop its workers, and let go of the calls that wait on it."""
+        """Delete every endpoint, stop its workers, release the calls that wait on it, and reset the faults."""
         for scope in self._scopes.values():
             scope.cancel()
         for endpoint in self._endpoints.values():

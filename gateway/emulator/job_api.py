@@ -1,7 +1,7 @@
-"""The job API: what clients of a Runpod Serverless endpoint call.
+"""Implement the job API: the calls of clients of a Runpod Serverless endpoint.
 
 Sources: Runpod docs, "Operation reference", "Send API requests" and "Job states"; recordings of the live service.
-Where neither says, the mildest behaviour was chosen, with a comment.
+Where neither specifies a behaviour, the most lenient one was chosen, with a comment.
 """
 
 from collections.abc import Callable
@@ -31,13 +31,13 @@ BAD_WAIT = error_reply(400, "wait and ttl are whole numbers of milliseconds")
 
 
 async def run(call: Call) -> Reply:
-    """POST /run: queue a job and answer at once."""
+    """Handle POST /run: queue a job and reply at once."""
     job = await _submit(call, bytes_max=call.endpoint.settings.run_body_bytes_max)
     return job if isinstance(job, Reply) else Reply(200, accepted_body(job))
 
 
 async def runsync(call: Call) -> Reply:
-    """POST /runsync?wait=: queue a job and wait for its end; a job that takes longer is named, to be polled."""
+    """Handle POST /runsync?wait=: queue a job and wait for its end; if that takes longer, return its id for polling."""
     wait_s = _wait_s(call, default_s=call.endpoint.settings.sync_wait_s)
     if wait_s is None:
         return BAD_WAIT
@@ -46,7 +46,7 @@ async def runsync(call: Call) -> Reply:
 
 
 async def status(call: Call) -> Reply:
-    """GET or POST /status/{id}?ttl=: what is known of a job."""
+    """Handle GET or POST /status/{id}?ttl=: return the status of a job."""
     job = _job(call)
     if job is None:
         return NOT_FOUND
@@ -60,7 +60,7 @@ async def status(call: Call) -> Reply:
 
 
 async def status_sync(call: Call) -> Reply:
-    """GET or POST /status-sync/{id}?wait=: held until the job has ended. Gone from today's docs, used by SDKs."""
+    """Handle GET or POST /status-sync/{id}?wait=: wait for the job's end. No longer documented, but used by SDKs."""
     job = _job(call)
     wait_s = _wait_s(call, default_s=call.endpoint.settings.sync_wait_s)
     if job is None or wait_s is None:
@@ -69,7 +69,7 @@ async def status_sync(call: Call) -> Reply:
 
 
 async def stream(call: Call) -> Reply:
-    """GET or POST /stream/{id}?wait=: what was yielded since the last call, held until there is something.
+    """Handle GET or POST /stream/{id}?wait=: return the outputs since the last call, waiting until there are some.
 
     Destructive: each item is handed out once. The last page of a job may still carry items.
     """
@@ -83,19 +83,19 @@ async def stream(call: Call) -> Reply:
         await _until(call, job, wait_s, has_come=lambda: bool(job.unread))
         if job.is_deleted:
             return NOT_FOUND
-        # Whether Runpod consumes for a caller that has gone is not known; not to is the mildest.
+        # It is not known whether Runpod consumes items for a disconnected client; to keep them is more lenient.
         if job.unread and call.caller_left():
             return Reply(499)
     items = call.endpoint.read(job)
     call.handed_out = len(items)
     if call.endpoint.settings.stream_shape == "array":
         return Reply(200, bare_page_body(items))
-    # Where a page is bounded, a job that has ended goes on for this reader until the last page.
+    # With bounded pages, a job that has ended is in progress for the reader until the last page.
     return Reply(200, page_body(JobState.IN_PROGRESS if job.unread and job.is_over else job.state, items))
 
 
 async def cancel(call: Call) -> Reply:
-    """POST /cancel/{id}. For a job that has ended nothing is documented: 200 with the state it is in."""
+    """Handle POST /cancel/{id}. The reply for a job that has ended is not documented: 200 with its state."""
     job = _job(call)
     if job is None:
         return NOT_FOUND
@@ -106,7 +106,7 @@ async def cancel(call: Call) -> Reply:
 
 
 async def retry(call: Call) -> Reply:
-    """POST /retry/{id}: for FAILED and TIMED_OUT; what other states answer is not documented, 400 here."""
+    """Handle POST /retry/{id} for FAILED and TIMED_OUT jobs. The reply for other states is not documented: 400."""
     job = _job(call)
     if job is None:
         return NOT_FOUND
@@ -118,17 +118,17 @@ async def retry(call: Call) -> Reply:
 
 
 async def purge_queue(call: Call) -> Reply:
-    """POST /purge-queue: everybody's queued jobs. The lower-case status is Runpod's."""
+    """Handle POST /purge-queue: cancel the queued jobs of all clients. The lower-case status is Runpod's."""
     return Reply(200, b'{"removed":%d,"status":"completed"}' % call.endpoint.purge())
 
 
 async def health(call: Call) -> Reply:
-    """GET /health."""
+    """Handle GET /health."""
     return Reply(200, health_body(call.endpoint.health()))
 
 
 async def requests(call: Call) -> Reply:
-    """GET /requests: named in the table of limits only, so the shape is a guess: every job that is kept."""
+    """Handle GET /requests: list all kept jobs. Only the table of limits names it, so the shape is a guess."""
     listed = b",".join(accepted_body(job) for job in call.endpoint.jobs())
     return Reply(200, b'{"requests":[%b]}' % listed)
 
@@ -157,7 +157,7 @@ def _job(call: Call) -> Job | None:
 
 
 def _wait_s(call: Call, *, default_s: float) -> float | None:
-    """Seconds to hold the call, within the published range; None when `?wait=` is no number."""
+    """Return the seconds to hold the call, within the published range; None if `?wait=` is not a whole number."""
     wait = call.query("wait")
     if wait is None:
         return default_s
@@ -168,14 +168,14 @@ def _wait_s(call: Call, *, default_s: float) -> float | None:
 
 
 async def _until(call: Call, job: Job, wait_s: float, *, has_come: Callable[[], bool]) -> None:
-    """Wait until it has come, the job is over, or the time is up."""
+    """Wait until `has_come` returns True, the job is over, or `wait_s` has passed."""
     with anyio.move_on_after(wait_s):
         while not (has_come() or job.is_over):
             await call.endpoint.change(job)
 
 
 async def _ended(call: Call, job: Job, wait_s: float) -> Reply:
-    """The status of the job once it has ended; until then, what /run would say."""
+    """Wait for the job's end and return its status; if it does not end, return the reply of /run, or the edge's 524."""
     edge_s = call.endpoint.settings.edge_timeout_s
     await _until(call, job, min(wait_s, edge_s), has_come=lambda: False)
     if job.is_deleted:

@@ -1,4 +1,4 @@
-"""The jobs of one endpoint: queue, dispatch, destructive reads, time limits, retention. Pure; takes now_s."""
+"""Store the jobs of one endpoint: queue, dispatch, destructive reads, time limits, retention. Pure; takes now_s."""
 
 from collections import OrderedDict
 
@@ -9,7 +9,7 @@ from gateway.wire.runpod import JobState
 
 
 class JobStore:
-    """Every job of one endpoint, its queue, and the stop signals that its workers have not fetched yet.
+    """Hold every job of one endpoint, its queue, and the stop signals that its workers have not fetched yet.
 
     Methods that take a job expect one of this store that is not deleted.
     """
@@ -32,33 +32,33 @@ class JobStore:
         self.retried_count = 0
 
     def find(self, job_id: str) -> Job | None:
-        """The job, or None where it never was or is no more."""
+        """Return the job, or None if it never existed or was deleted."""
         return self._jobs.get(job_id)
 
     def all(self) -> list[Job]:
-        """Every job that is kept, oldest first."""
+        """Return all kept jobs, oldest first."""
         return list(self._jobs.values())
 
     @property
     def running(self) -> list[Job]:
-        """The jobs in progress, oldest dispatch first."""
+        """Return the jobs in progress, oldest dispatch first."""
         return list(self._running.values())
 
     @property
     def queued_count(self) -> int:
-        """How many jobs wait for a worker."""
+        """Return the number of jobs that wait for a worker."""
         return len(self._queue)
 
     @property
     def running_count(self) -> int:
-        """How many jobs are in progress."""
+        """Return the number of jobs in progress."""
         return len(self._running)
 
     def submit(self, job: Job) -> None:
         """Queue a new job.
 
         Raises:
-            QueueFullError: There is no room, and no finished job to make room.
+            QueueFullError: The store is full and holds no finished job to delete.
         """
         while len(self._jobs) >= self._jobs_kept_max:
             if not self._finished:
@@ -70,7 +70,7 @@ class JobStore:
         self._schedule(job)
 
     def read(self, job: Job, outputs_max: int = 0) -> list[bytes]:
-        """Hand out the oldest items that nobody was given yet, at most so many; 0 is all. They are gone afterwards."""
+        """Return the oldest unread items, at most `outputs_max` (0 means all), and remove them from the job."""
         if not outputs_max or len(job.unread) <= outputs_max:
             items, job.unread = job.unread, []
             return items
@@ -79,10 +79,10 @@ class JobStore:
         return items
 
     def cancel(self, job: Job, now_s: float, *, late_s: float = 0.0) -> None:
-        """Cancel a job that has not ended; one that has stays as it is, as the answer for it is not documented.
+        """Cancel a job that has not ended; leave an ended one unchanged, since the reply for it is not documented.
 
-        A queued job leaves the queue at once. A running one is CANCELLED at once too, and its worker told; with
-        `late_s` both happen so much later, and until then the job goes on.
+        A queued job leaves the queue at once. A running one is CANCELLED at once too, and its worker receives a stop
+        signal; with `late_s` both happen that many seconds later, and until then the job goes on.
         """
         if job.state.is_terminal or job.cancel_requested_s is not None:
             return
@@ -94,7 +94,7 @@ class JobStore:
         self._cancel_now(job, now_s)
 
     def retry(self, job: Job, now_s: float) -> None:
-        """Queue a failed job again: same id, same input, old output removed, its time to live counted anew.
+        """Queue a failed job again: same id, same input, old output removed, time to live restarted.
 
         Raises:
             IllegalMoveError: The job is neither FAILED nor TIMED_OUT.
@@ -111,14 +111,14 @@ class JobStore:
         self._schedule(job)
 
     def purge(self, now_s: float) -> list[Job]:
-        """Remove every queued job from the queue. They show as CANCELLED, since nothing else is documented."""
+        """Cancel every queued job and return them. CANCELLED is an assumption: no other state is documented."""
         queued = list(self._queue.values())
         for job in queued:
             self._cancel_now(job, now_s)
         return queued
 
     def take(self, worker_id: str, now_s: float) -> Job | None:
-        """Dispatch the job that waits longest, if one waits. First in, first out is an assumption."""
+        """Dispatch the first job of the queue; None if it is empty. First in, first out is an assumption."""
         if not self._queue:
             return None
         job = next(iter(self._queue.values()))
@@ -130,35 +130,35 @@ class JobStore:
         return job
 
     def holds(self, job: Job, worker_id: str) -> bool:
-        """Whether this worker is the one that runs the job. What others still send about it is dropped."""
+        """Return True if this worker runs the job. Reports about it from other workers are dropped."""
         return job.state is JobState.IN_PROGRESS and job.worker_id == worker_id and not job.is_deleted
 
     def add_item(self, job: Job, item: bytes) -> None:
-        """Keep one stream item of a running job, whatever its size: how Runpod splits large ones is not published."""
+        """Append one stream item of any size to a running job: how Runpod splits large ones is not published."""
         job.unread.append(item)
         job.outputs_count += 1
 
     def report_progress(self, job: Job, output: bytes) -> None:
-        """Show an intermediate output of a running job: what a handler's `progress_update` sends."""
+        """Set the intermediate output of a running job, which a handler's `progress_update` sends."""
         job.output = output
 
     def complete(self, job: Job, output: bytes, now_s: float) -> bool:
-        """End a running job well. False when the result was too large: COMPLETED all the same, without output."""
+        """Complete a running job. Return False if the result was too large: then it is COMPLETED without output."""
         fits = len(output) <= self._result_bytes_max
         job.output = output if fits else b""
         self._finish(job, JobState.COMPLETED, now_s)
         return fits
 
     def fail(self, job: Job, error: str, now_s: float) -> None:
-        """End a running job badly. Its outputs stay readable, its partial result does not."""
+        """Fail a running job. Its stream items stay readable; its partial result is removed."""
         job.output, job.error = b"", error
         self._finish(job, JobState.FAILED, now_s)
 
     def lose_worker(self, job: Job, now_s: float) -> None:
-        """The worker died: dispatch the job again, ahead of the queue, or fail it when that was tried often enough.
+        """Queue a job again after its worker died, ahead of the queue, or fail it after `retries_max` retries.
 
-        What the dead worker yielded stays readable and the next one begins from the start, so a reader sees the
-        beginning twice. What the real stream shows then is not known.
+        Outputs of the dead worker stay readable and the next worker begins from the start, so a reader sees the
+        beginning twice. What the real stream does is not known. A job with a pending cancel is cancelled instead.
         """
         if job.cancel_requested_s is not None:
             self._cancel_now(job, now_s)
@@ -174,11 +174,11 @@ class JobStore:
         self._schedule(job)
 
     def has_stops(self, worker_id: str) -> bool:
-        """Whether this worker has something to stop."""
+        """Return True if this worker has a job to stop."""
         return worker_id in self._stops
 
     def take_stops(self, worker_id: str) -> list[str]:
-        """The ids of the jobs that this worker has to stop. They are gone afterwards."""
+        """Return the ids of the jobs that this worker has to stop, and clear them."""
         return self._stops.pop(worker_id, [])
 
     def clear(self, now_s: float) -> None:
@@ -187,11 +187,11 @@ class JobStore:
             self._delete(job, now_s)
 
     def next_deadline_s(self) -> float:
-        """When `expire` will have something to do, at the earliest."""
+        """Return the earliest time at which `expire` may have something to do; infinity if there is none."""
         return self._deadlines.next_s()
 
     def expire(self, now_s: float) -> list[Job]:
-        """Do everything that is due: time limits, late cancels, deletions. Returns the jobs it changed."""
+        """Apply everything that is due: time limits, delayed cancels, deletions. Return the changed jobs."""
         changed = []
         while (job := self._deadlines.pop_due(now_s)) is not None:
             self._meet_deadline(job, now_s)
@@ -199,7 +199,7 @@ class JobStore:
         return changed
 
     def keep_until(self, job: Job, due_s: float) -> None:
-        """Delete a finished job's result earlier than it would be: `/status?ttl=`."""
+        """Delete a finished job at `due_s` if that is earlier than its retention: `/status?ttl=`."""
         if job.state.is_terminal and due_s < job.deadline_s:
             self._deadlines.set(job, due_s, owners=len(self._jobs))
 
@@ -211,7 +211,7 @@ class JobStore:
         elif now_s >= job.cancel_due_s:
             self._cancel_now(job, now_s)
         else:
-            # Documented: "the job fails and the worker stops". Here only the job is stopped, and it is not tried again.
+            # Documented: "the job fails and the worker stops". Here only the job is stopped, and it is not retried.
             self._stop(job)
             self.fail(job, _platform_error(job), now_s)
 
@@ -226,7 +226,7 @@ class JobStore:
         self._deadlines.set(job, due_s, owners=len(self._jobs))
 
     def _move(self, job: Job, state: JobState, now_s: float) -> None:
-        """The only place where a job's state changes; keeps the indexes in step."""
+        """Change a job's state and keep the indexes consistent. No other code changes the state."""
         if state not in TRANSITIONS[job.state]:
             raise IllegalMoveError
         self._leave_worker(job, now_s)

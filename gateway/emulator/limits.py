@@ -1,4 +1,4 @@
-"""Runpod's published limits for each operation, and the windows and counters that enforce them. Pure; takes now_s."""
+"""Enforce Runpod's published limits for each operation with windows and counters. Pure; takes now_s."""
 
 from collections import deque
 from enum import StrEnum
@@ -9,7 +9,7 @@ WINDOW_S = 10.0
 
 
 class Operation(StrEnum):
-    """The calls of the job API, then those of the worker API, named as in their paths."""
+    """Name the calls of the job API, then those of the worker API, as in their paths."""
 
     RUN = "run"
     RUNSYNC = "runsync"
@@ -31,13 +31,13 @@ class Operation(StrEnum):
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one operation of one endpoint allows. None is no limit."""
+    """Hold the limits of one operation of one endpoint; None means no limit."""
 
     per_10s: int | None = None
     concurrent: int | None = None
 
 
-# Runpod docs, "Send API requests", rate limits. Operations that are missing there have no limit here.
+# Runpod docs, "Send API requests", rate limits. Operations missing there have no limit here.
 PUBLISHED: dict[Operation, Limit] = {
     Operation.RUN: Limit(per_10s=1000, concurrent=200),
     Operation.RUNSYNC: Limit(per_10s=2000, concurrent=400),
@@ -52,20 +52,20 @@ PUBLISHED: dict[Operation, Limit] = {
 
 
 class LimitReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was seen of one operation since the start or the last reset."""
+    """Report the calls of one operation since the start or the last reset."""
 
     calls_10s_max: int
-    """The most calls, refused ones included, in any window of ten seconds."""
+    """Maximum number of calls, refused ones included, in any window of ten seconds."""
     concurrent_max: int
     refused: int
-    """How many calls a limit refused."""
+    """Number of calls that a limit refused."""
 
 
 class Meter:
-    """Counts the calls of one operation and says which go beyond its limit.
+    """Count the calls of one operation and refuse those beyond its limit.
 
-    Whether Runpod's window slides or is fixed is not published. A sliding one is the exact reading of "per 10
-    seconds"; and the mildest within it: refused calls do not count towards the limit.
+    Runpod does not publish whether its window slides or is fixed. A sliding one is the exact reading of "per 10
+    seconds". Refused calls do not count towards the limit, which is the most lenient variant.
     """
 
     def __init__(self, limit: Limit) -> None:
@@ -78,12 +78,12 @@ class Meter:
         self._refused = 0
 
     def enter(self, now_s: float, *, extra_per_10s: int = 0, enforced: bool = True) -> bool:
-        """Whether a call may go on; every call that may has to `leave`.
+        """Count a call and return True if it may proceed; the caller then has to call `leave`.
 
         Args:
-            now_s: Seconds on a clock that never goes back.
-            extra_per_10s: Runpod's dynamic limit, running workers times requests per worker: the larger one holds.
-            enforced: False counts and lets everything pass.
+            now_s: Seconds of a monotonic clock.
+            extra_per_10s: Runpod's dynamic limit, running workers times requests per worker: the larger limit applies.
+            enforced: False counts the call and allows it.
         """
         self._seen.append(now_s)
         _forget(self._seen, now_s)
@@ -98,11 +98,11 @@ class Meter:
         return True
 
     def leave(self) -> None:
-        """A call that was let in has ended."""
+        """Record the end of an allowed call."""
         self._concurrent -= 1
 
     def report(self) -> LimitReport:
-        """What was seen so far."""
+        """Return the counts so far."""
         return LimitReport(calls_10s_max=self._seen_max, concurrent_max=self._concurrent_max, refused=self._refused)
 
     def _fits(self, now_s: float, extra_per_10s: int) -> bool:
@@ -114,7 +114,7 @@ class Meter:
 
 
 def _forget(times: deque[float], now_s: float) -> None:
-    """Drop what left the window: a call is in it for less than ten seconds."""
+    """Drop the calls that have left the window: a call stays in it for less than ten seconds."""
     oldest_s = now_s - WINDOW_S
     while times[0] <= oldest_s if times else False:
         times.popleft()

@@ -1,8 +1,8 @@
-"""The passthrough /openai/*: turns a request into a job, and the job's outputs into the answer.
+"""Implement the passthrough /openai/*: turn a request into a job, and the job's outputs into the reply.
 
-Known of the real one: the job's input is {"openai_route", "openai_input"}; no header names the job; a cold load beyond
-about 100 s ends in the edge's 524; errors of old workers arrive with HTTP 200. Not known, so chosen: a FAILED job is a
-500 before the first byte and a plain end after it; a caller that leaves does not cancel the job.
+Known of the real service: the job's input is {"openai_route", "openai_input"}; no header names the job; a cold load
+beyond about 100 s ends in the edge's 524; errors of old workers arrive with HTTP 200. Not known, so chosen: a FAILED
+job is a 500 before the first byte and a plain end after it; a client that disconnects does not cancel the job.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from gateway.wire.runpod import JobState, StreamItem
 
 
 class OpenAIBody(msgspec.Struct, frozen=True):
-    """What matters of a request's body here."""
+    """Parse the one field of a request's body that matters here."""
 
     stream: bool | None = None
 
@@ -32,7 +32,7 @@ _decode_text = msgspec.json.Decoder(str).decode
 
 
 async def openai(call: Call) -> Reply | None:
-    """GET or POST /openai/{route}."""
+    """Handle GET or POST /openai/{route}."""
     body = b"" if call.method == "GET" else await call.body(call.endpoint.settings.sync_body_bytes_max)
     if call.endpoint.is_full:
         return TOO_MANY
@@ -88,7 +88,7 @@ async def _stream(call: Call, job: Job) -> Reply | None:
 
 
 async def _until(call: Call, job: Job, has_come: Callable[[], bool]) -> bool:
-    """Wait for it or for the job's end; False when the edge's patience ends first."""
+    """Wait until `has_come` returns True or the job ends; return False if the edge's timeout passes first."""
     with anyio.move_on_after(call.endpoint.settings.edge_timeout_s):
         while not (has_come() or job.is_over):
             await call.endpoint.change(job)
@@ -96,7 +96,7 @@ async def _until(call: Call, job: Job, has_come: Callable[[], bool]) -> bool:
 
 
 def _event_text(item: bytes) -> bytes:
-    """One output in the event stream: text as it is; objects, of workers that yield those, as events."""
+    """Return one output as event stream text: strings unchanged, objects (which some workers yield) as events."""
     output = bytes(_decode_item(item).output)
     if output[:1] == b'"':
         return _decode_text(output).encode()

@@ -1,4 +1,4 @@
-"""The bodies that the job API answers with. Outputs are bytes from end to end: nothing is encoded twice."""
+"""Build the reply bodies of the job API. Outputs remain bytes throughout: nothing is encoded twice."""
 
 import msgspec
 
@@ -15,7 +15,7 @@ _EDGE_STATUSES = frozenset({502, 503, 504, *range(520, 531)})
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """One whole answer."""
+    """Represent one complete reply."""
 
     status: int
     body: bytes = b""
@@ -23,10 +23,10 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 def error_reply(status: int, text: str) -> Reply:
-    """An error as JSON, or as the edge's HTML for the statuses that come from there.
+    """Build an error reply: JSON, or the edge's HTML for the statuses that come from the edge.
 
-    The service's own JSON bodies for 401, 404 and 429 are not published; clients can only rely on the status. What is
-    sent here is what Runpod's own ai-sdk-provider looks for.
+    The service's own JSON bodies for 401, 404 and 429 are not published; clients can only rely on the status. This body
+    is the one that Runpod's own ai-sdk-provider looks for.
     """
     if status in _EDGE_STATUSES:
         page = (
@@ -37,22 +37,22 @@ def error_reply(status: int, text: str) -> Reply:
 
 
 def accepted_body(job: Job) -> bytes:
-    """What /run answers, and /runsync and /status-sync while the job has not ended."""
+    """Build the body of /run, and of /runsync and /status-sync while the job has not ended."""
     return b'{"id":%b,"status":"%b"}' % (encode(job.id), job.state.encode())
 
 
 def page_body(state: JobState, items: list[bytes]) -> bytes:
-    """One page of /stream in the shape of the live service."""
+    """Build one page of /stream in the shape of the live service."""
     return b'{"status":"%b","stream":[%b]}' % (state.encode(), b",".join(items))
 
 
 def bare_page_body(items: list[bytes]) -> bytes:
-    """One page in the shape that an older page of the documentation shows: no status."""
+    """Build one page in the shape of an older page of the documentation: without a status."""
     return b"[%b]" % b",".join(items)
 
 
 def status_body(job: Job) -> bytes:
-    """What /status answers: the fields that the job has by now, in alphabetical order as the service sends them."""
+    """Build the body of /status: the fields set so far, in alphabetical order as the service sends them."""
     fields = []
     if job.dispatched_s is not None:
         fields.append(b'"delayTime":%d' % _milliseconds(job.dispatched_s - job.submitted_s))
@@ -72,7 +72,7 @@ def status_body(job: Job) -> bytes:
 
 
 def health_body(health: EndpointHealth) -> bytes:
-    """What /health answers."""
+    """Build the body of /health."""
     return encode(health)
 
 

@@ -1,4 +1,4 @@
-"""Fills JSON schemas from a message: the scripted worker's tool arguments and structured answers. Pure."""
+"""Fill JSON schemas from a message, for the scripted worker's tool arguments and structured answers. Pure."""
 
 import re
 
@@ -22,7 +22,7 @@ _FORMATS = {
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The parts of a JSON schema that matter for filling it in. Whatever else a schema says is ignored."""
+    """Parse the parts of a JSON schema that matter for filling it in; all others are ignored."""
 
     type: str | list[str] | None = None
     properties: "dict[str, Schema | bool]" = {}
@@ -47,7 +47,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Filler:
-    """Fills one schema: numbers with the message's numbers in order, strings with what it quotes, or with its text."""
+    """Fill one schema: numbers with the message's numbers in order, strings with its first quotation or its text."""
 
     def __init__(self, root: Schema, text: str) -> None:
         self._root = root
@@ -56,7 +56,7 @@ class Filler:
         self._text = next(iter(quoted_words(text)), text.strip()[:TEXT_CHARACTERS_MAX]) or "text"
 
     def fill(self) -> object:
-        """A value that is valid for the schema, as far as the schema is one of the usual kind."""
+        """Return a value that is valid for the schema if the schema uses only common features."""
         return self._fill(self._root, DEPTH_MAX)
 
     def _fill(self, schema: "Schema | bool", depth: int) -> object:
@@ -110,7 +110,7 @@ class Filler:
 
 
 def quoted_words(text: str) -> list[str]:
-    """What the text puts in quotation marks, in order."""
+    """Return the quoted parts of the text, in order."""
     return [next(part for part in match.groups() if part) for match in _QUOTED.finditer(text)]
 
 

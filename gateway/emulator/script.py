@@ -1,4 +1,4 @@
-"""What the scripted worker says: decides an answer from a request, by rules that a test can rely on. Pure.
+"""Compose the scripted worker's answer to a request, by rules that a test can rely on. Pure.
 
 Special words in the last user message (or prompt):
 
@@ -6,13 +6,14 @@ Special words in the last user message (or prompt):
 - `say "..."` is answered with exactly what is in the quotation marks.
 - `slowly` paces the answer with `slow_token_interval_s`.
 - The name of a requested tool, or a distinctive word of it, makes an answer under `tool_choice` auto call it.
-- Anything else is answered with "You said: " and the message; a tool's result with "The tool answered: " and it.
+- Anything else is answered with "You said: " and the message; a tool's result with "The tool answered: " and the
+  result.
 
 Words that steer the worker, in the message or in the model name:
 
 - `#fail=KIND` fails the job in one of the ways of `FailWith`; `#fail-status=404` and `#fail-after=3` go with it.
-- `#deaths=1` lets the worker die that often after its first output; the job is dispatched again.
-- `#interval=0.2` paces the answer with that many seconds for each token.
+- `#deaths=1` lets the worker die on this many dispatches, after `death_after_outputs`; the job is dispatched again.
+- `#interval=0.2` paces the answer with this many seconds for each token.
 """
 
 import json
@@ -27,7 +28,7 @@ from gateway.emulator.settings import EmulatorSettings
 COUNT_MAX = 100_000
 CHOICES_MAX = 128
 COMPLETION_TOKENS = 16
-"""`max_tokens` of /v1/completions where none is asked for, as in vLLM."""
+"""Default `max_tokens` of /v1/completions, as in vLLM."""
 
 _TOKEN = re.compile(r"\s*\S+\s*$|\s*\S+|\s+")
 _WORD = re.compile(r"\w+")
@@ -36,7 +37,7 @@ _COMMON_WORDS = frozenset({"tool", "function", "call", "name", "with", "from", "
 
 
 class ModelError(Exception):
-    """The model server refuses the request with an OpenAI error."""
+    """Signal that the model server refuses the request with an OpenAI error."""
 
     def __init__(self, status: int, kind: str, message: str, *, param: str | None = None) -> None:
         super().__init__(message)
@@ -47,41 +48,41 @@ class ModelError(Exception):
 
 
 class ToolCall(msgspec.Struct, frozen=True):
-    """One call of a function; `arguments` is JSON text."""
+    """Represent one function call; `arguments` is JSON text."""
 
     name: str
     arguments: str
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """One alternative of an answer."""
+    """Represent one alternative of an answer."""
 
     tokens: list[str]
     tool_calls: list[ToolCall] = []
     finish_reason: str = "stop"
     echoed: str = ""
-    """The prompt, before the tokens, where `echo` asks for it. It counts as prompt in the usage."""
+    """Prompt before the tokens, if `echo` requests it. It counts as prompt in the usage."""
 
     @property
     def pieces(self) -> list[str]:
-        """What a stream sends, one after the other."""
+        """Return the pieces that a stream sends, in order."""
         return [self.echoed, *self.tokens] if self.echoed else self.tokens
 
     @property
     def text(self) -> str:
-        """All of its text."""
+        """Return the complete text."""
         return self.echoed + "".join(self.tokens)
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a generating route says to one request."""
+    """Hold the complete answer of a generating route to one request."""
 
     choices: list[Choice]
     prompt_tokens: int
 
     @property
     def completion_tokens(self) -> int:
-        """Tokens over all choices; a tool call counts the words of its name and arguments."""
+        """Return the tokens of all choices; a tool call counts one for its name and one per word of its arguments."""
         return sum(
             len(choice.tokens) + sum(1 + len(call.arguments.split()) for call in choice.tool_calls)
             for choice in self.choices
@@ -89,10 +90,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compose(script_request: ScriptRequest, settings: EmulatorSettings, *, tokens_max: int | None = None) -> Answer:
-    """Answer a chat or a completion. `tokens_max` is the worker's default for `max_tokens`.
+    """Compose the answer to a chat or a completion. `tokens_max` is the worker's default for `max_tokens`.
 
     Raises:
-        ModelError: The model server would refuse it.
+        ModelError: The model server would refuse the request.
     """
     request = script_request.model_request
     check_model(request, settings)
@@ -102,7 +103,7 @@ def compose(script_request: ScriptRequest, settings: EmulatorSettings, *, tokens
     count = request.n or 1
     if script_request.kind is Kind.COMPLETION:
         tokens_max = tokens_max or COMPLETION_TOKENS
-        # Choice k of prompt p has the index p * n + k: vLLM's completion server, and OpenAI's.
+        # Choice k of prompt p has the index p * n + k, as in vLLM's completion server and OpenAI's API.
         choices = [
             _written(request, _speak(prompt), tokens_max, echoed=prompt if request.echo else "")
             for prompt in prompts
@@ -115,10 +116,10 @@ def compose(script_request: ScriptRequest, settings: EmulatorSettings, *, tokens
 
 
 def check_model(request: ModelRequest, settings: EmulatorSettings) -> None:
-    """Refuse a model that is not served, as vLLM does.
+    """Check that the requested model is served, as vLLM does.
 
     Raises:
-        ModelError: 404.
+        ModelError: It is not served: 404.
     """
     name = request.model.partition("#")[0]
     if settings.models and name and name not in settings.models:
@@ -140,9 +141,9 @@ def _check_limits(request: ModelRequest, settings: EmulatorSettings, *, prompt_t
 
 
 def _written(request: ModelRequest, text: str, tokens_max: int | None, *, echoed: str = "") -> Choice:
-    """The text up to a stop sequence or the length limit.
+    """Build a choice from the text, cut at a stop sequence or the length limit.
 
-    `max_tokens` 0 generates nothing, which with `echo` is the prompt alone (vLLM). A negative one is no limit
+    `max_tokens` 0 generates nothing, which with `echo` leaves the prompt alone (vLLM). A negative one is no limit
     (llama.cpp, LM Studio).
     """
     cuts = [text.find(stop) for stop in request.stops if stop in text]
@@ -179,7 +180,7 @@ def _speak(text: str) -> str:
 
 
 def _tool_calls(request: ModelRequest) -> Choice | None:
-    """The choice that calls tools, where the request and its last message ask for it."""
+    """Build the choice that calls tools, or return None if the request and its last message ask for no call."""
     tools = request.tools or []
     if not tools or not request.messages or request.messages[-1].role == "tool":
         return None
@@ -219,5 +220,5 @@ def _mentions(text: str, tool: Tool) -> bool:
 
 
 def _json(value: object) -> str:
-    """JSON with spaces, so that it falls into tokens as prose does."""
+    """Encode as JSON with spaces, so that it splits into tokens like prose."""
     return json.dumps(value, ensure_ascii=False)

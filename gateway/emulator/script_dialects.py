@@ -1,4 +1,4 @@
-"""The scripted worker's outputs: how each kind of worker wraps an answer into the values that it yields. Pure.
+"""Wrap an answer into the outputs that each kind of worker yields. Pure.
 
 Sources: runpod-workers/worker-vllm (README and handler of 2.23 and 2.25), runpod-workers/worker-sglang, and Runpod's
 docs of 2023 for `legacy`.
@@ -14,26 +14,26 @@ from gateway.emulator.script_openai import Step, encode
 from gateway.emulator.settings import Dialect
 
 BATCH_TOKENS = (1, 3, 9, 27, 50)
-"""worker-vllm before 2.24 begins with small batches and ends with large ones."""
+"""Batch sizes in tokens: worker-vllm before 2.24 begins with small batches and ends with large ones."""
 
 
 class Slicing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where raw event text is cut into outputs."""
+    """Describe where raw event text is cut into outputs."""
 
     seed: str
     slice_bytes: int = 0
-    """0 cuts anywhere, differently for each seed."""
+    """Size of each output in bytes; 0 cuts at random sizes, different for each seed."""
     cuts_characters: bool = False
     by_event: bool = False
 
 
 def event(data: bytes) -> bytes:
-    """One server-sent event."""
+    """Format one server-sent event."""
     return b"data: %b\n\n" % data
 
 
 def event_outputs(steps: Iterator[Step], dialect: Dialect, slicing: Slicing) -> Iterator[Step]:
-    """The yields of a worker that relays an OpenAI stream."""
+    """Return the outputs of a worker that relays an OpenAI stream."""
     if dialect is Dialect.VLLM:
         return _cut(steps, slicing)
     if dialect is Dialect.SGLANG:
@@ -42,19 +42,19 @@ def event_outputs(steps: Iterator[Step], dialect: Dialect, slicing: Slicing) -> 
 
 
 def whole_output(body: bytes, dialect: Dialect) -> bytes:
-    """The single yield of a worker that was asked for a whole OpenAI answer. worker-sglang yields JSON text."""
+    """Return the only output of a worker for a request without a stream. worker-sglang yields JSON text."""
     return encode(body.decode()) if dialect is Dialect.SGLANG else body
 
 
 def token_outputs(answer: Answer, *, is_stream: bool) -> Iterator[Step]:
-    """Batches of tokens with cumulative `usage.output`; a whole answer in one when not streamed."""
+    """Yield batches of tokens with cumulative `usage.output`, or the whole answer in one if not streamed."""
     length = max(len(choice.tokens) for choice in answer.choices)
     position = 0
     for size in _batch_sizes() if is_stream else iter([length]):
         batch = [choice.tokens[position : position + size] for choice in answer.choices]
         position += size
         output = sum(min(position, len(choice.tokens)) for choice in answer.choices)
-        # A batch takes as long as its tokens do.
+        # Empty steps are pauses: a batch takes as long as its tokens do.
         yield from ([] for _ in range(min(size, length) - 1))
         choices = [{"tokens": ["".join(tokens)]} for tokens in batch]
         yield [encode({"choices": choices, "usage": {"input": answer.prompt_tokens, "output": output}})]
@@ -63,7 +63,7 @@ def token_outputs(answer: Answer, *, is_stream: bool) -> Iterator[Step]:
 
 
 def legacy_outputs(answer: Answer) -> Iterator[Step]:
-    """One yield for each token, in the shape of 2023; the tokens of the prompt are told once."""
+    """Yield one output for each token, in the shape of 2023; only the first one counts the prompt's tokens."""
     for position in range(max(len(choice.tokens) for choice in answer.choices)):
         text = [choice.tokens[position] if position < len(choice.tokens) else "" for choice in answer.choices]
         input_tokens = answer.prompt_tokens if position == 0 else 0
@@ -71,7 +71,7 @@ def legacy_outputs(answer: Answer) -> Iterator[Step]:
 
 
 def legacy_result(answer: Answer) -> bytes:
-    """What /status showed of such a job: an object, not the list of yields."""
+    """Build the result that /status showed for such a job: an object, not the list of yields."""
     return encode(
         {
             "text": [choice.text for choice in answer.choices],
@@ -82,12 +82,12 @@ def legacy_result(answer: Answer) -> bytes:
 
 
 def text_outputs(answer: Answer) -> Iterator[Step]:
-    """One plain string for each token of the first choice."""
+    """Return one plain string for each token of the first choice."""
     return ([encode(token)] for token in answer.choices[0].tokens)
 
 
 def _cut(steps: Iterator[Step], slicing: Slicing) -> Iterator[Step]:
-    """Cut the text of the stream into pieces. A piece that ends inside a character loses it: U+FFFD on both sides."""
+    """Cut the text of the stream into pieces. A character that is cut becomes U+FFFD on both sides."""
     chance = random.Random(slicing.seed)
     held = b""
     for step in _with_done(steps):
@@ -112,7 +112,7 @@ def _as_text(piece: bytes) -> bytes:
 
 
 def _character_end(text: bytes, size: int) -> int:
-    """The first cut at or after `size` that goes between characters."""
+    """Return the first position at or after `size` that is not inside a character."""
     while size < len(text) and text[size] & 0xC0 == 0x80:
         size += 1
     return size
@@ -143,7 +143,7 @@ def _batch_sizes() -> Iterator[int]:
 
 
 def _pretty(steps: Iterator[Step]) -> Iterator[Step]:
-    """worker-sglang waits for the whole answer, then yields one event after the other."""
+    """Yield pretty-printed events, all in the last step: worker-sglang waits for the whole answer."""
     events: Step = []
     for step in _with_done(steps):
         for data in step:

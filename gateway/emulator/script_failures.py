@@ -1,4 +1,4 @@
-"""How scripted jobs go wrong: the error texts of workers and of the platform, and where they strike. Pure."""
+"""Build the errors of failed jobs: the texts of workers and of the platform, and their place in the output. Pure."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from gateway.emulator.script_openai import Step, encode
 BAD_INPUT = "Job input must contain one of: openai_input (+openai_route), route (+body), or prompt/messages."
 
 CAPTURED_CHARACTERS_MAX = 16 * 1024
-"""How much of its output a worker sends along: runpod-python 2.0.0rc2 rp_capture.py."""
+"""Maximum number of characters of captured output that a worker sends: runpod-python 2.0.0rc2 rp_capture.py."""
 
 _TRACEBACK = 'Traceback (most recent call last):\n  File "/src/handler.py", line 7, in handler\nRuntimeError: boom\n'
 _HANDLER_ERROR = {
@@ -42,17 +42,17 @@ _KINDS = {400: "BadRequestError", 404: "NotFoundError", 429: "RateLimitError"}
 
 
 def fault_error(status: int) -> ModelError:
-    """The model server's error that a fault asks for."""
+    """Build the model server's error that a fault asks for."""
     return ModelError(status, _KINDS.get(status, "InternalServerError"), "A fault of the emulator says so.")
 
 
 def error_object(error: ModelError) -> dict[str, object]:
-    """The inside of an OpenAI error as vLLM writes it; its code is a number."""
+    """Build the inner object of an OpenAI error as vLLM writes it; its code is a number."""
     return {"message": error.message, "type": error.kind, "param": error.param, "code": error.status}
 
 
 def job_error(kind: FailWith, error: ModelError, *, stdout: str = "") -> str:
-    """The `error` of a FAILED job. `stdout` is what its worker printed, for the kinds that send it along."""
+    """Build the `error` of a FAILED job. `stdout` is its worker's output, for the kinds that include it."""
     match kind:
         case FailWith.GENERATOR:
             return f"handler: boom \ntraceback: {_TRACEBACK}"
@@ -81,10 +81,10 @@ def job_error(kind: FailWith, error: ModelError, *, stdout: str = "") -> str:
 
 
 def bad_output(kind: FailWith, error: ModelError) -> bytes | None:
-    """The output by which a COMPLETED job says that it failed; None for the kinds that end FAILED, or say nothing."""
+    """Build the output with which a COMPLETED job reports an error; None for the other kinds."""
     if kind is FailWith.ERROR_EVENT:
         body = encode({"error": error_object(error)})
-        # The outputs before it may end in mid-event, and no server writes its error into the middle of one.
+        # An empty line first: the outputs before may end in mid-event, and no server writes its error inside an event.
         return encode((b"\n\n" + event(body) + event(b"[DONE]")).decode())
     if kind is FailWith.FLAT_ERROR:
         return encode({"object": "error", **error_object(error)})
@@ -92,7 +92,7 @@ def bad_output(kind: FailWith, error: ModelError) -> bytes | None:
 
 
 def cut_short(steps: Iterator[Step], outputs_max: int) -> Iterator[Step]:
-    """The first outputs of an answer, so many and no more."""
+    """Yield the steps of an answer up to `outputs_max` outputs."""
     left = outputs_max
     while left > 0:
         step = next(steps, None)

@@ -1,4 +1,4 @@
-"""The scripted worker's answers as OpenAI objects: whole ones, and the steps of a stream. Pure."""
+"""Format the scripted worker's answers as OpenAI objects: whole ones, and the steps of a stream. Pure."""
 
 import base64
 import hashlib
@@ -13,13 +13,13 @@ from gateway.emulator.script_requests import ModelRequest, texts
 DEFAULT_MODEL = "scripted"
 DIMENSIONS_MAX = 16_384
 Step = list[bytes]
-"""What comes at one moment, one JSON object each. A stream has a step for each token."""
+"""Outputs of one moment, one JSON object each. A stream has a step for each token."""
 
 encode = msgspec.json.encode
 
 
 class Heading(msgspec.Struct, frozen=True, kw_only=True):
-    """What all chunks of one answer have in common."""
+    """Hold the fields that all chunks of one answer share."""
 
     id: str
     created: int
@@ -27,7 +27,7 @@ class Heading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def chat_body(answer: Answer, heading: Heading) -> bytes:
-    """A `chat.completion`."""
+    """Build a `chat.completion`."""
     choices = [
         {
             "index": index,
@@ -49,7 +49,7 @@ def chat_body(answer: Answer, heading: Heading) -> bytes:
 
 
 def completion_body(answer: Answer, heading: Heading) -> bytes:
-    """A `text_completion`."""
+    """Build a `text_completion`."""
     choices = [
         {"index": index, "text": choice.text, "logprobs": None, "finish_reason": choice.finish_reason}
         for index, choice in enumerate(answer.choices)
@@ -58,7 +58,7 @@ def completion_body(answer: Answer, heading: Heading) -> bytes:
 
 
 def chat_steps(answer: Answer, heading: Heading, *, with_usage: bool) -> Iterator[Step]:
-    """The chunks of a `chat.completion.chunk` stream, without [DONE]."""
+    """Yield the chunks of a `chat.completion.chunk` stream, without [DONE]."""
     head = encode(_head(heading, "chat.completion.chunk"))[:-1] + b',"choices":['
 
     def chunk(index: int, delta: bytes, finish: bytes = b'"finish_reason":null') -> bytes:
@@ -81,7 +81,7 @@ def chat_steps(answer: Answer, heading: Heading, *, with_usage: bool) -> Iterato
 
 
 def completion_steps(answer: Answer, heading: Heading, *, with_usage: bool) -> Iterator[Step]:
-    """The chunks of a `text_completion` stream, without [DONE]; the last token carries the finish reason."""
+    """Yield the chunks of a `text_completion` stream, without [DONE]; the last token carries the finish reason."""
     head = _head(heading, "text_completion")
     all_pieces = [choice.pieces for choice in answer.choices]
     for position in range(max(map(len, all_pieces)) or 1):
@@ -99,7 +99,7 @@ def completion_steps(answer: Answer, heading: Heading, *, with_usage: bool) -> I
 
 
 def embeddings_body(request: ModelRequest, *, dimensions: int) -> bytes:
-    """A list of embeddings: unit vectors that depend on nothing but the text."""
+    """Build a list of embeddings: unit vectors that depend only on the text."""
     inputs = texts(request.input)
     if not inputs:
         raise ModelError(400, "BadRequestError", "input is missing or empty", param="input")
@@ -126,7 +126,7 @@ def embeddings_body(request: ModelRequest, *, dimensions: int) -> bytes:
 
 
 def models_body(models: tuple[str, ...], created: int) -> bytes:
-    """The list of models."""
+    """Build the list of models."""
     data = [
         {"id": name, "object": "model", "created": created, "owned_by": "vllm", "root": name, "max_model_len": 32768}
         for name in models or (DEFAULT_MODEL,)
@@ -152,7 +152,7 @@ def _tool_call(call: ToolCall, answer_id: str, position: int) -> dict[str, objec
 
 
 def _tool_deltas(choice: Choice, answer_id: str) -> Iterator[bytes]:
-    """The deltas of a choice's tool calls: id, type and name once, then the arguments in pieces of a few characters."""
+    """Yield the deltas of a choice's tool calls: id, type and name once, then the arguments, 6 characters at a time."""
     for position, call in enumerate(choice.tool_calls):
         first = {"index": position, **_tool_call(ToolCall(call.name, ""), answer_id, position)}
         yield encode({"tool_calls": [first]})

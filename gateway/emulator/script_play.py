@@ -1,4 +1,4 @@
-"""From the input of a job to everything that a scripted worker does about it: outputs, pauses, result, error. Pure."""
+"""Decide what a scripted worker does with a job's input: outputs, pauses, result and error. Pure."""
 
 from collections.abc import Iterator
 
@@ -38,36 +38,37 @@ from gateway.emulator.script_requests import (
 from gateway.emulator.settings import Dialect, EmulatorSettings
 
 RAW_TOKENS = {Dialect.TOKENS: 100, Dialect.LEGACY: 256}
-"""`max_tokens` where a raw input has none: the reason of many truncated answers."""
+"""Default `max_tokens` of raw inputs, by dialect: the cause of many truncated answers."""
 OPENAI_DIALECTS = frozenset({Dialect.VLLM, Dialect.VLLM_BATCHED, Dialect.VLLM_DICTS, Dialect.SGLANG})
 REFUSALS = {
     Dialect.VLLM: FailWith.VLLM_HTTP,
     Dialect.SGLANG: FailWith.FLAT_ERROR,
 }
-"""How a dialect passes on the model server's refusal; the others yield an error, which fails the job."""
+"""Failure with which a dialect passes on the model server's refusal; other dialects yield an error, which fails the
+job."""
 
 
 class Play(msgspec.Struct, kw_only=True):
-    """What the worker is to do. The steps come at `interval_s`; then the job ends."""
+    """Describe one dispatch: a step every `interval_s` seconds, then the end of the job."""
 
     steps: Iterator[Step]
     interval_s: float = 0.0
     result: bytes | None = None
-    """What /status shows instead of the list of all outputs."""
+    """JSON that /status shows instead of the list of all outputs."""
     error: str = ""
-    """Fails the job after the steps."""
+    """Error with which the job fails after the steps; empty completes it."""
     has_metrics: bool = False
-    """Whether stream items carry `metrics` beside the output, as in 2023."""
+    """True if stream items carry `metrics` beside the output, as in 2023."""
     is_mute: bool = False
-    """COMPLETED without output, and nothing streamed."""
+    """True if the job is COMPLETED without output, and nothing is streamed."""
     ends_prestart: bool = False
-    """Whether a prestart hook has failed, and not this job alone."""
+    """True if a prestart hook failed, and not this job alone."""
     deaths: int | None = None
-    """How many dispatches end with the worker's death, where the request says so."""
+    """Number of dispatches that end with the worker's death, if the request sets it."""
 
 
 def play(job_input: bytes, answer_id: str, settings: EmulatorSettings, *, plan: FaultPlan, unix_s: float) -> Play:
-    """Decide everything about one dispatch of a job."""
+    """Decide the outputs, pauses and outcome of one dispatch of a job."""
     try:
         request = read_request(job_input)
     except (UnknownInputError, msgspec.DecodeError) as error:

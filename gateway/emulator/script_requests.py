@@ -1,4 +1,4 @@
-"""What the scripted worker is asked: the inputs of jobs, in the shapes that workers accept. Pure."""
+"""Parse the inputs of jobs, in the shapes that workers accept. Pure."""
 
 import re
 from enum import StrEnum
@@ -11,7 +11,7 @@ Text = str | list[str | int | list[int]]
 
 
 class Kind(StrEnum):
-    """Which of a model server's routes a job is for."""
+    """Name the model server's route that a job is for."""
 
     CHAT = "chat"
     COMPLETION = "completion"
@@ -20,72 +20,72 @@ class Kind(StrEnum):
 
 
 class ContentPart(msgspec.Struct, frozen=True):
-    """One part of a message. Only text counts; images and files are ignored."""
+    """Parse one part of a message. Only text is used; images and files are ignored."""
 
     type: str = ""
     text: str = ""
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One message of a conversation."""
+    """Parse one message of a conversation."""
 
     role: str = "user"
     content: str | list[ContentPart | str] | None = None
 
     @property
     def text(self) -> str:
-        """Everything it says."""
+        """Return the text of all its parts."""
         if self.content is None or isinstance(self.content, str):
             return self.content or ""
         return " ".join(part if isinstance(part, str) else part.text for part in self.content).strip()
 
 
 class Function(msgspec.Struct, frozen=True):
-    """A function that may be called."""
+    """Parse a function that the model may call."""
 
     name: str
     parameters: Schema | None = None
 
 
 class Tool(msgspec.Struct, frozen=True):
-    """One entry of `tools`."""
+    """Parse one entry of `tools`."""
 
     function: Function
 
 
 class FunctionName(msgspec.Struct, frozen=True):
-    """The function of a named tool choice."""
+    """Parse the function of a named tool choice."""
 
     name: str
 
 
 class NamedChoice(msgspec.Struct, frozen=True):
-    """A `tool_choice` that names its function."""
+    """Parse a `tool_choice` that names its function."""
 
     function: FunctionName
 
 
 class NamedSchema(msgspec.Struct, frozen=True):
-    """The `json_schema` of a response format."""
+    """Parse the `json_schema` of a response format."""
 
     schema: Schema = Schema()
 
 
 class ResponseFormat(msgspec.Struct, frozen=True):
-    """How the answer has to look."""
+    """Parse the required format of the answer."""
 
     type: str = "text"
     json_schema: NamedSchema | None = None
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
-    """What a stream has to carry besides the answer."""
+    """Parse `stream_options`."""
 
     include_usage: bool = False
 
 
 class Sampling(msgspec.Struct, frozen=True):
-    """The `sampling_params` of raw inputs."""
+    """Parse the `sampling_params` of raw inputs."""
 
     n: int = 1
     stop: str | list[str] | None = None
@@ -93,7 +93,7 @@ class Sampling(msgspec.Struct, frozen=True):
 
 
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of a request to a model server; the routes' fields in one. Unknown fields are ignored."""
+    """Parse the body of a request to a model server; it has the fields of all routes. Unknown fields are ignored."""
 
     model: str = ""
     messages: list[Message] | None = None
@@ -117,7 +117,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """What the request says last: the last message, the prompt or the input."""
+        """Return the text of the last user message (or of the last message), of the prompt or of the input."""
         if self.messages:
             users = [message for message in self.messages if message.role == "user"]
             return (users or self.messages)[-1].text
@@ -125,13 +125,13 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def stops(self) -> list[str]:
-        """The stop sequences."""
+        """Return the stop sequences that are not empty."""
         stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return [stop for stop in stops if stop]
 
 
 class Steering(msgspec.Struct, frozen=True, kw_only=True):
-    """What the model name or the last message says about how the answer is to go: words like `#fail=handler`."""
+    """Hold the steering words, such as `#fail=handler`, of the model name and of the request's text."""
 
     fail: str | None = None
     fail_status: int | None = None
@@ -141,7 +141,7 @@ class Steering(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobInput(msgspec.Struct, frozen=True, kw_only=True):
-    """The input of a job: the OpenAI passthrough, worker-vllm's own passthrough, or a raw request at the top."""
+    """Parse the input of a job: the OpenAI passthrough, worker-vllm's own passthrough, or a raw request at the top."""
 
     openai_route: str = ""
     openai_input: msgspec.Raw = msgspec.Raw()
@@ -150,17 +150,17 @@ class JobInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScriptRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One job as the script sees it."""
+    """Represent one job for the script."""
 
     kind: Kind
     model_request: ModelRequest
     is_raw: bool
-    """Whether the input was a raw one, with `sampling_params`."""
+    """True if the input was a raw one, with `sampling_params`."""
     steering: Steering
 
 
 class UnknownInputError(Exception):
-    """The input is none of those that a worker takes."""
+    """Signal that no worker takes the input."""
 
 
 _decode_input = msgspec.json.Decoder(JobInput, strict=False).decode
@@ -169,10 +169,10 @@ _STEERING = re.compile(r"#(fail|fail-status|fail-after|deaths|interval)=([\w.-]+
 
 
 def read_request(job_input: bytes) -> ScriptRequest:
-    """Understand the input of a job.
+    """Parse the input of a job.
 
     Raises:
-        UnknownInputError: It names no route and holds neither messages nor a prompt.
+        UnknownInputError: It names an unknown route, or none and holds neither messages nor a prompt.
         msgspec.DecodeError: It is not JSON, or a field has the wrong type.
     """
     outer = _decode_input(job_input)
@@ -191,7 +191,7 @@ def read_request(job_input: bytes) -> ScriptRequest:
 
 
 def texts(text: Text | None) -> list[str]:
-    """A prompt or an input as a list of texts; token ids are written out as numbers."""
+    """Return a prompt or an input as a list of texts; token ids are written out as numbers."""
     if text is None:
         return []
     if isinstance(text, str):

@@ -1,4 +1,4 @@
-"""Workers without a process: they take jobs from the endpoint as remote ones do, and answer by the script."""
+"""Run workers without a process: they take jobs from the endpoint as remote ones do, and answer by the script."""
 
 import anyio
 import anyio.lowlevel
@@ -10,23 +10,23 @@ from gateway.emulator.script_play import Play, play
 from gateway.emulator.workforce import Worker
 
 OUTPUTS_AT_ONCE_MAX = 16
-"""An answer without pauses lets others run after so many outputs."""
+"""Number of outputs after which an answer without pauses lets other tasks run."""
 _METRICS = b'"metrics":{"avg_gen_throughput":0,"avg_prompt_throughput":0,"num_running":1,"num_waiting":0},'
 
 
 async def scripted_staff(endpoint: Endpoint) -> None:
-    """Run all scripted workers of an endpoint, for ever."""
+    """Run all scripted workers of an endpoint until cancelled."""
     async with anyio.create_task_group() as group:
         for number in range(endpoint.settings.workers):
             group.start_soon(ScriptedWorker(endpoint, f"scripted-{number}").run)
 
 
 async def no_staff(endpoint: Endpoint) -> None:
-    """Leave an endpoint to remote workers."""
+    """Run no worker: leave the endpoint to remote workers."""
 
 
 class ScriptedWorker:
-    """One worker with a number of places for jobs."""
+    """Run one worker with a fixed number of concurrent jobs."""
 
     def __init__(self, endpoint: Endpoint, worker_id: str) -> None:
         self._endpoint = endpoint
@@ -34,9 +34,9 @@ class ScriptedWorker:
         self._worker = Worker(id=worker_id, kind="scripted", condition="asleep", seen_s=endpoint.now_s)
         self._cold_start_s = -1.0
         self._ready_s = endpoint.now_s
-        """When its prestart hooks are done."""
+        """Time at which its prestart hooks finish."""
         self._hook_error = ""
-        """How they have failed: it takes no more jobs, and exits when it has none."""
+        """Error of its failed prestart hooks: it takes no more jobs, and exits when it has none."""
         self._places = anyio.Semaphore(endpoint.settings.worker_concurrency)
         self._scopes: dict[str, anyio.CancelScope] = {}
         endpoint.workforce.add(self._worker, endpoint.now_s)
@@ -62,7 +62,7 @@ class ScriptedWorker:
             await self._endpoint.work()
 
     def _follow_faults(self) -> None:
-        """Sleep at once when the time that a start takes has changed, so that the next job sees the new one."""
+        """Apply a changed cold start: an idle worker goes to sleep, so that the next job sees the new start time."""
         endpoint, cold_start_s = self._endpoint, self._endpoint.plan.faults.cold_start_s
         if cold_start_s == self._cold_start_s:
             return
@@ -75,7 +75,7 @@ class ScriptedWorker:
             endpoint.change_worker(self._worker, "asleep")
 
     async def _start(self) -> None:
-        """Start with the first job that finds no room elsewhere, as the worker of an endpoint that scales to zero."""
+        """Start with the first job that fits no other worker, as a worker of an endpoint that scales to zero."""
         if self._cold_start_s:
             self._endpoint.change_worker(self._worker, "starting")
             await anyio.sleep(self._cold_start_s)
@@ -83,7 +83,7 @@ class ScriptedWorker:
         self._endpoint.change_worker(self._worker, "up")
 
     async def _load(self) -> bool:
-        """Wait for the prestart hooks; return whether they still ran."""
+        """Wait for the prestart hooks. Return True if they were still running."""
         left_s = self._ready_s - self._endpoint.now_s
         if left_s > 0:
             await anyio.sleep(left_s)
@@ -117,7 +117,7 @@ class ScriptedWorker:
                 endpoint.fail(job, self._hook_error)
             return
         unix_s = endpoint.clock.unix_s()
-        # A model server names its answer anew each time it is asked, so a second dispatch has another id.
+        # A model server creates an answer id for each request, so a second dispatch has another id.
         answer_id = f"{job.id}-{job.dispatches}"
         chosen = play(job.input, answer_id, endpoint.settings, plan=endpoint.plan, unix_s=unix_s)
         if is_new and chosen.ends_prestart:
@@ -132,11 +132,11 @@ class ScriptedWorker:
         elif chosen.result is not None:
             endpoint.complete(job, chosen.result)
         else:
-            # A generator without return_aggregate_stream leaves an empty list behind: runpod-python 1.12 rp_job.py.
+            # A generator without return_aggregate_stream leaves an empty list: runpod-python 1.12 rp_job.py.
             endpoint.complete(job, b"[%b]" % b",".join(outputs) if endpoint.settings.aggregate else b"[]")
 
     async def _yield_outputs(self, job: Job, chosen: Play) -> list[bytes] | None:
-        """Yield everything at its pace; None when the worker died on the way."""
+        """Yield all outputs at their pace and return them; None if the worker died."""
         endpoint = self._endpoint
         faults = endpoint.plan.faults
         deaths = faults.worker_deaths if chosen.deaths is None else chosen.deaths
@@ -153,7 +153,7 @@ class ScriptedWorker:
                     await anyio.lowlevel.checkpoint()
         if dies_after is None:
             return outputs
-        # Only this job dies; a real worker takes all of its jobs with it.
+        # Only this job is affected; a real worker's death affects all of its jobs.
         await anyio.sleep(faults.redispatch_delay_s)
         if endpoint.holds(job, self._id):
             endpoint.lose_worker(job)

@@ -1,4 +1,4 @@
-"""The worker API: what Runpod's worker SDK calls, as it calls it.
+"""Implement the worker API: the calls of Runpod's worker SDK.
 
 Source: runpod-python 1.12, rp_job.py, rp_http.py, rp_scale.py, rp_ping.py. Bodies are JSON, whatever the content type
 says; a stopped job is never reported as done.
@@ -23,7 +23,7 @@ BATCH_JOBS_MAX = 1000
 
 
 class JobResult(msgspec.Struct, frozen=True):
-    """What job-done brings: a result, an error, or, with `status`, a progress update."""
+    """Parse the body of job-done: a result, an error, or, with `status`, a progress update."""
 
     output: msgspec.Raw = msgspec.Raw()
     error: msgspec.Raw = msgspec.Raw()
@@ -31,7 +31,7 @@ class JobResult(msgspec.Struct, frozen=True):
 
 
 class JobsToStop(msgspec.Struct, frozen=True, rename="camel"):
-    """What job-stop answers."""
+    """Represent the reply of job-stop."""
 
     jobs_to_stop: list[str]
 
@@ -41,13 +41,13 @@ _decode_result = msgspec.json.Decoder(JobResult).decode
 
 
 async def job_take(call: Call) -> Reply:
-    """GET job-take/{worker}: one job, or 204 after a while."""
+    """Handle GET job-take/{worker}: return one job, or 204 after `take_wait_s`."""
     jobs = await _take(call, jobs_max=1)
     return Reply(200, _job_body(jobs[0])) if jobs else NOTHING
 
 
 async def job_take_batch(call: Call) -> Reply:
-    """GET job-take-batch/{worker}?batch_size=: a list of jobs, or 204 after a while."""
+    """Handle GET job-take-batch/{worker}?batch_size=: return a list of jobs, or 204 after `take_wait_s`."""
     batch_size = call.query("batch_size") or "1"
     if not batch_size.isdecimal():
         return error_reply(400, "batch_size is a whole number")
@@ -56,7 +56,7 @@ async def job_take_batch(call: Call) -> Reply:
 
 
 async def job_stop(call: Call) -> Reply:
-    """GET job-stop/{worker}: the ids of jobs to stop, or 204 after a while."""
+    """Handle GET job-stop/{worker}: return the ids of jobs to stop, or 204 after `stop_wait_s`."""
     endpoint, worker_id = call.endpoint, call.rest
     endpoint.hear_of(worker_id)
     job_ids: list[str] = []
@@ -70,7 +70,7 @@ async def job_stop(call: Call) -> Reply:
 
 
 async def job_stream(call: Call) -> Reply:
-    """POST job-stream/{worker}/{job}: one yield, {"output": ...}."""
+    """Handle POST job-stream/{worker}/{job}: store one output, {"output": ...}."""
     worker_id, job = _worker_and_job(call)
     body = await call.body(call.endpoint.settings.result_bytes_max)
     if job is None:
@@ -79,14 +79,14 @@ async def job_stream(call: Call) -> Reply:
         _decode_item(body)
     except msgspec.DecodeError as error:
         return error_reply(400, f"invalid output: {error}")
-    # What a worker says about a job that it was told to stop, or that another one runs by now, is dropped.
+    # Output of a job that this worker has to stop, or that another one runs by now, is dropped.
     if call.endpoint.holds(job, worker_id):
         call.endpoint.add_item(job, body)
     return DONE
 
 
 async def job_done(call: Call) -> Reply:
-    """POST job-done/{worker}/{job}: the end of a job, or a progress update."""
+    """Handle POST job-done/{worker}/{job}: end a job, or store a progress update."""
     worker_id, job = _worker_and_job(call)
     endpoint = call.endpoint
     try:
@@ -113,7 +113,7 @@ async def job_done(call: Call) -> Reply:
 
 
 async def ping(call: Call) -> Reply:
-    """GET ping/{worker}?job_id=: a sign of life."""
+    """Handle GET ping/{worker}?job_id=: record that the worker is alive."""
     call.endpoint.hear_of(call.rest)
     return DONE
 
@@ -124,7 +124,7 @@ async def _take(call: Call, *, jobs_max: int) -> list[Job]:
     await _hold(
         endpoint.settings.take_wait_s, has_come=lambda: endpoint.has_work or endpoint.is_closed, change=endpoint.work
     )
-    # A job that is given to a worker that has hung up is lost until the worker counts as dead.
+    # A job that is sent to a disconnected worker is lost until the worker counts as dead.
     if not endpoint.has_work or call.caller_left():
         return []
     endpoint.hear_of(worker_id)
@@ -136,7 +136,7 @@ async def _take(call: Call, *, jobs_max: int) -> list[Job]:
 
 
 async def _hold(wait_s: float, *, has_come: Callable[[], bool], change: Callable[[], Awaitable[None]]) -> None:
-    """The long poll of both job-take and job-stop."""
+    """Wait until `has_come` returns True or `wait_s` has passed: the long poll of job-take and job-stop."""
     with anyio.move_on_after(wait_s):
         while not has_come():
             await change()
@@ -153,7 +153,7 @@ def _job_body(job: Job) -> bytes:
 
 
 def _text(error: bytes) -> str:
-    """An error as text; what is no JSON string is kept as JSON."""
+    """Return an error as text; a value other than a JSON string is kept as JSON."""
     if error in {b"", b"null", b'""'}:
         return ""
     decoded = msgspec.json.decode(error)

@@ -1,6 +1,6 @@
-"""How long the workers of one endpoint were billed, for what, and which jobs had them. Pure; takes now_s.
+"""Account for the billed time of one endpoint's workers, by kind and by job. Pure; takes now_s.
 
-The independent account that a gateway's own GPU time is held against. Runpod bills a worker from its start until it has
+The independent reference for a gateway's own count of GPU time. Runpod bills a worker from its start until it has
 fully stopped: start, execution, idle timeout (Runpod docs, serverless/pricing). The table of worker states (docs,
 serverless/workers/overview) says that `initializing` is not billed; the two pages disagree, so each kind of time is
 counted by itself.
@@ -17,7 +17,7 @@ from gateway.emulator.job import Job, Occupancy
 
 NS_PER_S = 1_000_000_000
 _SHARE_BITS = 20
-"""Fraction of a nanosecond that is kept of the even shares while they are summed up."""
+"""Fractional bits of a nanosecond that are kept while the even shares are summed up."""
 
 Condition = Literal["off", "starting", "up"]
 _Kind = Literal["starting", "busy", "idle"]
@@ -29,51 +29,51 @@ def to_ns(seconds: float) -> int:
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Worker time of one endpoint, summed over its workers, in nanoseconds."""
+    """Hold the worker time of one endpoint, summed over its workers, in nanoseconds."""
 
     starting_ns: int
-    """From the start of a worker until it can take a job, unless it has one."""
+    """Time from a worker's start until it can take a job, unless it has one."""
     busy_ns: int
-    """A worker with at least one job, however many: counted once."""
+    """Time with at least one job; concurrent jobs count once."""
     idle_ns: int
-    """A worker that is up and has no job: its idle timeout."""
+    """Time without a job while the worker is up: its idle timeout."""
 
     @property
     def total_ns(self) -> int:
-        """Sum of the three kinds."""
+        """Return the sum of the three kinds."""
         return self.starting_ns + self.busy_ns + self.idle_ns
 
 
 class _Account(msgspec.Struct, kw_only=True):
     condition: Condition
     since_ns: int
-    """Until when the time of this worker is in the sums."""
+    """Time until which this worker's time is in the sums."""
     jobs_count: int = 0
     arrivals_count: int = 0
     share: int = 0
-    """Integral of dt / jobs_count, in fractions of a nanosecond, over the time with jobs."""
+    """Integral of dt / jobs_count over the time with jobs, in units of 2**-_SHARE_BITS nanoseconds."""
 
     @property
     def kind(self) -> _Kind | None:
-        """What the worker is billed for now; None when it is not billed."""
+        """Return the kind of time that is billed now; None if none is."""
         if self.jobs_count:
             return "busy"
         return {"off": None, "starting": "starting", "up": "idle"}[self.condition]
 
 
 class _Stay(msgspec.Struct, kw_only=True):
-    """A job on a worker, now."""
+    """Represent a job that a worker holds now."""
 
     worker_id: str
     started_ns: int
     others_count: int
-    """Jobs that were there before it."""
+    """Number of jobs that the worker held before it."""
     arrivals_before: int
     share_before: int
 
 
 class WorkerTime:
-    """The account of one endpoint. Times of one worker never go back."""
+    """Track the worker time of one endpoint. The times passed for one worker must never go back."""
 
     def __init__(self) -> None:
         self._accounts: dict[str, _Account] = {}
@@ -81,13 +81,13 @@ class WorkerTime:
         self._sums: dict[_Kind, int] = {"starting": 0, "busy": 0, "idle": 0}
 
     def change(self, worker_id: str, condition: Condition, now_s: float) -> None:
-        """Note that a worker starts, is up, or is off."""
+        """Record that a worker starts, is up, or is off."""
         account = self._account(worker_id, to_ns(now_s))
         account.condition = condition
         self._forget_if_off(worker_id, account)
 
     def begin(self, job: Job, worker_id: str, now_s: float) -> None:
-        """Note that a worker has begun with a job. A worker that was never heard of is billed for its jobs alone."""
+        """Record that a worker has begun a job. A worker without a recorded start is billed for its jobs alone."""
         now_ns = to_ns(now_s)
         account = self._account(worker_id, now_ns)
         self._stays[job.id] = _Stay(
@@ -101,7 +101,7 @@ class WorkerTime:
         account.arrivals_count += 1
 
     def end(self, job: Job, now_s: float) -> None:
-        """Note that a job is on its worker no more, and add the interval to the job."""
+        """Record that a job has left its worker, and append the interval to the job."""
         stay = self._stays.pop(job.id)
         now_ns = to_ns(now_s)
         account = self._account(stay.worker_id, now_ns)
@@ -110,17 +110,17 @@ class WorkerTime:
         self._forget_if_off(stay.worker_id, account)
 
     def jobs_count(self, worker_id: str) -> int:
-        """Return how many jobs a worker has."""
+        """Return the number of jobs that a worker holds."""
         account = self._accounts.get(worker_id)
         return account.jobs_count if account is not None else 0
 
     def idle_since_ns(self, worker_id: str) -> int | None:
-        """Return when an idle worker had its last job, or came up; None unless it is up and has no job."""
+        """Return the time since which a worker is up without a job; None if it has a job or is not up."""
         account = self._accounts.get(worker_id)
         return account.since_ns if account is not None and account.kind == "idle" else None
 
     def occupancies(self, job: Job, now_s: float) -> list[Occupancy]:
-        """List the intervals in which a job had a worker, oldest first; the last one may still run."""
+        """Return the intervals in which a worker held the job, oldest first; the last one may not have ended."""
         stay = self._stays.get(job.id)
         if stay is None:
             return list(job.occupancies)
@@ -129,7 +129,7 @@ class WorkerTime:
         return [*job.occupancies, _occupancy(stay, account, share=share, ended_ns=None)]
 
     def usage(self, now_s: float) -> Usage:
-        """Sum up the worker time from the beginning until now."""
+        """Return the worker time from the beginning until now."""
         sums = dict(self._sums)
         now_ns = to_ns(now_s)
         for account in self._accounts.values():
@@ -154,7 +154,7 @@ class WorkerTime:
 
 
 def _even_share(account: _Account, now_ns: int) -> int:
-    """Divide the time that is not in the sums yet evenly among the jobs of a worker, in fractions of a nanosecond."""
+    """Divide the time not yet in the sums evenly among a worker's jobs, in units of 2**-_SHARE_BITS nanoseconds."""
     if not account.jobs_count:
         return 0
     return ((now_ns - account.since_ns) << _SHARE_BITS) // account.jobs_count

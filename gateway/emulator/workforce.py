@@ -1,9 +1,9 @@
-"""The workers of one endpoint: which there are, in what condition, how /health counts them. Pure; takes now_s.
+"""Track the workers of one endpoint: their conditions, and how /health counts them. Pure; takes now_s.
 
-What /health says at rest is a recording of the live service by Runpod's staff (runpod-plugins-official, golden path 15,
-2026-08-06): an endpoint that is scaled to zero has `idle: 2, ready: 2, running: 0`; with one job queued and a worker
-coming up `idle: 1, initializing: 1, ready: 1`; after the job's end `running: 1` beside `inProgress: 0`. The table of
-worker states (Runpod docs, serverless/workers/overview) calls `idle` "scaled down, waiting for requests".
+The counts of /health at rest are a recording of the live service by Runpod's staff (runpod-plugins-official, golden
+path 15, 2026-08-06): an endpoint that is scaled to zero has `idle: 2, ready: 2, running: 0`; with one job queued and
+a worker coming up `idle: 1, initializing: 1, ready: 1`; after the job's end `running: 1` beside `inProgress: 0`. The
+table of worker states (Runpod docs, serverless/workers/overview) calls `idle` "scaled down, waiting for requests".
 """
 
 from typing import Literal
@@ -13,28 +13,28 @@ import msgspec
 from gateway.emulator.worker_time import NS_PER_S, WorkerTime, to_ns
 
 KINDS = ("idle", "initializing", "ready", "running", "throttled", "unhealthy")
-"""The keys of /health's `workers` in recordings of the live service; the documentation shows two of them."""
+"""Keys of /health's `workers` in recordings of the live service; the documentation shows two of them."""
 SWING_S = 1.0
-"""How long a worker that swings is shown as one kind. The recording of runpod/flash issue 364 has no period."""
+"""Seconds for which a swinging worker is shown as one kind. The recording of runpod/flash issue 364 has no period."""
 
 Condition = Literal["asleep", "starting", "up"]
 IdleShown = Literal["running", "idle", "swinging"]
 
 
 class Worker(msgspec.Struct, kw_only=True, eq=False):
-    """What is known of one worker."""
+    """Represent one worker."""
 
     id: str
     kind: Literal["scripted", "remote"]
     condition: Condition
     seen_s: float
-    """When a remote worker was last heard of. A scripted one cannot fall silent."""
+    """Time of a remote worker's last call. Not used for scripted workers, which cannot fall silent."""
     sleeps: bool = False
-    """Whether it goes back to standby after its idle timeout. Remote ones do not: they are for their owner to stop."""
+    """True if it returns to standby after its idle timeout. Remote workers do not: their owner stops them."""
 
 
 class Workforce:
-    """All workers of an endpoint, scripted and remote, and the standby workers that have not been woken."""
+    """Hold all workers of an endpoint, scripted and remote, and count its standby workers."""
 
     def __init__(
         self,
@@ -53,21 +53,21 @@ class Workforce:
         self._standby_swings = standby_swings
 
     def all(self) -> list[Worker]:
-        """List the workers in the order in which they came."""
+        """Return the workers in the order in which they were added."""
         return list(self._workers.values())
 
     def add(self, worker: Worker, now_s: float) -> None:
-        """Employ a worker."""
+        """Add a worker, billed by its condition."""
         self._workers[worker.id] = worker
         self.change(worker, worker.condition, now_s)
 
     def change(self, worker: Worker, condition: Condition, now_s: float) -> None:
-        """Put a worker into another condition, and bill it from now on by that."""
+        """Change a worker's condition, and bill it by that from now on."""
         worker.condition = condition
         self._worker_time.change(worker.id, "off" if condition == "asleep" else condition, now_s)
 
     def hear_of(self, worker_id: str, now_s: float) -> None:
-        """A remote worker called: the first call is how it shows up."""
+        """Record a call from a remote worker; the first call adds the worker."""
         worker = self._workers.get(worker_id)
         if worker is None:
             self.add(Worker(id=worker_id, kind="remote", condition="up", seen_s=now_s), now_s)
@@ -75,7 +75,7 @@ class Workforce:
             worker.seen_s = now_s
 
     def bury_silent(self, oldest_s: float, now_s: float) -> set[str]:
-        """Forget the remote workers that were last heard of before `oldest_s`; their ids. They are billed until now."""
+        """Remove the remote workers not heard of since `oldest_s` and return their ids. They are billed until now."""
         silent = {
             worker.id for worker in self._workers.values() if worker.kind == "remote" and worker.seen_s < oldest_s
         }
@@ -84,7 +84,7 @@ class Workforce:
         return silent
 
     def send_to_standby(self, now_s: float) -> None:
-        """Let workers sleep whose idle timeout has passed; they are billed until then, however late this is called."""
+        """Put workers to sleep whose idle timeout has passed. They are billed until then, however late this runs."""
         now_ns = to_ns(now_s)
         for worker in self._workers.values():
             if worker.sleeps and worker.condition == "up":
@@ -93,14 +93,14 @@ class Workforce:
                     self.change(worker, "asleep", (idle_since_ns + self._idle_timeout_ns) / NS_PER_S)
 
     def is_asleep(self, worker_id: str) -> bool:
-        """Tell whether a worker sleeps. An unknown worker does not."""
+        """Return True if a worker sleeps; False for an unknown worker."""
         worker = self._workers.get(worker_id)
         return worker is not None and worker.condition == "asleep"
 
     def is_needed(self, worker: Worker, *, queued_count: int, places: int) -> bool:
-        """Tell whether a sleeping worker has to start: more jobs wait than awake scripted workers have places for.
+        """Return True if a sleeping worker has to start: more jobs wait than awake scripted workers have free places.
 
-        How Runpod's scaler counts the jobs of concurrent workers is not published; this wakes as few as will do.
+        Runpod does not publish how its scaler counts the jobs of concurrent workers; this starts as few as possible.
         """
         if worker.condition != "asleep":
             return False
@@ -112,15 +112,15 @@ class Workforce:
         return queued_count > free
 
     def up_count(self) -> int:
-        """Count the workers that are up."""
+        """Return the number of workers that are up."""
         return sum(worker.condition == "up" for worker in self._workers.values())
 
     def counts(self, now_s: float, *, down: str) -> dict[str, int]:
-        """Count the `workers` of /health, always with six keys.
+        """Count the `workers` of /health, always with all six keys.
 
         Args:
-            now_s: Seconds on a clock that never goes back.
-            down: What the faults say of all workers: throttled, unhealthy, absent, or empty.
+            now_s: Seconds of a monotonic clock.
+            down: State that the faults set for all workers: throttled, unhealthy, absent, or empty.
         """
         counts = dict.fromkeys(KINDS, 0)
         if down:
@@ -149,5 +149,5 @@ class Workforce:
 
 
 def _swing(elapsed_ns: int) -> bool:
-    """Tell whether a swinging worker is shown as running this long after the swinging began."""
+    """Return True if a swinging worker is shown as running, this many nanoseconds after the swinging began."""
     return elapsed_ns // to_ns(SWING_S) % 2 == 0
