@@ -1,1 +1,1 @@
-"""The demo: an emulated endpoint, a real worker and the gateway in one process tree."""
+"""Run the demo: an emulated endpoint, a worker and the gateway in one process tree."""

@@ -1,4 +1,4 @@
-"""What the model says, chunk by chunk, in OpenAI's shape: cleaned for a stream, or folded into one completion."""
+"""Convert the model's chunks to OpenAI's format: cleaned for a stream, or folded into one completion."""
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -7,7 +7,7 @@ from gateway.demo.request import RequestError
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Token counts."""
+    """Hold token counts."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -15,7 +15,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """llama.cpp's error object."""
+    """Parse llama.cpp's error object."""
 
     message: str
     code: int = 500
@@ -25,14 +25,14 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True):
-    """What a chat chunk adds."""
+    """Hold the text that a chat chunk adds."""
 
     role: str | UnsetType = UNSET
     content: str | UnsetType | None = UNSET
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """One alternative's part of a chunk: `delta` in a chat, `text` elsewhere."""
+    """Hold one alternative's part of a chunk: `delta` in a chat, `text` otherwise."""
 
     index: int
     delta: Delta | UnsetType = UNSET
@@ -42,7 +42,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of a stream, as llama.cpp makes it and as clients read it."""
+    """Hold one event of a stream, as llama.cpp sends it and as clients read it."""
 
     id: str = ""
     object: str = ""
@@ -59,7 +59,7 @@ DONE = "data: [DONE]\n\n"
 
 
 class Answer:
-    """One generation's chunks, made presentable. Raises `RequestError` when the model reports an error."""
+    """Clean one generation's chunks for clients, and count its tokens."""
 
     def __init__(self, *, alternatives: int) -> None:
         self._alternatives = alternatives
@@ -69,7 +69,11 @@ class Answer:
         self._speaking: set[int] = set()
 
     def read(self, data: bytes) -> Chunk | None:
-        """Read one event of the model; None if it holds nothing for clients."""
+        """Parse one event of the model. Return None if it holds nothing for clients.
+
+        Raises:
+            RequestError: The model reports an error.
+        """
         chunk = _CHUNK.decode(data)
         if not isinstance(chunk.error, UnsetType):
             raise _request_error(chunk.error)
@@ -77,7 +81,7 @@ class Answer:
             return None
         self._last = chunk
         if not isinstance(chunk.usage, UnsetType):
-            # llama.cpp counts each alternative, and sends the counts between the chunks of the others.
+            # llama.cpp counts each alternative, and sends its counts between the chunks of the others.
             self._prompt_tokens += chunk.usage.prompt_tokens
             self._completion_tokens += chunk.usage.completion_tokens
         if not chunk.choices:
@@ -85,7 +89,7 @@ class Answer:
         return msgspec.structs.replace(chunk, choices=[self._choice(choice) for choice in chunk.choices], usage=UNSET)
 
     def usage(self) -> Usage:
-        """The counts of all alternatives; the prompt, read once, counts once."""
+        """Return the counts of all alternatives; the prompt, which they share, counts once."""
         prompt_tokens = self._prompt_tokens // self._alternatives
         return Usage(
             prompt_tokens=prompt_tokens,
@@ -94,7 +98,7 @@ class Answer:
         )
 
     def usage_chunk(self) -> Chunk:
-        """The chunk that follows the last word of a stream."""
+        """Build the chunk with the usage, which follows the last text of a stream."""
         return msgspec.structs.replace(self._last, choices=[], usage=self.usage())
 
     def _choice(self, choice: Choice) -> Choice:
@@ -104,7 +108,7 @@ class Answer:
         if not isinstance(delta.role, UnsetType):
             delta = Delta(role=delta.role, content="")
         elif isinstance(delta.content, str) and choice.index not in self._speaking:
-            # The template ends in "Answer:", so the first token brings the space before the first word.
+            # The template ends in "Answer:", so the first token begins with a space.
             delta = Delta(content=delta.content.lstrip())
             if delta.content:
                 self._speaking.add(choice.index)
@@ -112,12 +116,12 @@ class Answer:
 
 
 def event(content: object) -> str:
-    """The content as one server-sent event."""
+    """Format the content as one server-sent event."""
     return f"data: {msgspec.json.encode(content).decode()}\n\n"
 
 
 def fold(chunks: list[Chunk], usage: Usage) -> dict[str, object]:
-    """One completion out of a stream's chunks."""
+    """Build one completion from a stream's chunks."""
     last = chunks[-1] if chunks else Chunk()
     indexes = sorted({choice.index for chunk in chunks for choice in chunk.choices})
     is_chat = last.object == "chat.completion.chunk"

@@ -1,4 +1,4 @@
-"""One part of the demo as a child process: its output is read, and it never outlives this process."""
+"""Run one part of the demo as a child process: read its output, and end it with this process."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ _LOG_LINE = msgspec.json.Decoder(_LogLine)
 
 
 def is_trouble(line: str, *, is_stderr: bool) -> bool:
-    """Whether a line of output is worth the user's attention: warnings, errors, tracebacks."""
+    """Return True if a line of output deserves the user's attention: a warning, an error or a traceback."""
     try:
         level = _LOG_LINE.decode(line).level
     except msgspec.MsgspecError:
@@ -37,12 +37,12 @@ def is_trouble(line: str, *, is_stderr: bool) -> bool:
 
 
 class Child:
-    """A running part."""
+    """Represent one running part of the demo."""
 
     def __init__(self, name: str, process: Process, *, complain: Callable[[str], None]) -> None:
         self.name = name
         self.pid = process.pid
-        # One for each stream: what is said on one cannot push out the last words on the other.
+        # One per stream: output on one cannot push out the last lines of the other.
         self._tails: dict[bool, deque[str]] = {is_stderr: deque(maxlen=TAIL_LINES // 2) for is_stderr in (False, True)}
         self._process = process
         self._complain = complain
@@ -52,7 +52,7 @@ class Child:
     async def start(
         cls, name: str, command: Sequence[str], *, environment: Mapping[str, str], complain: Callable[[str], None]
     ) -> Self:
-        """Start a module of ours, tied to this process, in a session of its own that a Ctrl-C does not reach."""
+        """Start one of our modules, tied to this process, in its own session, which a Ctrl-C does not reach."""
         process = await anyio.open_process(
             [sys.executable, "-m", "gateway.tether", str(os.getpid()), "SIGKILL", *command],
             stdin=DEVNULL,
@@ -63,11 +63,11 @@ class Child:
 
     @property
     def tail(self) -> list[str]:
-        """The last lines of its output, and then of its errors."""
+        """Return the last lines of its stdout, then of its stderr."""
         return [*self._tails[False], *self._tails[True]]
 
     async def read_output(self) -> None:
-        """Keep the last lines, and show what looks like trouble, until the part closes its output."""
+        """Keep the last lines, and report those that look like trouble, until the process closes its output."""
         async with anyio.create_task_group() as group:
             for stream in (self._process.stdout, self._process.stderr):
                 if stream is not None:
@@ -75,14 +75,14 @@ class Child:
         self._output_over.set()
 
     async def ended(self) -> str:
-        """Wait for the end; returns how it came about."""
+        """Wait for the end of the process. Return a description of it: its signal or its exit status."""
         status = await self._process.wait()
         with anyio.move_on_after(_LAST_OUTPUT_S_MAX):
             await self._output_over.wait()
         return f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
 
     async def stop(self, *, grace_s: float) -> None:
-        """Ask it to end, then make it and everything it started end."""
+        """Terminate the process; if it has not ended after `grace_s` seconds, kill its process group."""
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.terminate()

@@ -1,4 +1,4 @@
-"""`fairpod demo`: everything on one machine, without an account, a GPU or a network."""
+"""Implement `fairpod demo`: everything on one machine, without an account, a GPU or a network."""
 
 import argparse
 import importlib.util
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the demo until it is ended."""
+    """Run the demo until it ends. Return the exit status: 2 if packages are missing, 1 for a failure."""
     if arguments.worker == "model" and (missing := _missing_packages()):
         _complain(
             f"The demo's model needs {', '.join(missing)}: pip install 'fairpod[demo]' "
@@ -51,7 +51,7 @@ def _missing_packages() -> list[str]:
 
 
 def _announce(plan: Plan) -> None:
-    # A closed terminal is one of the ways in which a demo ends; it must not end it half way.
+    # The demo may end because its terminal was closed; a failed write must not interrupt that.
     with suppress(OSError):
         print(announcement(plan), flush=True)
 
@@ -62,7 +62,7 @@ def _complain(text: str) -> None:
 
 
 def announcement(plan: Plan) -> str:
-    """What the user needs, ready to be pasted."""
+    """Build the announcement of what the user needs, ready to be pasted."""
     return f"""
 Ready: a completion went through.
 

@@ -1,4 +1,4 @@
-"""The model itself: llama.cpp's server engine in this process, and one object per answer it is giving."""
+"""Run the model: llama.cpp's server engine in this process, with one object per answer in progress."""
 
 import asyncio
 import os
@@ -12,19 +12,19 @@ import msgspec
 
 from gateway.demo.request import CHOICES_MAX, MODEL_NAME, Generate
 
-# As many answers at once as one request may ask alternatives.
+# As many concurrent answers as one request may ask for alternatives.
 SLOTS = CHOICES_MAX
 CONTEXT_TOKENS = 4096
-# Small batches: between two of them a long prompt can be stopped and other answers get their turn.
+# Small batches: between two of them a long prompt can be stopped, and other answers can proceed.
 _BATCH_TOKENS = 64
-# One core stays free: llama.cpp's threads wait for each other busily, so that one without a core of its own slows all
-# to a tenth. Measured on two cores beside other work: 2 threads 6 to 67 tokens/s, 1 thread 43 to 62.
+# One core stays free: llama.cpp's threads busy-wait for each other, so that one without its own core slows all of
+# them to a tenth. Measured on two cores beside other work: 2 threads 6 to 67 tokens/s, 1 thread 43 to 62.
 _THREADS_MAX = 4
 _EVENTS_WAITING_MAX = 64
-# How often a thread that waits for its reader looks whether it was stopped.
+# The interval at which a thread that waits for its reader checks whether it was stopped.
 _LOOK_UP_S = 0.1
 
-# What is neither question nor answer (a system message) is text before them.
+# A message that is neither question nor answer (a system message) becomes plain text.
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
 {%- if message.role == 'user' -%}
@@ -42,7 +42,7 @@ CHAT_TEMPLATE = """\
 
 
 class Engine(Protocol):
-    """The part of xllamacpp's `Server` that is used. A callback gets JSON and returns True to stop."""
+    """Describe the used part of xllamacpp's `Server`. A callback receives JSON and returns True to stop."""
 
     def handle_chat_completions(self, body: bytes, callback: Callable[[bytes], bool], /) -> None:
         """Answer a chat."""
@@ -52,7 +52,7 @@ class Engine(Protocol):
 
 
 class Model:
-    """A loaded model that answers up to `SLOTS` requests at once."""
+    """Hold a loaded model that answers up to `SLOTS` requests at once."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -60,8 +60,8 @@ class Model:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Load the file. It may go afterwards: the memory map keeps its bytes."""
-        # Imported here: a hundred megabytes that only the worker process needs.
+        """Load the file. It may be deleted afterwards: the memory map keeps its bytes."""
+        # Imported here: it takes a hundred megabytes, which only the worker process needs.
         import xllamacpp  # noqa: PLC0415
 
         parameters = xllamacpp.CommonParams()
@@ -73,33 +73,33 @@ class Model:
         parameters.cpuparams.n_threads = max(1, min(_THREADS_MAX, (os.cpu_count() or 1) - 1))
         parameters.use_jinja = True
         parameters.chat_template = CHAT_TEMPLATE
-        # A base model this small drifts off when it is hot, and repeats itself when it is cold. Against the latter DRY,
-        # as the plain penalty counts the prompt too, and in it the word "Question" at which an answer has to stop.
+        # A base model this small goes off topic at high temperatures and repeats itself at low ones. DRY prevents the
+        # latter: the plain penalty counts the prompt too, with the word "Question", at which an answer has to stop.
         parameters.sampling.temp = 0.1
         parameters.sampling.dry_multiplier = 0.8
         parameters.warmup = False
-        # It would keep prompts in up to 8 GB of memory.
+        # The cache would keep prompts in up to 8 GB of memory.
         parameters.cache_ram_mib = 0
         parameters.verbosity = 0
-        # The engine also opens a port on 127.0.0.1 that cannot be turned off; a key nobody knows closes it.
+        # The engine also opens a port on 127.0.0.1, which cannot be disabled; a random key closes it to clients.
         parameters.api_keys = [os.urandom(16).hex()]
         parameters.ui = False
         return cls(xllamacpp.Server(parameters))
 
     def start(self, generate: Generate) -> "Generation":
-        """Begin to answer; must be called in an event loop."""
+        """Start an answer. Must be called in an event loop."""
         answer = self._engine.handle_chat_completions if generate.is_chat else self._engine.handle_completions
         generation = Generation()
         self._threads.submit(generation.run, answer, generate.body)
         return generation
 
     def close(self) -> None:
-        """Wait for the answers that are being given, and take no new ones."""
+        """Wait for the answers in progress, and accept no new ones."""
         self._threads.shutdown(cancel_futures=True)
 
 
 class Generation:
-    """One answer on its way from the engine's thread to the event loop, until it ends or is stopped."""
+    """Pass one answer from the engine's thread to the event loop, until it ends or is stopped."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -108,11 +108,11 @@ class Generation:
         self._stopped = False
 
     def run(self, answer: Callable[[bytes, Callable[[bytes], bool]], None], body: bytes) -> None:
-        """Let the engine answer, in a thread of its own: it blocks until the end."""
+        """Run the engine, which blocks until the end, in the calling thread."""
         try:
             answer(body, self._take)
         except (ValueError, TypeError, RuntimeError) as error:
-            # What the binding raises about a request it cannot read.
+            # The binding raises these for a request that it cannot read.
             self._take(msgspec.json.encode({"error": {"code": 400, "message": str(error)}}))
         finally:
             self._take(None)
@@ -124,7 +124,7 @@ class Generation:
         self.stop()
 
     async def events(self) -> AsyncIterator[list[bytes]]:
-        """The engine's events, as many at a time as there are."""
+        """Yield the engine's events in lists of all that have arrived."""
         is_over = False
         while not is_over:
             await self._arrived.wait()
@@ -135,12 +135,12 @@ class Generation:
                 yield events
 
     def stop(self) -> None:
-        """Make the engine stop at its next token. Harmless after the end."""
+        """Stop the engine at its next token. Has no effect after the end."""
         self._stopped = True
 
     def _take(self, event: bytes | None) -> bool:
-        """Hand an event over, None for the end, waiting while the reader is behind; True tells the engine to stop."""
-        # Never waits for the loop itself: a loop that is closing would not answer.
+        """Put an event (None for the end), waiting while the reader is behind. Return True to stop the engine."""
+        # Never waits for the loop itself: a loop that is closing would not respond.
         while not self._stopped:
             try:
                 self._events.put(event, timeout=_LOOK_UP_S)
@@ -149,7 +149,7 @@ class Generation:
                 if self._loop.is_closed():
                     return True
             except RuntimeError:
-                # The loop is closed, and nobody can read any more.
+                # The loop is closed, so there is no reader.
                 return True
             else:
                 return False

@@ -1,4 +1,4 @@
-"""What the demo starts: ports, keys, the gateway's configuration and each part's command and environment."""
+"""Plan the demo: its ports and keys, the gateway's configuration, and each part's command and environment."""
 
 import hashlib
 import os
@@ -22,11 +22,11 @@ _AT_ONCE: dict[WorkerKind, int] = {"model": SLOTS, "scripted": 30}
 
 
 class PortTakenError(Exception):
-    """Something else listens on the port that was asked for."""
+    """Signal that the requested port cannot be used."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """One demo."""
+    """Hold the ports and keys of one demo, and build the commands of its parts."""
 
     worker: WorkerKind
     port: int
@@ -36,7 +36,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def make(cls, *, port: int, worker: WorkerKind) -> Self:
-        """Choose free ports and fresh keys; port 0 takes any. Raises `PortTakenError`."""
+        """Choose free ports and fresh keys; port 0 takes any free one.
+
+        Raises:
+            PortTakenError: The port cannot be used.
+        """
         return cls(
             worker=worker,
             port=_free_port(port),
@@ -47,16 +51,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def model(self) -> str:
-        """The model that clients name."""
+        """Return the model id that clients use."""
         return MODEL_NAME if self.worker == "model" else "scripted"
 
     @property
     def base_url(self) -> str:
-        """What clients take as OpenAI's base URL."""
+        """Return the OpenAI base URL for clients."""
         return f"http://{HOST}:{self.port}/v1"
 
     def configuration(self) -> bytes:
-        """The gateway's configuration. JSON, which is YAML too and needs no quoting rules."""
+        """Build the gateway's configuration, as JSON: it is valid YAML and needs no quoting rules."""
         return msgspec.json.format(
             msgspec.json.encode(
                 {
@@ -70,7 +74,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
                             "api_key": self.emulator_key,
                             "route": "job",
                             "worker": "openai",
-                            # What the worker answers at once; the rest waits in the gateway, where waiting is fair.
+                            # The worker's concurrency; other requests wait in the gateway, where the queue is fair.
                             "max_in_flight": _AT_ONCE[self.worker],
                             "queue_timeout_s": _QUEUE_TIMEOUT_S,
                         }
@@ -82,26 +86,26 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def emulator_command(self) -> list[str]:
-        """The emulator, with its own scripted worker or waiting for ours."""
+        """Build the emulator's command, with its own scripted worker or for a remote one."""
         worker = "none" if self.worker == "model" else "scripted"
         address = ["--host", HOST, "--port", str(self.emulator_port)]
         return ["gateway", "emulator", *address, "--api-key", self.emulator_key, "--worker", worker]
 
     def gateway_command(self, configuration: Path) -> list[str]:
-        """The gateway."""
+        """Build the gateway's command."""
         return ["gateway", "serve", "--config", str(configuration), "--host", HOST, "--port", str(self.port)]
 
     def worker_command(self) -> list[str]:
-        """The worker with the real model."""
+        """Build the command of the worker with the real model."""
         return ["gateway.demo.worker"]
 
     def environment(self, directory: Path, *, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """The environment of all parts: the user's, without anything that would point a part elsewhere."""
+        """Build the environment of all parts: the user's, without any variable that would point a part elsewhere."""
         kept = {name: value for name, value in inherited.items() if not name.startswith(("RUNPOD_", "FAIRPOD_"))}
         return kept | {"NO_PROXY": HOST, "no_proxy": HOST, "PYTHONUNBUFFERED": "1", "TMPDIR": str(directory)}
 
     def worker_environment(self, directory: Path, *, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """Where the SDK finds the emulator. `$ID` and `$RUNPOD_POD_ID` are the SDK's to replace."""
+        """Build the worker's environment, with the emulator's URLs. The SDK replaces `$ID` and `$RUNPOD_POD_ID`."""
         api = f"http://{HOST}:{self.emulator_port}/v2/{ENDPOINT}"
         return self.environment(directory, inherited=inherited) | {
             # The SDK reads credentials and settings of a real account from the home directory.
@@ -114,16 +118,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             "RUNPOD_POD_ID": "demo-worker",
             "RUNPOD_ENDPOINT_ID": ENDPOINT,
             "RUNPOD_LOG_LEVEL": "WARN",
-            # Without these it looks for a GPU, and for the internet.
+            # Without these the SDK looks for a GPU, and for the internet.
             "RUNPOD_SKIP_GPU_CHECK": "true",
             "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
         }
 
 
 def _free_port(port: int) -> int:
-    """The port itself if it is free, or any free one for 0."""
+    """Return the port itself if it is free, or any free one for 0.
+
+    Raises:
+        PortTakenError: The port cannot be used.
+    """
     with socket.socket() as probe:
-        # As servers do, so that connections still closing from the last demo do not count.
+        # Set as servers set it, so that connections of the last demo that are still closing do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))

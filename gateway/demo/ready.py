@@ -1,4 +1,4 @@
-"""When the demo may be announced: ports that answer, then one completion through all parts."""
+"""Check that the demo is ready: its ports answer, then one completion passes through all parts."""
 
 import anyio
 import httpx
@@ -9,11 +9,11 @@ _RETRY_S = 0.1
 
 
 class NotReadyError(Exception):
-    """A part answered, but not as it should."""
+    """Signal that a part gave a wrong answer."""
 
 
 async def wait_for_port(port: int) -> None:
-    """Return when something listens there."""
+    """Wait until a process listens on the port."""
     while True:
         try:
             stream = await anyio.connect_tcp(HOST, port)
@@ -25,7 +25,11 @@ async def wait_for_port(port: int) -> None:
 
 
 async def complete_once(plan: Plan) -> None:
-    """One short completion, as a client would ask for it."""
+    """Request one short completion, as a client would.
+
+    Raises:
+        NotReadyError: The status is not 200.
+    """
     body = {
         "model": plan.model,
         "messages": [{"role": "user", "content": "What is the capital of France?"}],

@@ -1,4 +1,4 @@
-"""What a job asks of the worker: worker-vllm's input shape in, a request of the model out."""
+"""Parse a job's input, in worker-vllm's format, into a request to the model."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ import msgspec
 MODEL_NAME = "gemma-3-270m"
 CHOICES_MAX = 4
 MAX_TOKENS_DEFAULT = 256
-# A base model knows no turns: it would go on and ask itself the next question.
+# A base model does not know the end of an answer: it would go on and ask itself the next question.
 CHAT_STOPS = ("\nQuestion", "\n\nQuestion", "\nAnswer:", "\n\nAnswer:")
 
 _PASSED_ON = (
@@ -26,7 +26,7 @@ _Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
 
 
 class RequestError(Exception):
-    """The job asks for something this worker cannot do; `status` is what an HTTP server would answer."""
+    """Signal that this worker cannot do what the job asks; `status` is what an HTTP server would return."""
 
     def __init__(self, message: str, *, status: int = 400, kind: str = "BadRequestError") -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class _StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of an OpenAI request that this worker honours; others are ignored."""
+    """Parse the fields of an OpenAI request that this worker supports; others are ignored."""
 
     model: str = MODEL_NAME
     messages: list[dict[str, object]] | None = None
@@ -67,7 +67,7 @@ class _JobInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Generate(msgspec.Struct, frozen=True, kw_only=True):
-    """Generate text: `body` is the request in llama.cpp's words, always a stream, since only that can be stopped."""
+    """Represent a request to generate text. `body` is for llama.cpp, always a stream: only streams can be stopped."""
 
     is_chat: bool
     body: bytes
@@ -77,11 +77,15 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListModels(msgspec.Struct, frozen=True, kw_only=True):
-    """Say which model is served."""
+    """Represent a request for the list of models."""
 
 
 def read(job_input: object) -> Generate | ListModels:
-    """Read a job's input; raises `RequestError`."""
+    """Parse a job's input.
+
+    Raises:
+        RequestError: This worker cannot do what the job asks.
+    """
     try:
         job = msgspec.convert(job_input, _JobInput)
         match job.openai_route:
@@ -128,7 +132,7 @@ def _model_body(request: _Request, *, is_chat: bool) -> dict[str, object]:
     body: dict[str, object] = {
         "stream": True,
         "stream_options": {"include_usage": True},
-        # A sign of life after every batch of the prompt, so that a long prompt can be stopped too.
+        # An event after every batch of the prompt, so that a long prompt can be stopped too.
         "return_progress": True,
         "max_tokens": request.max_completion_tokens or request.max_tokens or MAX_TOKENS_DEFAULT,
     }

@@ -1,4 +1,4 @@
-"""The demo's parts, started in order, watched, and ended together whatever happens."""
+"""Start the demo's parts in order, watch them, and end all of them in every case."""
 
 import signal
 import tempfile
@@ -15,19 +15,19 @@ from gateway.demo.ready import NotReadyError, complete_once, wait_for_port
 
 READY_S_MAX = 120.0
 _STOP_GRACE_S = 3.0
-# The SDK finishes its long poll before it heeds SIGTERM, and its worker has nothing to save.
+# The SDK finishes its long poll before it reacts to SIGTERM, and its worker has nothing to save.
 _WORKER_GRACE_S = 0.0
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """Why the demo ended: a complaint, with the last output of the part it is about, or nothing."""
+    """Describe why the demo ended: a complaint, with the last output of the part it is about, or nothing."""
 
     complaint: str = ""
     tail: Sequence[str] = ()
 
 
 class Supervisor:
-    """One demo from start to end."""
+    """Run one demo from start to end."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Supervisor:
         """Run until a signal, the end of a part, or a start that takes too long."""
         with (
             tempfile.TemporaryDirectory(prefix="fairpod-demo-", ignore_cleanup_errors=True) as directory,
-            # Open until the end, so that an impatient second Ctrl-C does not interrupt the clearing up.
+            # Open until the end, so that a second Ctrl-C does not interrupt the cleanup.
             anyio.open_signal_receiver(*_signals()) as signals,
         ):
             try:
@@ -72,7 +72,7 @@ class Supervisor:
             self._waiting_for = "emulator"
             await wait_for_port(plan.emulator_port)
             if plan.worker == "model":
-                # Only now: the SDK asks for jobs without a pause while nobody listens.
+                # Only now: while the emulator does not listen, the SDK asks for jobs without a pause.
                 await self._spawn(group, "worker", plan.worker_command(), plan.worker_environment(directory))
             self._waiting_for = "gateway"
             await wait_for_port(plan.port)
@@ -106,7 +106,7 @@ class Supervisor:
             return
 
     def _end(self, group: TaskGroup, ending: Ending) -> None:
-        # The first reason is the true one: the others follow from it.
+        # The first ending is the cause; the others follow from it.
         self._ending = self._ending or ending
         group.cancel_scope.cancel()
 
@@ -126,7 +126,7 @@ async def _stop_child(child: Child, grace_s: float) -> None:
 
 def _signals() -> list[signal.Signals]:
     signals = [signal.SIGINT, signal.SIGTERM]
-    # `nohup` asks to outlive the terminal.
+    # `nohup` ignores SIGHUP so that the process outlives the terminal.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signals.append(signal.SIGHUP)
     return signals

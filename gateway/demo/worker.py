@@ -1,4 +1,4 @@
-"""`python -m gateway.demo.worker`: a real model behind the real Runpod SDK, speaking worker-vllm's shapes."""
+"""Run `python -m gateway.demo.worker`: a real model behind the real Runpod SDK, in worker-vllm's formats."""
 
 import asyncio
 import multiprocessing
@@ -15,13 +15,13 @@ Output = str | dict[str, object]
 
 
 class Worker:
-    """Answers the jobs that the SDK takes."""
+    """Answer the jobs that the SDK takes."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
 
     async def handle(self, job: dict[str, object]) -> AsyncIterator[Output]:
-        """Answer one job: events for a stream, one completion otherwise, `{"error": …}` for what cannot be done."""
+        """Answer one job: yield events for a stream, one completion otherwise, `{"error": …}` for a bad request."""
         try:
             task = read(job.get("input"))
         except RequestError as error:
@@ -40,7 +40,7 @@ class Worker:
 
 
 async def _stream(generation: Generation, answer: Answer, task: Generate) -> AsyncGenerator[Output]:
-    """Events, several in one string where the reader is behind."""
+    """Yield events, several in one string if the reader is behind."""
     started = False
     try:
         async for chunks in _chunks(generation, answer):
@@ -50,14 +50,14 @@ async def _stream(generation: Generation, answer: Answer, task: Generate) -> Asy
         if not started:
             yield _error_output(error)
             return
-        # Too late for the job to fail: like vLLM, say it in the stream.
+        # Too late for the job to fail: report the error in the stream, as vLLM does.
         yield event(_error_output(error)) + DONE
         return
     yield (event(answer.usage_chunk()) if task.includes_usage else "") + DONE
 
 
 async def _whole(generation: Generation, answer: Answer) -> AsyncGenerator[Output]:
-    """One completion."""
+    """Yield one completion."""
     try:
         chunks = [chunk async for batch in _chunks(generation, answer) for chunk in batch]
     except RequestError as error:
@@ -73,8 +73,8 @@ async def _chunks(generation: Generation, answer: Answer) -> AsyncGenerator[list
 
 
 def _stop_with_this_task(generation: Generation) -> None:
-    # A cancelled job's task often ends outside this generator (while the SDK posts an output), and nobody closes the
-    # generator then: without this the model would go on to the last token.
+    # A cancelled job's task often ends outside this generator (while the SDK posts an output), which leaves the
+    # generator open: without this the model would go on to the last token.
     if (task := asyncio.current_task()) is not None:
         task.add_done_callback(lambda _: generation.stop())
 
@@ -91,18 +91,18 @@ def _model_list() -> dict[str, object]:
 
 
 def main() -> int:
-    """Load the model, then take jobs until the process ends."""
+    """Load the model, then take jobs until the process ends. Return 1 if the model cannot be loaded."""
     try:
         import runpod  # noqa: PLC0415
 
         with model_file() as path:
             model = Model.load(path)
     except (ImportError, WeightsError) as error:
-        # Also a shared library that a slim image lacks, such as libgomp.
+        # ImportError is also raised for a shared library that a slim image lacks, such as libgomp.
         print(f"The demo's model cannot be loaded: {error}", file=sys.stderr)
         return 1
     if sys.platform == "linux":
-        # Only a plain fork of this process is tied to it, and newer Pythons would not fork the SDK's ping process.
+        # Only a plain fork of this process is tied to it, and newer Python versions do not fork the SDK's ping process.
         multiprocessing.set_start_method("fork")
     runpod.serverless.start(
         {
