@@ -1,1 +1,1 @@
-"""The commands that are the gateway's own, each a module with `add_arguments` and `run`."""
+"""Implement the gateway's own commands, each as a module with `add_arguments` and `run`."""

@@ -1,4 +1,4 @@
-"""`fairpod check-config`: what is wrong with a file, before it is served."""
+"""Implement `fairpod check-config`: report the problems of a file before it is served."""
 
 import argparse
 import os
@@ -15,12 +15,12 @@ from gateway.memory import MIB
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Declare the options."""
     parser.add_argument("--config", type=Path, required=True, help="the configuration file")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check the file as `serve` would read it."""
+    """Check the file as `serve` would read it, and warn about memory and open files. Return the exit status."""
     try:
         config = ConfigFile(arguments.config, os.environ).read()
         check_start(config, port=config.listen.port)

@@ -1,4 +1,4 @@
-"""How commands end."""
+"""Define the exit codes of commands."""
 
 import sys
 
@@ -8,7 +8,7 @@ OK, FAILED, MISUSED = 0, 1, 2
 
 
 def report(error: ConfigError) -> int:
-    """Print every problem on a line of its own."""
+    """Print every problem on its own line, and return the exit code."""
     for problem in error.problems:
         print(problem, file=sys.stderr)
     return MISUSED

@@ -1,6 +1,6 @@
-"""`fairpod healthcheck`: whether the gateway of this machine or container answers, for Docker's HEALTHCHECK.
+"""Implement `fairpod healthcheck`: check that the gateway of this machine or container answers (Docker's HEALTHCHECK).
 
-A container's first process is the gateway, so that its command line tells the file and the port that it was given.
+A container's first process is the gateway, so its command line has the file and the port that it was started with.
 No environment variable could: Kubernetes sets FAIRPOD_PORT by itself beside a Service called fairpod.
 """
 
@@ -18,23 +18,23 @@ from gateway.config.sections import Listen
 
 PATH = "/livez"
 TIMEOUT_S = 2.0
-_ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a gateway may listen on.
+_ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a gateway may listen on these.
 _PROGRAMS = {"fairpod", "gateway"}
-"""As a script, and after `python -m`."""
+"""Program names: as a script, and after `python -m`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `serve` that say where it listens."""
+    """Declare the options of `serve` that set its address."""
     text = "as given to `serve`; default: as process 1 was given it, then "
     parser.add_argument("--config", type=Path, help=f"{text}FAIRPOD_CONFIG")
     parser.add_argument("--host", help=f"{text}listen.host")
     parser.add_argument("--port", type=int, help=f"{text}listen.port")
-    # For tests, whose first process is not a gateway.
+    # For tests, in which process 1 is not a gateway.
     parser.add_argument("--process", type=int, default=1, help=argparse.SUPPRESS)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Ask the gateway whether it is alive."""
+    """Request /livez from the gateway and return the exit status."""
     started = serve_options(_command_line(arguments.process))
     listen = address(
         config=arguments.config or started.config or os.environ.get("FAIRPOD_CONFIG"),
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def address(*, config: Path | str | None, host: str | None, port: int | None) -> Listen:
-    """Return where a gateway with these options listens, as a client on the same machine reaches it."""
+    """Return the address of a gateway with these options, for a client on the same machine."""
     listen = Listen() if config is None else read_listen(Path(config), os.environ)
     host = host or listen.host
     return Listen(host=_ANY_ADDRESS.get(host, host), port=listen.port if port is None else port)
@@ -78,7 +78,7 @@ def serve_options(command_line: Sequence[str]) -> argparse.Namespace:
 
 
 def _command_line(process: int) -> list[str]:
-    """Return the words with which a process was started; none where that cannot be read."""
+    """Return the arguments with which a process was started, or an empty list if they cannot be read."""
     try:
         return Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
     except OSError:

@@ -1,4 +1,4 @@
-"""Keep the key that `fairpod serve` makes when it is given none, in a file that only its owner can read.
+"""Keep the key that `fairpod serve` makes if it has none, in a file that only its owner can read.
 
 The key is never printed where output is collected. The output of a container ends in log files and log stores, even
 with a terminal (`docker run -t`), so only the path is printed there.
@@ -17,7 +17,7 @@ from gateway.config.keys import KEY_PREFIX
 NAME = "client-key"
 _KEY = re.compile(rf"{KEY_PREFIX}[A-Za-z0-9_-]{{32,}}")
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
-"""The files that Docker and Podman put into each container."""
+"""Files that Docker and Podman put into each container."""
 
 
 class KeptKey(msgspec.Struct, frozen=True):
@@ -28,7 +28,7 @@ class KeptKey(msgspec.Struct, frozen=True):
 
 
 def keep_key(new_key: str, environment: Mapping[str, str]) -> KeptKey | None:
-    """Return the key of an earlier start, or write the new one; None where no file can be written.
+    """Return the key of an earlier start, or write the new one; None if no file can be written.
 
     Clients keep their key over a restart, as long as the file is there.
     """
@@ -41,7 +41,7 @@ def keep_key(new_key: str, environment: Mapping[str, str]) -> KeptKey | None:
 
 
 def is_told(*, is_terminal: bool, environment: Mapping[str, str], process: int) -> bool:
-    """Tell whether a key may be printed: to a person at a terminal, outside of containers."""
+    """Return True if a key may be printed: to a person at a terminal, outside of containers."""
     is_container = (
         process == 1 or "KUBERNETES_SERVICE_HOST" in environment or any(mark.exists() for mark in _CONTAINER_MARKS)
     )
@@ -49,7 +49,7 @@ def is_told(*, is_terminal: bool, environment: Mapping[str, str], process: int) 
 
 
 def _places(environment: Mapping[str, str]) -> Iterator[Path]:
-    """Return where the file may be, best first: https://specifications.freedesktop.org/basedir-spec/latest/."""
+    """Yield the possible paths of the file, best first: https://specifications.freedesktop.org/basedir-spec/latest/."""
     if state := environment.get("XDG_STATE_HOME"):
         yield Path(state) / "fairpod" / NAME
     if home := environment.get("HOME"):
@@ -58,7 +58,7 @@ def _places(environment: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _read_or_write(path: Path, new_key: str) -> str:
-    """Return the key in the file, which is made with the new one if it is not there.
+    """Return the key in the file; if there is none, create the file with the new one.
 
     Raises:
         OSError: The folder or the file cannot be made or read, or others may read it or own it.

@@ -1,4 +1,4 @@
-"""`fairpod key`: a new key for a tenant, shown once."""
+"""Implement `fairpod key`: make a new key for a tenant, which is shown once."""
 
 import argparse
 import re
@@ -9,12 +9,12 @@ from gateway.config.sections import NAME
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Declare the options."""
     parser.add_argument("--tenant", type=_name, required=True, help="the tenant's name in the file")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make the key."""
+    """Make a key and print it with its line for the configuration file."""
     key = new_key()
     print(f"The key of {arguments.tenant}, shown only now: {key}")
     print(f'The line for the file, under the tenant\'s keys: "{key_line(key)}"')
@@ -22,7 +22,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _name(text: str) -> str:
-    """Return a name that the file takes; where it is none, the parser says so and ends the command."""
+    """Check that the configuration file accepts the name, and return it.
+
+    Raises:
+        argparse.ArgumentTypeError: It does not; the parser prints the reason and ends the command.
+    """
     if re.fullmatch(NAME, text) is None:
         allowed = "128 letters, digits, spaces and ._:/- at most, the first a letter or digit"
         raise argparse.ArgumentTypeError(f"the file takes no such name for a tenant: give {allowed}")

@@ -1,4 +1,4 @@
-"""`fairpod serve`: the gateway."""
+"""Implement `fairpod serve`: run the gateway."""
 
 import argparse
 import os
@@ -26,22 +26,22 @@ PORT_MAX = 65535
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Declare the options."""
     parser.add_argument("--config", type=Path, default=os.environ.get("FAIRPOD_CONFIG"), help="the configuration file")
     parser.add_argument("--host", help="instead of listen.host")
     parser.add_argument("--port", type=int, help="instead of listen.port")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="so many processes; needs state: redis")
-    # How a process started by --workers is told which one it is, and where clients come.
+    # For the processes started by --workers: each one's number, its listening socket and the number of processes.
     parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--listener", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--processes", type=int, default=1, help=argparse.SUPPRESS)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until told to stop."""
+    """Serve until stopped by a signal. Return the exit status."""
     file = None if arguments.config is None else ConfigFile(Path(arguments.config), os.environ)
     if file is not None:
-        # One that comes before it is listened for would end the process.
+        # A SIGHUP before there is a handler would end the process.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     try:
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def room_of(config: Config, *, descriptors: int) -> Room:
-    """Return how many connections a process with so many descriptors may have."""
+    """Return the number of connections that a process with this many file descriptors may have."""
     section = config.clients
     asked = ClientLimits(
         head_bytes_max=section.head_bytes_max,
@@ -101,10 +101,10 @@ def room_of(config: Config, *, descriptors: int) -> Room:
 
 
 def check_start(config: Config, *, port: int, workers: int = 1) -> None:
-    """Check what the file says against where clients come and how many processes there are.
+    """Check the file against the port of the clients and the number of processes.
 
     Raises:
-        ConfigError: They do not go together.
+        ConfigError: They do not fit together.
     """
     if not 0 <= port <= PORT_MAX:
         raise ConfigError([Problem("--port", f"give a number from 0 to {PORT_MAX}; 0 is any that is free")])
