@@ -1,1 +1,1 @@
-"""Where replicas meet: the only home of redis-py, behind the Protocols of those who need it."""
+"""Share state between replicas: the only package that uses redis-py, behind the Protocols of its callers."""

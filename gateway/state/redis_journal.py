@@ -1,4 +1,4 @@
-"""Redis or Valkey as the journal of open jobs: one script, one round trip an entry."""
+"""Store the journal of open jobs in Redis or Valkey: one script, one round trip per entry."""
 
 from itertools import islice
 
@@ -23,24 +23,24 @@ class _Wants(msgspec.Struct, frozen=True, array_like=True):
 _pack = msgspec.msgpack.Encoder().encode
 _read_job = msgspec.msgpack.Decoder(OpenJob).decode
 DROPPED_MAX = 1000
-"""The number of damaged records that are deleted with one entry."""
+"""Maximum number of damaged records that are deleted with one entry."""
 
 
 class RedisJournal:
-    """A journal's store at a URL, for one process of this name."""
+    """Store the journal of the process of this name at a URL."""
 
     def __init__(self, url: str, *, prefix: str, process: str, observe: Observer) -> None:
         self._process = process.encode()
         self._observe = observe
         self._damaged: dict[bytes, None] = {}
-        """The records of this process that nothing can read, which are to be deleted."""
+        """Names of this process's unreadable records that are still to be deleted."""
         self._script = RedisScript(url, file="journal.lua", prefix=prefix, names=("processes", "jobs"))
 
     async def write(self, entry: Entry) -> EntryAnswer:
-        """Write an entry.
+        """Write an entry and return the store's answer.
 
         Raises:
-            StoreError: It was not answered, and may have been written.
+            StoreError: The store did not answer; the entry may have been written.
         """
         damaged = list(islice(self._damaged, DROPPED_MAX))
         closed = [*(key.encode() for key in entry.closed), *damaged]
@@ -69,8 +69,8 @@ class RedisJournal:
     def _jobs(self, names: list[bytes], records: list[bytes]) -> list[OpenJob]:
         """Return the jobs of the records that can be read.
 
-        The other records are of a process that died, and belong to this one now. Damaged ones are deleted; those of a
-        later release stay, because the next process to inherit them may be of that release.
+        Unreadable records belong to this process now. Damaged ones are deleted; those of a later release stay, as the
+        next process to inherit them may be of that release.
         """
         jobs = []
         for name, record in zip(names, records, strict=True):
@@ -80,7 +80,7 @@ class RedisJournal:
                 self._damaged[name] = None
                 continue
             if job.key.encode() != name:
-                # A job under another name than its own could never be closed.
+                # A job under a name other than its own could never be closed.
                 self._damaged[name] = None
             elif job.version <= RECORD_VERSION:
                 jobs.append(job)
@@ -89,5 +89,5 @@ class RedisJournal:
         return jobs
 
     async def aclose(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         await self._script.aclose()

@@ -1,4 +1,4 @@
-"""Redis or Valkey as the store of leases: one script, one round trip a heartbeat."""
+"""Store leases in Redis or Valkey: one script, one round trip per heartbeat."""
 
 import msgspec
 
@@ -22,7 +22,7 @@ _read_head = msgspec.msgpack.Decoder(_Head).decode
 
 
 def read_answer(answer: list[bytes]) -> BeatAnswer | None:
-    """Return what the script answered; None where a later heartbeat has overtaken this one.
+    """Parse the script's answer; None if a later heartbeat has overtaken this one.
 
     Raises:
         OvertakenError: Another process of this name lives.
@@ -42,20 +42,20 @@ def read_answer(answer: list[bytes]) -> BeatAnswer | None:
 
 
 class RedisLeases:
-    """A lease store at a URL."""
+    """Implement a lease store at a URL."""
 
     def __init__(self, url: str, *, prefix: str) -> None:
         self._script = RedisScript(url, file="lease.lua", prefix=prefix, names=("leases", "reports", "state"))
 
     async def beat(self, beat: Beat, report: bytes) -> BeatAnswer | None:
-        """Send one heartbeat; None where a later one has overtaken it.
+        """Send one heartbeat and return the answer; None if a later heartbeat has overtaken it.
 
         Raises:
-            StoreError: It was not answered.
+            StoreError: The store did not answer.
             OvertakenError: Another process of this name lives.
         """
         return read_answer(await self._script.run(pack_beat(beat), report))
 
     async def aclose(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         await self._script.aclose()
