@@ -1,1 +1,1 @@
-"""HTTP for clients and operators: the only home of Litestar."""
+"""Serve HTTP to clients and operators, with Litestar."""

@@ -1,7 +1,8 @@
-"""Responses that own their exchange: opened, run and closed in the request's own task.
+"""Run an exchange and send its answer, as a stream or as one body, in the request's own task.
 
-Litestar cancels nobody while a request waits, and leaves a stream's generator open when its client goes; so these
-responses watch for the client themselves. Before the first byte a failure is an HTTP error, after it an event.
+Litestar does not cancel a waiting request when its client disconnects, and leaves a stream's generator open then. So
+these responses watch for the disconnect themselves. A failure before the first byte becomes an HTTP error; after it, an
+event in a stream, or a broken connection in the middle of a JSON body.
 """
 
 import asyncio
@@ -19,13 +20,13 @@ from gateway.translate.error_body import INTERNAL_ERROR, error_answer
 from gateway.wire.sse import KEEP_ALIVE, encode_event
 
 SLICE_BYTES = 256 * 1024
-"""The size of the slices in which an answer in one piece is written, in bytes."""
+"""Maximum size in bytes of one write of an answer in one piece."""
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class _Manner(Protocol):
-    """How one kind of answer looks on the wire."""
+    """Encode one kind of answer for the wire."""
 
     headers: Headers
     patience_s: float
@@ -40,7 +41,7 @@ class _Manner(Protocol):
 
 
 class _EventStream:
-    """Server-sent events."""
+    """Encode an answer as server-sent events."""
 
     headers: Headers = (
         (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -54,28 +55,27 @@ class _EventStream:
         self._idle_chunks = 0
 
     def length_headers(self, _body: bytes) -> Headers:
-        """None: a stream has no length."""
         return ()
 
     def sign_of_life(self, silent_s: float) -> bytes:
-        """A comment, and now and then a chunk."""
+        """Return a comment, or an empty chunk once per `chunk_s` without output."""
         if silent_s < self._chunk_s * (self._idle_chunks + 1):
             return KEEP_ALIVE
         self._idle_chunks += 1
         return self._exchange.idle_chunk() or KEEP_ALIVE
 
     def output_was_sent(self) -> None:
-        """The next silence is counted from its beginning."""
+        """Reset the count of empty chunks: output ended the silence."""
         self._idle_chunks = 0
 
     def failure(self, error: Exception) -> bytes:
-        """The error as the last event. No `[DONE]`: that belongs to the good end."""
+        """Return the error as the last event. `[DONE]` does not follow: it marks a complete answer."""
         answer = error_answer(error) if isinstance(error, GatewayError) else INTERNAL_ERROR
         return encode_event(answer.body)
 
 
 class _WholeBody:
-    """One JSON body."""
+    """Encode an answer as one JSON body."""
 
     headers: Headers = ((b"content-type", b"application/json"),)
 
@@ -83,25 +83,25 @@ class _WholeBody:
         self.patience_s = rhythm.blank_s
 
     def length_headers(self, body: bytes) -> Headers:
-        """The length, where the answer begins with its body."""
+        """Return the Content-Length header. Only called if no keep-alive data was sent before the body."""
         return ((b"content-length", str(len(body)).encode()),)
 
     def sign_of_life(self, _silent_s: float) -> bytes:
-        """White space before the JSON."""
+        """Return white space, which is allowed before the JSON."""
         return b"\n"
 
     def output_was_sent(self) -> None:
-        """Never before the end."""
+        """Do nothing: this answer has no output before its end."""
 
     def failure(self, _error: Exception) -> None:
-        """Nothing can be said after the 200: the connection is broken off, which clients take for what it is."""
+        """Return None: after a 200 the only way to report a failure to the client is to break the connection."""
         return
 
 
 class AnswerResponse:
-    """The response of one exchange, and the sink that the exchange writes to.
+    """Send the answer of one exchange; the sink that the exchange writes to.
 
-    A client that does not read is the server's matter: it cuts the connection, and the departure tells.
+    The server drops the connection of a client that does not read, which is then reported by the `Departure`.
     """
 
     def __init__(self, exchanges: Exchanges, exchange: AnyExchange, rhythm: Rhythm, signs: SignsOfLife) -> None:
@@ -117,10 +117,10 @@ class AnswerResponse:
         self._output_at_s = self._sent_at_s = self._record.elapsed_s()
         self._alarm: asyncio.TimerHandle | None = None
         self._aside: anyio.Event | None = None
-        """Set when a sign of life is written: two writes must not overtake each other."""
+        """Set while keep-alive data is written: other writes wait for it, to keep their order."""
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        """Run the exchange until it ends or the client leaves."""
+        """Run the exchange until it ends or the client disconnects."""
         self._send = send
         departure = departure_of(scope)
         departure.tell(self._client_left)
@@ -134,13 +134,13 @@ class AnswerResponse:
                 raise
             await self._fail(error)
         finally:
-            # A sign of life that is due just now is not written any more.
+            # Keep-alive data that is queued already must not be written after this.
             self._is_finished = True
             departure.tell(None)
             self._stop_alarm()
 
     async def send(self, frames: bytes) -> None:
-        """Send a part of the stream."""
+        """Send encoded events of the stream."""
         while self._aside is not None:
             await self._aside.wait()
         self._manner.output_was_sent()
@@ -150,7 +150,7 @@ class AnswerResponse:
         self._output_at_s = self._sent_at_s
 
     async def finish(self, body: bytes) -> None:
-        """Send the last part, or all of it."""
+        """Send the last part of a stream, or the whole body."""
         while self._aside is not None:
             await self._aside.wait()
         self._is_finished = True
@@ -161,10 +161,10 @@ class AnswerResponse:
         await self._write({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _write_slices(self, body: bytes) -> bytes:
-        """Write a large body but for its last slice, and return that.
+        """Write a large body except for its last slice, and return that slice.
 
-        The server waits for a slow client before a write, and not after it. A body written at once would stay in its
-        buffer after the exchange had ended and given its memory and seat back.
+        The server waits for a slow client before a write, not after it. A body in one write would stay in the server's
+        buffer after the exchange ended and released its memory and seat.
         """
         view = memoryview(body)
         while len(view) > SLICE_BYTES:
@@ -198,7 +198,10 @@ class AnswerResponse:
             self._alarm.cancel()
 
     def _ring(self) -> None:
-        """Show life if nothing was sent for long enough. One timer is moved, rather than one made for every chunk."""
+        """Send keep-alive data if nothing was sent for `patience_s`, and set the timer again.
+
+        One timer is set again when it fires: to reset it with every chunk would cost more.
+        """
         patience_s = self._manner.patience_s
         left_s = self._sent_at_s + patience_s - self._record.elapsed_s()
         if left_s <= 0:
@@ -206,9 +209,9 @@ class AnswerResponse:
         self._set_alarm(left_s if left_s > 0 else patience_s)
 
     async def _show_life(self) -> None:
-        """Write a sign of life, which the exchange's own writes wait for.
+        """Write keep-alive data; the exchange's own writes wait for it.
 
-        Behind a write that waits for the client it would only stand in the same line.
+        Does nothing while another write waits for the client: keep-alive data would only queue behind it.
         """
         if self._is_writing or self._is_finished:
             return
@@ -223,7 +226,7 @@ class AnswerResponse:
             aside.set()
 
     async def _fail(self, error: Exception) -> None:
-        """Tell a client whose answer has begun."""
+        """Report a failure to a client whose response has started."""
         if not isinstance(error, GatewayError):
             self._exchanges.report(self._record.request_id, error)
         last = self._manner.failure(error)

@@ -1,4 +1,4 @@
-"""Bearer key to tenant. Only SHA-256 digests are kept, and they are compared in constant time."""
+"""Authenticate requests by API key. Only SHA-256 digests of keys are stored, and compared in constant time."""
 
 import hashlib
 import hmac
@@ -20,43 +20,43 @@ from gateway.exchange.events import ClientRefused, Observer
 from gateway.fairshare.quota import TenantQuota
 
 KEY_HEADERS = (b"api-key", b"x-api-key")
-"""Headers that may hold a key beside `Authorization: Bearer`: those of Azure's and of Anthropic's clients."""
+"""Headers that may hold a key besides `Authorization: Bearer`: used by Azure's and by Anthropic's clients."""
 _MEMBER_DIGITS = 16
 _KEY_ID_DIGITS = 12
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """One key of a tenant."""
+    """Represent one key of a tenant."""
 
     sha256: str
     tenant: Tenant
     expires_at_s: float | None = None
-    """Seconds since 1970."""
+    """Expiry in Unix seconds; None for a key that does not expire."""
     label: str | None = None
-    """What its owner calls it, for the log."""
+    """Name of the key in the log, chosen by its owner."""
 
 
 def key_id(digest: str) -> str:
-    """Return the public id of a key: the beginning of its digest, which tells nothing of the key itself."""
+    """Return the public id of a key: a prefix of its digest, which does not reveal the key."""
     return f"key_{digest[:_KEY_ID_DIGITS]}"
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Describe the sender of a request."""
+    """Represent the authenticated sender of a request."""
 
     tenant: Tenant
     quota: TenantQuota
     member: str
-    """The member of the tenant that takes turns: a part of the key's digest, or the network of a guest."""
+    """Unit of fairness within the tenant: a prefix of the key's digest, or a guest's network."""
     repeater: str
-    """The scope of an Idempotency-Key: the tenant, or of a guest its network and key together."""
+    """Scope of an Idempotency-Key: the tenant, or for a guest its network and key together."""
 
 
 class KeyRing:
-    """All keys, and the caps of the tenants that they belong to.
+    """Hold all keys, and the quotas of the tenants that own them.
 
-    The guest tenant, if there is one, owns every key that the file does not name. All guests share what one tenant has,
-    and their networks take turns within it.
+    The guest tenant, if there is one, owns every key that the configuration does not list. All guests share one quota
+    and one weight; between them the fair queue schedules by network.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class KeyRing:
         guest: Tenant | None = None,
         observe: Observer = lambda _event: None,
     ) -> None:
-        """Create the ring; `observe` receives the refusals that no exchange reports."""
+        """Create the key ring; `observe` receives the refusals that no exchange reports."""
         self._failed_keys: FailedKeys | None = None
         self._clock = clock
         self._observe = observe
@@ -75,14 +75,14 @@ class KeyRing:
         self.replace(keys, guest=guest)
 
     def limit_failures(self, per_minute: int | None) -> None:
-        """Judge at most `per_minute` wrong keys of one network in a minute; with None, judge all of them."""
+        """Allow each network `per_minute` wrong keys per minute, or any number with None."""
         self._failed_keys = None if per_minute is None else FailedKeys(per_minute)
 
     def replace(self, keys: Iterable[Key], *, guest: Tenant | None) -> None:
         """Replace all keys and tenants at once.
 
-        A tenant that stays keeps what it used of its caps. A removed one keeps it until it is paid off: one that is
-        taken out by mistake and put back does not begin anew, and its requests under way still count.
+        A tenant that stays keeps the usage of its quota. A removed tenant's usage is kept until it has decayed: a
+        tenant that is removed by mistake and restored does not start at zero, and its requests in flight still count.
         """
         self._keys = {key.sha256: key for key in keys}
         self._guest = guest
@@ -99,29 +99,29 @@ class KeyRing:
         self.quotas = quotas
 
     def hold_place(self, tenant: str) -> Release:
-        """Count work of a tenant that runs already as in flight; return what ends that.
+        """Count running work of a tenant as in flight; return the function that ends this.
 
-        Work of a tenant that the configuration does not name counts towards no cap.
+        Work of a tenant that is not in the configuration counts towards no quota.
         """
         quota = self.quotas.get(tenant)
         return (lambda: None) if quota is None else hold_running(quota, self._clock)
 
     def authenticate(self, scope: Scope, notes: RequestNotes) -> Caller:
-        """Return the tenant of the key in the headers, and its caps; note both for the answer.
+        """Return the caller that the key in the headers belongs to; store its tenant and quota in `notes`.
 
         Raises:
-            InvalidKeyError: No key, or one that is unknown or expired.
-            FailedKeysError: The same, and too many of them came from this address.
+            InvalidKeyError: The key is missing, unknown or expired.
+            FailedKeysError: The same, and too many wrong keys came from this network.
         """
         presented = _presented(scope)
         digest = hashlib.sha256(presented or b"").hexdigest()
         if notes.record is not None and presented is not None:
-            # Noted before the key is judged, so that a rejected key can be found in the log.
+            # Recorded before the key is checked, so that a rejected key can be found in the log.
             notes.record.key_id, notes.record.key_label = key_id(digest), self._label(digest)
         tenant = None if presented is None else self._tenant(digest)
         if tenant is None:
             public_id = "" if presented is None else key_id(digest)
-            # The limit is checked after the digest, so that a good key works whatever else comes from its network.
+            # Checked after the digest, so that a valid key works even if wrong keys come from the same network.
             self._check_failures(scope, notes, public_id)
             if notes.record is None:
                 self._refused(Refusal.KEY, notes, public_id)
@@ -130,7 +130,7 @@ class KeyRing:
         notes.tenant, notes.quota = tenant, self.quotas[tenant.name]
         member, repeater = digest[:_MEMBER_DIGITS], tenant.name
         if tenant is self._guest:
-            # Turns by key would give one client as many turns as it makes up keys.
+            # Scheduling guests by key would give a client one share for each key that it makes up.
             member = network_of(scope)
             repeater = f"{tenant.name}\0{member}\0{digest}"
         return Caller(tenant=tenant, quota=notes.quota, member=member, repeater=repeater)
@@ -152,9 +152,9 @@ class KeyRing:
         return None if key is None else key.label
 
     def _tenant(self, digest: str) -> Tenant | None:
-        """Return whose key it is; None if it is unknown or expired."""
+        """Return the owner of a key: the guest tenant, or None without one, if it is unknown; None if it is expired."""
         key = self._keys.get(digest)
-        # The look-up is by a digest that nobody can steer; the comparison that decides is in constant time.
+        # The lookup is by a digest, which a client cannot choose; the decision is a constant-time comparison.
         if key is None or not hmac.compare_digest(digest, key.sha256):
             return self._guest
         if key.expires_at_s is not None and self._clock.unix_s() >= key.expires_at_s:
@@ -163,9 +163,10 @@ class KeyRing:
 
 
 def _presented(scope: Scope) -> bytes | None:
-    """Return the key as sent: that of the first header in the order of precedence which holds one; None without one.
+    """Return the key from the header with the highest precedence that holds one; None if none does.
 
-    A bearer key comes first, then `KEY_HEADERS`. The order of the lines does not count: proxies change it.
+    `Authorization: Bearer` precedes `KEY_HEADERS`. The order of different headers in the request is ignored, because
+    proxies change it.
     """
     others: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:

@@ -1,4 +1,4 @@
-"""A request's body, bounded, and decompressed where it has a Content-Encoding."""
+"""Read the bodies of requests, limit their size and memory, and decompress those with a Content-Encoding."""
 
 from typing import Self
 
@@ -18,52 +18,52 @@ from gateway.wire.content_coding import (
 from gateway.wire.request_head import header_values
 
 DISCARD_BYTES_MAX = 64 * 1024 * 1024
-"""The most that is read of a body after its refusal: a client that still sends would not see the answer otherwise."""
+"""Maximum number of bytes read of a rejected body: a client that still sends would miss the answer otherwise."""
 
 ROOM_BYTES_MAX = 256 * 1024 * 1024
-"""The room for requests where the size of the memory is not given."""
+"""Minimum size in bytes of the room for requests if no memory size is given."""
 ROOM_BODIES_MIN = 4
-"""The number of bodies of the largest size that have room where the size of the memory is not given."""
+"""Number of bodies of the maximum size that the room has to hold if no memory size is given."""
 HELD_BYTES_MIN = 64 * 1024
-"""The least that a body counts for while it is read, because the server reads so much ahead."""
+"""Minimum number of bytes that a body counts for while it is read: the server's read-ahead."""
 REQUEST_BYTES = 32 * 1024
-"""The memory that a request takes beside its body until it is answered: each of 5 000 open streams takes 35 KB
+"""Memory in bytes of a request besides its body, until it is answered: each of 5 000 open streams takes 35 KB
 (docs/performance.md), 8 KB of which belong to its connection."""
 FIELD_BYTES = 256
-"""The memory that a field of a request takes beyond its bytes."""
+"""Memory in bytes of a field of a request, in addition to its content."""
 GROWTH = 1.125
-"""The size of the buffer in which a body is collected, relative to the body: an eighth more."""
+"""Size of the buffer in which a body is collected, relative to the body: a `bytearray` over-allocates by an eighth."""
 RETRY_S = 1.0
 TURN_BYTES = 1024 * 1024
-"""To decompress so much takes milliseconds."""
+"""Number of decompressed bytes after which other tasks run: it takes milliseconds to decompress them."""
 
 
 class BodyRoom(Room):
-    """Count the requests in this process, from the first byte of their bodies until their answers end."""
+    """Count the memory of requests in this process, from the first byte of the body until the answer ends."""
 
     def __init__(self, *, body_bytes_max: int, bytes_max: int | None = None) -> None:
-        """Create the room; `bytes_max` limits all requests together. Without it, a few of the largest have room."""
+        """Create the room; `bytes_max` limits all requests together. Without it, the size follows `body_bytes_max`."""
         self._is_fixed = bytes_max is not None
         self.body_bytes_max = 0
-        """The size of the largest body that is accepted: one tenant alone has room for it."""
+        """Maximum size in bytes of a body: what a single tenant can hold, which is half of the room."""
         super().__init__(bytes_max or 0)
         self.admit(body_bytes_max=body_bytes_max)
 
     def admit(self, *, body_bytes_max: int) -> None:
-        """Accept bodies up to this size from now on, as far as there is room."""
+        """Set the maximum size of a body, reduced to what the room can hold."""
         if not self._is_fixed:
             self.resize(max(ROOM_BYTES_MAX, ROOM_BODIES_MIN * body_bytes_max))
         self.body_bytes_max = min(body_bytes_max, int((self.bytes_max // 2 - REQUEST_BYTES) / GROWTH))
 
     def place(self, tenant: str) -> "Place":
-        """Return the place of one request, which ends with the block of its `with`, or later if it is kept."""
+        """Return the place of one request: a context manager that releases it at the end, unless `keep` was called."""
         return Place(self, tenant)
 
     def take(self, tenant: str, size: int) -> None:
-        """Take more of it.
+        """Add `size` bytes to what the tenant holds.
 
         Raises:
-            BodiesFullError: The tenant has too much of it.
+            BodiesFullError: This would exceed the tenant's part of the room.
         """
         if not self.has_room(tenant, size):
             raise BodiesFullError(retry_after_s=RETRY_S)
@@ -71,7 +71,7 @@ class BodyRoom(Room):
 
 
 class Place(RoomPlace):
-    """Hold the room of one request."""
+    """Hold the memory reservation of one request."""
 
     __slots__ = ("_is_kept",)
 
@@ -80,7 +80,7 @@ class Place(RoomPlace):
         self._is_kept = False
 
     def __enter__(self) -> Self:
-        """Begin to read.
+        """Reserve the minimum.
 
         Raises:
             BodiesFullError: There is no room.
@@ -93,7 +93,7 @@ class Place(RoomPlace):
             self.leave()
 
     def grow(self, body_bytes: int) -> None:
-        """Make it large enough for so many bytes.
+        """Enlarge the reservation to `body_bytes` if it is smaller.
 
         Raises:
             BodiesFullError: There is no room for them.
@@ -103,7 +103,7 @@ class Place(RoomPlace):
             self._hold(size)
 
     def fit(self, body_bytes: int, *, fields: int) -> None:
-        """Set the place to the size of a request that was read.
+        """Set the reservation to the memory of a request that was read completely.
 
         Raises:
             BodiesFullError: There is no room for it.
@@ -111,7 +111,7 @@ class Place(RoomPlace):
         self._hold(REQUEST_BYTES + int(body_bytes * GROWTH) + FIELD_BYTES * fields)
 
     def keep(self) -> None:
-        """Keep the place beyond the block; its owner has to leave it."""
+        """Keep the place beyond the `with` block; its owner has to call `leave`."""
         self._is_kept = True
 
     def _hold(self, size: int) -> None:
@@ -120,10 +120,10 @@ class Place(RoomPlace):
 
 
 def decompressor_of(scope: Scope) -> Decompressor | None:
-    """Return what undoes the Content-Encoding of a request's body; None where it is plain.
+    """Return the decompressor for the Content-Encoding of a request's body; None if it is not encoded.
 
     Raises:
-        UnsupportedEncodingError: The encoding is not read here.
+        UnsupportedEncodingError: The encoding is not supported.
     """
     values = header_values(scope["headers"], b"content-encoding")
     if not values:
@@ -137,12 +137,12 @@ def decompressor_of(scope: Scope) -> Decompressor | None:
 async def read_body(
     receive: Receive, place: Place, *, bytes_max: int, decompressor: Decompressor | None = None
 ) -> bytes | bytearray:
-    """Read the whole body, and decompress it as it comes.
+    """Read the whole body, and decompress it as it arrives.
 
     Raises:
-        BodyTooLargeError: It is larger than `bytes_max`, as it is sent or decompressed.
+        BodyTooLargeError: It is larger than `bytes_max`, compressed or decompressed.
         BodiesFullError: There is no room for it.
-        InvalidRequestError: The client stopped sending, or the body is not what its Content-Encoding says.
+        InvalidRequestError: The client stopped sending, or the body does not match its Content-Encoding.
     """
     pieces, body = _Pieces(receive), _Body(place, bytes_max)
     try:
@@ -156,11 +156,10 @@ async def read_body(
         if decompressor is not None:
             decompressor.end()
     except BodiesFullError:
-        # The room is given back at once. The server reads on for a while, so that the client sees the answer.
+        # The room is released at once. The server discards the rest of the body, so that the client sees the answer.
         body.drop()
         raise
     except BodyTooLargeError:
-        # Nothing of the body is kept, neither what came nor what will.
         body.drop()
         await pieces.discard()
         raise
@@ -171,7 +170,7 @@ async def read_body(
 
 
 async def _decompress(piece: bytes, decompressor: Decompressor, body: "_Body") -> None:
-    """Add what a piece decompresses to; other requests have their turn after each `TURN_BYTES` of it."""
+    """Decompress a piece and add it to the body; let other tasks run after each `TURN_BYTES` of output."""
     turn_bytes = 0
     for chunk in decompressor.feed(piece):
         body.add(chunk)
@@ -182,7 +181,7 @@ async def _decompress(piece: bytes, decompressor: Decompressor, body: "_Body") -
 
 
 class _Pieces:
-    """The pieces of a body as its client sends them."""
+    """Receive the pieces of a body as its client sends them."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -204,15 +203,15 @@ class _Pieces:
         return piece
 
     async def discard(self) -> None:
-        """Read on without keeping anything, up to `DISCARD_BYTES_MAX` in all."""
+        """Read and discard the rest of the body, up to `DISCARD_BYTES_MAX` in total."""
         while self.is_more and self.received_bytes <= DISCARD_BYTES_MAX:
             await self.next()
 
 
 class _Body:
-    """A body as it grows.
+    """Collect a body.
 
-    A large one is collected where it will stay: joined from its pieces it would be there twice.
+    A large body is collected in a `bytearray`: joining a list of pieces would need its memory twice.
     """
 
     def __init__(self, place: Place, bytes_max: int) -> None:
@@ -221,15 +220,15 @@ class _Body:
         self.content: bytes | bytearray = b""
 
     def drop(self) -> None:
-        """Drop what came so far, and leave its place."""
+        """Discard what was collected, and release its place."""
         self.content = b""
         self._place.leave()
 
     def check(self, size: int) -> None:
-        """Hold a number of bytes against the limit.
+        """Check a number of bytes against the limit.
 
         Raises:
-            BodyTooLargeError: They are too many.
+            BodyTooLargeError: It exceeds the limit.
         """
         if size > self._bytes_max:
             raise BodyTooLargeError(self._bytes_max)
@@ -238,13 +237,14 @@ class _Body:
         """Add a piece.
 
         Raises:
-            BodyTooLargeError: It is too large with it.
+            BodyTooLargeError: The body would be too large.
             BodiesFullError: There is no room for it.
         """
         size = len(self.content) + len(piece)
         self.check(size)
         self._place.grow(size)
-        # Named only here: the error of a refusal keeps its frames' variables alive while the rest of the body is read.
+        # Assigned only here: an error raised above would keep this frame's variables, and so the body, alive while the
+        # rest of it is read.
         content = self.content
         if not content:
             self.content = piece

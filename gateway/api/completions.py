@@ -1,4 +1,7 @@
-"""POST chat completions, completions and embeddings: key, caps, body, model; then the response owns the rest."""
+"""Handle POST of chat completions, completions and embeddings: check key, quota, body and model, then open an exchange.
+
+The exchange is run by the returned response.
+"""
 
 from collections.abc import Awaitable, Callable
 
@@ -30,7 +33,7 @@ Handler = Callable[[AnyRequest], Awaitable[ASGIApp]]
 
 
 class Completions:
-    """Opens an exchange for each request that can be served."""
+    """Open an exchange for each request that can be served."""
 
     def __init__(
         self,
@@ -42,7 +45,7 @@ class Completions:
         rhythm: Rhythm,
         begin_trace: BeginTrace | None = None,
     ) -> None:
-        """With `begin_trace`, every request that comes with a key of ours is traced."""
+        """Create the handlers; with `begin_trace`, every request with an accepted key is traced."""
         self._keys = keys
         self._catalogue = catalogue
         self._exchanges = exchanges
@@ -53,15 +56,15 @@ class Completions:
 
     @property
     def body_bytes_max(self) -> int:
-        """The size of the largest body that is accepted; in little memory it is less than the file says."""
+        """Return the maximum size in bytes of a body; less than the configured one if there is little memory."""
         return self._room.body_bytes_max
 
     def limit_bodies(self, bytes_max: int) -> None:
-        """Bodies may be so large from now on."""
+        """Set the maximum size in bytes of a body."""
         self._room.admit(body_bytes_max=bytes_max)
 
     def routes(self) -> list[HTTPRouteHandler]:
-        """One route for each API."""
+        """Return one route handler for each API."""
         return [post(paths_of(api), status_code=200)(self._handler(api)) for api in Api]
 
     def _handler(self, api: Api) -> Handler:
@@ -71,7 +74,7 @@ class Completions:
             try:
                 return await self._open(api, request, notes, record)
             except FailedKeysError:
-                # Told of where it was refused: a line for each is what the limit is there to prevent.
+                # The key ring reported it already; to log each one here is what the limit has to prevent.
                 raise
             except GatewayError as error:
                 self._exchanges.settle_early(record, error)
@@ -84,16 +87,16 @@ class Completions:
         caller = self._keys.authenticate(request.scope, notes)
         record.tenant = caller.tenant.name
         if self._begin_trace is not None:
-            # Only now: a stranger without a key leaves no spans, and chooses no trace to be recorded.
+            # Only after authentication: a client without a key must neither create spans nor have a trace recorded.
             record.trace_context = self._begin_trace(api, request.scope["headers"], record.elapsed_s())
-        # Before the body is read: a request beyond a cap costs neither memory nor the reading of its JSON. The server
-        # drops what still comes of it.
+        # Before the body is read: a request over its quota costs neither memory nor JSON parsing. The server discards
+        # the rest of its body.
         repeated = name_of(request.scope, api, repeater=caller.repeater)
         in_flight = self._exchanges.enter(caller.quota, repeated)
         try:
             return await self._open_entered(api, request, record, caller, in_flight, repeated)
         except BaseException:
-            # No exchange came of it that would.
+            # No exchange was opened that would release it.
             in_flight.release()
             raise
 
@@ -117,11 +120,11 @@ class Completions:
             asked = read_request(api, body)
             place.fit(len(body), fields=len(asked.fields))
             if len(body) > LARGE_BYTES:
-                # Reading it took a while, and writing it anew will: others have their turn in between.
+                # To parse it took milliseconds, and to encode it again will: let other tasks run in between.
                 await anyio.lowlevel.checkpoint()
             model = self._catalogue.find_for(api, asked.model, tenant, endpoint=endpoint)
             record.model, record.is_stream = model.label, asked.stream
-            # Who may come again with the same key waits no longer than it likes, and the answer is made all the same.
+            # A request with an Idempotency-Key gets no deadline: the client can fetch the answer with a retry later.
             repeatable = None if repeated is None else repeatable_of(repeated, body)
             order = Order(
                 request=asked,
@@ -137,6 +140,6 @@ class Completions:
             if isinstance(exchange, JoinedExchange):
                 notes.record, notes.is_replay = exchange.served_as, exchange.is_replay
             if not notes.is_replay:
-                # From here on it is the exchange's to leave; of a replay nothing is kept.
+                # From here on the exchange releases the place; a replay does not need it.
                 place.keep()
         return AnswerResponse(self._exchanges, exchange, self._rhythm, self.signs)

@@ -1,4 +1,4 @@
-"""Every failure as OpenAI's error JSON: ours, Litestar's, and those that nobody foresaw."""
+"""Answer every failure with OpenAI's error JSON: the gateway's own errors, Litestar's, and unexpected exceptions."""
 
 from collections.abc import Callable
 
@@ -11,11 +11,11 @@ from gateway.api.notes import AnyRequest, notes_of
 from gateway.translate.error_body import INTERNAL_ERROR, ErrorAnswer, error_answer
 
 Report = Callable[[str, Exception], None]
-"""Takes the request id and the exception."""
+"""Callback that receives the request id and the exception."""
 
 
 def exception_handlers(report: Report) -> ExceptionHandlersMap:
-    """The handlers for Litestar."""
+    """Return the exception handlers for Litestar; `report` receives unexpected exceptions."""
 
     def foreseen(_request: AnyRequest, error: errors.GatewayError) -> Response[bytes]:
         return _response(error_answer(error))

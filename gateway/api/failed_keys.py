@@ -1,12 +1,12 @@
-"""Limit how many wrong keys one network may send. Pure; times are monotonic seconds.
+"""Limit the number of wrong keys from one network. Pure; times are monotonic seconds.
 
-All clients behind one proxy come from its address, so the limit holds for all of them together.
+All clients behind one proxy have its address, so the limit applies to all of them together.
 """
 
 from collections import OrderedDict
 
 NETWORKS_MAX = 10_000
-"""The number of networks that are remembered: those that failed last. Each takes about a hundred bytes."""
+"""Maximum number of networks that are tracked, the most recent failures. Each takes about a hundred bytes."""
 
 
 class FailedKeys:
@@ -15,10 +15,10 @@ class FailedKeys:
     def __init__(self, per_minute: int) -> None:
         self._per_minute = per_minute
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        """The attempts left of each network, and the time of that count."""
+        """Remaining attempts of each network, and the time of that count in seconds."""
 
     def fail(self, network: str, now_s: float) -> float | None:
-        """Count a wrong key; return None, or where there were too many, the seconds until the next one is judged."""
+        """Count a wrong key; return None, or if there were too many, the seconds until the next one is allowed."""
         left, at_s = self._left.pop(network, (float(self._per_minute), now_s))
         left = min(self._per_minute, left + (now_s - at_s) * self._per_minute / 60)
         is_judged = left >= 1

@@ -1,6 +1,7 @@
-"""The outermost layer, before any routing: request ids, headers for every answer, and browsers' preflights.
+"""Assign request ids, add headers to every answer, and answer CORS preflights, before any routing.
 
-It stands outside Litestar because an unknown path never reaches Litestar's own middleware, and errors need an id too.
+This is an ASGI layer outside Litestar because a request with an unknown path never reaches Litestar's own middleware,
+and its error needs a request id too.
 """
 
 from litestar.enums import ScopeType
@@ -15,7 +16,7 @@ _EXPOSED = (
     "x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
 )
 CORS: Headers = [
-    # Keys travel in a header and never in a cookie, so any origin may ask.
+    # Keys are sent in a header and never in a cookie, so every origin can be allowed.
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", _EXPOSED.encode()),
 ]
@@ -23,14 +24,14 @@ _PREFLIGHT_AGE_S = 86400
 
 
 class Front:
-    """Wraps the application."""
+    """Wrap the application: add request id, quota and CORS headers to its responses, and answer preflights."""
 
     def __init__(self, app: ASGIApp, clock: Clock) -> None:
         self._app = app
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI connection."""
+        """Handle one ASGI connection."""
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
@@ -54,7 +55,7 @@ def _header(scope: Scope, name: bytes) -> bytes | None:
 
 
 async def _preflight(scope: Scope, send: Send) -> None:
-    """Allow what is asked for: a fixed list always misses one of the headers that SDKs add."""
+    """Allow the headers that the preflight asks for: a fixed list would lack some of those that SDKs add."""
     headers = [
         (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
         (b"access-control-allow-headers", _header(scope, b"access-control-request-headers") or b"*"),

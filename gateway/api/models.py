@@ -1,4 +1,4 @@
-"""GET /v1/models, answered here: asking the endpoint would wake, and bill, a worker."""
+"""Answer GET /v1/models from the configuration: a request to the endpoint would start, and bill, a worker."""
 
 from litestar import MediaType, Response, route
 from litestar.handlers import HTTPRouteHandler
@@ -16,7 +16,7 @@ OWNER = "fairpod"
 
 
 class Models:
-    """The models that a key may use."""
+    """List the models that a key may use."""
 
     def __init__(self, *, keys: KeyRing, catalogue: Catalogue, created_s: int) -> None:
         self._keys = keys
@@ -24,7 +24,7 @@ class Models:
         self._created_s = created_s
 
     def routes(self) -> list[HTTPRouteHandler]:
-        """The list and the single model; ids may hold slashes, escaped or not."""
+        """Return the routes of the list and of a single model, whose id may contain slashes, escaped or not."""
 
         @route(MODEL_PATHS, http_method=READ)
         async def list_models(request: AnyRequest) -> Response[bytes]:
@@ -41,11 +41,11 @@ class Models:
         return [list_models, retrieve_model]
 
     def _asked(self, request: AnyRequest) -> tuple[Tenant, str | None]:
-        """Return who asks, and the endpoint that the path names.
+        """Return the tenant of the request's key, and the endpoint in its path, None without one.
 
         Raises:
-            InvalidKeyError: No key, or one that is unknown or expired.
-            UnknownEndpointError: It is not configured.
+            InvalidKeyError: The key is missing, unknown or expired.
+            UnknownEndpointError: The endpoint is not configured.
         """
         tenant = self._keys.authenticate(request.scope, notes_of(request.scope)).tenant
         endpoint = endpoint_of(request.scope)

@@ -1,4 +1,4 @@
-"""What one HTTP request gathers on its way in, for the headers on its way out."""
+"""Collect facts about one HTTP request while it is handled, for the headers of its response."""
 
 import secrets
 from typing import Any
@@ -13,12 +13,12 @@ from gateway.fairshare.quota import BucketReading, TenantQuota
 _KEY = "fairpod.notes"
 Headers = list[tuple[bytes, bytes]]
 _NO_STORE = (b"cache-control", b"no-store")
-"""Answers depend on the key, and a shared cache does not know the headers that carry one."""
+"""Answers depend on the key, and a shared cache does not know all headers that can hold one."""
 AnyRequest = Request[Any, Any, Any]
 
 
 class RequestNotes:
-    """One HTTP request: its id from the start, then its tenant, then its exchange."""
+    """Hold the id of one HTTP request, and its tenant and exchange record once they are known."""
 
     def __init__(self) -> None:
         self.request_id = secrets.token_hex(16)
@@ -26,10 +26,10 @@ class RequestNotes:
         self.quota: TenantQuota | None = None
         self.record: Record | None = None
         self.is_replay = False
-        """Whether the answer was made for another request, with the same Idempotency-Key."""
+        """True if the answer was made for another request with the same Idempotency-Key."""
 
     def headers(self, now_s: float) -> Headers:
-        """The headers that every answer carries, true at this moment."""
+        """Return the headers for the response, with the quota at `now_s`, in monotonic seconds."""
         headers = [(b"x-request-id", self.request_id.encode()), _NO_STORE]
         if self.quota is not None:
             headers += _rate_limit_headers(b"requests", self.quota.requests_reading(now_s))
@@ -46,12 +46,12 @@ class RequestNotes:
 
 
 def attach_notes(scope: Any, notes: RequestNotes) -> None:
-    """Lay the notes where the handlers of this request find them."""
+    """Store notes in the ASGI scope for the handlers of this request."""
     scope[_KEY] = notes
 
 
 def notes_of(scope: Scope) -> RequestNotes:
-    """The notes of this request."""
+    """Return the notes of a request from its ASGI scope."""
     notes: RequestNotes = scope[_KEY]  # type: ignore[literal-required]
     return notes
 
@@ -67,7 +67,7 @@ def _rate_limit_headers(name: bytes, reading: BucketReading | None) -> Headers:
 
 
 def _go_duration(seconds: float) -> str:
-    """The form that OpenAI uses: 12ms, 1.5s, 6m0s."""
+    """Format a duration as OpenAI does: 12ms, 1.5s, 6m0s."""
     if seconds < 1:
         return f"{round(seconds * 1000)}ms"
     minutes, rest = divmod(round(seconds, 1), 60)

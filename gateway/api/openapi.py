@@ -1,6 +1,6 @@
-"""GET /openapi.json: what clients may send and what they are promised, as an OpenAPI 3.1 document.
+"""Build the OpenAPI 3.1 document of the API, and serve it as GET /openapi.json.
 
-It says what the gateway itself reads and writes; every other field passes through to the worker, and back from it.
+It describes what the gateway itself reads and writes; all other fields pass through to the worker and back unchanged.
 """
 
 import msgspec
@@ -39,7 +39,7 @@ _HEADERS = {
 _ALWAYS = frozenset(
     {"x-request-id", "cache-control", "retry-after", "retry-after-ms", "allow", "www-authenticate", "accept-encoding"}
 )
-"""Never left out where they are named."""
+"""Headers that are present in every response that lists them."""
 
 _PARAMETERS = {
     "endpoint_id": "The Runpod id, or the name, of a configured endpoint. Only models on it are served, by it alone.",
@@ -51,7 +51,7 @@ _EVENT: JsonObject = {
     "required": ["data"],
     "properties": {"data": {"type": "string"}},
 }
-"""OpenAPI 3.1 has no word for streams; the schema is that of each event, as those who read such streams take it."""
+"""Schema of one event: OpenAPI 3.1 cannot describe a stream, and tools that read streams expect this form."""
 _RETRY_HEADERS = ("retry-after", "retry-after-ms")
 _ERRORS: dict[str, tuple[str, tuple[str, ...]]] = {
     "400": ("The request has to change.", ()),
@@ -75,11 +75,11 @@ _BODY = (
 )
 _IDEMPOTENCY_KEY: JsonObject = {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"}
 _KEYS: list[JsonObject] = [{"bearer": []}, {"apiKey": []}, {"xApiKey": []}]
-"""Any of them; where several are sent, the first counts."""
+"""Alternative security schemes, in order of precedence if a request has several."""
 
 
 def openapi_route(*, has_metrics: bool) -> HTTPRouteHandler:
-    """The route, which needs no key. `has_metrics` tells whether /metrics is served beside it."""
+    """Return the route of the document, which needs no key; `has_metrics` says if /metrics is on the same port."""
     body = msgspec.json.encode(describe(has_metrics=has_metrics))
 
     @route(PATH, http_method=READ)
@@ -90,7 +90,7 @@ def openapi_route(*, has_metrics: bool) -> HTTPRouteHandler:
 
 
 def describe(*, has_metrics: bool) -> JsonObject:
-    """The document."""
+    """Return the OpenAPI document; `has_metrics` includes /metrics."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -172,7 +172,7 @@ def _open(summary: str, schema: JsonObject, *, media_type: str = _JSON) -> JsonO
 
 
 def _readable(operation: JsonObject) -> JsonObject:
-    """Describe GET by an operation, and HEAD by the same without the bodies."""
+    """Return a path item with an operation as GET, and the same without response bodies as HEAD."""
     responses = {status: _without_body(status, response) for status, response in operation["responses"].items()}
     return {"get": operation, "head": {**operation, "responses": responses}}
 
@@ -183,7 +183,7 @@ def _without_body(status: str, response: JsonObject) -> JsonObject:
 
 
 def _path(path: str) -> str:
-    """Litestar's path in OpenAPI's spelling."""
+    """Convert a path from Litestar's to OpenAPI's syntax."""
     return path.replace(":str}", "}")
 
 

@@ -1,4 +1,4 @@
-"""The bodies of the API as JSON Schema, for the OpenAPI document: what the gateway itself reads and writes."""
+"""Build the JSON Schemas of request and response bodies, as far as the gateway itself reads and writes them."""
 
 from typing import Any
 
@@ -23,18 +23,18 @@ _INPUTS: dict[Api, tuple[str, JsonObject]] = {
     Api.COMPLETIONS: ("prompt", {"type": ["string", "array"]}),
     Api.EMBEDDINGS: ("input", {"type": ["string", "array"], "minItems": 1}),
 }
-"""The field that each API needs beside the model. The items of the arrays are the worker's to judge."""
+"""Required field of each API besides the model. The worker validates the items of the arrays."""
 _BOUNDS: dict[str, JsonObject] = {
     "model": {"minLength": 1, "maxLength": MODEL_NAME_LENGTH_MAX},
     "n": {"minimum": 1, "maximum": N_MAX},
     "encoding_format": {"enum": ["float", "base64", None]},
 }
-"""What the reading of a request holds beyond its types."""
+"""Constraints that the gateway checks in addition to the types."""
 _COUNT: JsonObject = {"type": "integer", "minimum": 0}
 
 
 def ref(name: str) -> JsonObject:
-    """Return a reference to a schema."""
+    """Return a JSON reference to a schema."""
     return {"$ref": _PLACE + name}
 
 
@@ -44,12 +44,12 @@ def schemas() -> JsonObject:
 
 
 def _requests() -> JsonObject:
-    """Describe the requests: the field that an API needs is never null, the optional ones may be."""
+    """Return the request schemas. The required field of an API must not be null; optional fields may be."""
     _, asked = msgspec.json.schema_components([RequestView], ref_template=_PLACE + "{name}")
     view = asked["RequestView"]
     view["additionalProperties"] = True
     for name, _ in _INPUTS.values():
-        # A field of another API passes through like any that is not described.
+        # A field of another API passes through, as every field that is not described.
         del view["properties"][name]
     for name, bounds in _BOUNDS.items():
         view["properties"][name] |= bounds
@@ -59,17 +59,17 @@ def _requests() -> JsonObject:
 
 
 def _written() -> JsonObject:
-    """Describe the answers that the gateway makes itself."""
+    """Return the schemas of bodies that the gateway writes itself."""
     kinds = [ErrorBody, ModelCard, ModelList, Readiness, Embedding]
     _, written = msgspec.json.schema_components(kinds, ref_template=_PLACE + "{name}")
     for schema in written.values():
-        # Every field is written, also those that have a default.
+        # The encoder also writes fields that have their default value.
         schema["required"] = list(schema["properties"])
     return written
 
 
 def _answers() -> JsonObject:
-    """Describe the workers' answers as far as the gateway makes them; workers add to them."""
+    """Return the schemas of workers' answers, with the fields that the gateway ensures; workers add others."""
     text: JsonObject = {"type": ["string", "null"]}
     message = _object(role={"const": "assistant"}, content=text)
     usage = _object(**dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), _COUNT))

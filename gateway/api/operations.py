@@ -1,4 +1,4 @@
-"""For operators: is the process alive, may it have work, and what has it counted."""
+"""Serve liveness, readiness and metrics to operators."""
 
 from collections.abc import Awaitable, Callable
 
@@ -9,18 +9,18 @@ from litestar.handlers import HTTPRouteHandler
 from gateway.api.notes import AnyRequest
 
 PROBES = frozenset({b"/livez", b"/readyz"})
-"""What an orchestrator asks: unanswered, it would restart a process that is only busy."""
+"""Paths of an orchestrator's probes: without an answer it would restart a process that is only busy."""
 LIVE_PATHS = ["/", "/health", "/livez"]
 READ = (HttpMethod.GET, HttpMethod.HEAD)
-"""The methods of everything that can be read (RFC 9110, 9.1): monitors ask with HEAD."""
+"""Methods of every route that is read (RFC 9110, 9.1): monitors send HEAD."""
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-"""Where OpenMetrics is not asked for."""
+"""Media type of the metrics if the client does not accept OpenMetrics."""
 RenderMetrics = Callable[[str], Awaitable[tuple[bytes, str]]]
-"""Takes the `Accept` header; returns the body and its media type."""
+"""Function that takes the `Accept` header and returns the body and its media type."""
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether this process may be sent work, and what it rests on."""
+    """Describe whether this process accepts requests, and why; the body of /readyz."""
 
     ready: bool
     draining: bool
@@ -34,9 +34,10 @@ def operation_routes(
     failed_task: Callable[[], str | None],
     render_metrics: RenderMetrics | None,
 ) -> list[HTTPRouteHandler]:
-    """Return the routes that need no key, without the metrics where those have a port of their own.
+    """Return the routes that need no key; without `render_metrics`, /metrics is not among them.
 
-    `failed_task` names the background task that the process cannot run any more: it should be started again.
+    `failed_task` returns the name of a background task that was given up, or None. With one, the liveness routes
+    answer 503, so that an orchestrator restarts the process.
     """
 
     @route(LIVE_PATHS, http_method=READ)
@@ -55,7 +56,7 @@ def operation_routes(
 
 
 def metrics_route(render_metrics: RenderMetrics) -> HTTPRouteHandler:
-    """GET /metrics."""
+    """Return the route of /metrics."""
 
     @route("/metrics", http_method=READ)
     async def metrics(request: AnyRequest) -> Response[bytes]:

@@ -1,7 +1,7 @@
-"""What a client says of a request that it may send twice.
+"""Read the `Idempotency-Key` of a request that a client may retry.
 
-openai-python and openai-node send no `Idempotency-Key` by themselves; users set it for a call, and the SDK's retries of
-that call carry it along.
+openai-python and openai-node send no `Idempotency-Key` by default. Users set it for a call, and the SDK sends it with
+each retry of that call.
 """
 
 import hashlib
@@ -19,9 +19,9 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def name_of(scope: Scope, api: Api, *, repeater: str) -> Name | None:
-    """By what the request says that it may be known again, within those of one `repeater`; None where it does not.
+    """Return the name that identifies a repeatable request within its `repeater`; None without an Idempotency-Key.
 
-    The key is what came: whether it is one, `repeatable_of` tells. No answer is kept under one that is none.
+    The key is not validated here but in `repeatable_of`, before an answer is kept under it.
     """
     keys = header_values(scope["headers"], b"idempotency-key")
     if not keys:
@@ -30,10 +30,10 @@ def name_of(scope: Scope, api: Api, *, repeater: str) -> Name | None:
 
 
 def repeatable_of(name: Name, body: bytes | bytearray) -> Repeatable:
-    """By what it may be known again, and what is asked.
+    """Return the identity of a repeatable request: its name, and a fingerprint (SHA-256) of its body.
 
     Raises:
-        InvalidRequestError: The key is none.
+        InvalidRequestError: The key is not 1 to 255 visible ASCII characters.
     """
     repeater, path, key = name
     if not _KEY.fullmatch(key):

@@ -1,4 +1,4 @@
-"""The application that clients and operators see, put together from its routes."""
+"""Build the ASGI application of clients and operators from its routes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from gateway.clock import Clock
 def build_http(
     routes: Sequence[HTTPRouteHandler], *, lifespan: Sequence[Callable[[Litestar], Any]], report: Report, clock: Clock
 ) -> ASGIApp:
-    """Litestar with these routes, behind the layer that every request and every answer passes."""
+    """Return a Litestar application with these routes, wrapped in `Front`."""
     app = Litestar(
         route_handlers=list(routes),
         exception_handlers=exception_handlers(report),

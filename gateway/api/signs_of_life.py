@@ -1,4 +1,4 @@
-"""What is written to a client that waits: proxies and clients take a long silence for the end."""
+"""Schedule keep-alive data for clients that wait: proxies and clients time out after a long silence."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -10,29 +10,30 @@ Write = Callable[[], Awaitable[None]]
 
 
 class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
-    """How long an answer may be silent before it shows life, in seconds."""
+    """Hold the intervals in seconds after which a silent answer sends keep-alive data."""
 
     comment_s: float = 10.0
-    """A stream's comment. Also how long its status line is held back, so that an early failure can still be an HTTP
-    error; proxies on the way cut silence of 60 s."""
+    """Seconds of silence before a stream sends a comment, while proxies allow 60 s. It is also how long the status line
+    is held back, so that an early failure can still be an HTTP error."""
     chunk_s: float = 60.0
-    """A stream's empty chunk: LangChain gives up 120 s after the last chunk, and counts no comments."""
+    """Seconds without output before a stream sends an empty chunk: LangChain times out 120 s after the last chunk, and
+    ignores comments."""
     blank_s: float = 50.0
-    """A blank line before the JSON of an answer that is no stream, as DeepSeek sends it. The price is a 200 that may
-    have to be broken off, so not before proxies would give up."""
+    """Seconds of silence before an answer without streaming sends a blank line ahead of its JSON, as DeepSeek does.
+    After it a failure can only break off a 200, so it is sent late, shortly before proxies would time out."""
 
 
 class SignsOfLife:
-    """Owns the tasks that write them: one for each sign, since a client may be slow to take it."""
+    """Run the tasks that write keep-alive data: one task for each write, because a client may be slow to read."""
 
     def __init__(self, report: Callable[[str, Exception], None]) -> None:
-        """`report` takes the id of a request and what went wrong with its sign."""
+        """Create the writer; `report` receives the request id and the exception of a write that failed."""
         self._report = report
         self._due: deque[tuple[str, Write]] = deque()
         self._is_asked = anyio.Event()
 
     async def run(self) -> None:
-        """Write them, until cancelled."""
+        """Start a task for each scheduled write, until cancelled."""
         async with anyio.create_task_group() as tasks:
             while True:
                 self._is_asked = anyio.Event()
@@ -41,12 +42,12 @@ class SignsOfLife:
                 await self._is_asked.wait()
 
     def show(self, request_id: str, write: Write) -> None:
-        """Have one written, beside everything else. To be called by timers, who are no task and cannot begin one."""
+        """Schedule a write in a task of its own. Can be called from timer callbacks, which cannot start tasks."""
         self._due.append((request_id, write))
         self._is_asked.set()
 
     async def _show(self, request_id: str, write: Write) -> None:
         try:
             await write()
-        except Exception as error:  # noqa: BLE001 - one client's sign must not end those of the others.
+        except Exception as error:  # noqa: BLE001 - a failed write to one client must not stop the others' writes.
             self._report(request_id, error)

@@ -1,4 +1,4 @@
-"""Paths under /v1 that are not served: the key is checked first, as for every other path there."""
+"""Answer unknown paths under /v1 with an error, after the key was checked as for every other path there."""
 
 from litestar import route
 from litestar.handlers import HTTPRouteHandler
@@ -9,7 +9,7 @@ from gateway.errors import UnknownUrlError
 
 
 def unknown_route(keys: KeyRing) -> HTTPRouteHandler:
-    """Everything below it that no other route takes."""
+    """Return the route of all paths under /v1 that no other route matches."""
 
     @route("/v1/{rest:path}", http_method=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
     async def unknown(request: AnyRequest) -> None:
