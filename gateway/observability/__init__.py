@@ -1,1 +1,1 @@
-"""What the exchanges did, as metrics and as log lines: the only home of prometheus_client and structlog."""
+"""Export events as metrics, log lines and traces. Only this package imports their libraries."""

@@ -1,4 +1,4 @@
-"""Pass each event on to every observer."""
+"""Pass each event to every observer."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,7 +7,7 @@ from gateway.observability.logs import EventLog
 
 
 def fan_out(observers: Sequence[Observer], log: EventLog) -> Callable[[Event], None]:
-    """Return an observer that tells all of these; one that raises is logged, and hides nothing from the others."""
+    """Return an observer that calls all of these; if one raises, that is logged and the others are still called."""
 
     def observe(event: Event) -> None:
         for observer in observers:

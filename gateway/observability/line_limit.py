@@ -1,12 +1,12 @@
-"""Limit the log lines that anybody can cause. Pure."""
+"""Limit the rate of log lines that clients can cause without a valid key. Pure."""
 
 LINES_PER_S = 1
 
 
 class LineLimit:
-    """Let one line a second through for each kind, and count those that are left out.
+    """Allow one line per second for each kind, and count the suppressed lines.
 
-    The kinds must be few and not chosen by clients, because each of them is remembered.
+    The kinds must be few and not chosen by clients, because state is kept for each of them.
     """
 
     def __init__(self) -> None:
@@ -14,7 +14,7 @@ class LineLimit:
         self._left_out: dict[str, int] = {}
 
     def admit(self, kind: str, now_s: float) -> int | None:
-        """Return how many lines of a kind were left out since its last one; None if this one is to be left out too."""
+        """Return the number of lines of a kind suppressed since its last line; None if this one is suppressed too."""
         if now_s < self._next_s.get(kind, now_s):
             self._left_out[kind] = self._left_out.get(kind, 0) + 1
             return None

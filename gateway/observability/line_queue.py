@@ -1,14 +1,15 @@
-"""The log lines that wait to be written, bounded by their number and their size. Pure: the caller holds the lock."""
+"""Queue log lines until they are written, bounded by number and size. Pure: the caller holds the lock."""
 
 from collections import deque
 
 LINES_MAX = 8192
 BYTES_MAX = 4 * 1024 * 1024
-"""Some seconds of a busy process's lines: enough for a collector that restarts, and little beside a pod's memory."""
+"""Bound on the queue in bytes: some seconds of a busy process's lines, which covers the restart of a log collector and
+is little compared with a pod's memory."""
 
 
 class LineQueue:
-    """First in, first out; when it is full, urgent lines take the place of ordinary ones."""
+    """Queue lines first in, first out; if it is full, urgent lines displace ordinary ones."""
 
     def __init__(self, *, lines_max: int = LINES_MAX, bytes_max: int = BYTES_MAX) -> None:
         self._lines_max = lines_max
@@ -19,18 +20,18 @@ class LineQueue:
         self._bytes = 0
         self._urgent_bytes = 0
         self.dropped = 0
-        """Lines that found no room, or lost it to an urgent one, since the process began."""
+        """Number of lines dropped so far: rejected for lack of room, or displaced by urgent ones."""
 
     def __len__(self) -> int:
-        """Return how many lines wait."""
+        """Return the number of queued lines."""
         return len(self._ordinary) + len(self._urgent)
 
     def put(self, line: bytes, *, is_urgent: bool) -> None:
-        """Take a line, or drop one: the newest ordinary line for an urgent one, this line itself otherwise."""
+        """Queue a line; if there is no room, drop the newest ordinary lines for an urgent one, else this line."""
         size = len(line)
         is_full = len(self._ordinary) + len(self._urgent) >= self._lines_max
         if is_full or self._bytes + size > self._bytes_max:
-            # One that has no room beside the urgent ones takes none from the others.
+            # An urgent line that would not fit even without ordinary lines must not displace any of them.
             may_push_out = is_urgent and self._urgent_bytes + size <= self._bytes_max
             while may_push_out and self._ordinary and not self._has_room(size):
                 self._bytes -= len(self._ordinary.pop()[1])
@@ -47,7 +48,7 @@ class LineQueue:
             self._ordinary.append((self._number, line))
 
     def take(self, bytes_max: int) -> list[bytes]:
-        """Return the oldest lines in the order in which they came: up to `bytes_max`, and one if there is any."""
+        """Remove and return the oldest lines in order: up to `bytes_max` in total, but at least one if there is one."""
         taken: list[bytes] = []
         size = 0
         if not self._urgent and self._bytes <= bytes_max:
@@ -64,7 +65,7 @@ class LineQueue:
         return taken
 
     def is_half_empty(self) -> bool:
-        """Tell whether the queue is well below both of its bounds."""
+        """Return True if the queue uses at most half of both of its bounds."""
         return 2 * len(self) <= self._lines_max and 2 * self._bytes <= self._bytes_max
 
     def _has_room(self, size: int) -> bool:
@@ -72,7 +73,7 @@ class LineQueue:
         return lines_count < self._lines_max and self._bytes + size <= self._bytes_max
 
     def _oldest(self) -> deque[tuple[int, bytes]]:
-        """Return the queue whose first line came first; an empty one if no line waits."""
+        """Return the deque whose first line is the oldest; an empty one if no line is queued."""
         if not self._urgent or not self._ordinary:
             return self._urgent or self._ordinary
         return self._urgent if self._urgent[0][0] < self._ordinary[0][0] else self._ordinary

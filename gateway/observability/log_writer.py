@@ -1,7 +1,7 @@
-"""Writes log lines in a thread of its own, so that a pipe that is not read stops this thread and no request.
+"""Write log lines in a separate thread, so that a pipe that is not read blocks this thread and no request.
 
-A write to a full pipe, a terminal on hold or a slow disk blocks for as long as its reader likes. It is not made
-non-blocking instead: O_NONBLOCK belongs to the open file description (open(2)), which other processes share.
+A write to a full pipe, a suspended terminal or a slow disk blocks for an unbounded time. Non-blocking writes are no
+alternative: O_NONBLOCK applies to the open file description (open(2)), which other processes share.
 """
 
 import contextlib
@@ -15,19 +15,19 @@ from typing import Any
 from gateway.observability.line_queue import LineQueue
 
 GATHER_S = 0.01
-"""How long a first line waits for others: a thread that is woken for each line costs more than the line."""
+"""Seconds that a first line waits for others: to wake the thread for each line costs more than the line."""
 PIECE_BYTES = 64 * 1024
-"""How much is written at once: what a pipe of Linux holds (pipe(7))."""
+"""Maximum number of bytes per write: the capacity of a pipe on Linux (pipe(7))."""
 CLOSE_S_MAX = 1.0
-"""How long the end of the process waits for lines that are still to be written."""
+"""Maximum number of seconds that the end of the process waits for lines to be written."""
 PART_CHARACTERS_MAX = 64 * 1024
-"""The longest part of a line that is kept until its end comes."""
+"""Maximum number of characters of an incomplete line that are kept until its end arrives."""
 
 
 class LogWriter:
-    """A bounded queue and the thread that empties it. `put` never waits for the file.
+    """Hold a bounded queue and the thread that writes its lines. `put` never waits for the file.
 
-    The lock is reentrant, as Python may write a warning to stderr in the middle of any allocation.
+    The lock is reentrant, because Python may write a warning to stderr during any allocation.
     """
 
     def __init__(
@@ -38,7 +38,10 @@ class LogWriter:
         queue: LineQueue | None = None,
         gather_s: float = GATHER_S,
     ) -> None:
-        """`write` may block, and may fail; `report_dropped` is told of lost lines when writing works again."""
+        """Create the writer; `write` may block or raise.
+
+        `report_dropped` receives the number of lost lines once writing works again.
+        """
         self._write = write
         self._report_dropped = report_dropped
         self._queue = LineQueue() if queue is None else queue
@@ -54,17 +57,17 @@ class LogWriter:
 
     @property
     def dropped(self) -> int:
-        """Lines that were lost since the process began: there was no room, or they could not be written."""
+        """Return the number of lines lost since the process began: for lack of room, or because a write failed."""
         return self._queue.dropped + self._unwritten
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the thread."""
         self._thread.start()
 
     def put(self, line: str, *, is_urgent: bool = False) -> None:
-        """Queue one line, given without its end; urgent ones are kept in preference to others."""
+        """Queue one line, given without a line end; urgent lines displace ordinary ones if the queue is full."""
         encoded = line.encode("utf-8", "backslashreplace") + b"\n"
-        # Not `self._changed`, whose `with` takes three times as long.
+        # `with self._changed` takes three times as long.
         with self._lock:
             self._queue.put(encoded, is_urgent=is_urgent)
             if self._is_waiting:
@@ -72,7 +75,7 @@ class LogWriter:
                 self._changed.notify()
 
     def close(self, wait_s: float = CLOSE_S_MAX) -> bool:
-        """Write what is queued and end the thread; return whether that was done within `wait_s` seconds."""
+        """Write the queued lines and end the thread; return True if that was done within `wait_s` seconds."""
         self._closing.set()
         with self._changed:
             self._changed.notify()
@@ -85,15 +88,15 @@ class LogWriter:
             while piece := self._take():
                 try:
                     self._write(b"".join(piece))
-                except Exception:  # noqa: BLE001 - nobody starts this thread again, and it cannot log.
-                    # A full disk, a closed pipe, no memory: these lines are lost, and the next ones may not be.
+                except Exception:  # noqa: BLE001 - this thread is not restarted, and it cannot log.
+                    # A full disk, a closed pipe, no memory: these lines are lost, but later writes may work.
                     self._unwritten += len(piece)
                 else:
                     with contextlib.suppress(Exception):
                         self._report()
 
     def _wait(self) -> bool:
-        """Wait for a line; return False where none is left and none will come."""
+        """Wait for a line; return False if none is left and the writer is closing."""
         with self._changed:
             while not self._queue and not self._closing.is_set():
                 self._is_waiting = True
@@ -106,7 +109,7 @@ class LogWriter:
             return self._queue.take(PIECE_BYTES)
 
     def _report(self) -> None:
-        """Say how many lines were lost, once per time of trouble: when there is room again."""
+        """Report the number of lost lines, once the queue is half empty again."""
         dropped = self.dropped
         if dropped > self._reported and self._queue.is_half_empty():
             self._report_dropped(dropped - self._reported)
@@ -114,9 +117,9 @@ class LogWriter:
 
 
 def file_writer(descriptor: int) -> Callable[[bytes], None]:
-    """Return a function that writes all of its bytes to a file descriptor, however long that takes.
+    """Return a function that writes all given bytes to a file descriptor, and blocks until that is done.
 
-    It passes by Python's own buffer, whose lock would be held by a blocked thread when the process ends.
+    It bypasses Python's own buffer, whose lock a blocked thread would still hold when the process ends.
     """
 
     def write(data: bytes) -> None:
@@ -125,7 +128,7 @@ def file_writer(descriptor: int) -> Callable[[bytes], None]:
             try:
                 left = left[os.write(descriptor, left) :]
             except BlockingIOError:
-                # Another process that shares the pipe made it non-blocking.
+                # Another process that shares the pipe has set O_NONBLOCK.
                 writable = select.poll()
                 writable.register(descriptor, select.POLLOUT)
                 writable.poll()
@@ -134,7 +137,7 @@ def file_writer(descriptor: int) -> Callable[[bytes], None]:
 
 
 class QueuedText(io.TextIOBase):
-    """Stands in for sys.stderr: what Python itself and libraries print goes the way of log lines, as urgent ones."""
+    """Replace sys.stderr and sys.stdout: queue what Python and libraries print as urgent log lines."""
 
     def __init__(self, writer: LogWriter, descriptor: int) -> None:
         self._writer = writer
@@ -143,7 +146,7 @@ class QueuedText(io.TextIOBase):
         self._lock = threading.RLock()
 
     def write(self, text: str) -> int:
-        """Queue each line that is whole, and keep the rest until its end comes."""
+        """Queue each complete line, and keep the rest until its end arrives."""
         with self._lock:
             *lines, self._part = (self._part + text).split("\n")
             if len(self._part) > PART_CHARACTERS_MAX:
@@ -154,22 +157,22 @@ class QueuedText(io.TextIOBase):
         return len(text)
 
     def writable(self) -> bool:
-        """Tell that it can be written to."""
+        """Return True: the stream is writable."""
         return True
 
     def fileno(self) -> int:
-        """Return the descriptor beneath, which the queue does not know of."""
+        """Return the underlying file descriptor; a write to it bypasses the queue."""
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Tell whether the descriptor beneath is a terminal."""
+        """Return True if the underlying file descriptor is a terminal."""
         with contextlib.suppress(OSError):
             return os.isatty(self._descriptor)
         return False
 
 
 class QueueLogger:
-    """What structlog calls with each rendered line."""
+    """Queue each line that structlog rendered."""
 
     def __init__(self, writer: LogWriter) -> None:
         self._put = writer.put
@@ -179,7 +182,7 @@ class QueueLogger:
         self._put(line)
 
     def err(self, line: str) -> None:
-        """Queue a line that is kept in preference to others."""
+        """Queue an urgent line."""
         self._put(line, is_urgent=True)
 
     log = debug = info = warn = warning = msg
@@ -187,6 +190,6 @@ class QueueLogger:
 
 
 def queue_loggers(writer: LogWriter) -> Callable[..., Any]:
-    """Return a factory of loggers, as structlog wants it."""
+    """Return a logger factory for structlog."""
     logger = QueueLogger(writer)
     return lambda *_arguments: logger

@@ -1,4 +1,4 @@
-"""The log: one line per request, at its end, and few others. No prompt, completion, key or body has a field here."""
+"""Write the log: one line per request, at its end, and few others. No field holds a prompt, completion, key or body."""
 
 import contextlib
 import json
@@ -43,7 +43,7 @@ _REDACTED = frozenset(
     }
 )
 LISTED_MAX = 100
-"""Collectors of logs cut or drop lines of more than 16 kB or so."""
+"""Maximum number of list items in a line: log collectors cut or drop lines of more than about 16 kB."""
 _LEVELS = {
     Outcome.REFUSED: "warning",
     Outcome.UPSTREAM_FAILED: "warning",
@@ -53,13 +53,13 @@ _LEVELS = {
 
 
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
-"""Frames without their locals: those hold prompts."""
+"""Tracebacks without local variables, which may hold prompts."""
 
 
 def configure_logs(form: str, stream: TextIO, loggers: Callable[..., Any] | None = None) -> None:
-    """Set structlog up, once for the process: `json`, `console`, or `auto` for what the stream is.
+    """Configure structlog, once per process, for the form `json`, `console`, or `auto`: console on a terminal.
 
-    Lines go to what `loggers` makes; without it to the stream, whose writes may block.
+    Lines go to the loggers that the factory `loggers` returns; without it to the stream, whose writes may block.
     """
     is_console = form == "console" or (form == "auto" and stream.isatty())
     renderer: Any = (
@@ -82,32 +82,32 @@ def configure_logs(form: str, stream: TextIO, loggers: Callable[..., Any] | None
 
 
 def _json(line: structlog.typing.EventDict, **options: Any) -> str:
-    """A third of the time that the standard library takes, for every request."""
+    """Encode a line as JSON with msgspec, which takes a third of the time of the standard library."""
     try:
         return msgspec.json.format(msgspec.json.encode(line, enc_hook=options["default"]), indent=0).decode()
     except UnicodeEncodeError:
-        # Half a surrogate pair, in the text of an exception.
+        # Half of a surrogate pair, in the text of an exception, which msgspec cannot encode.
         return json.dumps(line, **options)
 
 
 def redact(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """The second lock: a field that should not have been logged loses its value."""
+    """Replace the values of fields that must not be logged; a second safeguard, since no caller should log them."""
     for name in _REDACTED & event.keys():
         event[name] = "[redacted]"
     return event
 
 
 class EventLog:
-    """Writes the events that deserve a line."""
+    """Log the events that operators need as lines."""
 
     def __init__(self) -> None:
         self._log = structlog.get_logger()
         self._refusals = LineLimit()
         self._unreadable: set[RecordKind] = set()
-        """The kinds of records that were logged already."""
+        """Kinds of unreadable records that were logged already."""
 
     def observe(self, event: Event) -> None:
-        """Log what happened, if it is worth it."""
+        """Log an event, if its type has a line."""
         match event:
             case Settled():
                 self._settled(event)
@@ -143,7 +143,7 @@ class EventLog:
             case JournalChanged():
                 self._log.error("journal.disconnected", error=event.reason)
             case RecordsUnreadable(kind=kind):
-                # Logged once: a replica that goes on writing such records would fill the log.
+                # Logged once: a replica that keeps writing such records would fill the log.
                 if kind not in self._unreadable:
                     self._unreadable.add(kind)
                     self._log.warning("state_store.record_unreadable", kind=kind.value, count=event.count)
@@ -164,7 +164,7 @@ class EventLog:
                 assert_never(event)
 
     def _refused(self, event: ClientRefused) -> None:
-        """Write one line a second at most for each reason, as anybody can cause them; the metric counts them all."""
+        """Log at most one line per second for each reason, as every client can cause them; the metric counts all."""
         left_out = self._refusals.admit(event.reason, event.at_s)
         if left_out is not None:
             level = "warning" if event.reason in {Refusal.NO_ROOM, Refusal.EVICTED} else "info"
@@ -203,12 +203,12 @@ class EventLog:
         getattr(self._log, _LEVELS.get(event.outcome, "info"))("exchange.settled", **fields)
 
     def say(self, event: str, *, is_warning: bool = False, **fields: Any) -> None:
-        """One line about the process itself. A log that cannot be written is no reason to fail."""
+        """Log one line about the process itself; ignore errors of the log, which must not make the process fail."""
         with contextlib.suppress(OSError, ValueError):
             (self._log.warning if is_warning else self._log.info)(event, **fields)
 
     def warn(self, event: str, **fields: Any) -> None:
-        """Write one line about a fault of the process itself."""
+        """Log one line about a fault of the process itself, at level error."""
         with contextlib.suppress(OSError, ValueError):
             self._log.error(event, **fields)
 

@@ -1,6 +1,6 @@
-"""Every metric, declared once and fed by the exchange's events.
+"""Declare every metric, and update them from events.
 
-Labels come from the configuration or from an enum, so the number of series is bounded by them.
+Label values come from the configuration or from an enum, which bounds the number of series.
 """
 
 from collections.abc import Callable, Iterable
@@ -50,15 +50,16 @@ from gateway.observability.process_metrics import ConfigMetrics, StoreMetrics
 from gateway.observability.readings import Reading, Readings
 from gateway.observability.tenant_series import TenantSeries
 
-# A `_created` series beside each counter would double them and say what the start time of the process says.
+# A `_created` series for each counter would double their number, and tell no more than the process's start time.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 LATENCY_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800)
-"""From a warm worker's first token to the longest cold start and the longest answer after it."""
+"""Bucket bounds in seconds, from a warm worker's first token to the longest cold start plus the longest answer."""
 WAIT_S = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 SLOW_S = 1.0
 EXEMPLAR_TURN = 16
-"""One costs as much as the rest of an observation, and a scrape shows the last of each bucket alone."""
+"""Number of fast observations per exemplar: an exemplar doubles the cost of an observation, and a scrape shows only the
+last one of each bucket."""
 _OPENMETRICS = "application/openmetrics-text"
 OPERATIONS_USED = (
     Operation.OPENAI,
@@ -71,7 +72,7 @@ OPERATIONS_USED = (
 
 
 class Metrics:
-    """The registry and its metrics. `observe` is the subscriber; `render` the scrape."""
+    """Hold the registry and its metrics. `observe` updates them from events; `render` returns them for a scrape."""
 
     def __init__(
         self,
@@ -83,10 +84,10 @@ class Metrics:
         lines_dropped: Callable[[], int] = lambda: 0,
         now_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`endpoints` are those that may be counted: their series begin at zero, so that no first event is missed.
+        """Create the metrics. The series of `endpoints` start at zero, so that `rate` does not miss their first event.
 
-        `started_at_s` is when the first configuration was taken, in seconds since 1970; `lines_dropped` returns how
-        many log lines were lost so far, `now_s` seconds on a clock that never jumps.
+        `started_at_s` is the time at which the first configuration was applied, in Unix seconds; `lines_dropped`
+        returns the number of lost log lines, `now_s` monotonic seconds.
         """
         registry = self._registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -149,22 +150,22 @@ class Metrics:
                 self._calls(endpoint, operation.value, outcome.value)
 
     def take_readings(self) -> None:
-        """Read the gates for the next scrape, in the thread that they belong to."""
+        """Read the gates for the next scrape; to be called on the event loop, which owns them."""
         self._readings.take()
         self._tenants.take()
 
     def render(self, accept: str = "", pause: Callable[[], object] | None = None) -> tuple[bytes, str]:
-        """Return the page for Prometheus and its media type: OpenMetrics, which shows exemplars, if it is accepted.
+        """Return the metrics for Prometheus and their media type: OpenMetrics, which has exemplars, if it is accepted.
 
-        With a thousand tenants it takes a fifth of a second, so it may be called in a thread of its own; `pause` is
-        then called now and then.
+        With a thousand tenants this takes a fifth of a second, so it may run in a separate thread; `pause` is then
+        called regularly to let the event loop run.
         """
         media_type = media_type_for(accept)
         encode = generate_latest if media_type == CONTENT_TYPE_PLAIN_0_0_4 else openmetrics.generate_latest
         return encode(self._registry if pause is None else Paced(self._registry, pause)), media_type
 
     def observe(self, event: Event) -> None:
-        """Count what happened."""
+        """Update the metrics from an event."""
         match event:
             case Admitted():
                 self._wait(event.tenant, event.endpoint).observe(event.wait_s)
@@ -201,7 +202,7 @@ class Metrics:
                 assert_never(event)
 
     def _exemplar(self, request_id: str, seconds: float) -> dict[str, str] | None:
-        """A way from a bucket to a line of the log: for every slow request, and now and then for a quick one."""
+        """Return an exemplar, which leads from a bucket to a log line: for every slow request, and some fast ones."""
         self._observed += 1
         if seconds >= SLOW_S or self._observed % EXEMPLAR_TURN == 0:
             return {"request_id": request_id}
@@ -238,17 +239,17 @@ class Metrics:
 
 
 def media_type_for(accept: str) -> str:
-    """Return the one of the two media types that is asked for; the older one where neither is."""
+    """Return the accepted one of the two media types; the older one if neither is accepted."""
     try:
         is_openmetrics = choose_encoder(accept)[1].startswith(_OPENMETRICS)
     except (ValueError, TypeError):
-        # A version that is no number.
+        # The version parameter of the media type is not a number.
         is_openmetrics = False
     return openmetrics.CONTENT_TYPE_LATEST if is_openmetrics else CONTENT_TYPE_PLAIN_0_0_4
 
 
-# Each gives its child by the values of its labels. The library looks a child up under a lock, after a check of every
-# value; they come from the configuration, so those that were seen are few and can be kept.
+# Each returns a cached lookup of a metric's child by label values. The library's own lookup checks every value and
+# takes a lock. The cache is bounded, because the values come from the configuration or an enum.
 
 
 def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Callable[..., Counter]:

@@ -1,4 +1,4 @@
-"""Make the page that Prometheus scrapes, at most once a second however many ask for it."""
+"""Render the metrics for Prometheus, at most once a second for any number of scrapers."""
 
 import anyio
 import msgspec
@@ -17,22 +17,22 @@ class _Page(msgspec.Struct, frozen=True):
 
 
 class MetricsPage:
-    """Render the metrics in a thread, one page at a time, and give the same bytes to all who ask within a second."""
+    """Render the metrics in a thread, one page at a time, and return the same bytes to all requests within a second."""
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self._metrics = metrics
         self._clock = clock
         self._kept: dict[str, _Page] = {}
-        """The latest pages by media type, of which there are two."""
+        """Latest page of each of the two media types."""
         self._rendering = anyio.Lock()
 
     async def get(self, accept: str) -> tuple[bytes, str]:
-        """Return the body and its media type, by the `Accept` header of the request."""
+        """Return the body and its media type, for the `Accept` header of the request."""
         media_type = media_type_for(accept)
         page = self._fresh(media_type)
         if page is None:
             async with self._rendering:
-                # A page that was made while this scrape waited is taken.
+                # Another request may have rendered the page while this one waited for the lock.
                 page = self._fresh(media_type) or await self._render(media_type)
         return page.body, media_type
 
@@ -45,7 +45,7 @@ class MetricsPage:
         self._metrics.take_readings()
         body, _ = await to_thread.run_sync(self._metrics.render, media_type, pause)
         end_s = self._clock.monotonic_s()
-        # The age counts from the begin of rendering, so that a scrape once a second always finds a new page. A page
-        # that takes long to make is followed by an equally long pause.
+        # The age counts from the start of rendering, so that a scrape once a second always gets a new page. A page that
+        # takes long to render is kept for as long again, so that rendering takes at most half of the time.
         page = self._kept[media_type] = _Page(body, max(begin_s + KEPT_S, end_s + (end_s - begin_s)))
         return page

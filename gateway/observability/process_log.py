@@ -1,6 +1,6 @@
 """Send everything that a serving process logs through one queue and one thread to stderr.
 
-The gateway's own lines, those of uvicorn, asyncio and other libraries, warnings, and the tracebacks that Python prints.
+This covers the gateway's own lines, those of uvicorn, asyncio and other libraries, warnings, and Python's tracebacks.
 """
 
 import atexit
@@ -17,15 +17,14 @@ _writers: list[LogWriter] = []
 
 
 def lines_dropped() -> int:
-    """Return the number of lines of this process that were lost."""
+    """Return the number of log lines that this process has lost."""
     return sum(writer.dropped for writer in _writers)
 
 
 def log_in_thread(form: str, stream: TextIO | None = None) -> LogWriter:
-    """Send all that the process says through one writer from now on; it is closed when the process ends.
+    """Send all output of the process through one writer from now on; return it. It is closed when the process exits.
 
-    `form` is `json`, `console` or `auto`. Standard output is included: nothing reads it while a gateway serves, and a
-    pipe there blocks as well as any other.
+    `form` is `json`, `console` or `auto`. Standard output is included, because a write to a pipe there can block too.
     """
     stream = sys.stderr if stream is None else stream
     stream.flush()
@@ -47,14 +46,14 @@ def _report_dropped(count: int) -> None:
 
 
 class _AsEvents(logging.Handler):
-    """Turn log records of libraries into lines of structlog: warnings and worse, by the root logger's default."""
+    """Convert log records of libraries to structlog lines: level warning and above, the root logger's default."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass one record on."""
+        """Log one record with structlog."""
         level = "error" if record.levelno >= logging.ERROR else "warning"
         exc_info = record.exc_info if record.exc_info and record.exc_info[0] else None
         try:
             write = getattr(structlog.get_logger(), level)
             write(record.getMessage().rstrip(), logger=record.name, exc_info=exc_info)
-        except Exception:  # noqa: BLE001 - as each handler of the library does: a log line must not break its caller.
+        except Exception:  # noqa: BLE001 - as all handlers of `logging` do: a log line must not fail its caller.
             self.handleError(record)

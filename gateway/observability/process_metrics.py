@@ -7,11 +7,11 @@ from gateway.exchange.events import ConfigRead, Reload
 
 
 class StoreMetrics:
-    """Export whether the state that replicas share can be reached."""
+    """Export whether the state that replicas share is reachable."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._up = Gauge("gateway_state_store_up", "Whether the shared state is within reach.", registry=registry)
-        # The state store of one process is its memory.
+        # True at first, because without Redis the state is in this process's memory.
         self._is_up = self._is_journal_up = True
         self._up.set(1)
         name, text = "gateway_state_records_unreadable_total", "Records in the shared state that were skipped."
@@ -20,18 +20,18 @@ class StoreMetrics:
             self.unreadable.labels(kind.value)
 
     def note(self, *, is_up: bool) -> None:
-        """Note whether leases are renewed."""
+        """Record whether leases can be renewed."""
         self._is_up = is_up
         self._up.set(self._is_up and self._is_journal_up)
 
     def note_journal(self, *, is_up: bool) -> None:
-        """Note whether open jobs are noted: a store that fails at that is out of reach as well."""
+        """Record whether open jobs can be journalled; if not, the store counts as unreachable too."""
         self._is_journal_up = is_up
         self._up.set(self._is_up and self._is_journal_up)
 
 
 class ConfigMetrics:
-    """Export the outcome of reloads, under the names that Prometheus uses for its own."""
+    """Export the outcomes of configuration reloads, under the names that Prometheus uses for its own reloads."""
 
     def __init__(self, registry: CollectorRegistry, started_at_s: float) -> None:
         self._reloads = Counter(
@@ -53,7 +53,7 @@ class ConfigMetrics:
         self._succeed(started_at_s)
 
     def note(self, event: ConfigRead) -> None:
-        """Count one."""
+        """Count a reload."""
         self._reloads.labels(event.outcome.value).inc()
         if event.outcome is Reload.REFUSED:
             self._successful.set(0)

@@ -1,4 +1,4 @@
-"""Gauges: what the gates hold at the moment of a scrape."""
+"""Export gauges of the endpoints' state at the time of a scrape."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -7,33 +7,33 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 WORKER_STATES = frozenset({"idle", "initializing", "ready", "running", "throttled", "unhealthy"})
-"""Those that the live service sends; a label must not be what an endpoint writes."""
+"""Worker states that Runpod's live service reports: others are ignored, so that a response cannot add label values."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What one endpoint's gates hold at this moment."""
+    """Represent the state of one endpoint at this moment."""
 
     endpoint: str
     tickets: dict[str, int]
     permits: dict[str, int]
     fair_seats: dict[str, float]
-    """What the tenants present are entitled to."""
+    """Seats that each active tenant is entitled to."""
     share_ratios: dict[str, float]
-    """Service attained by fair share, of late."""
+    """Ratio of recently received service to the fair share, by tenant."""
     budget_used: dict[str, float]
-    """Used share of each operation's window."""
+    """Used fraction of each operation's window."""
     cancels_pending: int
-    """Jobs that nobody waits for, and that are not yet confirmed to be over."""
+    """Number of jobs to be cancelled that are not yet confirmed to have ended."""
     is_down: bool
-    """Whether requests are turned away because the endpoint failed time and again."""
+    """True while requests are rejected because the endpoint failed repeatedly."""
     workers: dict[str, int] = {}
-    """The last reading of /health, by state."""
+    """Number of workers by state, from the last response of /health."""
     idle_gpu_s: float | None = None
-    """Worker seconds that no request used; None if another replica counts them, or another entry for the endpoint."""
+    """Worker seconds that no request used; None if another replica, or another entry of the endpoint, counts them."""
 
 
 class Readings(Collector):
-    """Gauges that are read when they are scraped, and cost nothing in between."""
+    """Collect gauges that are read for each scrape, and cost nothing in between."""
 
     def __init__(self, read: Callable[[], Iterable[Reading]], lines_dropped: Callable[[], int]) -> None:
         self._read = read
@@ -41,11 +41,11 @@ class Readings(Collector):
         self._taken: list[Reading] = []
 
     def take(self) -> None:
-        """Read them."""
+        """Read the state of all endpoints."""
         self._taken = list(self._read())
 
     def collect(self) -> Iterator[Metric]:
-        """What was taken, as families."""
+        """Yield the last readings as metric families."""
         by_tenant = ["tenant", "endpoint"]
         queued = GaugeMetricFamily("gateway_queued_requests", "Requests that wait for a seat.", labels=by_tenant)
         inflight = GaugeMetricFamily("gateway_inflight_requests", "Requests that hold a seat.", labels=by_tenant)

@@ -1,15 +1,14 @@
-"""Keep counters and histograms by tenant. Those of a tenant without an event for an hour are left out of the scrape.
+"""Keep counters and histograms by tenant, and omit those of tenants without an event for an hour from the scrape.
 
-The cost of a scrape then follows from the tenants that are active, and not from all that were ever seen. The values
-stay in memory, so that a tenant that comes back goes on where it was: to Prometheus a counter that went down would be a
-restart.
+The cost of a scrape then depends on the active tenants instead of all that were ever seen. The values stay in memory,
+so that the counters of a returning tenant continue: Prometheus takes a counter that decreased for a restart.
 
 A series that is missing from a scrape is stale to Prometheus: an instant query no longer finds it. `increase` and
-`rate` over a window that reaches back before the silence see the old value and the new one, and lose nothing. Over a
-shorter window the event that ends the silence is not seen, as is the first event of any new series.
+`rate` over a window that begins before the silence see the old and the new value, and lose nothing. Over a shorter
+window they miss the event that ends the silence, as they miss the first event of any new series.
 https://prometheus.io/docs/prometheus/latest/querying/basics/#staleness
 
-The children of the library's own metrics cannot be hidden: `remove` forgets their values, so they are kept here.
+The library's own metrics cannot hide children without losing their values (`remove`), so the values are kept here.
 """
 
 from bisect import bisect_left
@@ -24,7 +23,7 @@ HIDDEN_AFTER_S = 3600.0
 
 
 class Total:
-    """Hold the value of a counter for some labels."""
+    """Hold the value of a counter for one set of labels."""
 
     __slots__ = ("_tenant", "_touch", "value")
 
@@ -34,7 +33,7 @@ class Total:
         self.value = 0.0
 
     def inc(self, amount: float = 1.0) -> None:
-        """Add to it.
+        """Add to the value.
 
         Raises:
             ValueError: The amount is negative.
@@ -46,7 +45,7 @@ class Total:
 
 
 class Distribution:
-    """Hold the value of a histogram for some labels."""
+    """Hold the buckets of a histogram for one set of labels."""
 
     __slots__ = ("_bounds", "_tenant", "_touch", "counts", "total")
 
@@ -81,7 +80,7 @@ class _Counters:
         name, text = self._head
         family = CounterMetricFamily(name, text, labels=self._labels)
         for tenant in tenants:
-            # Copied in one step, as the event loop may add to it: this runs in another thread.
+            # `dict.copy` is atomic: this runs in another thread, while the event loop may add entries.
             for rest, total in self._of_tenants.get(tenant, {}).copy().items():
                 family.add_metric([tenant, *rest], total.value)
         return family
@@ -115,30 +114,30 @@ class _Histograms:
 
 
 class TenantSeries(Collector):
-    """Hold all metrics with a label `tenant`. They are counted on the event loop, and collected in any thread."""
+    """Hold all metrics with a label `tenant`. They are updated on the event loop, and collected in any thread."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
-        """Create it; `now_s` returns seconds of a clock that never jumps."""
+        """Create the collector; `now_s` returns monotonic seconds."""
         self._now_s = now_s
         self._metrics: list[_Counters | _Histograms] = []
         self._touched: set[str] = set()
         self._last_s: dict[str, float] = {}
-        """The times of the tenants' last events, to the nearest call of `take`; the longest silent come first."""
+        """Time in seconds of each tenant's last event, to the precision of calls of `take`; the oldest come first."""
 
     def counter(self, name: str, text: str, *labels: str) -> Callable[..., Total]:
-        """Declare a counter; return the function that gives the child for a tenant and the further labels."""
+        """Declare a counter; return the function that returns the child for a tenant and the other labels."""
         made = _Counters(f"gateway_{name}", text, labels, self._touched.add)
         self._metrics.append(made)
         return cache(made.child)
 
     def histogram(self, name: str, text: str, *labels: str, buckets: tuple[float, ...]) -> Callable[..., Distribution]:
-        """Declare a histogram."""
+        """Declare a histogram; return the function that returns the child for a tenant and the other labels."""
         made = _Histograms(f"gateway_{name}", text, labels, self._touched.add, buckets)
         self._metrics.append(made)
         return cache(made.child)
 
     def take(self) -> None:
-        """Note which tenants had events since the last call; hide those with none for an hour. For the event loop."""
+        """Update the times of last events, and hide tenants without an event for an hour. Runs on the event loop."""
         now_s = self._now_s()
         for tenant in self._touched:
             self._last_s.pop(tenant, None)
@@ -151,8 +150,8 @@ class TenantSeries(Collector):
             del self._last_s[tenant]
 
     def collect(self) -> Iterator[Metric]:
-        """Return the families, with the series of tenants that had an event within the hour."""
-        # Each is copied in one step: see _Counters.family.
+        """Yield the metric families, with the series of tenants that had an event within the last hour."""
+        # `list` copies each atomically: see _Counters.family.
         tenants = dict.fromkeys([*list(self._last_s), *list(self._touched)])
         for metric in self._metrics:
             yield metric.family(tenants)

@@ -1,8 +1,9 @@
-"""Traces: one span for each request and for each of its parts, made when it is over and sent to a collector.
+"""Export traces: one span for each request and each of its phases, created when it has ended and sent to a collector.
 
-The only home of OpenTelemetry, imported where traces are configured. Names and attributes are those of its semantic
-conventions for HTTP servers and for generative AI (https://github.com/open-telemetry/semantic-conventions-genai); what
-these do not know begins with `fairpod.`. No prompt, completion or key has an attribute here.
+Only this module imports OpenTelemetry, and it is only imported if traces are configured. Names and attributes follow
+the semantic conventions for HTTP servers and for generative AI
+(https://github.com/open-telemetry/semantic-conventions-genai); attributes outside these begin with `fairpod.`. No
+attribute holds a prompt, completion or key.
 """
 
 import logging
@@ -27,11 +28,11 @@ from gateway.wire.request_head import header_values
 from gateway.wire.traceparent import TraceParent, read_traceparent, root_flags
 
 SPANS_MAX = 4096
-"""That wait for the collector; beyond them the oldest are dropped."""
+"""Maximum number of spans queued for the collector; beyond it the oldest are dropped."""
 BATCH_SPANS = 512
 SEND_PAUSE_S = 1.0
 EXPORT_S_MAX = 5.0
-"""For one batch, with the SDK's own further tries."""
+"""Maximum number of seconds to send one batch, including the SDK's own retries."""
 CLOSE_S_MAX = 2.0
 _OPERATIONS = {Api.CHAT_COMPLETIONS: "chat", Api.COMPLETIONS: "text_completion", Api.EMBEDDINGS: "embeddings"}
 _UNSET, _FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
@@ -42,7 +43,7 @@ Say = Callable[..., None]
 
 
 class Traces:
-    """`begin` gives a request its place in a trace, `observe` tells the collector of it; it belongs to one process."""
+    """Export the traces of one process: `begin` assigns a request to a trace, `observe` exports its spans."""
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class Traces:
         clock: Clock,
         say: Say,
     ) -> None:
-        """`sample_ratio` of the traces that begin here are recorded; of others their caller decides."""
+        """Create the exporter; `sample_ratio` applies to traces that begin here, otherwise the client decides."""
         self._clock = clock
         self._ids = RandomIdGenerator()
         self._sampler = TraceIdRatioBased(sample_ratio)
@@ -69,9 +70,12 @@ class Traces:
         )
 
     def begin(self, api: Api, headers: Iterable[tuple[bytes, bytes]], elapsed_s: float) -> TraceContext:
-        """A place in the caller's trace, or in one that begins here."""
+        """Return the trace context of a request: within the client's trace, or within a new one.
+
+        `elapsed_s` is the number of seconds since the request was received.
+        """
         values = header_values(headers, b"traceparent")
-        # Two of them are as good as none: nobody can say which is meant.
+        # Several are ignored, because it is undefined which one is meant.
         parent = read_traceparent(values[0]) if len(values) == 1 else None
         if parent is None:
             trace_id = self._ids.generate_trace_id()
@@ -83,13 +87,13 @@ class Traces:
         return TraceContext(api=api, own=own, parent=parent, received_at_s=self._clock.unix_s() - elapsed_s)
 
     def observe(self, event: Event) -> None:
-        """Make the spans of an exchange that is over. They wait for the thread that sends them."""
+        """Create the spans of an exchange that has ended, and queue them for the thread that sends them."""
         if not isinstance(event, Settled) or event.trace is None or not event.trace.context.own.is_sampled:
             return
         trace, context = event.trace, event.trace.context
         operation = _OPERATIONS[context.api]
         own = _span_context(context.own, is_remote=False)
-        # Made whole and not by a Tracer, which would choose the id: Runpod was told it long ago.
+        # Not created by a Tracer, which would choose the span id: it was sent to Runpod before.
         whole = ReadableSpan(
             name=f"{operation} {event.model}".rstrip(),
             context=own,
@@ -118,31 +122,31 @@ class Traces:
         )
 
     async def aclose(self) -> None:
-        """Send what waits, for 2 s at most; what is left then is lost."""
+        """Send the queued spans, for at most CLOSE_S_MAX seconds; the rest is lost."""
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._close)
 
     def _close(self) -> None:
-        # A thread that nobody waits for longer: the SDK's own wait is 30 s, and cannot be set.
+        # In a thread that is abandoned after CLOSE_S_MAX: the SDK's own timeout is 30 s, and cannot be configured.
         ending = threading.Thread(target=self._processor.shutdown, daemon=True, name="traces-closing")
         ending.start()
         ending.join(CLOSE_S_MAX)
 
 
 class _Reporting(SpanExporter):
-    """Passes spans to the exporter, and says once when they get lost and once when they arrive again."""
+    """Pass spans to the exporter, and log once when they get lost and once when they arrive again."""
 
     def __init__(self, exporter: SpanExporter, say: Say) -> None:
         self._exporter = exporter
         self._say = say
         self._is_losing = False
         self._status = _LastStatus()
-        # The SDK's own lines come with every batch, and quote addresses and exceptions.
+        # The SDK would log a line for every failed batch, with addresses and exceptions.
         theirs = logging.getLogger("opentelemetry")
         theirs.handlers, theirs.propagate = [self._status], False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send a batch."""
+        """Send a batch of spans."""
         self._status.value = None
         result = self._exporter.export(spans)
         is_losing = result is not SpanExportResult.SUCCESS
@@ -159,20 +163,23 @@ class _Reporting(SpanExporter):
 
 
 class _LastStatus(logging.Handler):
-    """Takes the SDK's log lines, and keeps of them the HTTP status that the collector answered with."""
+    """Consume the SDK's log records, and keep only the HTTP status of the collector's response."""
 
     value: int | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look for a number among what was to be logged."""
+        """Store the first integer among the record's arguments, which is the status."""
         found = record.args if isinstance(record.args, tuple) else ()
         self.value = next((each for each in found if isinstance(each, int)), self.value)
 
 
 def _attributes(event: Settled, operation: str) -> Iterator[tuple[str, Attribute]]:
-    """What is known of the whole exchange; a stream that failed in its middle has the status it should have had."""
+    """Yield the attributes of an exchange's span.
+
+    A stream that failed after its 200 has the status that its error would have had.
+    """
     trace, usage = event.trace, event.usage
-    assert trace is not None  # noqa: S101 - only what is traced has a span.
+    assert trace is not None  # noqa: S101 - the caller checked it.
     known: dict[str, Attribute | None] = {
         "gen_ai.operation.name": operation,
         "gen_ai.provider.name": "runpod",
@@ -198,12 +205,12 @@ def _attributes(event: Settled, operation: str) -> Iterator[tuple[str, Attribute
 
 
 def _error_type(event: Settled) -> str:
-    """The error's own name, without what follows it: few different ones."""
+    """Return the error's name without its details, so that there are few distinct values."""
     return event.error.partition(":")[0] if event.error else event.outcome.value
 
 
 def _parts(event: Settled, trace: Trace) -> Iterator[tuple[str, float, float]]:
-    """Where the time went: names, beginnings and ends in seconds since the request was received."""
+    """Yield the phases of an exchange: name, start and end, in seconds since the request was received."""
     end_s = event.duration_s
     if trace.queued_at_s is not None:
         yield "admission wait", trace.queued_at_s, end_s if trace.turn_at_s is None else trace.turn_at_s
@@ -212,7 +219,7 @@ def _parts(event: Settled, trace: Trace) -> Iterator[tuple[str, float, float]]:
     output_at_s = end_s if event.first_chunk_s is None else event.first_chunk_s
     worker_at_s = trace.sent_at_s
     if trace.accepted_at_s is not None and event.upstream_delay_s is not None:
-        # By Runpod's own clock, which must not be ahead of what we saw.
+        # The delay was measured by Runpod's clock; the end must not be later than the output that was seen here.
         worker_at_s = min(trace.accepted_at_s + event.upstream_delay_s, output_at_s)
         yield "runpod queue", trace.accepted_at_s, worker_at_s
     if not trace.is_stream:
