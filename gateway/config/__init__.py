@@ -1,1 +1,1 @@
-"""The configuration file: its sections as types, and the reading of it. Only the composition root looks in here."""
+"""Define, read and validate the configuration file. Only the composition root and the commands import this package."""

@@ -1,7 +1,7 @@
-"""What differs between two configurations, and whether it can be taken while serving. Pure.
+"""Compare two configurations, and decide whether the changes can be applied without a restart. Pure.
 
-All or nothing: a file with one change that needs a restart is refused as a whole, as Prometheus and nginx refuse one.
-Whoever reads the file then always knows what runs: all of it, or all of the one before.
+A file with a change that needs a restart is rejected as a whole, as Prometheus and nginx do. So the running
+configuration is always one complete version of the file: the current or the previous one.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,33 +24,33 @@ _TAKEN_OF_ENDPOINTS = {
     "cold_start_timeout_s",
     "execution_timeout_s",
 }
-"""The rest is what budgets, jobs under way and other replicas rest on."""
+"""Other settings of an endpoint need a restart: call budgets, running jobs and other replicas depend on them."""
 _NAMED: dict[type, Callable[[Any], str]] = {
     EndpointSection: lambda section: section.name,
     ModelSection: lambda section: section.id,
     TenantSection: lambda section: section.name,
 }
-"""Sections that stand in lists and are known by a name."""
+"""Types of sections in lists, with the function that returns a section's name."""
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One place that differs; never with its values, which may be keys."""
+    """Describe one difference, without its values, which may be keys."""
 
     path: str
     how: str
     is_taken: bool
-    """Whether it can be taken while serving."""
+    """True if it can be applied without a restart."""
 
     def __str__(self) -> str:
-        """As the log has it."""
+        """Return the text for the log."""
         return f"{self.path} {self.how}"
 
 
 def changes(running: Config, read: Config) -> list[Change]:
-    """Every difference, to be taken while serving.
+    """Return all differences, which can all be applied without a restart.
 
     Raises:
-        ConfigError: Some of them need a restart; these are its problems.
+        ConfigError: Some differences need a restart; `problems` lists these.
     """
     found = list(_differences(running, read, ""))
     if problems := [Problem(change.path, f"{change.how}: needs a restart") for change in found if not change.is_taken]:
@@ -59,7 +59,7 @@ def changes(running: Config, read: Config) -> list[Change]:
 
 
 def _differences(old: msgspec.Struct, new: msgspec.Struct, above: str) -> Iterator[Change]:
-    """Of two sections of one type."""
+    """Yield the differences between two sections of the same type."""
     for field in old.__struct_fields__:
         before, after, path = getattr(old, field), getattr(new, field), f"{above}{field}"
         if before == after:

@@ -1,7 +1,7 @@
-"""The configuration file and the key files that it names: read, and looked at for changes.
+"""Read the configuration file and the key files that it names, and detect changes to them.
 
-It is looked at by its content, because no notice of a change can be relied on: a mounted ConfigMap is exchanged by
-turning a symbolic link above it, an editor may write in place, and a time stamp may be set back.
+Changes are detected by comparing the content, because nothing else is reliable: Kubernetes updates a mounted ConfigMap
+by replacing a symbolic link in its path, an editor may write in place, and a modification time may be set back.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from gateway.config.sections import Config, EndpointSection
 
 
 class _Print(msgspec.Struct, frozen=True):
-    """What tells one state of a file from another."""
+    """Identify one state of a file."""
 
     content: bytes
     mtime_ns: int
@@ -25,7 +25,7 @@ class _Print(msgspec.Struct, frozen=True):
 
 
 class ConfigFile:
-    """One configuration, as it stands on the disk. Every call reads files: not for the event loop."""
+    """Represent the configuration on disk. Every call reads files, so it must not run on the event loop."""
 
     def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
         self._path = path
@@ -34,12 +34,12 @@ class ConfigFile:
         self._seen: dict[Path, _Print | None] = {}
 
     def read(self) -> Config:
-        """Read and check everything anew, the environment and the key files as well.
+        """Read and validate the file again, including the environment and the key files.
 
         Raises:
-            ConfigError: With every problem found.
+            ConfigError: The configuration is invalid; `problems` lists everything found.
         """
-        # Each print is taken before the file is read: what changes in between is seen at the next look.
+        # Fingerprints are taken before a file is read: `has_changed` then detects a change in between.
         self._read = {self._path: _print_of(self._path)}
         config = load_config(self._path, self._environment)
         problems: list[Problem] = []
@@ -49,14 +49,14 @@ class ConfigFile:
         return msgspec.structs.replace(config, endpoints=endpoints)
 
     def has_changed(self) -> bool:
-        """Whether it holds something else than when it was last read, and already did so the last time it was asked.
+        """Return True if the content differs from the last `read`, and did not change since the previous check.
 
-        One that is being written is left alone until two looks agree.
+        A file that is being written is ignored until two checks in a row find the same state.
         """
         return self.is_settled() and _contents(self._seen) != _contents(self._read)
 
     def is_settled(self) -> bool:
-        """Tell whether the file is unchanged since the last look, and so is not being written."""
+        """Return True if the files are unchanged since the previous check, so that none is being written."""
         before, self._seen = self._seen, {path: _print_of(path) for path in self._read}
         return self._seen == before
 
@@ -79,7 +79,7 @@ class ConfigFile:
 
 
 def _print_of(path: Path) -> _Print | None:
-    """None for what is not there, and for a pipe, which can be read only once."""
+    """Return the state of a file; None if it does not exist, and for a pipe, which can be read only once."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):

@@ -1,4 +1,4 @@
-"""The sections of the file as the nouns of the business."""
+"""Convert sections of the configuration file to domain types."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ from gateway.domain import ANY, Endpoint, Model, Secret, Tenant
 from gateway.memory import MemoryPlan, memory_of, plan_of
 
 OTHER = "other"
-"""The label of a model whose name the client chose."""
+"""Label of the model that passes names through: a name chosen by a client must not become a label."""
 
 
 def tenant_of(section: TenantSection | GuestSection) -> Tenant:
-    """Who asks."""
+    """Convert a tenant section or the guest section."""
     return Tenant(
         name=section.name,
         weight=section.weight,
@@ -26,7 +26,7 @@ def tenant_of(section: TenantSection | GuestSection) -> Tenant:
 
 
 def endpoint_of(section: EndpointSection) -> Endpoint:
-    """Where requests go; the key of a file has to have been read."""
+    """Convert an endpoint section; its `api_key_file`, if any, has to be read into `api_key` before."""
     return Endpoint(
         name=section.name,
         id=section.id,
@@ -46,7 +46,7 @@ def endpoint_of(section: EndpointSection) -> Endpoint:
 
 
 def model_of(section: ModelSection, endpoints: Mapping[str, Endpoint]) -> Model:
-    """A name that leads to some of these endpoints."""
+    """Convert a model section; `endpoints` are all endpoints by name."""
     return Model(
         id=section.id,
         endpoints=tuple(endpoints[name] for name in endpoint_names(section.endpoint)),
@@ -58,7 +58,7 @@ def model_of(section: ModelSection, endpoints: Mapping[str, Endpoint]) -> Model:
 
 
 def memory_plan_of(config: Config, *, processes: int) -> MemoryPlan:
-    """Return the memory that each kind of data may take in one of several processes on this machine."""
+    """Return the memory limits of one process, if `processes` of them share this machine."""
     memory = memory_of(config.memory_bytes_max, processes=processes)
     seats = sum(section.max_in_flight for section in config.endpoints)
     connections_max, body_bytes_max = config.clients.connections_max, config.body_bytes_max
@@ -66,5 +66,5 @@ def memory_plan_of(config: Config, *, processes: int) -> MemoryPlan:
 
 
 def unix_s(moment: dt.datetime) -> float:
-    """A time without a zone is UTC: the same file means the same on every machine."""
+    """Return a time in Unix seconds. Without a time zone it is UTC, so that a file means the same on every machine."""
     return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()

@@ -1,4 +1,4 @@
-"""Tenants' keys: made once, kept as digests."""
+"""Generate keys for tenants, and their digests for the configuration file."""
 
 import hashlib
 import secrets
@@ -7,10 +7,10 @@ KEY_PREFIX = "fp-"
 
 
 def new_key() -> str:
-    """A key that nobody can guess."""
+    """Return a new key with 256 random bits."""
     return KEY_PREFIX + secrets.token_urlsafe(32)
 
 
 def key_line(key: str) -> str:
-    """The form in which a key stands in the file."""
+    """Return the SHA-256 digest of a key as written in the configuration file."""
     return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"

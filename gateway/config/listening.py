@@ -1,4 +1,4 @@
-"""Where a gateway listens, read from a configuration of which the rest does not matter."""
+"""Read the listen address from a configuration file whose other sections may be invalid."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +11,9 @@ from gateway.config.sections import Listen
 
 
 def read_listen(path: Path, environment: Mapping[str, str]) -> Listen:
-    """Read the section `listen`; return its defaults if it is not there or cannot be read.
+    """Read the section `listen`; return its defaults if it is missing or invalid.
 
-    Problems elsewhere in the file do not count: a gateway serves on while its file is being changed, or is wrong.
+    Problems elsewhere in the file are ignored: a running gateway keeps serving while its file is edited or invalid.
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Check the endpoints and the routes that the models of a file lead to. Pure."""
+"""Check the endpoints and routes of the models in a configuration. Pure."""
 
 from collections.abc import Iterator
 
@@ -9,12 +9,12 @@ _REMEDY = "its worker has to be 'openai'"
 
 
 def endpoint_names(endpoint: str | list[str]) -> list[str]:
-    """The name of one endpoint, or of several that are tried in order."""
+    """Return the names of a model's endpoints, in the order in which they are tried."""
     return [endpoint] if isinstance(endpoint, str) else endpoint
 
 
 def model_problems(config: Config) -> Iterator[tuple[str, str]]:
-    """Find models that lead nowhere, or to workers that cannot serve them; return paths and texts."""
+    """Find models without a known endpoint, or whose workers cannot serve them; yield paths and texts."""
     endpoints = {endpoint.name: endpoint for endpoint in config.endpoints}
     for index, model in enumerate(config.models):
         path = f"models[{index}].endpoint"
@@ -33,7 +33,7 @@ def model_problems(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _tenants_without_a_route(config: Config, endpoints: dict[str, EndpointSection]) -> Iterator[tuple[str, str]]:
-    """Find tenants that are kept to the job route, and may use models that cannot be served on it."""
+    """Find tenants that are restricted to the job route, and may use models that cannot be served on it."""
     sections: list[tuple[str, TenantSection | GuestSection]] = [
         (f"tenants[{index}]", tenant) for index, tenant in enumerate(config.tenants)
     ]
@@ -48,7 +48,7 @@ def _tenants_without_a_route(config: Config, endpoints: dict[str, EndpointSectio
 
 
 def _without_job_route(model: ModelSection, endpoints: dict[str, EndpointSection]) -> list[str]:
-    """Return the endpoints that serve the embeddings of a model on the OpenAI route alone."""
+    """Return the names of a model's endpoints that serve embeddings only on the OpenAI route."""
     if model.kind is not ModelKind.EMBEDDING:
         return []
     named = [endpoints[name] for name in endpoint_names(model.endpoint) if name in endpoints]

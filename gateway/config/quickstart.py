@@ -1,4 +1,4 @@
-"""The configuration of `fairpod serve` without a file: one endpoint and one tenant, from the environment."""
+"""Build the configuration of `fairpod serve` without a file: one endpoint and one tenant, from the environment."""
 
 from collections.abc import Mapping
 
@@ -10,17 +10,17 @@ from gateway.config.sections import Config
 
 
 class Quickstart(msgspec.Struct, frozen=True, kw_only=True):
-    """A configuration, and the key that was made for it where none was given."""
+    """Hold a configuration, and the key that was generated for it, None if the environment has one."""
 
     config: Config
     new_key: str | None
 
 
 def quickstart(environment: Mapping[str, str]) -> Quickstart:
-    """Make the configuration.
+    """Build the configuration.
 
     Raises:
-        ConfigError: A variable is missing.
+        ConfigError: A variable is missing, or its value is invalid.
     """
     missing = [name for name in ("RUNPOD_API_KEY", "RUNPOD_ENDPOINT_ID") if not environment.get(name)]
     if missing:
@@ -32,11 +32,11 @@ def quickstart(environment: Mapping[str, str]) -> Quickstart:
         "name": "default",
         "id": environment["RUNPOD_ENDPOINT_ID"],
         "api_key": environment["RUNPOD_API_KEY"],
-        # The variable by which Runpod's own SDK is pointed elsewhere.
+        # The variable that sets the base URL of Runpod's own SDK.
         "base_url": environment.get("RUNPOD_ENDPOINT_BASE_URL") or "https://api.runpod.ai/v2",
     }
     raw = {
-        # A first try should need one port only.
+        # A first try should only need one port.
         "metrics_port": None,
         "endpoints": [endpoint],
         "models": [{"id": "*", "endpoint": "default"}],

@@ -1,4 +1,4 @@
-"""Reads the configuration file and finds every problem at once, each with its path in the file."""
+"""Read and validate the configuration file; report all problems at once, each with its path in the file."""
 
 import enum
 import re
@@ -18,18 +18,18 @@ from gateway.config.sections import Config, KeySection
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Something wrong in the file."""
+    """Describe one problem in the file."""
 
     path: str
     text: str
 
     def __str__(self) -> str:
-        """One line, as `check-config` prints it."""
+        """Return one line, as `check-config` prints it."""
         return f"{self.path}: {self.text}" if self.path else self.text
 
 
 class ConfigError(Exception):
-    """The file cannot be used; `problems` says why, all of it."""
+    """Report that a configuration cannot be used; `problems` lists the reasons."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -37,10 +37,10 @@ class ConfigError(Exception):
 
 
 def load_config(path: Path, environment: Mapping[str, str]) -> Config:
-    """Read and check a file.
+    """Read and validate a file; `environment` replaces its ${NAME} variables.
 
     Raises:
-        ConfigError: With every problem found.
+        ConfigError: The file cannot be read or is invalid; `problems` lists the reasons.
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -53,12 +53,12 @@ def load_config(path: Path, environment: Mapping[str, str]) -> Config:
     try:
         return parse_config(raw, environment)
     except RecursionError:
-        # YAML's aliases can let a list hold itself.
+        # With YAML's aliases a list can contain itself.
         raise ConfigError([Problem("", f"{path} is nested too deeply, or holds itself")]) from None
 
 
 def _yaml_problem(error: yaml.YAMLError) -> str:
-    """What is wrong and where; the error's own text quotes the file, keys included."""
+    """Describe a syntax error and its position. The error's own text is not used: it quotes the file, with its keys."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return "it cannot be read"
     mark = error.problem_mark
@@ -66,10 +66,10 @@ def _yaml_problem(error: yaml.YAMLError) -> str:
 
 
 def parse_config(raw: object, environment: Mapping[str, str]) -> Config:
-    """Check what a file holds.
+    """Validate the parsed content of a file, and convert it to a configuration.
 
     Raises:
-        ConfigError: With every problem found.
+        ConfigError: The content is invalid; `problems` lists everything found.
     """
     problems: list[Problem] = []
     filled = fill(raw, "", environment, problems)
@@ -88,7 +88,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 def fill(value: Any, path: str, environment: Mapping[str, str], problems: list[Problem]) -> Any:
-    """Put the environment's values in place of ${NAME} and ${NAME:-default}."""
+    """Return a value with ${NAME} and ${NAME:-default} replaced by the environment; append to `problems`."""
     if isinstance(value, dict):
         return {key: fill(item, _join(path, key), environment, problems) for key, item in value.items()}
     if isinstance(value, list):
@@ -112,7 +112,7 @@ def _join(path: str, key: object) -> str:
 
 
 def _check(value: Any, expected: Any, path: str) -> list[Problem]:
-    """Hold a value against a type, and go on after the first problem."""
+    """Check a value against a type; return all problems instead of only the first one."""
     if isinstance(value, dict) and (section := _section_of(expected)) is not None:
         return _check_section(value, section, path)
     if isinstance(value, dict) and (arguments := _arguments_of(expected, dict)):
@@ -143,7 +143,7 @@ def _check_section(value: dict[Any, Any], section: type[msgspec.Struct], path: s
 
 
 def _check_mapping(value: dict[Any, Any], key_type: Any, value_type: Any, *, path: str) -> list[Problem]:
-    """A mapping: of the operations, whose keys can be counted, or of names that are anybody's."""
+    """Check a mapping. If its keys are an enumeration, report an unknown key with the accepted ones."""
     accepted = _choices_of(key_type)
     if not accepted:
         return [
@@ -163,7 +163,7 @@ def _check_mapping(value: dict[Any, Any], key_type: Any, value_type: Any, *, pat
 
 
 def _options(expected: Any) -> tuple[Any, ...]:
-    """The members of a union, or the type itself; without its constraints."""
+    """Return the members of a union, or the type itself, without `Annotated` constraints."""
     while typing.get_origin(expected) is typing.Annotated:
         expected = expected.__origin__
     if typing.get_origin(expected) in {typing.Union, types.UnionType}:
@@ -179,14 +179,14 @@ def _section_of(expected: Any) -> type[msgspec.Struct] | None:
 
 
 def _arguments_of(expected: Any, container: type) -> tuple[Any, ...]:
-    """What a list or mapping is declared to hold; empty where the type is neither."""
+    """Return the type arguments of a list or mapping type; empty if the type is not that container."""
     return next(
         (typing.get_args(option) for option in _options(expected) if typing.get_origin(option) is container), ()
     )
 
 
 def _choices_of(expected: Any) -> list[str]:
-    """The values that a field takes, where they can be counted."""
+    """Return the accepted values of a literal or enum type; empty for other types."""
     choices: list[str] = []
     for option in _options(expected):
         if typing.get_origin(option) is typing.Literal:
@@ -197,7 +197,7 @@ def _choices_of(expected: Any) -> list[str]:
 
 
 def _cross_check(config: Config) -> Iterator[Problem]:
-    """What no single field can show."""
+    """Yield the problems that concern more than a single field."""
     yield from _repeated("endpoints", [endpoint.name for endpoint in config.endpoints])
     yield from _repeated("models", [model.id for model in config.models])
     guests = [config.guest.name] if config.guest else []
@@ -227,7 +227,7 @@ _STORE_OPTIONS = {
 
 
 def _store_url_problem(url: str) -> str | None:
-    """What is wrong with it, without a word of it: it may hold a password."""
+    """Describe the problem with the store's URL, None without one; the text never quotes the URL and its password."""
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -241,24 +241,24 @@ def _store_url_problem(url: str) -> str | None:
 
 
 def all_keys(config: Config) -> Iterator[tuple[str, str]]:
-    """Each tenant's name with the hex digest of each of its keys."""
+    """Yield each key as its tenant's name and its hex digest."""
     for tenant in config.tenants:
         for key in tenant.keys:
             yield tenant.name, key_digest(key)
 
 
 def key_problem(api_key: str) -> str | None:
-    """What is wrong with a Runpod key, without a word of it."""
+    """Describe the problem with a Runpod key, without quoting it; None if there is none."""
     return None if _KEY.fullmatch(api_key.strip()) else "is empty, or holds what no key holds"
 
 
 def key_digest(key: KeySection | str) -> str:
-    """The hex digest of a key."""
+    """Return the hex digest of a key, in lower case and without its prefix."""
     return (key if isinstance(key, str) else key.sha256).removeprefix("sha256:").lower()
 
 
 def _repeated_keys(config: Config) -> Iterator[Problem]:
-    """Told by their owners: the digest of a weak key is as good as the key."""
+    """Yield keys that are listed twice, by the names of their tenants: the digest of a weak key would reveal it."""
     owners: dict[str, list[str]] = {}
     for name, digest in all_keys(config):
         owners.setdefault(digest, []).append(name)

@@ -1,4 +1,4 @@
-"""The sections of the configuration file, as types."""
+"""Define the types of the sections of the configuration file."""
 
 import datetime as dt
 from typing import Annotated, Literal
@@ -18,23 +18,23 @@ Url = Annotated[str, Meta(pattern=r"^https?://[^\s]+$")]
 HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]+$")]
 HeaderValue = Annotated[str, Meta(pattern=r"^[!-~]([ -~]*[!-~])?$")]
 RequiredRoute = Literal["auto", "job"]
-"""The route of requests: the one that the endpoint says (`auto`), or the job route whatever it says (`job`)."""
+"""Route of requests: the endpoint's own setting (`auto`), or always the job route (`job`)."""
 DialectName = Literal["openai", "tokens", "legacy", "text"]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Unknown keys are errors: a misspelt one would silently mean its default."""
+    """Define a section. Unknown keys are errors: a misspelt key would silently leave the default in force."""
 
 
 class Listen(Section, frozen=True):
-    """Where the gateway answers."""
+    """Configure the address that the gateway listens on."""
 
     host: str = "0.0.0.0"  # noqa: S104 - a gateway in a container is reached from outside it.
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
 
 
 class Clients(Section, frozen=True):
-    """What a client may take of a process before it has to make room."""
+    """Configure the limits of client connections."""
 
     head_bytes_max: Annotated[int, Meta(ge=1024, le=1024 * 1024)] = 32 * 1024
     head_timeout_s: Seconds = 10
@@ -42,11 +42,11 @@ class Clients(Section, frozen=True):
     write_timeout_s: Seconds = 60
     connections_max: Count = 10_000
     failed_keys_per_minute: Count | None = None
-    """Wrong keys from one network in a minute. All clients behind one proxy come from its network."""
+    """Maximum number of wrong keys per minute from one network. All clients behind one proxy have its network."""
 
 
 class EndpointSection(Section, frozen=True):
-    """A Runpod Serverless endpoint."""
+    """Configure a Runpod Serverless endpoint."""
 
     name: Name
     id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+$")]
@@ -57,7 +57,7 @@ class EndpointSection(Section, frozen=True):
     worker: DialectName = "openai"
     max_in_flight: Count = 64
     max_in_flight_cold: Count = 1
-    """Of each gateway process: it is not leased, as any of them may be the only one with a request."""
+    """Limit of each gateway process: it is not leased, because any process may be the only one with a request."""
     min_workers: Annotated[int, Meta(ge=0)] = 0
     queue_timeout_s: Seconds = 30
     cold_start_timeout_s: Seconds = 600
@@ -67,7 +67,7 @@ class EndpointSection(Section, frozen=True):
 
 
 class ModelSection(Section, frozen=True):
-    """A name that clients send."""
+    """Configure a model name that clients send."""
 
     id: Annotated[str, Meta(min_length=1, max_length=256)]
     endpoint: str | list[str]
@@ -77,7 +77,7 @@ class ModelSection(Section, frozen=True):
 
 
 class KeySection(Section, frozen=True):
-    """A key, by its digest."""
+    """Configure a tenant's key by its digest."""
 
     sha256: Digest
     expires_at: dt.datetime | None = None
@@ -85,7 +85,7 @@ class KeySection(Section, frozen=True):
 
 
 class TenantSection(Section, frozen=True):
-    """Who may ask, and for how much."""
+    """Configure a tenant: its keys, weight and quotas."""
 
     name: Name
     weight: Weight = 1.0
@@ -98,7 +98,7 @@ class TenantSection(Section, frozen=True):
 
 
 class GuestSection(Section, frozen=True):
-    """Who may ask without a key of a tenant: all of them together, and for how much."""
+    """Configure the tenant of all clients without a configured key; they share its weight and quotas."""
 
     name: Name = "guest"
     weight: Weight = 1.0
@@ -110,7 +110,7 @@ class GuestSection(Section, frozen=True):
 
 
 class State(Section, frozen=True):
-    """Where the state lives that replicas share; with `memory` there is one process alone."""
+    """Configure the store of the state that replicas share; with `memory` a single process shares nothing."""
 
     kind: Literal["memory", "redis"] = "memory"
     url: Annotated[str, Meta(pattern=r"^(rediss?|unix)://")] | None = None
@@ -119,13 +119,13 @@ class State(Section, frozen=True):
 
 
 class Logs(Section, frozen=True):
-    """How the log is written."""
+    """Configure the log."""
 
     format: Literal["auto", "json", "console"] = "auto"
 
 
 class Traces(Section, frozen=True):
-    """The OpenTelemetry collector that is told of every request."""
+    """Configure the OpenTelemetry collector that traces are sent to."""
 
     endpoint: Url
     headers: dict[HeaderName, HeaderValue] = {}
@@ -134,11 +134,11 @@ class Traces(Section, frozen=True):
 
 
 METRICS_PORT = 9464
-"""The port of OpenTelemetry's exporters for Prometheus, by its specification ("Metrics Exporter - Prometheus")."""
+"""Default port of OpenTelemetry's Prometheus exporters, from its specification ("Metrics Exporter - Prometheus")."""
 
 
 class Config(Section, frozen=True):
-    """The whole file."""
+    """Define the whole configuration file."""
 
     endpoints: Annotated[list[EndpointSection], Meta(min_length=1)]
     models: Annotated[list[ModelSection], Meta(min_length=1)]
@@ -150,7 +150,7 @@ class Config(Section, frozen=True):
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30
     body_bytes_max: Annotated[int, Meta(ge=1024)] = 20 * 1024 * 1024
     memory_bytes_max: Annotated[int, Meta(ge=64 * 1024 * 1024)] | None = None
-    """The memory of each process; None for what the system allows."""
+    """Memory of each process in bytes; None for the limit that the system sets."""
     state: State = State()
     logs: Logs = Logs()
     traces: Traces | None = None
