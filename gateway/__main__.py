@@ -1,4 +1,4 @@
-"""`python -m gateway` is `fairpod`."""
+"""Run the `fairpod` command as `python -m gateway`."""
 
 import sys
 

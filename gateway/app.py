@@ -1,4 +1,4 @@
-"""The composition root: the only module that knows every other."""
+"""Assemble a gateway process from its parts: the composition root."""
 
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -48,7 +48,7 @@ from gateway.upstream.client import make_transport
 
 
 class Gateway:
-    """One gateway process: what `serve` runs and drains."""
+    """Represent one gateway process, which `serve` runs and drains."""
 
     def __init__(
         self,
@@ -60,7 +60,10 @@ class Gateway:
         replica: str = "",
         processes: int = 1,
     ) -> None:
-        """Create it. `replica` names it in the store, also after a restart; it is one of `processes` on a machine."""
+        """Create the gateway.
+
+        `replica` is its name in the store, the same after a restart; `processes` is their number on this machine.
+        """
         self._config = config
         self._rhythm = rhythm or Rhythm()
         self._clock = clock or SystemClock()
@@ -70,8 +73,8 @@ class Gateway:
         self._page = MetricsPage(self._metrics, self._clock)
         self.log = EventLog()
         self.has_left_jobs: bool | None = None
-        """Whether jobs run on after it drained that no process will cancel; None before that."""
-        # Begins with the time, so that a process can be told from the one before it.
+        """True if jobs still run after `drain` that no process will cancel; None before `drain` has finished."""
+        # Starts with the time, which orders this process after earlier ones of the same replica.
         self._incarnation = f"{int(self._clock.unix_s() * 1000):015}-{secrets.token_hex(4)}"
         self._traces = traces(config.traces, clock=self._clock, say=self.log.say)
         observers = [self._metrics.observe, self.log.observe, *([self._traces.observe] if self._traces else [])]
@@ -84,7 +87,7 @@ class Gateway:
         self._keys = KeyRing(keys_of(config), self._clock, guest=guest_of(config), observe=self._observe)
         self._keys.limit_failures(config.clients.failed_keys_per_minute)
         if self._agent is not None:
-            # Not within reach until it was reached.
+            # The store counts as unreachable until the first successful heartbeat.
             self._metrics.observe(StateStoreChanged(is_up=False, reason="", policy=""))
             self._agent.watch_quotas(self._keys.quotas)
             self._endpoints.tell(self._agent)
@@ -113,24 +116,24 @@ class Gateway:
 
     @property
     def body_bytes_max(self) -> int:
-        """The size of the largest body that is accepted."""
+        """Return the maximum size in bytes of a request body."""
         return self._completions.body_bytes_max
 
     def take(self, config: Config) -> None:
-        """Serve by another configuration from now on, the whole of it or nothing.
+        """Apply another configuration, completely or not at all.
 
-        It takes effect between two steps of the event loop: no request sees a part of it. Those under way keep the
-        tenant, the model and the answer that they have; the next calls for them are made with the new settings.
+        This happens within one step of the event loop, so that no request sees a part of it. Requests in flight keep
+        their tenant, model and answer; the next calls for them use the new settings.
 
         Raises:
-            ConfigError: Some of it needs a restart.
+            ConfigError: A change needs a restart.
         """
         found = changes(self._config, config)
         endpoints = {section.name: endpoint_of(section) for section in config.endpoints}
         models, keys = models_of(config, endpoints), list(keys_of(config))
-        # From here on nothing fails and nothing waits.
+        # From here on nothing must raise or wait.
         self._config = config
-        # First, so that seats that come with it are granted by the new weights.
+        # Before the limits change: seats that are added are then granted by the new weights.
         self._endpoints.reweigh(weights_of(config))
         for name, endpoint in endpoints.items():
             self._upstreams[name].take(endpoint)
@@ -143,16 +146,16 @@ class Gateway:
         self._observe(ConfigRead(outcome=outcome, at_s=self._clock.unix_s(), changes=[str(each) for each in found]))
 
     def refuse(self, problems: list[Problem]) -> None:
-        """Note that another configuration was not taken, and why."""
+        """Report that another configuration was rejected, with its problems."""
         texts = [str(problem) for problem in problems]
         self._observe(ConfigRead(outcome=Reload.REFUSED, at_s=self._clock.unix_s(), problems=texts))
 
     async def drain(self, *, is_hurried: bool = False) -> None:
-        """Stop taking work, let what runs finish unless `is_hurried`, cut the rest and cancel its jobs."""
+        """Stop accepting requests, wait for those in flight unless `is_hurried`, end the rest and cancel their jobs."""
         drain_s = 0.0 if is_hurried else self._config.drain_s
         self.log.say("gateway.draining", exchanges=self.exchanges.count, drain_s=drain_s)
         left = await self.exchanges.drain(drain_s, is_hurried=is_hurried)
-        # With a shared journal another process cancels them.
+        # With a shared journal another process cancels them later.
         self.has_left_jobs = bool(left.jobs) and self._config.state.kind == "memory"
         say = self.log.warn if self.has_left_jobs else self.log.say
         say("gateway.drained", exchanges=self.exchanges.count, jobs_left=left.jobs, abandoned=left.abandoned)
@@ -218,7 +221,7 @@ class Gateway:
 
     @asynccontextmanager
     async def _lifespan(self, _app: Litestar) -> AsyncIterator[None]:
-        """Owns the background tasks and the connections."""
+        """Run the background tasks; at the end cancel them and close the connections."""
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self.background)
@@ -235,7 +238,7 @@ class Gateway:
             await self._transport.aclose()
 
     async def background(self) -> None:
-        """Run the background tasks until cancelled. Requests with an Idempotency-Key need one of them."""
+        """Run the background tasks until cancelled. Requests with an Idempotency-Key depend on one of them."""
         running = {"signs_of_life": self._completions.signs.run, **self.exchanges.background()}
         if self._agent is not None:
             running["leases"] = self._agent.run
@@ -254,7 +257,7 @@ class Gateway:
         )
 
     def _store_state(self) -> str:
-        """In words, for /readyz."""
+        """Describe the state store for /readyz."""
         if self._agent is None:
             return "memory"
         if self._agent.is_up:
@@ -262,6 +265,6 @@ class Gateway:
         return f"redis is out of reach; on_outage: {self._config.state.on_outage.value}"
 
     def _read(self) -> Iterator[Reading]:
-        # Of all replicas, only one counts the idle time.
+        # Only one of all replicas must count the idle time.
         counts_idle = self._agent is None or self._agent.contact.rank == 0
         return self._endpoints.read(self._jobs.cancels_pending(), counts_idle=counts_idle)

@@ -1,4 +1,4 @@
-"""The `fairpod` command. Only the module of the command that is run gets loaded: the others cost a second."""
+"""Run the `fairpod` command. Only the module of the selected subcommand is imported: the others take a second."""
 
 import argparse
 import importlib
@@ -20,7 +20,7 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code."""
+    """Run one subcommand; return its exit code."""
     open_missing_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="fairpod", description="One OpenAI base URL for Runpod Serverless endpoints.")
@@ -41,12 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def open_missing_streams() -> None:
-    """Give the process the standard streams that it was started without (`>&-`).
+    """Open /dev/null for each standard stream that the process was started without (`>&-`).
 
-    Python has None in their place. Worse, the first socket would get the number of one of them, and lines of the log.
+    Python sets a missing stream to None. Also, the first socket would get the stream's descriptor, and log lines would
+    be written to it.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            # The system gives the lowest number that is free: that of the stream.
+            # The system returns the lowest free descriptor, which is the stream's.
             descriptor = os.open(os.devnull, os.O_RDWR)
             setattr(sys, name, os.fdopen(descriptor, mode))

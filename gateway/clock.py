@@ -1,24 +1,24 @@
-"""The only reader of the time module: everybody else is told what time it is."""
+"""Provide the time. Only this module uses `time`; others take a `Clock` or the time as an argument."""
 
 import time
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """What a driver may ask of time."""
+    """Define a source of time."""
 
     def monotonic_s(self) -> float:
-        """Seconds on a clock that never jumps; only differences mean something."""
+        """Return monotonic seconds; only differences are meaningful."""
         ...
 
     def unix_s(self) -> float:
-        """Seconds since 1970, for timestamps that others read."""
+        """Return Unix seconds, for timestamps that leave the process."""
         ...
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """Read the system's clocks."""
 
-    # The functions themselves: a request asks for the time often.
+    # Not wrapped in methods, because a request reads the time often.
     monotonic_s = staticmethod(time.monotonic)
     unix_s = staticmethod(time.time)

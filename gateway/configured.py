@@ -1,4 +1,4 @@
-"""Translate the keys, tenants and models of the configuration into the types of the modules that serve them."""
+"""Convert the keys, tenants and models of the configuration into the types of the modules that use them."""
 
 from collections.abc import Iterator, Mapping
 
@@ -24,17 +24,17 @@ def keys_of(config: Config) -> Iterator[Key]:
 
 
 def guest_of(config: Config) -> Tenant | None:
-    """Return the tenant of all keys that no tenant has; None where such keys are refused."""
+    """Return the tenant of all keys that are not configured; None if such keys are rejected."""
     return None if config.guest is None else tenant_of(config.guest)
 
 
 def models_of(config: Config, endpoints: Mapping[str, Endpoint]) -> list[Model]:
-    """Return the models, each with those of `endpoints` (by name) that serve it."""
+    """Return the models, each with its endpoints, looked up by name in `endpoints`."""
     return [model_of(section, endpoints) for section in config.models]
 
 
 def weights_of(config: Config) -> dict[str, float]:
-    """Return the weight of each tenant by name, the guest's with them."""
+    """Return the weight of each tenant by name, including the guest tenant."""
     weights = {section.name: section.weight for section in config.tenants}
     if config.guest is not None:
         weights[config.guest.name] = config.guest.weight

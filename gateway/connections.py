@@ -1,7 +1,7 @@
-"""Keep the connections of one server within their limits: decide which makes room, and check all of them in a sweep.
+"""Enforce the limits of one server's connections: evict one to make room for another, and check timeouts in a sweep.
 
-A timer for each connection would be set and cancelled with each request. One sweep a second costs a request nothing
-but the time that it notes, and limits of many seconds need not be exact to the second.
+A timer for each connection would be set and cancelled with each request. With one sweep a second a request only stores
+the time; timeouts of many seconds need not be exact to the second.
 """
 
 from collections import OrderedDict
@@ -17,90 +17,90 @@ from gateway.clock import Clock
 
 SWEEP_S = 1.0
 TURN = 500
-"""The number of connections that a sweep checks, in about a millisecond, before it lets requests run."""
+"""Number of connections that a sweep checks, in about a millisecond, before it lets other tasks run."""
 TURNED_AWAY_MAX = 1000
-"""The number of connections beyond the limit that are answered with 503; those after them are closed at once."""
+"""Maximum number of connections beyond the limit that are answered with 503; further ones are closed at once."""
 
 
 class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the limits that one server sets for its clients."""
+    """Hold the limits of one server's client connections."""
 
     head_bytes_max: int
-    """Of request line and headers."""
+    """Maximum size of request line and headers in bytes."""
     head_s: float
-    """For the whole of them."""
+    """Maximum number of seconds until request line and headers are complete."""
     read_s: float
-    """Without a byte of a body."""
+    """Maximum number of seconds without a byte of a body."""
     write_s: float
-    """For what was written and is not read."""
+    """Maximum number of seconds for which written data may stay unread."""
     connections_max: int
     turned_away_max: int = TURNED_AWAY_MAX
-    """The number of connections beyond `connections_max` that are answered with 503, each with its descriptor."""
+    """Maximum number of connections beyond `connections_max` that are answered with 503; each has a file descriptor."""
 
 
 class Refusal(StrEnum):
-    """Name the reason for which a client was refused before its request reached a tenant."""
+    """Name the reason why a client was rejected before its request was assigned to a tenant."""
 
     MALFORMED = "invalid_http"
     SLOW = "request_timeout"
     TOO_LARGE = "request_headers_too_large"
     NO_ROOM = "too_many_connections"
     EVICTED = "evicted"
-    """The connection was closed to make room for another one."""
+    """The connection was closed to make room for another connection."""
     KEY = "invalid_api_key"
     FAILED_KEYS = "failed_keys"
     """Too many wrong keys came from the network of the client."""
 
 
 class Standing(IntEnum):
-    """Name the use of a connection, in the order in which connections are closed to make room for others."""
+    """Name the state of a connection, in the order in which connections are evicted."""
 
     LINGERING = 0
-    """The answer was sent, and the connection is only read from so that the answer is not lost."""
+    """The answer was sent; the connection is only read so that the answer is not lost."""
     IDLE = 1
     """The connection waits for the next request of its client."""
     INCOMPLETE = 2
-    """The request is not complete, or has not begun."""
+    """The request is incomplete, or has not begun."""
     UNKNOWN = 3
-    """The request is complete and being answered, and no key was accepted."""
+    """The request is complete and being answered; whether its key was accepted has not been checked."""
     HELD = 4
-    """The request of a tenant is being answered: the connection is not closed for others."""
+    """A request with an accepted key is being answered: the connection is not evicted."""
 
 
 class Connection(Protocol):
-    """Declare what `Connections` needs of a connection."""
+    """Define what `Connections` needs of a connection."""
 
     @property
     def is_held(self) -> bool:
-        """Tell whether a request with an accepted key is being answered."""
+        """Return True if a request with an accepted key is being answered."""
         ...
 
     def check(self) -> None:
-        """Look whether the client took too long; the time is `Connections.now_s`."""
+        """Check the timeouts of the client; the time is `Connections.now_s`."""
         ...
 
     def evict(self) -> None:
-        """Close at once, to make room for another one."""
+        """Close at once, to make room for another connection."""
         ...
 
 
 class Connections:
-    """The connections of one server, and the time as they know it: that of the last sweep."""
+    """Hold the connections of one server, and the time of the last sweep, by which they measure timeouts."""
 
     def __init__(
         self, limits: ClientLimits, clock: Clock, refused: Callable[[Refusal, str], None] = lambda *_: None
     ) -> None:
-        """Create the set; `refused` receives the reason of each refusal and the request's id, empty without one."""
+        """Create the set; `refused` receives the reason of each refusal and the request id, empty without one."""
         self.limits = limits
         self.now_s = clock.monotonic_s()
         self.open: set[Connection] = set()
         self.refused = refused
         self._clock = clock
         self._standings: dict[Connection, Standing] = {}
-        """The standings of the connections that are within the limit."""
+        """States of the connections that are within the limit."""
         self._lines: list[OrderedDict[Connection, None]] = [OrderedDict() for _ in Standing]
-        """The connections by standing, the one that has had it for longest first. Held ones are only told apart when
-        room is needed, so that this costs a request nothing."""
+        """Connections by state, in the order in which they entered it. HELD connections are only separated from UNKNOWN
+        ones when room is needed, so that this costs nothing per request."""
 
     @property
     def turned_away(self) -> int:
@@ -108,7 +108,7 @@ class Connections:
         return len(self.open) - len(self._standings)
 
     def admit(self, connection: Connection) -> bool:
-        """Take a connection, in the place of another one if need be; return False where all others are in use."""
+        """Add a connection, and evict another one if necessary; return False if none can be evicted."""
         if len(self._standings) >= self.limits.connections_max and not self._make_room():
             return False
         self.open.add(connection)
@@ -117,7 +117,7 @@ class Connections:
         return True
 
     def move(self, connection: Connection, standing: Standing) -> None:
-        """Note what a connection is used for from now on; of one that was turned away or closed, nothing."""
+        """Set the state of a connection; do nothing if it is beyond the limit or closed."""
         before = self._standings.get(connection)
         if before is not None and before is not standing:
             del self._lines[before][connection]

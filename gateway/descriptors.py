@@ -1,6 +1,6 @@
-"""Share out the file descriptors of a process between its clients and all else that needs one.
+"""Divide the file descriptors of a process between client connections and everything else.
 
-Without a reserve, clients that only connect would leave none for calls to Runpod, for cancels and for the log.
+Without a reserve, clients that only connect would leave no descriptors for calls to Runpod, cancels and the log.
 """
 
 import contextlib
@@ -13,33 +13,33 @@ from gateway.connections import TURNED_AWAY_MAX, ClientLimits
 from gateway.domain import Endpoint, Operation
 
 DESCRIPTORS_MAX = 1_048_576
-"""The most that is asked for: some container runtimes allow a thousand million, and macOS reports no bound."""
+"""Maximum number of descriptors that are requested: some container runtimes allow 10^9, and macOS reports no limit."""
 RESERVE_MIN = 128
 OWN_DESCRIPTORS = 64
-"""The descriptors of listeners, the event loop, the store, the collector of traces, the log and files that are read."""
+"""Number of descriptors for listeners, the event loop, the store, the trace collector, the log and files being read."""
 OPERATOR_CONNECTIONS_MAX = 64
-"""The connections of a metrics port: a few scrapers, each with one or two."""
+"""Maximum number of connections to the metrics port: a few scrapers, each with one or two."""
 OPERATOR_TURNED_AWAY_MAX = 16
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the numbers of connections that the listeners of a process may have."""
+    """Hold the connection limits of the listeners of a process."""
 
     clients: ClientLimits
     operators: ClientLimits
-    """The limits of the metrics port."""
+    """Limits of the metrics port."""
     reserve: int
-    """The descriptors kept for all else."""
+    """Number of descriptors kept for everything else."""
     is_limited: bool
-    """True where clients have fewer connections than the configuration asks for."""
+    """True if clients get fewer connections than configured."""
 
 
 def raise_limit() -> int:
-    """Raise the soft limit of open files to the hard one, as far as the system lets us; return what it is then."""
+    """Raise the soft limit of open files to the hard limit, as far as the system allows; return the new soft limit."""
     soft, hard = (DESCRIPTORS_MAX if each == resource.RLIM_INFINITY else each for each in _limits())
     wanted = min(hard, DESCRIPTORS_MAX)
     if soft < wanted:
-        # macOS takes no more than OPEN_MAX, whatever it says.
+        # macOS accepts at most OPEN_MAX, even if it reports a higher hard limit.
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, _limits()[1]))
             return wanted
@@ -47,7 +47,7 @@ def raise_limit() -> int:
 
 
 def limit_at_start() -> int:
-    """Return what `raise_limit` would make of the limit of open files."""
+    """Return the soft limit of open files that `raise_limit` would set."""
     return min(DESCRIPTORS_MAX if each == resource.RLIM_INFINITY else each for each in _limits()[1:])
 
 
@@ -56,10 +56,10 @@ def _limits() -> tuple[int, int]:
 
 
 def reserve_of(endpoints: Iterable[Endpoint], *, descriptors: int) -> int:
-    """Return how many descriptors are kept for all but clients.
+    """Return the number of descriptors reserved for everything but clients.
 
-    The reserve has one for each request in flight, which makes one call to Runpod at a time, those of concurrent
-    cancels and readings of /health, and OWN_DESCRIPTORS. It is at least RESERVE_MIN, and at most half of all.
+    The reserve is the sum of one for each request in flight, which makes one call to Runpod at a time, one for each
+    concurrent cancel and call of /health, and OWN_DESCRIPTORS. It is at least RESERVE_MIN, and at most half of all.
     """
     needed = OWN_DESCRIPTORS
     for endpoint in endpoints:
@@ -69,9 +69,9 @@ def reserve_of(endpoints: Iterable[Endpoint], *, descriptors: int) -> int:
 
 
 def share_out(asked: ClientLimits, *, descriptors: int, reserve: int, has_metrics_port: bool) -> Room:
-    """Return how many of `descriptors` clients may have, `reserve` of which are not for them.
+    """Return the connection limits for a process with `descriptors`, of which `reserve` are not for clients.
 
-    A connection that is turned away has a descriptor as well, until its answer was sent.
+    A connection that is answered with 503 needs a descriptor too, until its answer was sent.
     """
     free = descriptors - reserve
     operators = min(OPERATOR_CONNECTIONS_MAX + OPERATOR_TURNED_AWAY_MAX, free // 4) if has_metrics_port else 0

@@ -1,4 +1,4 @@
-"""The nouns of the business. Frozen; arithmetic at most."""
+"""Define the domain types: frozen, with no logic beyond arithmetic and look-ups."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -8,7 +8,7 @@ from msgspec import Meta
 
 
 class Secret:
-    """A value that no log, error or repr shows; `reveal` is the only way to it."""
+    """Hold a value that must not appear in a log, error or repr; only `reveal` returns it."""
 
     __slots__ = ("_value",)
 
@@ -16,7 +16,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The value itself, for the one place that sends it."""
+        """Return the value, for the code that sends it."""
         return self._value
 
     def __repr__(self) -> str:
@@ -24,7 +24,7 @@ class Secret:
 
 
 class Operation(StrEnum):
-    """A Runpod call with limits of its own."""
+    """Name a Runpod operation that has its own limits."""
 
     OPENAI = "openai"
     RUN = "run"
@@ -38,7 +38,7 @@ class Operation(StrEnum):
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often an operation may be called, and how many calls may be under way."""
+    """Hold the limits of an operation: calls per 10 seconds, and concurrent calls."""
 
     per_10s: Annotated[int, Meta(ge=1)]
     concurrent: Annotated[int, Meta(ge=1)]
@@ -55,61 +55,61 @@ PUBLISHED_LIMITS: dict[Operation, Limit] = {
     Operation.REQUESTS: Limit(per_10s=10, concurrent=2),
     Operation.HEALTH: Limit(per_10s=100, concurrent=4),
 }
-"""Per account and endpoint, from the Runpod documentation ("Send API requests", rate limits).
+"""Limits per account and endpoint, from the Runpod documentation ("Send API requests", rate limits).
 
-No limit is published for /health and no concurrency for /purge-queue; those numbers are ours, and modest.
+No limit is published for /health and no concurrency for /purge-queue; those are our own conservative numbers.
 """
 
 JOB_BODY_BYTES_MAX = 10 * 1024 * 1024
-"""What /run takes, from the Runpod documentation's operation reference."""
+"""Maximum size in bytes of a request body of /run, from the Runpod documentation's operation reference."""
 
 
 class Route(StrEnum):
-    """How a request reaches the workers of an endpoint."""
+    """Name the route by which a request reaches the workers of an endpoint."""
 
     AUTO = "auto"
-    """The OpenAI route while a worker is warm, else the job route."""
+    """The OpenAI route while a worker is warm, otherwise the job route."""
     JOB = "job"
-    """/run, then /stream: survives cold starts, and can be cancelled."""
+    """/run, then /stream: works during cold starts, and can be cancelled."""
     OPENAI = "openai"
-    """/openai/*: one call, relayed."""
+    """/openai/*: one relayed call."""
 
 
 class Resource(StrEnum):
-    """What the tenants of an endpoint share by weight."""
+    """Name the resource that the tenants of an endpoint share by weight."""
 
     SEAT_SECONDS = "seat_seconds"
-    """How long requests are in flight."""
+    """Seconds that requests are in flight."""
     TOKENS = "tokens"
-    """What is read and written for them."""
+    """Prompt and completion tokens."""
     GPU_SECONDS = "gpu_seconds"
-    """How long workers ran for them, by Runpod's own account."""
+    """Seconds that workers ran for requests, as reported by Runpod."""
 
 
 class OutagePolicy(StrEnum):
-    """What a replica does while the shared state is out of reach."""
+    """Name a replica's behaviour while the shared state is unreachable."""
 
     SHARE = "share"
-    """Goes on with what it was leased, later with its part of each limit."""
+    """Continue with its leases, and later with its part of each limit."""
     CLOSED = "closed"
-    """Sends nothing: no limit is ever passed."""
+    """Send nothing, so that no limit is ever exceeded."""
     OPEN = "open"
-    """Uses each limit as if it were alone."""
+    """Use the whole of each limit, as a single replica would."""
 
 
 class EndpointState(StrEnum):
-    """What is known of the workers of an endpoint; see `exchange.endpoint_state`."""
+    """Name the state of an endpoint's workers; see `exchange.endpoint_state`."""
 
     ASLEEP = "asleep"
     """Workers are provisioned, and none runs."""
     WAKING = "waking"
     """A worker is starting."""
     LOADING = "loading"
-    """A worker runs, or has taken a job, and has shown no output yet."""
+    """A worker runs, or has taken a job, and has produced no output yet."""
     WARM = "warm"
-    """A worker has shown output recently."""
+    """A worker has produced output recently."""
     THROTTLED = "throttled"
-    """Runpod has no free GPU of the kind."""
+    """Runpod has no free GPU of the required kind."""
     UNHEALTHY = "unhealthy"
     ABSENT = "absent"
     """There are no workers, and none is starting: the endpoint's maximum may be zero."""
@@ -117,7 +117,7 @@ class EndpointState(StrEnum):
 
 
 class Api(StrEnum):
-    """What a client may ask for; the value is the path, here and at an OpenAI-compatible worker."""
+    """Name an API that clients can call; the value is its path, here and at an OpenAI-compatible worker."""
 
     CHAT_COMPLETIONS = "/v1/chat/completions"
     COMPLETIONS = "/v1/completions"
@@ -125,17 +125,17 @@ class Api(StrEnum):
 
 
 class ModelKind(StrEnum):
-    """What a model does."""
+    """Name the kind of a model."""
 
     CHAT = "chat"
     EMBEDDING = "embedding"
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A Runpod Serverless endpoint, as this gateway uses it."""
+    """Represent a configured Runpod Serverless endpoint."""
 
     name: str
-    """Its label in metrics and logs."""
+    """Label in metrics and logs."""
     id: str
     base_url: str
     api_key: Secret
@@ -143,48 +143,48 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str
     max_in_flight: int
     max_in_flight_cold: int
-    """How many requests may wait at Runpod until a worker has shown output: enough to wake one."""
+    """Maximum number of each tenant's requests in flight, in this process, until a worker has produced output."""
     min_workers: int
-    """How many workers Runpod is configured to keep up: with any, a burst needs no first request to wake one."""
+    """Number of workers that Runpod keeps running: with any, a burst needs no first request to start one."""
     queue_timeout_s: float
     cold_start_timeout_s: float
     execution_timeout_s: float
     share_by: Resource
     limits: dict[Operation, Limit]
-    """What the published limits are overridden by."""
+    """Configured limits, which replace the published ones."""
 
     @property
     def address(self) -> str:
-        """Where it is at Runpod, whatever it is called here."""
+        """Return what identifies the endpoint at Runpod: entries with different names may share one address."""
         return f"{self.base_url} {self.id}"
 
     def limit(self, operation: Operation) -> Limit:
-        """What may be called of an operation."""
+        """Return the limits of an operation: the configured ones, else the published ones."""
         return self.limits.get(operation) or PUBLISHED_LIMITS[operation]
 
 
 ANY = "*"
-"""A model with this id takes every name that no other model has, and passes it through."""
+"""Id of the model that matches every name that no other model has, and passes it through."""
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """A name that clients send, and where it leads."""
+    """Represent a model name that clients send, and the endpoints that serve it."""
 
     id: str
     endpoints: tuple[Endpoint, ...]
-    """Tried in order until the first byte."""
+    """Endpoints, tried in order until one sends the first byte."""
     upstream: str
-    """The name that the worker knows."""
+    """Model name that is sent to the worker."""
     kind: ModelKind | None
-    """None takes every kind of request: a name that passes through."""
+    """Kind of the model; None accepts requests of every kind."""
     label: str
-    """The name in metrics and logs: a client-supplied name never becomes one."""
+    """Name in metrics and logs, never one that a client has chosen."""
     is_job_only: bool = False
-    """True where the model is served on the job route alone, whatever its endpoints say."""
+    """True if the model is only served on the job route, even if its endpoints allow others."""
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks."""
+    """Represent a tenant: the owner of keys, with a weight and quotas."""
 
     name: str
     weight: float = 1.0
@@ -193,31 +193,31 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     is_job_only: bool = False
-    """True where its requests take the job route alone, on which the job of a client that leaves is cancelled."""
+    """True if its requests only use the job route, where the job of a client that disconnects is cancelled."""
 
     def may_use(self, model_id: str) -> bool:
-        """Whether the allow list names this model."""
+        """Return True if the tenant's allow list includes this model."""
         return "*" in self.models or model_id in self.models
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt to serve a request, as everything that carries its cost names it."""
+    """Identify one attempt to serve a request, in all records of its cost."""
 
     request_id: str
     number: int
-    """Which of the request's attempts it is, from 1."""
+    """Number of the attempt within the request, from 1."""
     tenant: str
     key_id: str
     model: str
-    """The model's label."""
+    """Label of the model."""
     endpoint: str
     route: str
     job_id: str | None = None
-    """Runpod's, once it took the job; None on the OpenAI route."""
+    """Runpod's job id, once it accepted the job; None on the OpenAI route."""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request consumed, in tokens."""
+    """Hold the token usage of a request."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -225,5 +225,5 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def total_tokens(self) -> int:
-        """Both directions."""
+        """Return the sum of prompt and completion tokens."""
         return self.prompt_tokens + self.completion_tokens

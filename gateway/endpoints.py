@@ -1,4 +1,4 @@
-"""Build the endpoints of one process, and what those of them share that have one address at Runpod."""
+"""Build the endpoints of one process, and the state shared by entries with the same address at Runpod."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -23,11 +23,11 @@ from gateway.observability.readings import Reading
 from gateway.upstream.client import EndpointClient
 
 SETTLE_S_MAX = 1.0
-"""How long reports of other replicas are waited for: four heartbeats."""
+"""Maximum number of seconds to wait for reports of other replicas: four heartbeats."""
 
 
 class _JobsThere:
-    """The jobs at one address."""
+    """Report the jobs at one address, from all entries and replicas."""
 
     def __init__(self, endpoints: "Endpoints", address: str) -> None:
         self._endpoints = endpoints
@@ -69,7 +69,7 @@ class Endpoints:
         self.jobs_elsewhere = JobsElsewhere()
         self._jobs_heard = anyio.Event()
         self.upstreams: Mapping[str, Upstream] = {each.name: self._upstream(each) for each in endpoints}
-        """The upstreams by the name of their endpoint."""
+        """Upstreams by the name of their endpoint."""
 
     def _upstream(self, endpoint: Endpoint) -> Upstream:
         client = EndpointClient(endpoint, self._transport, self.answers)
@@ -78,7 +78,7 @@ class Endpoints:
             budgets = CallBudgets(endpoint, self._clock, self._capacities)
             self._budgets[endpoint.address] = budgets
         gates = EndpointGates(endpoint, self._clock, budgets=budgets, capacities=self._capacities)
-        # Keyed by the address at Runpod, because two entries for one endpoint use the same workers.
+        # By address, because two entries with the same address use the same workers.
         at_address = self._at_addresses.get(endpoint.address)
         if at_address is None:
             at_address = self._at_addresses[endpoint.address] = AtAddress(
@@ -96,7 +96,7 @@ class Endpoints:
         )
 
     def under_way(self, address: str, at_s: float) -> UnderWay:
-        """Return how many requests were under way at this time, of all entries and replicas."""
+        """Return the number of requests under way at `at_s`, from all entries and replicas."""
         counts = [each.count(at_s) for each in self._requests(address)]
         counts.append(self.jobs_elsewhere.under_way(address, at_s, settled_at_s=at_s + ENDS_SEEN_S))
         return UnderWay(sure=sum(each.sure for each in counts), all=sum(each.all for each in counts))
@@ -107,7 +107,7 @@ class Endpoints:
                 yield upstream.workers.under_way
 
     def jobs(self) -> dict[str, ReplicaJobs]:
-        """Return what other replicas have to know of the jobs here, by the endpoint's address; none are left out."""
+        """Return this replica's report of its jobs to other replicas, by address; those without jobs are omitted."""
         now_s, told = self._clock.monotonic_s(), {}
         for address, at in self._at_addresses.items():
             recent = list(zip(*(each.recent(now_s) for each in self._requests(address)), strict=True))
@@ -119,40 +119,40 @@ class Endpoints:
         return told
 
     def note_jobs_elsewhere(self, reports: Sequence[TimedJobs], silent: int) -> None:
-        """Note the jobs of other replicas, of which some have told nothing yet."""
+        """Store the reports of other replicas; `silent` is the number of replicas that have not reported yet."""
         self.jobs_elsewhere.note(reports, silent=silent)
         self._jobs_heard.set()
         self._jobs_heard = anyio.Event()
 
     async def hear_jobs_elsewhere(self, at_s: float) -> bool:
-        """Wait until every other replica has reported after this time; return whether they did."""
+        """Wait up to SETTLE_S_MAX until all other replicas have reported since `at_s`; return True if they have."""
         with anyio.move_on_after(SETTLE_S_MAX):
             while not self.jobs_elsewhere.is_known(at_s):
                 await self._jobs_heard.wait()
         return self.jobs_elsewhere.is_known(at_s)
 
     def reweigh(self, weights: Mapping[str, float]) -> None:
-        """Share every endpoint's seats by these weights, by tenant, from now on."""
+        """Set the tenants' weights by which the seats of every endpoint are shared."""
         for upstream in self.upstreams.values():
             upstream.gates.reweigh(weights)
 
     def tell(self, agent: LeaseAgent) -> None:
-        """Let other replicas know of the attempts here, and learn of theirs."""
+        """Connect to the lease agent, which exchanges reports of attempts and jobs with other replicas."""
         agent.watch_running(self.running_attempts, self.note_running_elsewhere)
         agent.jobs.watch(self.jobs, self.note_jobs_elsewhere)
 
     def running_attempts(self) -> dict[str, int]:
-        """Return how many attempts run here, by the endpoint's address; those with none are left out."""
+        """Return the number of attempts that run in this process, by address; addresses with none are omitted."""
         return {address: at.gpu.running for address, at in self._at_addresses.items() if at.gpu.running}
 
     def note_running_elsewhere(self, running: Mapping[str, int]) -> None:
-        """Note the numbers of attempts that run at other replicas, by the endpoint's address."""
+        """Store the number of attempts that run at other replicas, by address."""
         for address, at in self._at_addresses.items():
             at.gpu.read_others(running.get(address, 0))
 
     def read(self, cancels_pending: Mapping[str, int], *, counts_idle: bool) -> Iterator[Reading]:
-        """Yield the figures of each endpoint for the metrics; its idle GPU time only if this replica `counts_idle`."""
-        # Entries for one endpoint share its workers, so only the first of them reports these.
+        """Yield the state of each endpoint for the metrics; idle GPU time only with `counts_idle`."""
+        # Entries with the same address share its workers, so only the first one reports their idle time.
         told: set[str] = set()
         for name, upstream in self.upstreams.items():
             gate = upstream.gates.work

@@ -1,4 +1,4 @@
-"""Answers as HTTP/1.x bytes, where the server writes or frames them itself."""
+"""Encode those responses as HTTP/1.x that the server writes or frames itself."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from gateway.translate.error_body import error_answer
 
 
 def malformed() -> InvalidRequestError:
-    """Make the error for bytes that are not HTTP."""
+    """Return the error for bytes that are not valid HTTP."""
     return InvalidRequestError("The request is not valid HTTP.", code="invalid_http")
 
 
@@ -20,7 +20,7 @@ def refusal(
 ) -> bytes:
     """Encode an error as the last response of a connection; a response to HEAD has no body (RFC 9110, 9.3.2).
 
-    Scripts of any site may read it, as every other answer: without a complete head the Origin is not known.
+    It always has CORS headers, because without a complete head it is unknown whether the request has an Origin.
     """
     answer = error_answer(error)
     headers = {
@@ -37,14 +37,14 @@ def refusal(
 
 
 def knows_chunks(http_version: str) -> bool:
-    """Return whether a client of this version can read a chunked body (RFC 9112, 6.1)."""
+    """Return True if a client with this HTTP version can read a chunked body (RFC 9112, 6.1)."""
     return http_version == "1.1"
 
 
 class UntilClose:
-    """Sends a response to a client that cannot read chunks: the end of the connection ends the body.
+    """Send a response to a client that cannot read chunks: the end of the connection ends the body.
 
-    uvicorn chunks every response without a content-length, whatever version the request had (Kludex/uvicorn#1360).
+    uvicorn chunks every response without a content-length, for every HTTP version (Kludex/uvicorn#1360).
     """
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
@@ -53,13 +53,13 @@ class UntilClose:
         self._has_length = False
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Pass an ASGI message on to uvicorn, without its chunks."""
+        """Pass an ASGI message to uvicorn, with chunked encoding disabled."""
         cycle = self._cycle
         if message["type"] == "http.response.start":
             self._has_length = any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
             if not self._has_length:
                 cycle.chunked_encoding = False
         elif message["type"] == "http.response.body" and not self._has_length:
-            # uvicorn subtracts what it writes from it, and refuses to write more.
+            # uvicorn subtracts the bytes that it writes from this, and raises if they exceed it.
             cycle.expected_content_length = len(message.get("body", b""))
         await cycle.send(message)

@@ -1,4 +1,4 @@
-"""The HTTP server's own edge: what a stranger may take of it before and after the application has its say."""
+"""Enforce the server's limits on client connections, before and after the application handles a request."""
 
 import asyncio
 import contextlib
@@ -24,18 +24,18 @@ from gateway.http_answer import UntilClose, knows_chunks, malformed, refusal
 from gateway.http_reading import Reading, ReadingProtocol
 
 READ_BYTES_PER_S_MIN = 16 * 1024
-"""What a client has to read of an answer once it has been slower than the server for the whole of `write_s`."""
+"""Minimum rate in bytes per second at which a client has to read, once the write buffer was full for `write_s`."""
 RETRY_S = 1.0
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 def bounded_by(connections: Connections) -> Callable[..., "BoundedProtocol"]:
-    """What uvicorn calls for each new connection."""
+    """Return the protocol factory that uvicorn calls for each new connection."""
     return functools.partial(BoundedProtocol, connections)
 
 
 class BoundedProtocol(ReadingProtocol):
-    """Serve one connection: bound the time of each part of a request, and answer requests that are refused."""
+    """Serve one connection: enforce timeouts for each part of a request, and answer requests that are rejected."""
 
     def __init__(
         self,
@@ -55,14 +55,14 @@ class BoundedProtocol(ReadingProtocol):
 
     @property
     def is_held(self) -> bool:
-        """Tell whether the request of a tenant is being answered, or that of a guest that has sent all of it."""
+        """Return True if a tenant's request, or a guest's completely received request, is being answered."""
         cycle = self._last_cycle()
         if cycle is None or cycle.response_complete or self._gone_by_s is not None:
             return False
         return self._acceptance.is_tenant or (self._acceptance.is_guest and not self._reading.is_in_message)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection, or turn it away where there are too many."""
+        """Admit the connection, or reject it if there are too many."""
         super().connection_made(transport)
         if self._all.admit(self):
             return
@@ -71,12 +71,12 @@ class BoundedProtocol(ReadingProtocol):
             self._all.refused(Refusal.NO_ROOM, "")
             transport.abort()
         else:
-            # Told when it has asked: clients do not expect an answer before, and probes have to have theirs.
+            # Answered with 503 after its request: clients expect no answer before, and probes must be served.
             self._is_turned_away = True
             self._gone_by_s = self._all.now_s + LINGER_S + SWEEP_S
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of it."""
+        """Remove the connection, and report the disconnect."""
         self._all.forget(self)
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
@@ -88,31 +88,31 @@ class BoundedProtocol(ReadingProtocol):
 
     def _check_room(self) -> None:
         if self._is_turned_away and self.url not in PROBES:
-            # Since this connection came, another one may have been closed, or may now be closed for it.
+            # Since this connection was opened, another one may have been closed, or may have become evictable.
             if not self._all.admit(self):
                 raise TooManyConnectionsError(retry_after_s=RETRY_S)
             self._is_turned_away, self._gone_by_s = False, None
 
     def on_message_begin(self) -> None:
-        """Note that a request begins."""
+        """Record that a request begins."""
         super().on_message_begin()
         self._all.move(self, Standing.INCOMPLETE)
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """Record that a request was received completely."""
         super().on_message_complete()
         if self._reading.is_in_message:
             return
         self._all.move(self, Standing.IDLE if self.cycle.response_complete else Standing.UNKNOWN)
         if self.cycle.response_complete and not self.transport.is_closing():
-            # The answer began the time for an idle connection, and what came of the body since ended it.
+            # The response started the keep-alive timeout, and the rest of the body, received since, cancelled it.
             self._unset_keepalive_if_required()
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
     def on_response_complete(self) -> None:
-        """The answer is written: nobody will ask for what is left of the body."""
+        """Record that the response is complete, and discard the buffered body, which will not be read."""
         self.cycle.body.clear()
         if self._reading.is_in_message:
             self._pace.begin(self._all.now_s, self._framing.body_bytes)
@@ -120,13 +120,13 @@ class BoundedProtocol(ReadingProtocol):
         super().on_response_complete()
 
     def pause_writing(self) -> None:
-        """The client does not keep up."""
+        """Record that the write buffer is full: the client reads too slowly."""
         super().pause_writing()
         self._unread_bytes = self.transport.get_write_buffer_size()
         self._unread_since_s = self._all.now_s
 
     def resume_writing(self) -> None:
-        """It caught up."""
+        """Record that the client has caught up."""
         super().resume_writing()
         self._unread_since_s = None
 
@@ -136,7 +136,7 @@ class BoundedProtocol(ReadingProtocol):
                 await app(scope, receive, send if knows_chunks(cycle.scope["http_version"]) else UntilClose(cycle).send)
             finally:
                 if cycle.response_started and not cycle.response_complete:
-                    # Closed in the usual way, what is unsent would be kept for a client that may never read it.
+                    # A regular close would keep unsent data in memory for a client that may never read it.
                     self._drop()
 
         self._departure, self._acceptance = Departure(), Acceptance()
@@ -145,7 +145,7 @@ class BoundedProtocol(ReadingProtocol):
         super()._start_asgi_task(cycle, whole_or_cut)
 
     def check(self) -> None:
-        """Look whether the client took too long, at the time of the sweep."""
+        """Check the timeouts of this connection, at the time of the sweep."""
         now_s, limits = self._all.now_s, self._limits
         if self._gone_by_s is not None:
             if now_s >= self._gone_by_s:
@@ -170,17 +170,17 @@ class BoundedProtocol(ReadingProtocol):
         elif self._reading.is_in_message:
             self._check_body(cycle, now_s)
         elif cycle.response_complete and self.timeout_keep_alive_task is None:
-            # Bytes that begin no request ended the time for an idle connection, and nobody counts it any more.
+            # Bytes that begin no request cancelled the keep-alive timeout, so the connection would never be closed.
             self.transport.close()
 
     def _check_body(self, cycle: RequestResponseCycle, now_s: float) -> None:
-        """Check that the body comes at its least rate; after the answer it is only read to be thrown away."""
+        """Check that the body arrives at the minimum rate, or that a body that is only discarded ends in time."""
         came_bytes, read_s = self._framing.body_bytes, self._limits.read_s
         if cycle.response_complete:
             if self._pace.is_linger_over(now_s, came_bytes):
                 self._drop()
         elif self.flow.read_paused or cycle.waiting_for_100_continue:
-            # The application does not ask for the body: its time begins when it does.
+            # The application does not read the body yet: the timeout starts when it does.
             self._read_at_s = now_s
             self._pace.begin(now_s, came_bytes)
         elif now_s - self._read_at_s >= read_s or self._pace.is_too_slow(now_s, came_bytes, read_s=read_s):
@@ -191,11 +191,11 @@ class BoundedProtocol(ReadingProtocol):
         self._all.refused(_refusal_of(error), request_id)
 
     def _answer_refusal(self, error: GatewayError) -> str:
-        """Answer with an error if there is a request to answer, and close; return the id of the answer, or nothing."""
+        """Answer with an error if a response is still possible, and close; return its request id, empty without one."""
         cycle = self._last_cycle()
         if cycle is not None and not cycle.response_complete:
             if not self._reading.is_in_message:
-                # It was read whole, and is being answered; the fault is in what came after it.
+                # This request is complete and being answered; the error is in the data after it.
                 self._hear_no_more()
                 return ""
             if cycle.response_started:
@@ -203,7 +203,7 @@ class BoundedProtocol(ReadingProtocol):
                 return ""
             self._leave(cycle)
         elif self._reading is Reading.BODY:
-            # It has its answer already.
+            # The request was answered already, before its body was complete.
             self._drop()
             return ""
         is_head = self._reading.is_in_message and self.parser.get_method() == b"HEAD"
@@ -221,22 +221,22 @@ class BoundedProtocol(ReadingProtocol):
         return request_id
 
     def _hear_no_more(self) -> None:
-        """Let the answer that is being made be the last one."""
+        """Ignore further data, and close the connection after the current response."""
         self._reading = Reading.DISCARD
         self.cycle.keep_alive = False
         if self.cycle.response_complete:
             self.transport.close()
 
     def _drop(self) -> None:
-        """End the connection now, with all that is unsent."""
+        """Close the connection now, and discard unsent data."""
         self._reading = Reading.DISCARD
         cycle = self._last_cycle()
         if cycle is not None:
             self._leave(cycle)
         is_half = cycle is not None and not self.transport.is_closing() and _is_half_until_close(cycle)
         if self.transport.get_write_buffer_size() or is_half:
-            # By a reset. Otherwise the system would go on offering what it holds, for minutes; and half a response
-            # without a length would look whole. The socket may be gone already.
+            # With a reset (SO_LINGER 0). Otherwise the system would keep retrying to send its buffer for minutes, and
+            # an incomplete response without a length would look complete. The socket may be closed already.
             with contextlib.suppress(OSError):
                 self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.transport.abort()
@@ -248,7 +248,7 @@ class BoundedProtocol(ReadingProtocol):
         self._departure.happen()
 
     def _last_cycle(self) -> RequestResponseCycle | None:
-        """The latest request and its answer; None before the first."""
+        """Return the latest request and its response; None before the first request."""
         return self.cycle
 
 
@@ -265,6 +265,6 @@ def _refusal_of(error: BaseException) -> Refusal:
 
 
 def _is_half_until_close(cycle: RequestResponseCycle) -> bool:
-    """Return whether a response was cut that ends with its connection (RFC 9112, 8)."""
+    """Return True for an incomplete response whose end is the end of the connection (RFC 9112, 8)."""
     is_under_way = cycle.response_started and not cycle.response_complete
     return is_under_way and not knows_chunks(cycle.scope["http_version"])

@@ -1,4 +1,4 @@
-"""Read requests from the bytes of one connection, and bound their heads and all else that is not body."""
+"""Parse requests from the bytes of one connection, and limit the size of everything that is not body."""
 
 import asyncio
 from enum import Enum, auto
@@ -38,18 +38,18 @@ class Reading(Enum):
 
 
 class PipelinedError(Exception):
-    """Refuse a request that came before the last one was answered."""
+    """Report that a request arrived before the previous one was answered."""
 
 
 class _NoLines(list[tuple[bytes, bytes]]):
-    """Drop trailers, which nothing here reads (RFC 9110, 6.5.1)."""
+    """Discard trailers, which are not used (RFC 9110, 6.5.1)."""
 
     def append(self, _line: tuple[bytes, bytes]) -> None:
-        """Keep nothing."""
+        """Discard the line."""
 
 
 class ReadingProtocol(HttpToolsProtocol):
-    """Add bounds to uvicorn's parsing. Requests on one connection are taken one at a time."""
+    """Add limits to uvicorn's parsing. Requests on one connection are handled one at a time."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class ReadingProtocol(HttpToolsProtocol):
         return self._reading is Reading.DISCARD
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, in pieces of at most `head_bytes_max`, so that no head can be longer than twice that."""
+        """Parse received data in pieces of at most `head_bytes_max`, so that no head can exceed twice that."""
         if self._is_discarding:
             return
         self._read_at_s = self._all.now_s
@@ -100,7 +100,7 @@ class ReadingProtocol(HttpToolsProtocol):
                 self._refuse(HeadTooLargeError(self._limits.head_bytes_max))
 
     def on_message_begin(self) -> None:
-        """Note that a request begins; refuse it if the one before is not answered yet (RFC 9112, 9.3.2)."""
+        """Record that a request begins; reject it if the previous one is not answered yet (RFC 9112, 9.3.2)."""
         if self.cycle is not None:
             if not self.cycle.response_complete:
                 raise PipelinedError
@@ -109,7 +109,7 @@ class ReadingProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Check the complete head against its bounds, and begin to answer."""
+        """Check the complete head against its limits, and start the application."""
         head_bytes_max = self._limits.head_bytes_max
         if head_size(self.url, self.headers) > head_bytes_max or len(self.headers) > HEADER_LINES_MAX:
             raise HeadTooLargeError(head_bytes_max)
@@ -120,33 +120,33 @@ class ReadingProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         if not knows_chunks(version):
-            # Such a client does not wait for a 100 (RFC 9110, 10.1.1).
+            # An HTTP/1.0 client does not wait for a 100 response (RFC 9110, 10.1.1).
             self.expect_100_continue = False
         super().on_headers_complete()
         self._reading = Reading.BODY
-        # The application has the lines of the head; what comes after the body goes here.
+        # The application has the headers; trailers are appended to this list.
         self.headers = _NoLines()
         self._pace.begin(self._all.now_s, 0)
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of the body."""
+        """Count a piece of the body, and pass it to the application."""
         self._framing.give_body(len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that the request is complete."""
+        """Record that the request is complete."""
         if self.parser.should_upgrade():
             return
         self._reading = Reading.BETWEEN
         self._framing.end()
         super().on_message_complete()
-        # Reading goes on, because a client that leaves is only noticed while its connection is read from.
+        # Reading continues, because a disconnect is only noticed while the connection is read.
         self.flow.resume_reading()
 
     def _decline_upgrade(self, rest: bytes) -> None:
-        """Read the request without its `Upgrade`, as the server may ignore one (RFC 9110, 7.8).
+        """Parse the request again without its `Upgrade`, which a server may ignore (RFC 9110, 7.8).
 
-        Java's own client asks for HTTP/2 with every request, and the parser takes no body of one that does.
+        Java's HTTP client asks for HTTP/2 with every request, and the parser reads no body of a request with `Upgrade`.
         """
         method = self.parser.get_method()
         if method == b"CONNECT":
@@ -160,13 +160,13 @@ class ReadingProtocol(HttpToolsProtocol):
         self._feed(head + rest)
 
     def _check_room(self) -> None:
-        """Let the request in.
+        """Check that the request's connection is within the limit.
 
         Raises:
-            TooManyConnectionsError: There is no room for it.
+            TooManyConnectionsError: There are too many connections.
         """
         raise NotImplementedError
 
     def _refuse(self, error: BaseException) -> None:
-        """Answer a request that does not reach the application, and close."""
+        """Answer a rejected request, and close the connection."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Parts that are imported only where the configuration asks for them: a process without them is smaller."""
+"""Create the parts that are only imported if the configuration needs them: a process without them is smaller."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def lease_store(state: State) -> LeaseStore | None:
-    """Where replicas lease what they share; None for a process alone."""
+    """Return the store of leases that replicas share; None for a single process."""
     if state.kind == "memory":
         return None
     from gateway.state.redis_leases import RedisLeases  # noqa: PLC0415
@@ -25,7 +25,7 @@ def lease_store(state: State) -> LeaseStore | None:
 
 
 def journal_store(state: State, process: str, observe: Observer) -> JournalStore | None:
-    """Where processes journal their open jobs; None for a process alone."""
+    """Return the store in which processes journal their open jobs; None for a single process."""
     if state.kind == "memory":
         return None
     from gateway.state.redis_journal import RedisJournal  # noqa: PLC0415
@@ -34,10 +34,10 @@ def journal_store(state: State, process: str, observe: Observer) -> JournalStore
 
 
 def traces(section: TracesSection | None, *, clock: Clock, say: Callable[..., None]) -> "Traces | None":
-    """Where requests are told of as traces; None where nobody wants them.
+    """Return the trace exporter; None if traces are not configured.
 
     Raises:
-        ConfigError: What that takes is not installed.
+        ConfigError: The `otel` extra is not installed.
     """
     if section is None:
         return None

@@ -1,13 +1,13 @@
-"""Decide when a background task that failed runs again, and when it is given up. Times are monotonic seconds."""
+"""Decide when a failed background task is restarted, and when it is given up. Times are monotonic seconds."""
 
 PAUSE_S_FIRST = 0.1
-"""Each further one is twice as long, the last one PAUSE_S_LAST: FAILURES_MAX bounds them."""
+"""Seconds before the first restart. Each further pause is twice as long, up to PAUSE_S_LAST before the last restart."""
 STEADY_S = 60.0
-"""The time after which a running task counts as working: its next failure is counted as the first one."""
+"""Seconds after which a running task counts as working: its next failure is counted as the first one."""
 FAILURES_MAX = 10
-"""The number of failures in a row, none of them after STEADY_S of work, that end the process: a new process may be able
-to do what this one cannot. With the pauses between them that takes 51 s at least, so that a fault of the network or of
-the store that lasts for half a minute ends no process."""
+"""Number of failures in a row, none of them after STEADY_S of work, that end the process: a new process may work where
+this one does not. With the pauses between them this takes at least 51 s, so that half a minute of network or store
+failure ends no process."""
 PAUSE_S_LAST = PAUSE_S_FIRST * 2.0 ** (FAILURES_MAX - 2)
 
 
@@ -18,9 +18,9 @@ class Restarts:
         self._failures = 0
 
     def failed(self, *, ran_s: float) -> float | None:
-        """Return the seconds after which a task that failed runs again; None where it is given up.
+        """Count a failure; return the seconds until the task is restarted, or None if it is given up.
 
-        `ran_s` is how long it ran since its last start.
+        `ran_s` is the number of seconds that it ran since its last start.
         """
         if ran_s >= STEADY_S:
             self._failures = 0

@@ -1,7 +1,7 @@
-"""Keep the background tasks of a process running: report one that fails, and start it again.
+"""Keep the background tasks of a process running: report a failed task, and restart it.
 
-A task that fails again and again is given up. The process then tells its orchestrator (`/livez`), drains and ends,
-because it would seem to serve well without the work of that task.
+A task that keeps failing is given up. The process then fails its liveness probe (`/livez`), drains and ends, because
+otherwise it would seem to work without that task.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from gateway.exchange.events import Observer, TaskFailed
 from gateway.restarts import Restarts
 
 Run = Callable[[], Awaitable[None]]
-"""Runs until it is cancelled. To be called again after it failed, so it begins with what the last run left."""
+"""Task that runs until it is cancelled. It is called again after a failure, so it has to continue from that state."""
 
 
 class TaskEndedError(Exception):
@@ -27,15 +27,15 @@ class Supervisor:
 
     def __init__(self, clock: Clock, observe: Observer) -> None:
         self.names: list[str] = []
-        """The names of the tasks that were started."""
+        """Names of the tasks that were started."""
         self.given_up: str | None = None
-        """The name of the first task that was given up; None while there is none."""
+        """Name of the first task that was given up; None if there is none."""
         self._clock = clock
         self._observe = observe
         self._gave_up = anyio.Event()
 
     async def keep(self, name: str, run: Run) -> None:
-        """Run a task until cancelled, or until it is given up. Raises nothing that the task raised."""
+        """Run a task until cancelled, or until it is given up. Exceptions of the task are reported, not raised."""
         self.names.append(name)
         restarts = Restarts()
         while True:
@@ -49,7 +49,7 @@ class Supervisor:
             await anyio.sleep(pause_s)
 
     def give_up(self, name: str) -> None:
-        """Note that a task does not run any more."""
+        """Record that a task does not run any more."""
         self.given_up = self.given_up or name
         self._gave_up.set()
 
@@ -69,23 +69,23 @@ async def _failure(run: Run) -> Exception:
     except asyncio.CancelledError as error:
         if _is_cancelled():
             raise
-        # Awaiting a future that a library cancelled raises this as well, and no task group reports it.
+        # Awaiting a future that a library cancelled raises this too, and a task group would not report it.
         ended = TaskEndedError("was cancelled by itself")
         ended.__cause__ = error
         return ended
-    except Exception as error:  # noqa: BLE001 - the one place where background tasks end.
+    except Exception as error:  # noqa: BLE001 - every error of a background task is reported.
         return _cause(error)
     return TaskEndedError("returned")
 
 
 def _cause(error: Exception) -> Exception:
-    """Return the one failure that a task group of the task was ended by; the group where there are several."""
+    """Return the only exception in nested exception groups; the innermost group if it has several."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
 
 
 def _is_cancelled() -> bool:
-    """Tell whether this task is to end: by a scope of anyio, or by asyncio itself."""
+    """Return True if this task was cancelled, by an anyio scope or by asyncio."""
     task = asyncio.current_task()
     return anyio.current_effective_deadline() == -math.inf or (task is not None and task.cancelling() > 0)

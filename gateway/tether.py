@@ -1,4 +1,7 @@
-"""`python -m gateway.tether PARENT SIGNAL MODULE …`: run a module in a process that its parent's death signals."""
+"""Run a module in a process that the kernel signals when its parent ends.
+
+Usage: `python -m gateway.tether PARENT SIGNAL MODULE …`.
+"""
 
 import ctypes
 import os
@@ -10,23 +13,23 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Tether:
-    """Ties processes to their parents. Linux only: elsewhere a parent that is killed leaves its children behind."""
+    """Tie processes to their parents. Linux only: elsewhere a parent that is killed leaves its children running."""
 
     def __init__(self, at_death: signal.Signals) -> None:
         self._at_death = at_death
-        # Looked up now, because a freshly forked process should do as little as possible.
+        # Looked up here, because a forked process should do as little as possible.
         self._prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
         self._forking = 0
 
     def tie(self, parent: int) -> None:
-        """Let the kernel signal this process when `parent` ends, and end now if it already has."""
+        """Make the kernel signal this process when `parent` ends, and exit now if it has already ended."""
         if self._prctl is not None:
             self._prctl(_PR_SET_PDEATHSIG, self._at_death, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)
 
     def tie_forks(self) -> None:
-        """Do the same in every process forked from here: the setting is not inherited, and the SDK forks one."""
+        """Tie every process forked from here too: the setting is not inherited, and the SDK forks a process."""
 
         def before() -> None:
             self._forking = os.getpid()
@@ -35,7 +38,7 @@ class Tether:
 
 
 def main() -> None:
-    """Become the module, tied."""
+    """Tie this process to its parent, and run the module in it."""
     tether = Tether(signal.Signals[sys.argv[2]])
     tether.tie(int(sys.argv[1]))
     tether.tie_forks()

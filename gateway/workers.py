@@ -1,6 +1,6 @@
-"""`fairpod serve --workers N`: N gateway processes that take turns at one listening socket.
+"""Run N gateway processes that accept from one listening socket, for `fairpod serve --workers N`.
 
-Each is a replica of its own: they share limits through the store, as replicas on several machines do.
+Each process is a separate replica: they share limits through the store, as replicas on several machines do.
 """
 
 import os
@@ -18,11 +18,11 @@ WORKERS_MAX = 64
 FAILED, MISUSED = 1, 2
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _FAULTS_THAT_LAST = {MISUSED: MISUSED, WORKER_CANNOT_LISTEN: FAILED}
-"""The codes by which a process ends that cannot start, with the exit codes that they lead to."""
+"""Exit codes of a process that cannot start, mapped to the exit codes of the parent."""
 
 
 class _Workers:
-    """The processes, and whether they are to end."""
+    """Start, restart and stop the processes."""
 
     def __init__(self, listener: socket.socket, command: list[str]) -> None:
         self._listener = listener
@@ -32,9 +32,10 @@ class _Workers:
         self.exit_code = 0
 
     async def keep(self, number: int) -> None:
-        """Run one process, and another one in its place should it end by itself.
+        """Run one process, and restart it if it ends by itself.
 
-        All of them end where nobody would answer: the listening socket is still open here, and clients would wait.
+        If a process is given up and no other one runs, all end: the listening socket is still open in this process, so
+        clients would connect and wait.
         """
         restarts, is_first = Restarts(), True
         while not self._stopping.is_set():
@@ -43,7 +44,8 @@ class _Workers:
             if self._stopping.is_set():
                 return
             if is_first and code in _FAULTS_THAT_LAST:
-                # The next one would meet the same. Later the others serve by the configuration before it.
+                # A restart would fail in the same way. After a first success it is restarted in any case: the other
+                # processes still serve with the previous configuration.
                 self._fail(_FAULTS_THAT_LAST[code])
                 return
             is_first = False
@@ -63,10 +65,10 @@ class _Workers:
     async def _run(self, number: int) -> int:
         fd = self._listener.fileno()
         command = [*self._command, "--worker", str(number), "--listener", str(fd)]
-        # Held back until the process listens for it: before, it would end it.
+        # SIGHUP stays blocked until the process handles it: by default it would end the process.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         try:
-            # In a group of its own: a Ctrl-C is passed on from here, once, and not by the terminal as well.
+            # In a separate session: a Ctrl-C is only forwarded from here, and not sent by the terminal as well.
             process = await anyio.open_process(
                 command, stdin=None, stdout=None, stderr=None, pass_fds=[fd], start_new_session=True
             )
@@ -74,7 +76,7 @@ class _Workers:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         self._processes.add(process)
         if self._stopping.is_set():
-            # The signal came while it was being started.
+            # The signal arrived while the process was being started.
             process.send_signal(signal.SIGTERM)
         try:
             return await process.wait()
@@ -82,24 +84,24 @@ class _Workers:
             self._processes.discard(process)
 
     def reload(self) -> None:
-        """Let each process read the configuration anew."""
+        """Make each process read the configuration again."""
         for process in self._processes:
             process.send_signal(signal.SIGHUP)
 
     def stop(self) -> None:
-        """Let each process drain; said a second time, each hurries."""
+        """Make each process drain; a second call makes each skip the rest of its drain."""
         self._stopping.set()
         for process in self._processes:
             process.send_signal(signal.SIGTERM)
 
 
 def run_workers(count: int, *, config: str | None, host: str, port: int) -> int:
-    """Run so many processes until SIGTERM or Ctrl-C; return the exit code."""
+    """Run `count` processes until SIGTERM or Ctrl-C; return the exit code."""
     try:
         listener = listen(host, port)
     except OSError as error:
         return cannot_listen(host, error)
-    # Should this process be killed, its workers drain and end.
+    # If this process is killed, the others receive SIGTERM, drain and end.
     command = [sys.executable, "-m", "gateway.tether", str(os.getpid()), "SIGTERM", "gateway", "serve"]
     command += ["--host", host, "--port", str(listener.getsockname()[1]), "--processes", str(count)]
     command += [] if config is None else ["--config", str(config)]

@@ -211,7 +211,7 @@ class AnswerResponse:
     async def _show_life(self) -> None:
         """Write keep-alive data; the exchange's own writes wait for it.
 
-        Does nothing while another write waits for the client: keep-alive data would only queue behind it.
+        Return at once while another write waits for the client: keep-alive data would only queue behind it.
         """
         if self._is_writing or self._is_finished:
             return

@@ -50,7 +50,7 @@ from gateway.observability.process_metrics import ConfigMetrics, StoreMetrics
 from gateway.observability.readings import Reading, Readings
 from gateway.observability.tenant_series import TenantSeries
 
-# A `_created` series for each counter would double their number, and tell no more than the process's start time.
+# A `_created` series for each counter would double their number, and add nothing to the process's start time.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 LATENCY_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800)

@@ -176,7 +176,7 @@ class _LastStatus(logging.Handler):
 def _attributes(event: Settled, operation: str) -> Iterator[tuple[str, Attribute]]:
     """Yield the attributes of an exchange's span.
 
-    A stream that failed after its 200 has the status that its error would have had.
+    For a stream that failed after its 200, the status is that of the error.
     """
     trace, usage = event.trace, event.usage
     assert trace is not None  # noqa: S101 - the caller checked it.
