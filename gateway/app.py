@@ -60,10 +60,7 @@ class Gateway:
         replica: str = "",
         processes: int = 1,
     ) -> None:
-        """Create the gateway.
-
-        `replica` is its name in the store, the same after a restart; `processes` is their number on this machine.
-        """
+        """Create it. `replica` is its name in the store, kept over restarts; `processes` the number on this machine."""
         self._config = config
         self._rhythm = rhythm or Rhythm()
         self._clock = clock or SystemClock()

@@ -242,7 +242,7 @@ class BoundedProtocol(ReadingProtocol):
         self.transport.abort()
 
     def _leave(self, cycle: RequestResponseCycle) -> None:
-        """Tell the application that its client is gone."""
+        """Report to the application that its client has disconnected."""
         cycle.disconnected = True
         cycle.message_event.set()
         self._departure.happen()

@@ -162,7 +162,7 @@ async def _run(server: _Server, listener: socket.socket, servers: list[_Server])
 def _server(app: ASGIApp, connections: Connections) -> _Server:
     config = uvicorn.Config(
         app,
-        http=bounded_by(connections),  # type: ignore[arg-type]  # uvicorn calls it, and asks for no class.
+        http=bounded_by(connections),  # type: ignore[arg-type]  # uvicorn only calls it.
         ws="none",
         lifespan="on",
         # uvicorn's log lines are written by gateway.observability.process_log.

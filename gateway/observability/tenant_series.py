@@ -57,7 +57,7 @@ class Distribution:
         self.total = 0.0
 
     def observe(self, value: float) -> None:
-        """Count one value."""
+        """Count one value in its bucket."""
         self.counts[bisect_left(self._bounds, value)] += 1
         self.total += value
         self._touch(self._tenant)

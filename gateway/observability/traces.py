@@ -113,7 +113,7 @@ class Traces:
     def _part(self, name: str, parent: SpanContext, start_ns: int, end_ns: int) -> ReadableSpan:
         return ReadableSpan(
             name=name,
-            context=SpanContext(parent.trace_id, self._ids.generate_span_id(), False, parent.trace_flags),  # noqa: FBT003 - its order.
+            context=SpanContext(parent.trace_id, self._ids.generate_span_id(), False, parent.trace_flags),  # noqa: FBT003 - positional.
             parent=parent,
             resource=self._resource,
             start_time=start_ns,
