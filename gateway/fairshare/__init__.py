@@ -1,1 +1,1 @@
-"""Who may do what, and when. Pure: the caller says what time it is."""
+"""Implement fair-share scheduling, quotas and rate limits as pure logic: callers pass the current time."""

@@ -1,4 +1,4 @@
-"""Hold what one tenant has had of an endpoint, holds of it and waits for."""
+"""Represent the state of one tenant at one queue: attained service, held seats and waiting tickets."""
 
 from collections.abc import Hashable
 from typing import Generic, TypeVar
@@ -33,39 +33,42 @@ class Account(Generic[T]):
         self.tenant = tenant
         self.weight = weight
         self.attained = 0.0
-        """Per weight, up to `at_s`."""
+        """Attained service divided by the weight, up to `at_s`."""
         self.at_s = 0.0
         self.held = 0
         self.served = 0.0
-        """All service that it ever had here."""
+        """Total service at this replica, not divided by the weight."""
         self.served_elsewhere = 0.0
-        """As far as it was told."""
+        """Total service at other replicas, as far as they have reported it."""
         self.elsewhere = 0
-        """Seats that it holds at other replicas."""
+        """Number of seats held at other replicas."""
         self.credited = 0.0
-        """Service assumed for those since they were last told."""
+        """Service assumed for the seats at other replicas since their last report."""
         self.owed = 0.0
-        """Per weight: how far it stood behind the others when its line ran out, at `left_s`."""
+        """Service, divided by the weight, that it had less than the others when its line became empty, at `left_s`."""
         self.left_s = 0.0
         self.line: Line[T] = Line()
         self.waiting = 0
-        """Tickets in the line; asked for more often than the line is near."""
+        """Number of tickets in the line: a copy of its length, because it is read often."""
         self.waiting_bytes = 0
-        """What these keep in memory."""
+        """Memory held by these tickets, in bytes."""
         self.mean_hold_s: float | None = None
-        """How long it holds a permit; None before it has given one back."""
+        """Mean time for which a permit is held, in seconds; None until the first one is released."""
 
     @property
     def is_present(self) -> bool:
-        """Tell whether it waits or holds here."""
+        """Return True if the tenant has tickets or permits at this replica."""
         return bool(self.waiting or self.held)
 
     def attained_at(self, per_second: float, now_s: float) -> float:
-        """What it has attained by now, at so much a second for each seat that it holds, here or elsewhere."""
+        """Return the attained service per weight at `now_s`.
+
+        `per_second` is the service that accrues for each seat held, here or at other replicas.
+        """
         return self.attained + per_second * (self.held + self.elsewhere) * (now_s - self.at_s) / self.weight
 
     def bring_up(self, per_second: float, now_s: float) -> None:
-        """Write down what has accrued."""
+        """Update the counters with the service that accrued until `now_s`."""
         self.attained = self.attained_at(per_second, now_s)
         accrued = per_second * (now_s - self.at_s)
         self.served += accrued * self.held
@@ -73,6 +76,6 @@ class Account(Generic[T]):
         self.at_s = now_s
 
     def serve(self, cost: float) -> None:
-        """Service at once, beyond what accrues."""
+        """Add service that is charged at once rather than by the second."""
         self.attained += cost / self.weight
         self.served += cost

@@ -1,24 +1,24 @@
-"""How capacity is split: weighted max-min over what is asked for, and over the replicas where it is asked.
+"""Split capacity by weighted max-min fairness over the tenants' demands, and over the replicas that report them.
 
-Nobody gets more than it asks for while somebody else lacks, and what is left goes to those who lack, by weight. It is
-exact in one pass over the tenants, ordered by how soon they are content.
+No tenant gets more than its demand while another one lacks capacity, and the rest is split among those that lack it, by
+weight. One pass over the tenants, ordered by demand per weight, gives the exact result.
 """
 
 from collections.abc import Mapping
 from math import floor
 
 _GOLDEN = 0.6180339887
-"""Its multiples, taken modulo one, lie evenly however many there are."""
+"""Fractional part of the golden ratio: its multiples modulo one are evenly distributed for any count."""
 Demand = tuple[float, float]
-"""What is asked for, and the weight."""
+"""The demand and the weight of a tenant."""
 
 
 def water_fill(capacity: float, demands: Mapping[str, Demand]) -> dict[str, float]:
-    """The weighted max-min allocation; its sum is the smaller of the capacity and all that is asked for."""
+    """Return the weighted max-min allocation; its sum is the smaller of the capacity and the total demand."""
     allocated: dict[str, float] = {}
     left, weights = max(0.0, capacity), sum(weight for _, weight in demands.values())
     for tenant, (demand, weight) in sorted(demands.items(), key=lambda item: item[1][0] / item[1][1]):
-        # The last one takes what is left: the sum of the weights has lost a little by rounding.
+        # The last tenant takes all that is left: the sum of the weights has a rounding error.
         share = left if weights <= weight else left * weight / weights
         allocated[tenant] = min(demand, share)
         left -= allocated[tenant]
@@ -33,11 +33,11 @@ def split(
     *,
     turn: int = 0,
 ) -> dict[str, int]:
-    """Whole seats for each replica, of which `demands` says what each tenant asks for there.
+    """Return the whole seats of each replica; `demands` maps replicas to the demand of each tenant there.
 
-    What nobody asks for is spread evenly, so that a first request finds a seat anywhere. The sum
-    never exceeds the capacity. Every replica that sees the same demands comes to the same split. Parts of a seat go
-    round: over many turns each replica has its exact part, and none is left without for ever.
+    Spare capacity is spread evenly, so that a first request finds a seat at any replica. The sum never exceeds the
+    capacity. Every replica that sees the same demands computes the same split. Fractions of a seat rotate with `turn`:
+    over many turns each replica gets its exact part, and none is without a seat forever.
     """
     asked: dict[str, float] = {}
     for tenants in demands.values():
@@ -55,12 +55,12 @@ def split(
 
 
 def _whole(exact: Mapping[str, float], offset: float) -> dict[str, int]:
-    """Each part rounded up or down, their sum kept: seats lie along a line, and the parts are cut out of it."""
+    """Round each part up or down and keep their sum, by rounding the running total of the parts."""
     whole: dict[str, int] = {}
     end, before = 0.0, floor(offset)
     for replica in sorted(exact):
         end += exact[replica]
-        # Rounded: the order in which parts were added up must not decide.
+        # Rounded, so that the result does not depend on the order in which the parts were added.
         upto = floor(round(end, 6) + offset)
         whole[replica], before = upto - before, upto
     return whole

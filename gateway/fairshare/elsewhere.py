@@ -1,6 +1,6 @@
-"""What other replicas do for the tenants, from the reports that each of them renews: state, never changes of it.
+"""Track the service that other replicas give to tenants, from the reports that each of them renews.
 
-So a report that is lost or comes twice does no harm: the next one says it all.
+A report holds the whole state and no changes, so a lost or repeated report does no harm: the next one is complete.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,47 +12,52 @@ from gateway.fairshare.replica_jobs import TimedJobs
 
 
 class TenantUse(msgspec.Struct, frozen=True, array_like=True):
-    """One tenant at one gate of one replica."""
+    """Represent the use of one tenant at one gate of one replica."""
 
     weight: float
     held: int
     waiting: int
     served: float
-    """All service since the process began, in the unit of the gate's tariff."""
+    """Total service since the process started, in the unit of the gate's tariff."""
 
 
 class Report(msgspec.Struct, frozen=True, array_like=True):
-    """What one replica says of itself. Tenants that neither wait nor hold are left out."""
+    """Represent the report of one replica. It omits tenants that neither wait nor hold permits."""
 
     incarnation: str
     gates: dict[str, dict[str, TenantUse]] = {}
     quotas: dict[str, QuotaUse] = {}
     running: dict[str, int] = {}
-    """How many attempts run on the workers of each Runpod endpoint, by its address."""
+    """Number of attempts that run on the workers of each Runpod endpoint, by its address."""
     version: int = 1
-    """The version of the report's form. It has to grow when processes of this release could not read the new form."""
+    """Version of the format. Increase it when processes of this release could not read the new format."""
     jobs: TimedJobs | None = None
-    """By the same address; None as long as the replica does not know the store's time."""
+    """Jobs by the same address; None until the replica knows the store's time."""
 
 
 FORGET_S = 35.0
-"""How long a replica may go unheard and still be the same: a little longer than the store keeps its seats."""
+"""Seconds without a report after which a replica is forgotten: a little longer than the store keeps its seats
+(`HOLD_S`)."""
 News = tuple[str, float, int, float]
-"""A tenant, its weight, the seats it holds elsewhere, and the service it was given there since the last news."""
+"""A tenant, its weight, the number of seats it holds at other replicas, and the service it received there since the
+previous news."""
 
 
 class GateElsewhere:
-    """The other replicas' side of one gate."""
+    """Track the other replicas' use of one gate."""
 
     def __init__(self, capacity_per_s: float) -> None:
         self.capacity_per_s = capacity_per_s
         self._served: dict[str, dict[str, float]] = {}
-        """By replica and tenant, as last told."""
+        """Last reported service, by replica and tenant."""
         self._heard_at_s: dict[str, float] = {}
         self._holders: dict[str, float] = {}
 
     def news(self, uses: Mapping[str, Mapping[str, TenantUse]], now_s: float) -> Iterator[News]:
-        """What changed; `uses` has the tenants by replica, where the name of a replica includes its incarnation."""
+        """Yield the changes since the previous call.
+
+        `uses` maps replicas to their tenants; the name of a replica includes its incarnation.
+        """
         held: dict[str, int] = {}
         gained: dict[str, float] = {}
         weights: dict[str, float] = {}
@@ -72,16 +77,19 @@ class GateElsewhere:
             yield tenant, weights[tenant], count, gained[tenant]
 
     def silence(self) -> Iterator[News]:
-        """Nobody is heard any more: who held seats elsewhere is told of none."""
+        """Yield zero remote seats for every tenant that held some: no replica reports any more."""
         holders, self._holders = self._holders, {}
         for tenant, weight in holders.items():
             yield tenant, weight, 0, 0.0
 
     def _gains(self, replica: str, tenants: Mapping[str, TenantUse], now_s: float) -> dict[str, float]:
-        """What each of its tenants was given there since it was last heard; less than nothing where it was settled."""
+        """Return the service that each tenant received at a replica since its previous report.
+
+        A gain is negative where a settlement gave service back.
+        """
         heard_at_s = self._heard_at_s.get(replica)
         before = self._served.setdefault(replica, {})
-        # What a tenant that was left out so far had long ago is not told apart from what it had since: that is bounded.
+        # The total of a tenant that is new in the report may include older service, so its gain is bounded.
         most = 0.0 if heard_at_s is None else self.capacity_per_s * (now_s - heard_at_s)
         gains = {
             tenant: use.served - before[tenant] if tenant in before else min(use.served, most)

@@ -1,11 +1,11 @@
-"""Grant permits in a fair order: next is the tenant that has had least of the endpoint by weight, with what it holds.
+"""Grant permits fairly: next is the tenant with the least service by weight, including the seats that it holds.
 
     key = attained service / weight  +  mean cost of a grant * seats held / weight
 
-Service accrues while requests run, so that nobody has to guess how long one will take; the second term makes seats even
-at every moment and not in the long run alone. What service is counted in, a tariff says: seat-seconds, calls, tokens.
-A tenant that comes back after a pause starts where the others stand: it brings no credit from its idle time, keeps its
-debt up to a bound, and, if its line ran out for a moment only, what it was owed then.
+Service accrues while requests run, so the duration of a request need not be estimated; the second term balances seats
+at every moment and not only in the long run. The tariff defines the unit of service: seat-seconds, calls or tokens. A
+tenant that returns after a pause starts at the level of the others: it gets no credit for its idle time, keeps its debt
+up to a bound, and, if its line was empty only for a moment, keeps what it was owed then.
 
 The first term is the virtual token counter of Sheng et al., "Fairness in Serving Large Language Models" (OSDI 2024).
 """
@@ -22,22 +22,24 @@ from gateway.fairshare.tariff import Tariff
 T = TypeVar("T", bound=Hashable)
 
 DEBT_S_MAX = 60.0
-"""How much service beyond the others' a tenant is held to when it comes back, in seconds of all there is."""
+"""Maximum debt that a returning tenant keeps: service beyond that of the others, in seconds of the whole capacity."""
 EPOCH_S = 2.0
-"""How often the mean cost is brought up to date: every key depends on it."""
+"""Minimum seconds between updates of the mean cost: every key depends on it."""
 COST_CHANGE_MIN = 0.2
-"""By how much it has to have changed: many keys may have to be read again for it, and a rough mean serves as well."""
+"""Minimum relative change of the mean cost for an update: an update may evaluate many keys again, and a rough mean is
+good enough."""
 OWED_S_MAX = 2.0
-"""How much of what it was owed a tenant is paid when it comes back, in seconds of all there is."""
+"""Maximum service owed that a returning tenant keeps, in seconds of the whole capacity."""
 MOMENT_S = 0.5
-"""So long a line may be empty between two waves of clients that ask again as soon as they are answered."""
+"""Maximum seconds for which a line may be empty without losing what is owed: between two waves of clients that send
+again as soon as they are answered."""
 _COST_MEMORY = 0.98
 
 
 class FairQueue(Generic[T]):
-    """Hold tickets of many tenants in the order of their turn; within a tenant, by its own line.
+    """Hold the tickets of many tenants and grant them in fair order; within a tenant, in the order of its line.
 
-    `grant` and `release` have to come in pairs; times are monotonic seconds that never go back.
+    Each `grant` needs a matching `release`; times are monotonic seconds that never decrease.
     """
 
     def __init__(
@@ -48,21 +50,22 @@ class FairQueue(Generic[T]):
         self._size_of = size_of
         self._accounts: dict[str, Account[T]] = {}
         self._holders: set[Account[T]] = set()
-        """Whose keys the mean cost is part of."""
+        """Accounts with seats here or at other replicas, whose keys depend on the mean cost."""
         self._next: LazyHeap[Account[T]] = LazyHeap(self._key)
         self._floor: LazyHeap[Account[T]] = LazyHeap(self._attained)
         self.occupancy: Occupancy[T] = Occupancy()
         self._overflow = OverflowPolicy(limits or QueueLimits(), self.occupancy)
         self._last: Account[T] | None = None
         self._last_attained = self._attained_before = 0.0
-        """Where newcomers begin while no ticket waits: where the last grant's account stood, and the one before."""
+        """Attained service per weight of the account of the last grant, and of the grant before it. Newcomers start at
+        the former while no ticket waits."""
         self._mean_cost = tariff.first_guess
         self._costs_sum = 0.0
         self._costs_square_sum = 0.0
         self._epoch_ends_s = float("-inf")
 
     def __len__(self) -> int:
-        """Return how many tickets wait."""
+        """Return the number of waiting tickets."""
         return self.occupancy.waiting
 
     def verdict(self, *, tenant: str, weight: float, size: int, seats: int, wait_s_max: float, now_s: float) -> Verdict:
@@ -71,7 +74,7 @@ class FairQueue(Generic[T]):
         return self._overflow.verdict(account, size, seats=seats, wait_s_max=wait_s_max)
 
     def evict(self) -> T:
-        """Take out the newest ticket of the tenant that fills the queue. There is one where `verdict` says so."""
+        """Remove and return the newest ticket of the tenant that fills the queue, after such a `verdict`."""
         heaviest = self._overflow.heaviest()
         assert heaviest is not None  # noqa: S101 - some ticket waits.
         ticket = heaviest.line.newest()
@@ -79,7 +82,7 @@ class FairQueue(Generic[T]):
         return ticket
 
     def told_wait_s(self, tenant: str, seats: int) -> float:
-        """Return how long one more ticket of a tenant that came before would wait, as its client is told."""
+        """Return the predicted wait of one more ticket, as reported to clients; the tenant must be known."""
         return self._overflow.told_wait_s(self._accounts[tenant], seats)
 
     def enqueue(
@@ -92,7 +95,7 @@ class FairQueue(Generic[T]):
         member: str = "",
         is_urgent: bool = False,
     ) -> None:
-        """Let a ticket wait."""
+        """Add a ticket."""
         account = self._account(tenant, weight, now_s)
         is_back = not account.waiting
         account.line.enqueue(ticket, member=member, is_urgent=is_urgent)
@@ -104,22 +107,22 @@ class FairQueue(Generic[T]):
             self._floor.push(account, now_s)
 
     def reweigh(self, tenant: str, weight: float, now_s: float) -> None:
-        """Give a tenant another weight, for tickets that wait as well; nothing happens if it never came."""
+        """Change the weight of a tenant, also for its waiting tickets; do nothing if it is unknown."""
         if tenant in self._accounts:
             self._account(tenant, weight, now_s)
 
     def retune(self, tariff: Tariff) -> None:
-        """Note that the capacity has changed, and with it the bounds of debts; prices stay what they were."""
+        """Set the tariff of a changed capacity, which bounds debts; the prices must stay the same."""
         self._tariff = tariff
 
     def withdraw(self, ticket: T, *, tenant: str) -> None:
-        """Take out a ticket; nothing happens if it did not wait."""
+        """Remove a ticket; do nothing if it is not waiting."""
         account = self._accounts[tenant]
         if account.line.withdraw(ticket):
             self._leave_line(account, ticket)
 
     def grant(self, now_s: float, may: Callable[[Account[T]], bool] | None = None) -> T | None:
-        """Take out the ticket whose turn it is, of a tenant that `may` go; that tenant holds one more seat."""
+        """Remove and return the next ticket, of a tenant for which `may` is true, which then holds one more seat."""
         self._begin_epoch(now_s)
         account = self._next.smallest(now_s) if may is None else self._next.smallest_of(may, now_s)
         if account is None:
@@ -129,14 +132,14 @@ class FairQueue(Generic[T]):
         self._hold(account)
         self._leave_line(account, ticket)
         if account.waiting:
-            # Pushed again although its key grew: among equal keys the turn goes round.
+            # Pushed again although its key grew: this makes equal keys take turns.
             self._next.push(account, now_s)
         else:
             self._note_owed(account, now_s)
         return ticket
 
     def grant_at_once(self, *, tenant: str, weight: float, now_s: float) -> None:
-        """Do what `enqueue` and `grant` come to while nobody waits: the tenant holds one seat more."""
+        """Grant a seat to a tenant without a ticket: what `enqueue` and `grant` do if no ticket waits."""
         account = self._account(tenant, weight, now_s)
         self._lift(account, now_s)
         self._begin_epoch(now_s)
@@ -144,14 +147,14 @@ class FairQueue(Generic[T]):
         account.left_s = now_s
 
     def charge(self, tenant: str, cost: float, now_s: float) -> None:
-        """Charge service beyond what accrues by itself; less than nothing gives back."""
+        """Charge service beyond what accrues by the second; a negative cost is a refund."""
         account = self._accounts[tenant]
         account.serve(cost)
         if cost < 0:
             self._reread(account, now_s)
 
     def forgive(self, tenant: str, cost: float, now_s: float) -> None:
-        """Give back the price of a grant that came to nothing, and its cost so far, as if it had not been."""
+        """Refund the price of a failed grant and its cost so far, as if it was never granted."""
         if self._last is not None and tenant == self._last.tenant:
             self._last_attained = self._attained_before
         self.charge(tenant, -cost - self._tariff.per_grant, now_s)
@@ -159,8 +162,8 @@ class FairQueue(Generic[T]):
     def release(self, *, tenant: str, cost: float, now_s: float, held_s: float | None = None) -> None:
         """Take back a seat.
 
-        `cost` is what it came to, charged already: what the next ones are expected to. `held_s` is how long it was
-        held, from which waits are predicted.
+        `cost` is its total cost, which is already charged; it predicts the cost of the next ones. `held_s` is how long
+        it was held, in seconds; it predicts waits.
         """
         account = self._accounts[tenant]
         account.bring_up(self._tariff.per_second, now_s)
@@ -174,24 +177,24 @@ class FairQueue(Generic[T]):
             self._next.push(account, now_s)
 
     def held_by(self, tenant: str) -> int:
-        """Return the seats of a tenant here."""
+        """Return the number of seats that a tenant holds here."""
         account = self._accounts.get(tenant)
         return 0 if account is None else account.held
 
     def held_anywhere(self, tenant: str) -> int:
-        """Return the seats of a tenant that came before, here and at other replicas."""
+        """Return the number of seats of a known tenant, here and at other replicas."""
         account = self._accounts[tenant]
         return account.held + account.elsewhere
 
     def served(self, tenants: Iterable[str], now_s: float) -> dict[str, float]:
-        """Return all service that these tenants ever had here."""
+        """Return the total service of these tenants at this replica; unknown tenants are left out."""
         found = [self._accounts[name] for name in tenants if name in self._accounts]
         for account in found:
             account.bring_up(self._tariff.per_second, now_s)
         return {account.tenant: account.served for account in found}
 
     def present_anywhere(self, now_s: float) -> dict[str, tuple[float, float]]:
-        """Return weight and all service, wherever given, of the tenants that wait or hold here or hold elsewhere."""
+        """Return weight and total service at all replicas of each tenant present here or holding seats elsewhere."""
         found: dict[str, tuple[float, float]] = {}
         for account in self._holders | self._next.members:
             account.bring_up(self._tariff.per_second, now_s)
@@ -199,7 +202,7 @@ class FairQueue(Generic[T]):
         return found
 
     def note_elsewhere(self, news: Iterable[tuple[str, float, int, float]], now_s: float) -> None:
-        """Note what other replicas did since the last call: (tenant, weight, seats held there, service given there)."""
+        """Record what other replicas did since: (tenant, weight, seats held there, service given there)."""
         for tenant, weight, held, served in news:
             account = self._account(tenant, weight, now_s)
             account.bring_up(self._tariff.per_second, now_s)
@@ -213,7 +216,7 @@ class FairQueue(Generic[T]):
                 self._reread(account, now_s)
 
     def _hold(self, account: Account[T]) -> None:
-        """Give one seat more to an account that was brought up."""
+        """Add one seat to an account that is brought up to date."""
         account.serve(self._tariff.per_grant)
         self.occupancy.hold(account)
         self._holders.add(account)
@@ -246,13 +249,13 @@ class FairQueue(Generic[T]):
             self._overflow.waiting_changed(account)
 
     def _reread(self, account: Account[T], now_s: float) -> None:
-        """Read keys again that may have become smaller, which the heaps do not notice by themselves."""
+        """Evaluate keys again that may have become smaller, which the heaps do not detect by themselves."""
         if account.waiting:
             self._next.push(account, now_s)
             self._floor.push(account, now_s)
 
     def _lift(self, account: Account[T], now_s: float) -> None:
-        """Place a tenant that comes back: not behind the others by more than a bound, and not before them."""
+        """Place a returning tenant: ahead of the others by at most what it is owed, behind by at most DEBT_S_MAX."""
         account.bring_up(self._tariff.per_second, now_s)
         lowest = self._floor.smallest(now_s)
         floor = self._last_attained if lowest is None else self._attained(lowest, now_s)
@@ -261,7 +264,7 @@ class FairQueue(Generic[T]):
         account.attained = min(max(account.attained, floor - owed), floor + debt_max)
 
     def _note_owed(self, account: Account[T], now_s: float) -> None:
-        """Note how far a tenant lags behind as its line runs out: because it had to wait."""
+        """Record what a tenant is owed as its line becomes empty: it had less than the others because it waited."""
         lowest = self._floor.smallest(now_s)
         account.left_s = now_s
         if lowest is not None:
@@ -272,14 +275,14 @@ class FairQueue(Generic[T]):
         if now_s < self._epoch_ends_s or not self._costs_sum:
             return
         self._epoch_ends_s = now_s + EPOCH_S
-        # Weighted by the costs themselves, so that it errs to the steady side where they differ.
+        # Weighted by the costs themselves: where they differ, a higher mean balances the seats more strongly.
         mean_cost = self._costs_square_sum / self._costs_sum
         before = self._mean_cost
         if abs(mean_cost - before) <= COST_CHANGE_MIN * before:
             return
         self._mean_cost = mean_cost
         if mean_cost < before:
-            # Keys that grew are found by themselves, and those of tenants that hold nothing are what they were.
+            # The heap detects grown keys by itself, and keys of tenants without seats do not change.
             for account in self._holders:
                 if account.waiting:
                     self._next.push(account, now_s)

@@ -1,19 +1,19 @@
 """Divide the time of an endpoint's workers among the attempts that run on them. Pure; times are integer nanoseconds.
 
 A worker serves many attempts at once, so their execution times add up to a multiple of its own time. Here n attempts on
-w workers get min(w, n) / n of each moment, the rest of w is idle, and what is not divisible is carried to the next
-moment: shares, idle time and carry always sum to the integral of w, exactly.
+w workers get min(w, n) / n of each moment, the rest of w is idle, and the remainder of the integer division is carried
+to the next moment: shares, idle time and carry always sum to the integral of w, exactly.
 
-When an attempt began is often known only later: a poll that is held returns with the first output or at the end. So
-the clock is advanced only to the earliest time at which an attempt whose start is unknown may have begun, and later
-events wait; nothing that was given is taken back.
+The start of an attempt is often known only later: a long poll returns with the first output or at the end. So the clock
+advances only to the earliest time at which an attempt with an unknown start may have begun, and later events wait; time
+that was given is never taken back.
 
-How many workers run is known only where it was read. Beyond the last reading, time is divided only while each attempt
-may have a worker of its own; where there are more attempts than workers, it waits for the next reading. Workers that
-this one shows beside those of the one before did not come at that moment. They are taken to have been there, as many as
-attempts have use for, since the start of an attempt that came in between, or since the middle between the two
-readings, whichever is earlier. So the bound of the error is the time between two readings, or half of it, for each
-worker that came; workers that went are counted until the reading without them.
+The number of workers is known only at readings. Beyond the last reading, time is divided only while each attempt may
+have a worker of its own; with more attempts than workers, the clock waits for the next reading. Workers that this
+reading shows in addition to the previous one did not start at that moment. They are assumed to have run, as many as the
+attempts can use, since the start of an attempt between the two readings, or since the middle between the readings,
+whichever is earlier. So the error is at most the time between two readings, or half of it, for each added worker;
+workers that stopped are counted until the reading without them.
 """
 
 import heapq
@@ -24,7 +24,7 @@ from enum import Enum, auto
 import msgspec
 
 _NONE = -1
-"""No workers, and that is sure."""
+"""Count of a reading that is certain to show no workers."""
 
 
 class _Kind(Enum):
@@ -34,53 +34,53 @@ class _Kind(Enum):
 
 
 class _Reading(msgspec.Struct, frozen=True):
-    """How many workers were read to run."""
+    """Represent a reading of the number of running workers."""
 
     at_ns: int
     asked_at_ns: int
-    """The same, unless time was divided beyond that."""
+    """Time of the reading; differs from `at_ns` only if time was already divided beyond it."""
     count: int
-    """_NONE where that is sure to be none."""
+    """Number of workers; _NONE if there are certainly none."""
 
 
 class _Attempt(msgspec.Struct, eq=False):
-    """An attempt on the clock."""
+    """Represent an attempt on the clock."""
 
     not_before_ns: int
-    """While its start is unknown, the earliest time of it; then the start."""
+    """Earliest possible start while the start is unknown; then the start."""
     is_known: bool = False
     ended_at_ns: int | None = None
     is_dropped: bool = False
     began_at: int | None = None
-    """The share per attempt, `_per_attempt`, when its start was reached."""
+    """Value of `_per_attempt` when the start was reached."""
 
 
 class GpuClock:
-    """The clock of one endpoint. Attempts are named by integers."""
+    """Divide the worker time of one endpoint. Attempts are identified by integers."""
 
     def __init__(self, now_ns: int) -> None:
         self.idle_ns = 0
         """Worker time that no attempt used."""
         self.workers_ns = 0
-        """All worker time."""
+        """Total worker time."""
         self.others_ns = 0
-        """What attempts of other replicas had of it."""
+        """Worker time used by attempts of other replicas."""
         self._done_ns = now_ns
-        """Until when time is divided."""
+        """Time up to which worker time is divided."""
         self._workers = 0
         self._workers_min = 1
-        """How many an attempt that runs is believed to have, whatever was read."""
+        """Minimum number of workers assumed while attempts run, whatever the reading."""
         self._read_at_ns = now_ns
-        """When the workers were read that are counted now."""
+        """Time of the reading that is in effect."""
         self._readings: deque[_Reading] = deque()
-        """Those to which time is not divided yet."""
+        """Readings after `_done_ns`, which are not in effect yet."""
         self._rise_ns: int | None = None
-        """Since when workers are there that only the next reading shows; None if no attempt tells that."""
+        """Time since which the added workers of the next reading are assumed; None if no attempt indicates one."""
         self._running_now = 0
         self._running = 0
         self._others = 0
         self._per_attempt = 0
-        """What one attempt would have had that ran since the beginning."""
+        """Share of a hypothetical attempt that ran since the clock was created."""
         self._carry = 0
         self._attempts: dict[int, _Attempt] = {}
         self._unknown: set[int] = set()
@@ -90,27 +90,30 @@ class GpuClock:
 
     @property
     def carry_ns(self) -> int:
-        """Time that was not divisible yet; less than one nanosecond for each attempt."""
+        """Return the time not divided yet because of rounding; less than one nanosecond per attempt."""
         return self._carry
 
     @property
     def running(self) -> int:
-        """How many attempts of this replica run on workers, as far as is known; time may not be divided until now."""
+        """Return the number of attempts of this replica known to run on workers.
+
+        It is up to date even if time is not divided up to now.
+        """
         return self._running_now
 
     def open(self, attempt: int, at_ns: int) -> None:
-        """Add an attempt that may begin from now on."""
+        """Add an attempt that may begin from `at_ns` on."""
         self._attempts[attempt] = _Attempt(max(at_ns, self._done_ns))
         self._unknown.add(attempt)
 
     def queued(self, attempt: int, at_ns: int) -> None:
-        """Note that an attempt had not begun at this time."""
+        """Record that an attempt was still queued at `at_ns`."""
         found = self._attempts.get(attempt)
         if found is not None and not found.is_known:
             found.not_before_ns = max(found.not_before_ns, at_ns)
 
     def start(self, attempt: int, at_ns: int | None = None) -> None:
-        """Note when an attempt began; None for the earliest time at which it may have."""
+        """Record when an attempt began; None for the earliest possible time."""
         found = self._attempts.get(attempt)
         if found is None or found.is_known:
             return
@@ -121,12 +124,12 @@ class GpuClock:
         self._push(found.not_before_ns, _Kind.START, attempt)
 
     def ran_until_ns(self, attempt: int, run_ns: int) -> int | None:
-        """Return when an attempt ended that ran for so long; None if its start is unknown."""
+        """Return the end of an attempt that ran for `run_ns`; None if its start is unknown."""
         found = self._attempts.get(attempt)
         return found.not_before_ns + run_ns if found is not None and found.is_known else None
 
     def end(self, attempt: int, at_ns: int) -> None:
-        """Note when an attempt ended. One whose start is unknown did not begin."""
+        """Record when an attempt ended. If its start is unknown, it did not begin."""
         found = self._attempts.get(attempt)
         if found is None or found.ended_at_ns is not None:
             return
@@ -140,9 +143,9 @@ class GpuClock:
         self._push(found.ended_at_ns, _Kind.END, attempt)
 
     def drop(self, attempt: int, at_ns: int | None = None) -> None:
-        """Forget an attempt that nobody is charged for here: it is not settled, and what it was given is idle.
+        """Remove an attempt that is not charged to a tenant here: it is not settled, and its share counts as idle.
 
-        It ran until `at_ns`, or never where that is None: then only what is divided already was given to it.
+        It ran until `at_ns`, or, if that is None, keeps only the time that is already divided.
         """
         found = self._attempts.get(attempt)
         if found is None:
@@ -155,19 +158,22 @@ class GpuClock:
         self.end(attempt, found.not_before_ns if at_ns is None else at_ns)
 
     def set_workers(self, count: int, at_ns: int, *, is_sure: bool = False) -> None:
-        """Note how many workers run. If that is sure, none means that the attempts under way have none either."""
+        """Record a reading of the number of running workers.
+
+        If `is_sure`, a count of zero means that running attempts have no worker either.
+        """
         last_ns = self._readings[-1].at_ns if self._readings else self._done_ns
         self._readings.append(_Reading(max(at_ns, last_ns), at_ns, _NONE if is_sure and not count else count))
 
     def set_others(self, count: int, at_ns: int) -> None:
-        """Note how many attempts of other replicas run."""
+        """Record the number of running attempts of other replicas."""
         self._push(max(at_ns, self._done_ns), _Kind.OTHERS, count)
 
     def advance(self, now_ns: int, *, waited_until_ns: int | None = None) -> list[tuple[int, int]]:
-        """Divide the time until now, or the earliest unknown start; return the attempts settled, with their ns.
+        """Divide time until now, or the earliest unknown start; return the settled attempts with their shares in ns.
 
-        Attempts of which nothing is known are taken to have waited until `waited_until_ns`, so that none of the others
-        waits longer for them; and so long the workers are as many as were read last.
+        Attempts with an unknown start are assumed to have been queued until `waited_until_ns`, so that other attempts
+        wait no longer for them; until then, the number of workers is assumed to be that of the last reading.
         """
         until_ns = self._known_until_ns(now_ns)
         if waited_until_ns is not None and until_ns < waited_until_ns:
@@ -185,13 +191,13 @@ class GpuClock:
         return settled
 
     def _step_ns(self, until_ns: int, waited_until_ns: int | None) -> int | None:
-        """Return until when time can be divided in one piece; None if that is no further than it is."""
+        """Return the time up to which the next step divides; None if no step is possible."""
         if not self._readings and self._is_in_doubt:
             until_ns = min(until_ns, self._done_ns if waited_until_ns is None else waited_until_ns)
         due_ns = [reading.at_ns for reading in itertools.islice(self._readings, 1)]
         due_ns += [each[0] for each in self._events[:1]]
         if due_ns and min(due_ns) <= self._done_ns:
-            # No time passes before it.
+            # The event is due: apply it without dividing time.
             return self._done_ns
         if self._done_ns >= until_ns:
             return None
@@ -200,11 +206,11 @@ class GpuClock:
 
     @property
     def _is_in_doubt(self) -> bool:
-        """Whether there may be more workers than were read."""
+        """Return True if more workers may run than the last reading shows."""
         return self._workers_min > 0 and self._running + self._others > max(self._workers, self._workers_min)
 
     def _next_rise_ns(self) -> int | None:
-        """Return since when the workers are there that the next reading shows; None where it shows no more of them."""
+        """Return the time since which the added workers of the next reading are assumed; None without any."""
         if not self._readings or self._readings[0].count <= self._workers or not self._workers_min:
             return None
         middle_ns = (self._read_at_ns + self._readings[0].at_ns) // 2
@@ -214,7 +220,7 @@ class GpuClock:
         return min([now_ns, *(self._attempts[each].not_before_ns for each in self._unknown)])
 
     def share_ns(self, attempt: int, now_ns: int) -> int:
-        """Estimate what an attempt that is not settled has had until now, or until its end."""
+        """Estimate the share of an attempt that is not settled, until now or its end, in ns."""
         found = self._attempts.get(attempt)
         if found is None or not found.is_known:
             return 0
@@ -233,7 +239,7 @@ class GpuClock:
             return
         self._done_ns = until_ns
         in_use = self._running + self._others
-        # An attempt that runs has a worker, whatever a single reading said: it may be older than its start.
+        # A running attempt has a worker, whatever the reading says: the reading may be older than its start.
         workers = max(self._workers, self._workers_min if in_use else 0)
         rise_ns = self._next_rise_ns()
         if rise_ns is not None and rise_ns <= until_ns - passed_ns:

@@ -1,45 +1,45 @@
-"""Learn how long a tenant's requests hold their places in flight, to predict when the next place comes free."""
+"""Learn how long a tenant's requests stay in flight, to predict when the next place becomes free."""
 
 from bisect import bisect_left, bisect_right, insort
 
 NEXT_END_S_MIN = 1.0
-"""The least time after which a client is asked to come back, because a prediction is not more exact."""
+"""Minimum number of seconds until a client is asked to retry: predictions are not more precise."""
 _NEWEST_PART = 0.1
-"""The weight of the latest hold in the mean after the first ten, so that about the last twenty decide it."""
+"""Weight of the latest hold in the mean after the first ten, so that about the last twenty determine it."""
 
 
 class HoldTimes:
-    """Keep the times at which the held places were taken, and the mean duration of those given back, in seconds.
+    """Track the start times of the held places, and the mean duration of those released, in seconds.
 
-    The list of starts is as long as the requests in flight; a place is found in it by bisection.
+    The list of starts has one entry per request in flight; an entry is found by bisection.
     """
 
     def __init__(self) -> None:
         self._starts_s: list[float] = []
-        """The times at which the held places were taken, in ascending order."""
+        """Start times of the held places, in ascending order."""
         self._mean_s = 0.0
         self._weight = 1.0
-        """The weight of the next hold in the mean."""
+        """Weight of the next hold in the mean."""
 
     def __len__(self) -> int:
         return len(self._starts_s)
 
     def begin(self, now_s: float) -> None:
-        """Note that a place is taken."""
+        """Record that a place is taken."""
         insort(self._starts_s, now_s)
 
     def end(self, began_at_s: float, now_s: float) -> None:
-        """Note that the place taken at `began_at_s` is given back."""
+        """Record that the place taken at `began_at_s` is released."""
         del self._starts_s[bisect_left(self._starts_s, began_at_s)]
         self._mean_s += (now_s - began_at_s - self._mean_s) * self._weight
         self._weight = max(_NEWEST_PART, self._weight / (1 + self._weight))
 
     def next_end_s(self, now_s: float, *, elsewhere: int = 0) -> float:
-        """Return the seconds until the first place is expected to come free, at least `NEXT_END_S_MIN`.
+        """Return the seconds until the first place is expected to become free, at least `NEXT_END_S_MIN`.
 
-        A hold is expected to last as long as the mean; an overdue one to go on for as long as it is overdue:
-        a client that is refused again and again is told longer and longer times until a long answer ends. The starts of
-        the `elsewhere` holds at other replicas are not known: they count as just begun.
+        A hold is expected to last as long as the mean, and an overdue one to take as long again as it is overdue: a
+        client that is rejected repeatedly gets longer and longer times until a long answer ends. The start times of the
+        `elsewhere` holds at other replicas are unknown: they count as just begun.
         """
         due_s = now_s - self._mean_s
         overdue = bisect_right(self._starts_s, due_s)

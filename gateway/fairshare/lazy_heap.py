@@ -1,4 +1,4 @@
-"""A heap over members whose keys grow by themselves, read again only when they come up."""
+"""Implement a heap whose keys grow by themselves and are evaluated again only at the top."""
 
 import heapq
 from collections.abc import Callable, KeysView
@@ -7,14 +7,15 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 VOID_ENTRIES_MIN = 64
-"""Fewer than these are not worth clearing out."""
+"""Minimum number of void entries before the heap is rebuilt without them."""
 
 
 class LazyHeap(Generic[T]):
-    """Finds the member with the smallest key, where keys only grow between two pushes.
+    """Find the member with the smallest key, where keys only grow between two pushes.
 
-    An entry's stored key is then a lower bound: the top is read again, and put back if it grew, until it did not.
-    Whatever makes a key smaller has to push the member again, which makes its older entry void.
+    The stored key of an entry is a lower bound: the key of the top entry is evaluated again, and the entry moves down
+    if the key grew, until a top entry is up to date. A caller that makes a key smaller has to push the member again,
+    which makes its older entry void.
     """
 
     def __init__(self, key: Callable[[T, float], float]) -> None:
@@ -25,25 +26,25 @@ class LazyHeap(Generic[T]):
 
     @property
     def members(self) -> KeysView[T]:
-        """Who is in it."""
+        """Return a view of the members."""
         return self._current.keys()
 
     def push(self, member: T, now_s: float) -> None:
-        """Put a member in, or take note that its key became smaller."""
+        """Add a member, or update one whose key became smaller."""
         self._pushes += 1
         self._current[member] = self._pushes
         heapq.heappush(self._entries, (self._key(member, now_s), self._pushes, member))
         if len(self._entries) > 2 * len(self._current) + VOID_ENTRIES_MIN:
-            # Void entries leave when they come up, which one who comes and goes can outrun.
+            # Void entries are dropped at the top only; a member that is added and removed often could add them faster.
             self._entries = [entry for entry in self._entries if self._current.get(entry[2]) == entry[1]]
             heapq.heapify(self._entries)
 
     def remove(self, member: T) -> None:
-        """Take a member out; nothing happens if it is not in."""
+        """Remove a member; do nothing if it is absent."""
         self._current.pop(member, None)
 
     def smallest(self, now_s: float) -> T | None:
-        """The member with the smallest key; among equals the one that was pushed first."""
+        """Return the member with the smallest key, among equals the one pushed first; None if empty."""
         entries = self._entries
         while entries:
             stored, push, member = entries[0]
@@ -57,6 +58,6 @@ class LazyHeap(Generic[T]):
         return None
 
     def smallest_of(self, may: Callable[[T], bool], now_s: float) -> T | None:
-        """Return the smallest of the members for which `may` is true, in one step for each member."""
+        """Return the member with the smallest key among those for which `may` is true, in linear time."""
         chosen = filter(may, self._current)
         return min(chosen, key=lambda member: (self._key(member, now_s), self._current[member]), default=None)

@@ -1,4 +1,4 @@
-"""What one replica may use of a limit that all share: its lease, and its part of the limit while nobody renews that.
+"""Implement leases: the part of a shared limit that one replica may use, with and without contact to the store.
 
 Times are monotonic seconds of the replica itself: clocks of different machines are never compared.
 """
@@ -10,55 +10,55 @@ import msgspec
 from gateway.domain import OutagePolicy
 
 BEAT_S = 0.25
-"""Between two heartbeats. Also how long a granted call may be sent: what is not sent by then is lost."""
+"""Seconds between two heartbeats, and for which a granted call may be sent: after that, its token is void."""
 LEASE_S = 3.0
-"""How long a lease holds without another heartbeat, counted from the sending of the one that brought it."""
+"""Seconds for which a lease is valid without another heartbeat, counted from when its own heartbeat was sent."""
 HOLD_S = 30.0
-"""How long the store keeps seats for a replica that fell silent: any of them may be in use."""
+"""Seconds for which the store reserves the seats of a silent replica: any of them may be in use."""
 LIVE_S = 1.5
-"""How long after its last heartbeat a replica still counts for the split: its tenants wait for it there."""
+"""Seconds after its last heartbeat for which a replica counts in the split: tenants may still wait there."""
 SETTLE_S = 2.0
-"""How long a store without memory waits for others to report, before it lends what nobody claims."""
+"""Seconds for which a store without state waits for reports before it grants unclaimed seats."""
 JITTER_S = 0.1
-"""By how much the network may bunch the calls of different replicas."""
+"""Seconds by which the network may shift the calls of one replica against those of another."""
 BURST_SHARE = 0.025
 
 
 def token_rate(calls_per_10s: float) -> tuple[float, float]:
-    """The even rate per second, and the burst, at which calls may be granted so that no 10 s see more than allowed.
+    """Return the rate per second and the burst at which to grant calls, so that no 10 s exceed `calls_per_10s`.
 
-    Granted at once, a call may be sent up to BEAT_S later and arrive JITTER_S later still.
+    A call granted now may be sent up to BEAT_S later and arrive another JITTER_S later.
     """
     burst, span_s = max(1.0, calls_per_10s * BURST_SHARE), 10 + BEAT_S + JITTER_S
-    # With a burst of one a call is granted when the last one has leaked out, so one in such a span needs no burst.
+    # With a burst of one, a call is granted once the previous one has leaked out, so one call per span needs no burst.
     return (calls_per_10s - burst if calls_per_10s > 1 else calls_per_10s) / span_s, burst
 
 
 class Contact(msgspec.Struct):
-    """How this replica stands with the store. One for all its leases."""
+    """Represent the state of the contact with the store, which all leases of this replica share."""
 
     heard_at_s: float | None = None
-    """When the last heartbeat that was answered was sent."""
+    """Time at which the last answered heartbeat was sent; None before the first answer."""
     is_refused: bool = False
-    """Whether the store itself is down, for all replicas, as far as can be told from here."""
+    """True if the store itself appears to be down, for all replicas."""
     is_slow: bool = False
-    """Whether its answers come too late for their tokens."""
+    """True if answers arrive too late for their tokens to be used."""
     replicas: int = 1
-    """Alive when the store was last heard of, this one included."""
+    """Number of replicas alive at the last answer, including this one."""
     rank: int = 0
-    """This one's place among them."""
+    """Index of this replica among them."""
 
     def is_valid(self, now_s: float) -> bool:
-        """Whether leases hold."""
+        """Return True if leases are valid at `now_s`."""
         return self.heard_at_s is not None and now_s - self.heard_at_s < 0.9 * LEASE_S
 
     def silence_s(self, now_s: float) -> float:
-        """Since when the store was not heard."""
+        """Return the seconds since the last answered heartbeat was sent; infinity if there was none."""
         return float("inf") if self.heard_at_s is None else now_s - self.heard_at_s
 
 
 class Lease:
-    """One class of calls at one replica."""
+    """Represent the lease of one class of calls at one replica."""
 
     def __init__(self, *, seats_max: int, policy: OutagePolicy, contact: Contact) -> None:
         self.epoch = 0
@@ -70,12 +70,18 @@ class Lease:
         self._contact = contact
 
     def renew(self, *, epoch: int, limit: int, tokens: int, sent_at_s: float) -> None:
-        """A heartbeat sent at `sent_at_s` was answered. Tokens of an earlier one are void: they were not returned."""
+        """Update the lease by the answer to the heartbeat sent at `sent_at_s`.
+
+        Unused tokens of an earlier heartbeat are void: they were not returned to the store.
+        """
         self.epoch, self.limit, self.tokens = epoch, limit, tokens
         self._tokens_until_s = sent_at_s + BEAT_S
 
     def seats(self, now_s: float) -> int:
-        """How many may be held now. Fewer than are held binds all the same: none is granted until some came back."""
+        """Return how many seats may be held now.
+
+        If more are held, none is granted until enough of them are released.
+        """
         if self._contact.is_valid(now_s):
             return self.limit
         match self._policy:
@@ -89,9 +95,9 @@ class Lease:
                 assert_never(self._policy)
 
     def _share(self, now_s: float) -> int:
-        """The lease as long as the store keeps it, then a part for each replica.
+        """Return the seats during an outage: the lease while the store reserves it, then an equal part per replica.
 
-        Those with more than their part let go first, and those with less take it up as much later.
+        Replicas with more than their part reduce first; those with less grow to theirs only HOLD_S later.
         """
         silence_s = self._contact.silence_s(now_s)
         if self._contact.heard_at_s is None:
@@ -102,11 +108,14 @@ class Lease:
         return min(self.limit, part) if silence_s < 2 * HOLD_S else part
 
     def has_token(self, now_s: float) -> bool:
-        """Whether a call was granted that may still be sent."""
+        """Return True if a granted call may still be sent."""
         return self.tokens > 0 and now_s < self._tokens_until_s
 
     def parts(self, now_s: float) -> int | None:
-        """Among how many the whole rate is divided while no tokens come; None where they come, or nothing is sent."""
+        """Return the number of replicas that share the rate during an outage.
+
+        None means that tokens arrive, or that nothing may be sent.
+        """
         contact = self._contact
         brings_tokens = contact.is_valid(now_s) and not contact.is_refused and not contact.is_slow
         if self._policy is OutagePolicy.CLOSED or brings_tokens:

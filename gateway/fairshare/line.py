@@ -1,7 +1,6 @@
-"""The line of one tenant: urgent tickets first, its members in turn, and first come, first served for each of them.
+"""Order the tickets of one tenant: urgent ones first, round robin among members, FIFO for each member.
 
-A member is whoever shares the tenant's turns: one of its keys. Members are a matter of their tenant alone: however many
-there are, the other tenants notice nothing.
+A member is one of the tenant's API keys. Members do not affect other tenants, however many there are.
 """
 
 from collections.abc import Hashable
@@ -10,11 +9,11 @@ from typing import Generic, TypeVar
 T = TypeVar("T", bound=Hashable)
 
 URGENT_IN_A_ROW_MAX = 3
-"""After so many urgent turns an ordinary ticket has one: nobody waits for ever."""
+"""Maximum number of consecutive urgent grants while an ordinary ticket waits, to prevent starvation."""
 
 
 class _Round(Generic[T]):
-    """Tickets of several members, who take turns."""
+    """Hold tickets of several members and serve the members round robin."""
 
     __slots__ = ("_members",)
 
@@ -49,13 +48,13 @@ class _Round(Generic[T]):
 
 
 class Line(Generic[T]):
-    """Tickets in the order of their turn. Every step is O(1)."""
+    """Hold tickets in the order in which they are granted. Every operation is O(1)."""
 
     __slots__ = ("_ordinary", "_urgent", "_urgent_in_a_row", "_where")
 
     def __init__(self) -> None:
         self._urgent_in_a_row = 0
-        # Made when they are needed: most lines are empty, and there may be many.
+        # Created on demand: there may be many lines, and most are empty.
         self._urgent: _Round[T] | None = None
         self._ordinary: _Round[T] | None = None
         self._where: dict[T, tuple[_Round[T], str]] = {}
@@ -64,7 +63,7 @@ class Line(Generic[T]):
         return len(self._where)
 
     def enqueue(self, ticket: T, *, member: str = "", is_urgent: bool = False) -> None:
-        """A ticket begins to wait."""
+        """Add a ticket."""
         queue = self._urgent if is_urgent else self._ordinary
         if queue is None:
             queue = _Round()
@@ -76,7 +75,7 @@ class Line(Generic[T]):
         self._where[ticket] = queue, member
 
     def withdraw(self, ticket: T) -> bool:
-        """A ticket waits no longer; False if it did not."""
+        """Remove a ticket; return False if it is not in the line."""
         place = self._where.pop(ticket, None)
         if place is None:
             return False
@@ -85,11 +84,11 @@ class Line(Generic[T]):
         return True
 
     def newest(self) -> T:
-        """The ticket that came last, still waiting."""
+        """Return the waiting ticket that was added last. The line must not be empty."""
         return next(reversed(self._where))
 
     def grant(self) -> T:
-        """Take out the ticket whose turn it is. The line is not empty."""
+        """Remove and return the next ticket. The line must not be empty."""
         urgent, ordinary = self._urgent, self._ordinary
         if urgent and (not ordinary or self._urgent_in_a_row < URGENT_IN_A_ROW_MAX):
             self._urgent_in_a_row += 1

@@ -1,4 +1,4 @@
-"""Count what waits before an endpoint and what is held of it: by tenant, and in all. Pure."""
+"""Count the waiting tickets and held permits of an endpoint, by tenant and in total. Pure."""
 
 from collections.abc import Hashable
 from typing import Generic, TypeVar
@@ -9,22 +9,25 @@ T = TypeVar("T", bound=Hashable)
 
 
 class Occupancy(Generic[T]):
-    """Keep the counts of the accounts and their sums together. A tenant is present while it waits or holds."""
+    """Update the counts of the accounts together with their sums.
+
+    A tenant is present while it has tickets or permits.
+    """
 
     def __init__(self) -> None:
         self.waiting = 0
         self.held = 0
         self.waiting_bytes = 0
         self.present_weight = 0.0
-        """The sum of the weights of the tenants that are present."""
+        """Sum of the weights of the tenants that are present."""
         self._present: dict[Account[T], None] = {}
 
     def waiting_by_tenant(self) -> dict[str, int]:
-        """Return how many tickets each tenant has, without those that have none."""
+        """Return the number of tickets of each tenant that has any."""
         return {each.tenant: each.waiting for each in self._present if each.waiting}
 
     def held_by_tenant(self) -> dict[str, int]:
-        """Return how many permits each tenant holds, without those that hold none."""
+        """Return the number of permits of each tenant that holds any."""
         return {each.tenant: each.held for each in self._present if each.held}
 
     def weights(self) -> dict[str, float]:
@@ -32,7 +35,7 @@ class Occupancy(Generic[T]):
         return {each.tenant: each.weight for each in self._present}
 
     def wait(self, account: Account[T], size: int) -> None:
-        """Count one more ticket, which keeps `size` bytes in memory."""
+        """Count one more ticket, which holds `size` bytes of memory."""
         account.waiting += 1
         account.waiting_bytes += size
         self.waiting += 1
@@ -40,7 +43,7 @@ class Occupancy(Generic[T]):
         self._appear(account)
 
     def leave(self, account: Account[T], size: int) -> None:
-        """Count one ticket less."""
+        """Count one ticket less, which held `size` bytes of memory."""
         account.waiting -= 1
         account.waiting_bytes -= size
         self.waiting -= 1
@@ -60,7 +63,7 @@ class Occupancy(Generic[T]):
         self._disappear(account)
 
     def reweigh(self, account: Account[T], weight: float) -> None:
-        """Give an account another weight."""
+        """Change the weight of an account."""
         if account in self._present:
             self.present_weight += weight - account.weight
         account.weight = weight
@@ -73,5 +76,5 @@ class Occupancy(Generic[T]):
     def _disappear(self, account: Account[T]) -> None:
         if not account.is_present:
             self._present.pop(account, None)
-            # Zero where nobody is left, so that rounding does not add up.
+            # Reset to zero when no tenant is present, so that rounding errors do not accumulate.
             self.present_weight = self.present_weight - account.weight if self._present else 0.0

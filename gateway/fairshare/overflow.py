@@ -1,6 +1,7 @@
-"""Decide which tickets may wait: predict their waits, and choose whose ticket is evicted when the queue is full. Pure.
+"""Decide which tickets may wait: predict waits, and choose whose ticket is evicted from a full queue. Pure.
 
-A tenant's fair part of the seats is its weight among the tenants present. Times are seconds, sizes bytes.
+The fair part of a tenant is its weight divided by the weights of all tenants present. Times are in seconds, sizes in
+bytes.
 """
 
 from collections.abc import Hashable
@@ -14,16 +15,17 @@ from gateway.fairshare.lazy_heap import LazyHeap
 from gateway.fairshare.occupancy import Occupancy
 
 HOLD_S_FIRST_GUESS = 5.0
-"""The assumed hold of a seat until the first was given back; of a tenant that gave none back yet, the most assumed."""
+"""Assumed time for which a seat is held, until the first was released; also the upper bound for a tenant that has not
+released any."""
 HOLD_WEIGHT = 0.1
-"""The weight of the latest hold in the mean of its tenant's holds."""
+"""Weight of the latest hold in the mean hold time."""
 UNPREDICTED_TICKETS = 8
-"""So many may wait whatever is predicted: a mean says little about a few."""
+"""Number of tickets per tenant that may wait whatever is predicted: a mean says little about a few."""
 SPREAD = 0.2
-"""Predicted waits that clients are told are moved by up to this part, so that those refused together do not return
+"""Relative amount by which predicted waits sent to clients are varied, so that clients rejected together do not return
 together."""
 _GOLDEN = 0.6180339887
-"""Its multiples, taken modulo one, lie evenly however many there are."""
+"""Fractional part of the golden ratio: its multiples modulo one are evenly distributed for any count."""
 
 T = TypeVar("T", bound=Hashable)
 
@@ -35,21 +37,21 @@ class QueueLimits(msgspec.Struct, frozen=True, kw_only=True):
     bytes_max: int = 256 * 1024 * 1024
     tenant_tickets_max: int = 1000
     refuses_hopeless: bool = True
-    """True where a ticket is refused at once if its predicted wait is too long."""
+    """True if a ticket is rejected at once when its predicted wait is too long."""
 
 
 class Verdict(Enum):
-    """Name what is done with a ticket that arrives."""
+    """Enumerate the decisions on a new ticket."""
 
     WAIT = auto()
     REFUSE = auto()
-    """Its tenant has too much waiting."""
+    """Reject the ticket: its tenant has too many waiting."""
     EVICT = auto()
-    """There is room once the newest ticket of the heaviest tenant has gone."""
+    """Accept the ticket after evicting the newest ticket of the heaviest tenant."""
 
 
 class OverflowPolicy(Generic[T]):
-    """Judge tickets by the counts of an occupancy, of which it has to be told every change."""
+    """Judge tickets by the counts of an occupancy. The caller reports every change of the counts."""
 
     def __init__(self, limits: QueueLimits, occupancy: Occupancy[T]) -> None:
         self._limits = limits
@@ -59,7 +61,7 @@ class OverflowPolicy(Generic[T]):
         self._told = 0
 
     def verdict(self, account: Account[T], size: int, *, seats: int, wait_s_max: float) -> Verdict:
-        """Decide what to do with a ticket that would have to wait."""
+        """Decide whether to queue a ticket, reject it, or evict another tenant's ticket for it."""
         limits, counts = self._limits, self._occupancy
         if account.waiting >= limits.tenant_tickets_max:
             return Verdict.REFUSE
@@ -68,7 +70,7 @@ class OverflowPolicy(Generic[T]):
             return Verdict.REFUSE
         if counts.waiting < limits.tickets_max and counts.waiting_bytes + size <= limits.bytes_max:
             return Verdict.WAIT
-        # It takes the place of a ticket only where its tenant is not the one that fills the queue.
+        # It replaces another ticket only if its own tenant is not the one that fills the queue.
         heaviest = self.heaviest()
         own_s = self._load_s(account) + self._hold_s(account) / account.weight
         if heaviest is None or self._load_s(heaviest) <= own_s:
@@ -78,31 +80,37 @@ class OverflowPolicy(Generic[T]):
         return Verdict.EVICT if is_enough else Verdict.REFUSE
 
     def heaviest(self) -> Account[T] | None:
-        """Return the account whose waiting tickets ask for most, by weight."""
+        """Return the account whose waiting tickets ask for the most seat-seconds per weight.
+
+        None if no ticket waits.
+        """
         return self._heaviest.smallest(0.0)
 
     def waiting_changed(self, account: Account[T]) -> None:
-        """Note that an account has more tickets or fewer, or another weight."""
+        """Record a change in the number of tickets or in the weight of an account."""
         if account.waiting:
             self._heaviest.push(account, 0.0)
         else:
             self._heaviest.remove(account)
 
     def released(self, account: Account[T], held_s: float) -> None:
-        """Note how long a permit was held."""
+        """Record for how many seconds a released permit was held."""
         account.mean_hold_s = held_s if account.mean_hold_s is None else _moved(account.mean_hold_s, held_s)
         self._mean_hold_s = _moved(self._mean_hold_s, held_s)
         if account.waiting:
             self._heaviest.push(account, 0.0)
 
     def told_wait_s(self, account: Account[T], seats: int) -> float:
-        """Return how long one more ticket would wait, moved a little so that not all clients return at once."""
+        """Return the predicted wait of one more ticket, varied by up to SPREAD.
+
+        The variation keeps clients from returning all at once.
+        """
         self._told += 1
         spread = 1 + SPREAD * (2 * (self._told * _GOLDEN % 1) - 1)
         return self._wait_s(account, seats) * spread
 
     def _wait_s(self, account: Account[T], seats: int) -> float:
-        # What it holds beyond its part is lent to it, and may well stay so: which of the two is not known.
+        # Seats beyond its fair part are borrowed: it may keep or lose them, so the prediction is optimistic.
         turns = max(self._fair_seats(account, seats), account.held, 1.0)
         return (account.waiting + 1) * self._hold_s(account) / turns
 
@@ -111,11 +119,11 @@ class OverflowPolicy(Generic[T]):
         return seats * account.weight / (account.weight + max(0.0, others))
 
     def _hold_s(self, account: Account[T]) -> float:
-        # The long holds of other tenants say nothing of one that had no seat yet: it must not be refused for them.
+        # Long holds of other tenants say nothing about a tenant without holds: they must not get it rejected.
         return min(self._mean_hold_s, HOLD_S_FIRST_GUESS) if account.mean_hold_s is None else account.mean_hold_s
 
     def _load_s(self, account: Account[T]) -> float:
-        """Return how many seconds of a seat its tickets ask for, by weight."""
+        """Return the seat-seconds per weight that the waiting tickets ask for."""
         return account.waiting * self._hold_s(account) / account.weight
 
 

@@ -1,20 +1,24 @@
-"""When a call may be sent: evenly, and never more in any window than Runpod allows.
+"""Pace calls evenly, and never exceed what Runpod allows in any window.
 
-Runpod documents limits per 10 s and not how the window slides, so every window has to hold. A bare count would let one
-burst spend a window at once and stall everybody for the rest of it; so calls are spread at nearly the full rate with a
-small burst (GCRA), and an exact log of the last window is the guard over it.
+Runpod documents limits per 10 s but not how the window slides, so every window has to hold. A plain counter would let
+one burst use up a window and block all calls for the rest of it. So calls are spread at nearly the full rate with a
+small burst (GCRA), and an exact log of the last window guards the limit.
 """
 
 from collections import deque
 
 WINDOW_S = 10.2
-"""Ten seconds, and by how much later one call may arrive than another: a new connection takes some round trips."""
+"""Length of the window: ten seconds, plus by how much later one call may arrive than another, as a new connection takes
+some round trips."""
 BURST_SHARE = 0.025
-"""Of a window; the rest of it is spread evenly."""
+"""Part of a window's calls that may be sent as a burst; the rest is spread evenly."""
 
 
 class Pacer:
-    """One operation's calls. `ready_at_s` asks, `take` sends; times are monotonic seconds."""
+    """Pace the calls of one operation: `ready_at_s` returns when to send, `take` records a call.
+
+    Times are monotonic seconds.
+    """
 
     def __init__(self, calls_per_10s: float) -> None:
         self._next_s = float("-inf")
@@ -22,7 +26,7 @@ class Pacer:
         self._limit(calls_per_10s)
 
     def limit(self, calls_per_10s: float) -> None:
-        """So many from now on; what was sent already counts."""
+        """Change the limit; calls that were already sent count against it."""
         if calls_per_10s != self._calls_max:
             self._limit(calls_per_10s)
 
@@ -34,11 +38,11 @@ class Pacer:
 
     @property
     def calls_per_s(self) -> float:
-        """The even rate."""
+        """Return the even rate in calls per second."""
         return 1 / self._interval_s
 
     def ready_at_s(self, now_s: float) -> float:
-        """The earliest time at which one more call may be sent; not later than `now_s` means now."""
+        """Return the earliest time at which a call may be sent; a time up to `now_s` means now."""
         self._forget(now_s)
         even_s = self._next_s - self._tolerance_s
         excess = len(self._sent) - max(1, int(self._calls_max))
@@ -47,20 +51,23 @@ class Pacer:
         return max(even_s, self._sent[excess] + WINDOW_S)
 
     def take(self, now_s: float) -> None:
-        """A call is sent now."""
+        """Record that a call is sent at `now_s`."""
         self._next_s = max(self._next_s, now_s) + self._interval_s
         self._sent.append(now_s)
 
     def spend_burst(self, now_s: float) -> None:
-        """Begin without the burst, and with a pause of two calls: somebody else may just have had them."""
+        """Use up the burst, and pause for two more calls.
+
+        Another replica may just have sent that many.
+        """
         self._next_s = max(self._next_s, now_s + self._tolerance_s + 2 * self._interval_s)
 
     def used(self, now_s: float) -> float:
-        """The part of the window's calls that was made."""
+        """Return the part of the calls allowed per window that was sent in the last window."""
         return self.sent(now_s) / self._calls_max
 
     def sent(self, now_s: float) -> int:
-        """How many calls the last window has."""
+        """Return the number of calls in the last window."""
         self._forget(now_s)
         return len(self._sent)
 

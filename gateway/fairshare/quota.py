@@ -1,8 +1,8 @@
-"""The hard caps of one tenant, on top of its share: requests in flight, requests a minute, tokens a minute.
+"""Enforce the caps of one tenant, beside its share: requests in flight, requests and tokens per minute.
 
-Each per-minute cap is a bucket that fills evenly: a minute's worth may be spent at once after a quiet minute. Tokens
-are reserved by an estimate when a request comes and settled by its real usage, so that requests under way count. What
-other replicas let in counts as soon as they have told.
+Each per-minute cap is a token bucket: after a quiet minute, a whole minute's amount may be used at once. Tokens are
+reserved by an estimate when a request arrives and settled by its real usage, so that requests in flight count. Requests
+at other replicas count as soon as those have reported them.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,10 @@ from gateway.fairshare.hold_times import HoldTimes
 
 
 class Bucket:
-    """So much a minute, at most a minute's worth at once. The level may go below zero: debts are paid by waiting."""
+    """Implement a token bucket that holds at most one minute's amount.
+
+    The level may be negative: a debt is paid off by waiting.
+    """
 
     def __init__(self, per_minute: int) -> None:
         self.per_minute = per_minute
@@ -24,40 +27,40 @@ class Bucket:
         self._at_s: float | None = None
 
     def level(self, now_s: float) -> float:
-        """What may be taken now."""
+        """Return the amount available at `now_s`."""
         if self._at_s is not None and now_s > self._at_s:
             self._level = min(self.per_minute, self._level + (now_s - self._at_s) * self.per_minute / 60)
         self._at_s = now_s
         return self._level
 
     def refit(self, per_minute: int, now_s: float) -> None:
-        """So much a minute from now on. It is as full as before, and so full again at the same time.
+        """Change the amount per minute; the relative level, and so the time until it is full, stays the same.
 
-        To keep the amount instead would make a debt of what a larger bucket allowed, or lift the cap of whoever is
-        given a smaller bucket and the larger one again.
+        Keeping the absolute level instead would turn use that a larger bucket allowed into a debt, or lift the cap of a
+        tenant that gets a smaller bucket and then the larger one again.
         """
         self._level = self.level(now_s) * per_minute / self.per_minute
         self.per_minute = per_minute
 
     def take(self, amount: float, now_s: float) -> None:
-        """Take, or with a negative amount give back."""
+        """Take an amount; a negative amount is given back."""
         self._level = min(self.per_minute, self.level(now_s) - amount)
 
     def wait_s(self, amount: float, now_s: float) -> float:
-        """Seconds until this amount is there."""
+        """Return the seconds until this amount is available."""
         return max(0.0, amount - self.level(now_s)) * 60 / self.per_minute
 
     def reset_s(self, now_s: float) -> float:
-        """Seconds until it is full."""
+        """Return the seconds until the bucket is full."""
         return self.wait_s(self.per_minute, now_s)
 
 
 class QuotaUse(msgspec.Struct, frozen=True, array_like=True):
-    """What one tenant used of its caps at one replica."""
+    """Represent what one tenant used of its caps at one replica."""
 
     in_flight: int
     requests: float
-    """Since it was last idle there, and so are the tokens."""
+    """Number of requests since the tenant was last idle there; `tokens` counts from the same time."""
     tokens: float
 
 
@@ -65,7 +68,7 @@ _UNUSED = QuotaUse(0, 0.0, 0.0)
 
 
 class BucketReading(msgspec.Struct, frozen=True, kw_only=True):
-    """A cap as the rate limit headers show it."""
+    """Represent a cap as the rate limit headers show it."""
 
     limit: int
     remaining: int
@@ -73,7 +76,7 @@ class BucketReading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TenantQuota:
-    """One tenant's caps and what of them is used."""
+    """Track one tenant's caps and their use."""
 
     def __init__(self, tenant: Tenant) -> None:
         self._holds = HoldTimes()
@@ -81,15 +84,15 @@ class TenantQuota:
         self._requests_used = 0.0
         self._tokens_used = 0.0
         self._tokens_asked = 1
-        """The number of tokens that the latest request asked for."""
+        """Number of tokens that the latest request asked for."""
         self._told: dict[str, QuotaUse] = {}
-        """What other replicas told last."""
+        """Last report of each other replica."""
         self._in_flight_max = tenant.max_in_flight
         self._requests = Bucket(tenant.requests_per_minute) if tenant.requests_per_minute else None
         self._tokens = Bucket(tenant.tokens_per_minute) if tenant.tokens_per_minute else None
 
     def refit(self, tenant: Tenant, now_s: float) -> None:
-        """Other caps from now on, for requests under way as well; what was used of them stays used."""
+        """Change the caps, also for requests in flight; what was used of them stays used."""
         self._in_flight_max = tenant.max_in_flight
         self._requests = _refitted(self._requests, tenant.requests_per_minute, now_s)
         self._tokens = _refitted(self._tokens, tenant.tokens_per_minute, now_s)
@@ -121,26 +124,27 @@ class TenantQuota:
             self._requests.take(1, now_s)
 
     def hold(self, now_s: float) -> None:
-        """Count one request in flight until `leave`, whatever the cap, because it runs already."""
+        """Count one request in flight until `leave`, regardless of the cap, because it already runs."""
         self._holds.begin(now_s)
 
     def leave(self, now_s: float, *, entered_at_s: float) -> None:
-        """Give back the place in flight of the request that entered then."""
+        """Release the place in flight of the request that entered at `entered_at_s`."""
         self._holds.end(entered_at_s, now_s)
 
     def check_debt(self, now_s: float) -> None:
-        """Check that a token is left, since without one no request can be served, whatever it asks for.
+        """Check that at least one token is left: without one, no request can be served.
 
         Raises:
-            TenantLimitError: There is none. It says when there are as many as the latest request asked for.
+            TenantLimitError: No token is left. It holds the seconds until there are as many as the latest request asked
+                for.
         """
         if self._tokens and self._tokens.level(now_s) < 1:
             _check(self._tokens, "tokens_per_minute", min(self._tokens_asked, self._tokens.per_minute), now_s)
 
     def reserve(self, tokens: int, now_s: float) -> int:
-        """Return the tokens that a request reserved, to be given to `settle`.
+        """Reserve tokens for a request, and return how many, to be passed to `settle`.
 
-        A request larger than a whole minute's tokens waits for a full bucket, not for ever.
+        A request for more than a minute's tokens reserves a full bucket, so that it does not wait forever.
 
         Raises:
             TenantLimitError: The cap is reached, and nothing was reserved.
@@ -163,20 +167,24 @@ class TenantQuota:
             self._tokens.take(tokens, now_s)
 
     def is_in_use(self, now_s: float) -> bool:
-        """Whether anything of it is in flight here, or not yet filled up again."""
+        """Return True if requests are in flight here, or a bucket is not full."""
         buckets = [bucket for bucket in (self._requests, self._tokens) if bucket is not None]
         return bool(self._holds) or any(bucket.reset_s(now_s) > 0 for bucket in buckets)
 
     def use(self) -> QuotaUse:
-        """What was used here, for other replicas."""
+        """Return the use at this replica, for reports to other replicas."""
         return QuotaUse(len(self._holds), self._requests_used, self._tokens_used)
 
     def forget_in_flight_elsewhere(self) -> None:
-        """Nobody tells any more what is in flight at other replicas."""
+        """Assume no requests in flight at other replicas: they no longer report."""
         self._in_flight_elsewhere = 0
 
     def note_elsewhere(self, uses: Mapping[str, QuotaUse], known: AbstractSet[str], now_s: float) -> None:
-        """What other replicas used, by replica; of one that was not `known` before, nobody can say what is new."""
+        """Record the use at other replicas.
+
+        `uses` is keyed by replica. The first report of a replica that is not in `known` changes no bucket, because how
+        much of its use is recent is unknown.
+        """
         for replica, use in uses.items():
             before = self._told.get(replica, _UNUSED if replica in known else use)
             if use.requests < before.requests:
@@ -189,11 +197,11 @@ class TenantQuota:
         self._in_flight_elsewhere = sum(use.in_flight for use in uses.values())
 
     def requests_reading(self, now_s: float) -> BucketReading | None:
-        """The requests cap, where the tenant has one."""
+        """Return the requests cap; None if the tenant has none."""
         return _reading(self._requests, now_s)
 
     def tokens_reading(self, now_s: float) -> BucketReading | None:
-        """The tokens cap, where the tenant has one."""
+        """Return the tokens cap; None if the tenant has none."""
         return _reading(self._tokens, now_s)
 
 

@@ -1,4 +1,4 @@
-"""What replicas tell each other of the jobs they have at Runpod, at times of the store's clock. Pure."""
+"""Exchange counts of the jobs at Runpod among replicas, at times of the store's clock. Pure."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -6,25 +6,26 @@ import msgspec
 
 
 class AbandonedElsewhere(msgspec.Struct, frozen=True, array_like=True):
-    """Describe an attempt that may run although its request is over."""
+    """Describe an attempt that may still run although its request is over."""
 
     since_s: float
-    """From when on readings of /health say something of it."""
+    """Time from which readings of /health show whether it still runs."""
     expected_at: float
-    """When it is expected to end, in the Unix time of its replica. It is not moved to other clocks: all replicas sort
-    by the same numbers."""
+    """Unix time, by the clock of its own replica, at which it is expected to end. It is not converted to other clocks:
+    all replicas sort by the same numbers."""
 
 
 class ReplicaJobs(msgspec.Struct, frozen=True, array_like=True):
     """Describe the jobs of one replica at one Runpod endpoint, as `RequestsUnderWay.recent` counts them."""
 
     sure: list[int]
-    """How many requests under way Runpod surely had, now and at moments before; of those that are there now as well."""
+    """Number of requests in flight that Runpod certainly had, now and at earlier moments; counts only requests that are
+    in flight now."""
     all: list[int]
-    """How many requests there were under way at the same times."""
+    """Number of all requests in flight at the same moments."""
     abandoned: list[AbandonedElsewhere] = []
     abandoned_until_s: float | None = None
-    """Until when there may have been abandoned ones."""
+    """Time until which there may have been abandoned attempts."""
 
 
 class TimedJobs(msgspec.Struct, frozen=True, array_like=True):
@@ -32,11 +33,14 @@ class TimedJobs(msgspec.Struct, frozen=True, array_like=True):
 
     from_s: float
     until_s: float
-    """The report was made between these times."""
+    """The report was made between `from_s` and `until_s`."""
     jobs: dict[str, ReplicaJobs]
 
     def moved(self, earliest_s: float, latest_s: float) -> "TimedJobs":
-        """Return the same by another clock, which is ahead by at least and at most so many seconds."""
+        """Return the same jobs by another clock.
+
+        The other clock is ahead by at least `earliest_s` and at most `latest_s` seconds.
+        """
         jobs = {
             address: ReplicaJobs(
                 each.sure,
@@ -50,40 +54,45 @@ class TimedJobs(msgspec.Struct, frozen=True, array_like=True):
 
 
 class JobsAmongReplicas:
-    """Tell other replicas of the jobs here, and hear of theirs.
+    """Report the local jobs to other replicas, and receive their reports.
 
-    Times go by the store's clock. By how much it is ahead of the monotonic clock of this process is known within the
-    time that a heartbeat takes: the store's time in an answer lies between its sending and its arrival.
+    Times are those of the store's clock. Its offset to the monotonic clock of this process is known to within the
+    duration of a heartbeat: the store reads its time between the sending of the heartbeat and the arrival of the
+    answer.
     """
 
     def __init__(self) -> None:
         self._jobs: Callable[[], dict[str, ReplicaJobs]] = dict
         self._note: Callable[[Sequence[TimedJobs], int], None] = lambda _reports, _silent: None
         self._ahead: tuple[float, float] | None = None
-        """At least and at most."""
+        """Minimum and maximum offset of the store's clock in seconds; None while it is unknown."""
 
     def watch(
         self, jobs: Callable[[], dict[str, ReplicaJobs]], note_elsewhere: Callable[[Sequence[TimedJobs], int], None]
     ) -> None:
-        """Tell of these `jobs`, and `note_elsewhere` of those of other replicas, and how many have told nothing yet.
+        """Set the source of the local `jobs`, and the callback for the jobs of other replicas.
 
-        While the store is not heard, that is at least one.
+        `note_elsewhere` receives their reports, and the number of replicas that have not reported jobs yet. While there
+        is no contact to the store, that number is 1.
         """
         self._jobs, self._note = jobs, note_elsewhere
         self.lost()
 
     def lost(self) -> None:
-        """Note that it is not known any more what other replicas do."""
+        """Report that the jobs of other replicas are unknown."""
         self._note((), 1)
 
     def told(self, now_s: float) -> TimedJobs | None:
-        """Return the jobs here, in the store's time; None as long as that is not known."""
+        """Return the local jobs at times of the store's clock; None while its offset is unknown."""
         return None if self._ahead is None else TimedJobs(now_s, now_s, self._jobs()).moved(*self._ahead)
 
     def heard(
         self, reports: Iterable[TimedJobs | None], *, store_s: float, sent_at_s: float, heard_at_s: float
     ) -> None:
-        """Note what other replicas told, by an answer of the store, which had this time."""
+        """Pass on the reports of other replicas from an answer of the store.
+
+        `store_s` is the time in the answer; `sent_at_s` and `heard_at_s` are the local times of heartbeat and answer.
+        """
         earliest_s, latest_s = self._ahead = store_s - heard_at_s, store_s - sent_at_s
         all_of_them = list(reports)
         told = [each.moved(-latest_s, -earliest_s) for each in all_of_them if each is not None]

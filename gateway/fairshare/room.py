@@ -1,7 +1,7 @@
-"""Share memory among tenants, and count in bytes what each of them holds. Pure.
+"""Share memory among tenants, and count the bytes that each of them holds. Pure.
 
-A tenant may have as much as it leaves to others: half of the room alone, a third beside another one that wants as
-much. So there is always some left for the next tenant, and none has a part that lies idle.
+A tenant may hold as much as it leaves free: alone half of the room, beside another tenant with the same demand a third.
+So some memory is always left for the next tenant, and no part is reserved and unused.
 """
 
 
@@ -14,15 +14,15 @@ class Room:
         self._tenants: dict[str, int] = {}
 
     def resize(self, bytes_max: int) -> None:
-        """Set the size of the room; what is held beyond it stays."""
+        """Set the size of the room; data held beyond it stays."""
         self.bytes_max = bytes_max
 
     def has_room(self, tenant: str, size: int) -> bool:
-        """Tell whether the tenant may hold `size` more bytes."""
+        """Return True if the tenant may hold `size` more bytes."""
         return self._tenants.get(tenant, 0) + size <= self.bytes_max - self.held_bytes - size
 
     def add(self, tenant: str, size: int) -> None:
-        """Note that the tenant holds so many bytes more, or, with a negative size, less."""
+        """Record that the tenant holds `size` more bytes; a negative size releases bytes."""
         self.held_bytes += size
         held = self._tenants.get(tenant, 0) + size
         if held:
@@ -32,7 +32,7 @@ class Room:
 
 
 class Place:
-    """Hold one holder's part of a room. Its owner has to leave it."""
+    """Represent one holder's part of a room. The owner has to call `leave`."""
 
     __slots__ = ("_room", "_tenant", "held_bytes")
 
@@ -42,7 +42,7 @@ class Place:
         self.held_bytes = 0
 
     def hold(self, size: int) -> bool:
-        """Hold so many bytes in all, more than before or less; return False, and change nothing, if there is no room.
+        """Set the total bytes of this holder to `size`; return False, and change nothing, if there is no room.
 
         Shrinking always succeeds.
         """
@@ -56,7 +56,7 @@ class Place:
         return True
 
     def leave(self) -> None:
-        """Hold nothing any more. May be called again."""
+        """Release all bytes. It may be called more than once."""
         if self.held_bytes:
             self._room.add(self._tenant, -self.held_bytes)
             self.held_bytes = 0

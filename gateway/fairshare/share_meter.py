@@ -1,20 +1,24 @@
-"""What each tenant got of an endpoint, against what its weight entitles it to among those present.
+"""Measure the service of each tenant relative to its fair share among the tenants present.
 
-One is its fair share. A tenant that wants less has less, one that borrows what others leave has more; and one that has
-less while it waits is wronged. Both sides are weighted means over the last half minute or so.
+A ratio of one is the fair share. A tenant with little demand has less, a tenant that borrows spare capacity has more; a
+tenant with less than one while it waits is treated unfairly. Both sides are exponentially weighted sums with a time
+constant of MEMORY_S.
 """
 
 from collections.abc import Mapping
 from math import exp
 
 MEMORY_S = 30.0
-"""After so long a second counts by 1/e."""
+"""Time constant in seconds: a second that long ago is weighted by 1/e."""
 FORGOTTEN = 0.01
-"""A tenant that is gone leaves when so little of what it was entitled to is remembered."""
+"""Remaining weight of its presence below which a tenant is dropped."""
 
 
 class ShareMeter:
-    """Told now and then what tenants had in all; knows the ratio. Times are monotonic seconds."""
+    """Compute share ratios from periodic samples of the total service of each tenant.
+
+    Times are monotonic seconds.
+    """
 
     def __init__(self) -> None:
         self._at_s: float | None = None
@@ -22,15 +26,15 @@ class ShareMeter:
         self._got: dict[str, float] = {}
         self._fair: dict[str, float] = {}
         self._seen: dict[str, float] = {}
-        """How much of the last half minute a tenant was present."""
+        """Weighted number of samples at which a tenant was present."""
 
     def note(self, served: Mapping[str, float], weights: Mapping[str, float], now_s: float) -> None:
-        """What each tenant has been served since its beginning, and the weights of those present now."""
-        # First, so that one who returns in the moment it is forgotten begins anew, and with all that is kept of one.
+        """Add a sample: the total service of each tenant, and the weights of the tenants present now."""
+        # Before the sample is added, so that a tenant that returns just as it is dropped starts with consistent sums.
         if self._at_s is not None:
             self._fade(exp((self._at_s - now_s) / MEMORY_S))
         self._at_s = now_s
-        # A settlement may take back what was charged before.
+        # A gain may be negative: a settlement can refund an earlier charge.
         gains = {name: total - self._before.get(name, total) for name, total in served.items()}
         self._before |= served
         all_gains, all_weights = max(0.0, sum(gains.values())), sum(weights.values())
@@ -40,7 +44,7 @@ class ShareMeter:
             self._seen[name] = self._seen.get(name, 0.0) + 1.0
 
     def ratios(self) -> dict[str, float]:
-        """Service attained by fair share, of every tenant that is remembered and could have had any."""
+        """Return attained service divided by fair share, for each tenant with a fair share above zero."""
         return {name: self._got[name] / fair for name, fair in self._fair.items() if fair > 0}
 
     def _fade(self, part: float) -> None:
