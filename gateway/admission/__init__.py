@@ -1,1 +1,1 @@
-"""Waiting, around fairshare: tickets become permits, and every permit is returned once."""
+"""Implement waiting on top of fairshare: tickets become permits, and every permit is returned exactly once."""

@@ -1,4 +1,7 @@
-"""How much may be used now: seats at a time, and calls by a pacer. The seam between one process and several."""
+"""Define the capacity of a gate, in seats and paced calls, and implement it for a single process.
+
+`capacity_leased` implements it for several replicas.
+"""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -13,85 +16,94 @@ from gateway.fairshare.throttle import Throttle
 
 
 class Demand(Protocol):
-    """Who asks a capacity: its gate."""
+    """Describe the user of a capacity: its gate."""
 
     occupancy: Occupancy[Permit]
 
     def served(self) -> dict[str, float]:
-        """All service of the tenants present."""
+        """Return the total service of each tenant that is present."""
         ...
 
     def note_elsewhere(self, news: Iterable[News]) -> None:
-        """What other replicas do for the tenants."""
+        """Record what other replicas do for the tenants."""
         ...
 
     def pump(self) -> None:
-        """There may be more now: grant what can be granted."""
+        """Grant what can be granted, as there may be more capacity now."""
         ...
 
 
 class Capacity(Protocol):
-    """What one gate may hand out. Times are monotonic seconds."""
+    """Describe the capacity of one gate. Times are monotonic seconds."""
 
     seats_max: int
-    """Of all replicas together."""
+    """Number of seats of all replicas together."""
 
     def bind(self, demand: Demand, tariff: Tariff) -> None:
-        """The gate that this is for."""
+        """Set the gate that uses this capacity."""
         ...
 
     def resize(self, seats: int, tariff: Tariff) -> None:
-        """So many permits at a time from now on, of all replicas together."""
+        """Set the number of seats of all replicas together."""
         ...
 
     def starve(self) -> None:
-        """Somebody has to wait for it, and more may be had elsewhere."""
+        """Ask for more capacity, if other replicas have any: a ticket has to wait for it."""
         ...
 
     def seats(self, now_s: float) -> int:
-        """How many permits may be held now; fewer than are held means that none is granted until some came back."""
+        """Return how many permits may be held now.
+
+        If more are held, none is granted until enough of them are released.
+        """
         ...
 
     def ready_at_s(self, now_s: float) -> float:
-        """When the next call may be sent; not later than `now_s` means now, infinity that only news will tell."""
+        """Return when the next call may be sent.
+
+        A time up to `now_s` means now; infinity means that only an answer of the store can tell.
+        """
         ...
 
     @property
     def paused_until_s(self) -> float:
-        """When the pause that a 429 asked for ends; nothing is sent before."""
+        """Return the end of the pause that a 429 asked for; no call is sent before."""
         ...
 
     def take(self, now_s: float) -> None:
-        """A call is sent now."""
+        """Record that a call is sent now."""
         ...
 
     def used(self, held: int, now_s: float) -> float:
-        """The part in use: of the seats, or of the last window's calls, whichever is more."""
+        """Return the part in use: of the seats or of the last window's calls, whichever is greater."""
         ...
 
     def refused(self, held: int, now_s: float, *, retry_after_s: float | None, is_certain: bool = True) -> None:
-        """Runpod answered 429 to a call under one of these permits; or a worker may have, where it is not certain."""
+        """Record a 429 to a call, while `held` permits are held.
+
+        `is_certain` is False if a worker may have sent the 429 instead of Runpod.
+        """
         ...
 
     def accepted(self, held: int, now_s: float) -> None:
-        """It answered something else."""
+        """Record that a call got another answer than 429, while `held` permits are held."""
         ...
 
 
 class Capacities(Protocol):
-    """Where gates get their capacity. Names are the same at every replica."""
+    """Describe the source of capacities for gates. Names are the same at every replica."""
 
     def seats(self, name: str, seats: int) -> Capacity:
-        """So many permits at a time."""
+        """Return a capacity for this many permits at a time."""
         ...
 
     def calls(self, name: str, limit: Limit) -> Capacity:
-        """What Runpod allows of an operation."""
+        """Return a capacity for the limits that Runpod sets for an operation."""
         ...
 
 
 class StaticCapacity:
-    """The whole of a limit: for one process alone, less what Runpod's 429s forbid."""
+    """Provide the whole of a limit to a single process, reduced after Runpod's 429s."""
 
     def __init__(self, seats: int, *, calls_per_10s: float | None = None) -> None:
         self.seats_max = seats
@@ -100,48 +112,48 @@ class StaticCapacity:
         self._throttle = Throttle()
 
     def bind(self, demand: Demand, tariff: Tariff) -> None:
-        """It asks nobody."""
+        """Do nothing: this capacity needs no gate."""
 
     def resize(self, seats: int, _tariff: Tariff) -> None:
-        """All of them."""
+        """Set the number of seats."""
         self.seats_max = seats
 
     def starve(self) -> None:
-        """There is no more."""
+        """Do nothing: there is no other capacity."""
 
     def seats(self, _now_s: float) -> int:
-        """All, or the part that 429s left."""
+        """Return the seats, reduced to the part in use after 429s, but at least one."""
         return max(1, int(self.seats_max * self._throttle.concurrency))
 
     @property
     def paused_until_s(self) -> float:
-        """By the last 429."""
+        """Return the end of the pause after the last 429."""
         return self._throttle.paused_until_s
 
     def ready_at_s(self, now_s: float) -> float:
-        """By the pacer, and not in a pause that a 429 asked for."""
+        """Return when the pacer allows the next call, but not before the end of the pause."""
         paused_until_s = self._throttle.paused_until_s
         return paused_until_s if self._pacer is None else max(paused_until_s, self._pacer.ready_at_s(now_s))
 
     def take(self, now_s: float) -> None:
-        """Told to the pacer."""
+        """Record a call at the pacer."""
         if self._pacer is not None:
             self._pacer.take(now_s)
 
     def used(self, held: int, now_s: float) -> float:
-        """Of the published limits."""
+        """Return the part of the published limits in use."""
         calls_used = self._calls_used(now_s) * self._throttle.rate
         return max(held / self.seats_max, calls_used)
 
     def refused(self, held: int, now_s: float, *, retry_after_s: float | None, is_certain: bool = True) -> None:
-        """Use less, and pause."""
+        """Reduce the rate or the seats, and pause."""
         self._throttle.refused(
             seats_used=held / self.seats(now_s), retry_after_s=retry_after_s, now_s=now_s, is_certain=is_certain
         )
         self._apply()
 
     def accepted(self, held: int, now_s: float) -> None:
-        """Use more again, where less was used."""
+        """Increase the rate or the seats again if they were reduced."""
         if self._throttle.is_open:
             return
         calls_used = self._calls_used(now_s)
@@ -157,12 +169,12 @@ class StaticCapacity:
 
 
 class StaticCapacities:
-    """For one process alone: each gate has its whole limit."""
+    """Provide each gate of a single process with its whole limit."""
 
     def seats(self, _name: str, seats: int) -> StaticCapacity:
-        """All of them."""
+        """Return a capacity of all these seats."""
         return StaticCapacity(seats)
 
     def calls(self, _name: str, limit: Limit) -> StaticCapacity:
-        """All of it."""
+        """Return a capacity of the whole limit."""
         return StaticCapacity(limit.concurrent, calls_per_10s=limit.per_10s)

@@ -1,4 +1,4 @@
-"""Capacity that all replicas share: what the last heartbeat leased, and a part of the limit when none comes."""
+"""Provide capacity shared by all replicas: the last granted lease, or a part of the limit during an outage."""
 
 import math
 from collections.abc import Callable
@@ -12,15 +12,16 @@ from gateway.fairshare.tariff import Tariff
 from gateway.fairshare.throttle import Throttle
 
 CALLS_EACH_MIN = 10
-"""In ten seconds, of a rate that is divided among replicas: a smaller part of a few calls is not evenly paced."""
+"""Minimum calls per 10 s of a replica where a rate is divided among replicas: a smaller part cannot be paced evenly."""
 RATE_MEMORY = 0.7
-"""Of the rate of calls, from one heartbeat to the next."""
+"""Weight of the previous mean when the number of calls per heartbeat is averaged."""
 FORESIGHT = 1.25
-"""More tokens are asked for than were used of late: too few cost a round trip, too many a part of the rate."""
+"""Factor by which more tokens are asked for than were used recently: too few cost a round trip, too many take a part of
+the rate from other replicas."""
 
 
 class LeasedCapacity:
-    """One class of calls at this replica."""
+    """Represent the capacity of one class of calls at this replica."""
 
     def __init__(
         self,
@@ -32,7 +33,7 @@ class LeasedCapacity:
         contact: Contact,
         on_hunger: Callable[[bool], None],
     ) -> None:
-        """`on_hunger` is told when somebody waits for seats (False) or for calls (True) that this replica lacks."""
+        """Create the capacity; `on_hunger` is called when seats (False) or calls (True) are missing here."""
         self.name = name
         self.seats_max = seats
         self.calls_per_10s = calls_per_10s
@@ -48,34 +49,34 @@ class LeasedCapacity:
         self._elsewhere: GateElsewhere | None = None
 
     def bind(self, demand: Demand, tariff: Tariff) -> None:
-        """The gate that this is for."""
+        """Set the gate that uses this capacity."""
         self._demand = demand
         self._elsewhere = GateElsewhere(tariff.capacity_per_s)
 
     def resize(self, seats: int, tariff: Tariff) -> None:
-        """Asked for with the next heartbeat."""
+        """Set the number of seats that the next heartbeat asks for."""
         self.seats_max = self.lease.seats_max = seats
         self.elsewhere.capacity_per_s = tariff.capacity_per_s
 
     @property
     def demand(self) -> Demand:
-        """The gate."""
+        """Return the gate."""
         assert self._demand is not None  # noqa: S101 - a gate binds its capacity when it is made.
         return self._demand
 
     @property
     def elsewhere(self) -> GateElsewhere:
-        """What the other replicas do for the gate's tenants."""
+        """Return the other replicas' use of the gate."""
         assert self._elsewhere is not None  # noqa: S101 - see above.
         return self._elsewhere
 
     def starve(self) -> None:
-        """Somebody waits; the next heartbeat may come sooner for it."""
+        """Ask the lease agent for more, which may send the next heartbeat earlier: a ticket is waiting."""
         now_is_calls = self._pacer is not None and self.demand.occupancy.held < self.lease.limit
         self._on_hunger(now_is_calls)
 
     def seats(self, now_s: float) -> int:
-        """What is leased, less what 429s forbid."""
+        """Return the leased seats, reduced after 429s."""
         leased = self.lease.seats(now_s)
         return (
             leased if self.throttle.concurrency >= 1 else min(leased, max(1, int(leased * self.throttle.concurrency)))
@@ -83,11 +84,11 @@ class LeasedCapacity:
 
     @property
     def paused_until_s(self) -> float:
-        """By the last 429 that this replica got."""
+        """Return the end of the pause after the last 429 at this replica."""
         return self.throttle.paused_until_s
 
     def ready_at_s(self, now_s: float) -> float:
-        """Now, while there are tokens; by an own pacer where none can come."""
+        """Return now while there are tokens; during an outage, when the pacer of this replica allows a call."""
         paused_until_s = self.throttle.paused_until_s
         if self._pacer is None or paused_until_s > now_s:
             return paused_until_s
@@ -97,7 +98,10 @@ class LeasedCapacity:
         return float("inf") if parts is None else self._pace(parts, now_s)
 
     def _pace(self, parts: int, now_s: float) -> float:
-        """When this replica's own part of the rate allows a call. Where there is too little for all, only some send."""
+        """Return when this replica's own part of the rate allows a call.
+
+        If the rate is too low to be divided among all replicas, only those of the lowest ranks send.
+        """
         assert self._pacer is not None and self.calls_per_10s is not None  # noqa: S101, PT018 - only asked of calls.
         senders = max(1, min(parts, int(self.calls_per_10s / CALLS_EACH_MIN)))
         if parts > senders:
@@ -111,7 +115,7 @@ class LeasedCapacity:
         return self._pacer.ready_at_s(now_s)
 
     def take(self, now_s: float) -> None:
-        """One token less, or one call by the own pacer, which keeps count of all."""
+        """Use a token if there is one, and record the call at the pacer, which counts all calls."""
         if self._pacer is None:
             return
         self._calls += 1
@@ -123,7 +127,7 @@ class LeasedCapacity:
         self._pacer.take(now_s)
 
     def used(self, held: int, now_s: float) -> float:
-        """This replica's part of the published limits."""
+        """Return the part of the published limits that this replica uses."""
         return max(held / self.seats_max, self._calls_used(now_s))
 
     def _calls_used(self, now_s: float) -> float:
@@ -132,28 +136,31 @@ class LeasedCapacity:
         return self._pacer.sent(now_s) / self.calls_per_10s
 
     def refused(self, held: int, now_s: float, *, retry_after_s: float | None, is_certain: bool = True) -> None:
-        """Use less of what is leased, and pause."""
+        """Reduce the used part of the lease, and pause."""
         seats_used = held / max(1, self.seats(now_s))
         self.throttle.refused(seats_used=seats_used, retry_after_s=retry_after_s, now_s=now_s, is_certain=is_certain)
 
     def accepted(self, held: int, now_s: float) -> None:
-        """Use more again, where less was used."""
+        """Increase the used part again if it was reduced."""
         if not self.throttle.is_open:
             calls_used = self._calls_used(now_s) * self._contact.replicas / self.throttle.rate
             self.throttle.accepted(seats_used=held / max(1, self.seats(now_s)), calls_used=calls_used, now_s=now_s)
 
     def wanted_tokens(self) -> int:
-        """Calls to be granted: for those that wait, and for as many more as there were of late."""
+        """Return how many calls to ask for, and start the next period of counting calls.
+
+        These are the calls of waiting tickets, and somewhat more than were sent per heartbeat recently.
+        """
         if self._pacer is None:
             return 0
         self._calls_per_beat = RATE_MEMORY * self._calls_per_beat + (1 - RATE_MEMORY) * self._calls
         self._calls = 0
         occupancy, recent = self.demand.occupancy, math.ceil(self._calls_per_beat * FORESIGHT - 0.5)
-        # Tokens that no seat is free for would be void, and lost to the others.
+        # Tokens without a free seat could not be used, and would be lost to the other replicas.
         return min(occupancy.waiting, max(0, self.lease.limit - occupancy.held)) + recent
 
     def uses(self) -> dict[str, TenantUse]:
-        """The tenants here, for the other replicas."""
+        """Return the use by the tenants at this replica, for reports to other replicas."""
         occupancy, served = self.demand.occupancy, self.demand.served()
         permits, tickets = occupancy.held_by_tenant(), occupancy.waiting_by_tenant()
         return {

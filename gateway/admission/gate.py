@@ -21,16 +21,17 @@ from gateway.fairshare.tariff import Tariff
 from gateway.fairshare.throttle import PAUSE_S
 
 NARROW_LOOK_S = 1.0
-"""How often a ticket whose time is up looks whether the gate is still narrowed."""
+"""Seconds after which a ticket whose wait is over checks again whether the gate is still narrowed."""
 LATE_S = 0.05
-"""A permit that its owner learns of so much later counts as a call sent then, or a busy loop would bunch the calls."""
+"""Seconds after a grant beyond which the call counts as sent when its task wakes: otherwise a busy event loop would
+bunch calls."""
 
 
 class Gate:
-    """Grant what a capacity has to the tickets of a queue.
+    """Grant the capacity to the tickets of a queue.
 
-    Whether a permit has to be returned is decided by its state, never by how far the waiting code got: a grant and a
-    cancellation can meet in one tick.
+    The state of a permit decides whether it has to be returned, not the progress of the waiting task: a grant and a
+    cancellation can occur in one iteration of the event loop.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Gate:
         limits: QueueLimits | None = None,
         narrow_wait_s_max: float = float("inf"),
     ) -> None:
-        """`narrow_wait_s_max` is the longest wait of a ticket, the time that the gate is narrowed included."""
+        """Create the gate; `narrow_wait_s_max` limits the wait of a ticket, including the time of narrowing."""
         self._capacity = capacity
         self._tariff = tariff
         self._clock = clock
@@ -57,122 +58,125 @@ class Gate:
 
     @property
     def held(self) -> dict[str, int]:
-        """Permits by tenant."""
+        """Return the number of permits by tenant."""
         return self.occupancy.held_by_tenant()
 
     @property
     def waiting(self) -> dict[str, int]:
-        """Tickets by tenant."""
+        """Return the number of tickets by tenant."""
         return self.occupancy.waiting_by_tenant()
 
     @property
     def used(self) -> float:
-        """The part of its budget that is used now: of the seats, or of the last window's calls."""
+        """Return the part of the capacity in use: of the seats or of the last window's calls, whichever is greater."""
         return self._capacity.used(self.occupancy.held, self._clock.monotonic_s())
 
     @property
     def has_line(self) -> bool:
-        """Whether somebody waits."""
+        """Return True if tickets are waiting."""
         return bool(self._queue)
 
     @property
     def is_narrowed(self) -> bool:
-        """Whether less is let through than there is capacity for."""
+        """Return True if there is a ceiling on the permits of each tenant."""
         return self.narrowing.seats is not None
 
     def narrow(self, seats: int) -> None:
-        """Let only so many of a tenant through until `widen`: what they are for is not there, and waits are longer."""
+        """Limit each tenant to `seats` permits until `widen`; the limits of waits are extended meanwhile.
+
+        Used when the resource that the permits are for is unavailable.
+        """
         self.narrowing.begin(seats, self._clock.monotonic_s())
 
     def widen(self) -> None:
-        """Let through again whatever there is capacity for."""
+        """Remove the ceiling."""
         if self.is_narrowed:
             self.narrowing.end(self._clock.monotonic_s())
             self.pump()
 
     def reweigh(self, weights: Mapping[str, float]) -> None:
-        """Weigh these tenants so from now on, whatever requests that came before and other replicas say."""
+        """Set weights that override those of earlier requests and of other replicas."""
         self._weights, now_s = weights, self._clock.monotonic_s()
         for tenant, weight in weights.items():
             self._queue.reweigh(tenant, weight, now_s)
 
     def resize(self, seats: int, tariff: Tariff, *, narrow_wait_s_max: float) -> None:
-        """Grant so many seats from now on; whoever holds one beyond them keeps it to its end."""
+        """Change the number of seats; permits beyond it stay valid until they are released."""
         self._capacity.resize(seats, tariff)
         self._queue.retune(tariff)
         self._tariff, self._narrow_wait_s_max = tariff, narrow_wait_s_max
         self.pump()
 
     def served(self) -> dict[str, float]:
-        """All service of the tenants present, in the unit of the tariff."""
+        """Return the total service of each tenant present, in the unit of the tariff."""
         return self._queue.served(self.occupancy.weights(), self._clock.monotonic_s())
 
     def charge(self, permit: Permit, cost: float) -> None:
-        """Service that the permit's seat does not show by itself, in the unit of the tariff."""
+        """Charge service that the seat of the permit does not accrue by itself, in the unit of the tariff."""
         permit.charged += cost
         self._queue.charge(permit.tenant.name, cost, self._clock.monotonic_s())
 
     def settle(self, permit: Permit, cost: float) -> None:
-        """All that was charged for a permit gives way to what it came to. Also after it was given back."""
+        """Replace all that was charged for a permit by its actual cost, also after it was returned."""
         self.charge(permit, cost - self._cost(permit))
 
     def forgive(self, permit: Permit) -> None:
-        """Nothing came of the permit so far: its tenant is charged as if it had been granted only now."""
+        """Refund a permit without a result: its tenant is charged as if it was granted only now."""
         self._queue.forgive(permit.tenant.name, self._cost(permit), self._clock.monotonic_s())
         permit.charged, permit.since_s = 0.0, self._clock.monotonic_s()
 
     def refused_upstream(self, permit: Permit, *, retry_after_s: float | None, is_certain: bool = True) -> None:
-        """Runpod answered 429: less is used from now on, and nobody is charged for the call."""
+        """Record a 429 from Runpod: reduce the capacity, and refund the call."""
         held, now_s = self.occupancy.held, self._clock.monotonic_s()
         self.forgive(permit)
         self._capacity.refused(held, now_s, retry_after_s=retry_after_s, is_certain=is_certain)
 
     def accepted_upstream(self) -> None:
-        """Runpod took a call."""
+        """Record that Runpod accepted a call."""
         self._capacity.accepted(self.occupancy.held, self._clock.monotonic_s())
         self.pump()
 
     def _cost(self, permit: Permit) -> float:
-        """What a permit was charged so far, the price of its grant not counted."""
+        """Return what was charged for a permit so far, without the price of its grant."""
         until_s = self._clock.monotonic_s() if permit.returned_at_s is None else permit.returned_at_s
         return permit.charged + self._tariff.per_second * (until_s - permit.since_s)
 
     def measure_shares(self) -> None:
-        """Take note of what tenants had; to be called every second or so."""
+        """Sample the service of the tenants; to be called about once a second."""
         present = self._queue.present_anywhere(now_s := self._clock.monotonic_s())
         served = {tenant: total for tenant, (_, total) in present.items()}
         self._shares.note(served, {tenant: weight for tenant, (weight, _) in present.items()}, now_s)
 
     def fair_seats(self) -> dict[str, float]:
-        """The seats that the weights of those present entitle them to, wherever they are."""
+        """Return the seats that each tenant present at any replica is entitled to by its weight."""
         present = self._queue.present_anywhere(self._clock.monotonic_s())
         weights = sum(weight for weight, _ in present.values())
         return {tenant: self._capacity.seats_max * weight / weights for tenant, (weight, _) in present.items()}
 
     def share_ratios(self) -> dict[str, float]:
-        """What tenants had of late, by what their weights entitle them to."""
+        """Return the recent service of each tenant divided by its fair share."""
         return self._shares.ratios()
 
     def note_elsewhere(self, news: Iterable[News]) -> None:
-        """What other replicas do for the tenants: it counts as if it were done here."""
+        """Record what other replicas do for the tenants: it counts as if it was done here."""
         own = ((name, self._weights.get(name, weight), held, served) for name, weight, held, served in news)
         self._queue.note_elsewhere(own, self._clock.monotonic_s())
 
     def permit(
         self, tenant: Tenant, *, wait_s_max: float, member: str = "", size: int = 0, is_urgent: bool = False
     ) -> Turn:
-        """Wait for a turn, hold the permit for the body of the `async with`, give it back.
+        """Wait for a grant, hold the permit for the body of the `async with`, and return it.
 
-        `member` is who of the tenant asks, `size` what its waiting keeps in memory, in bytes.
+        `member` is the API key of the tenant that asks; `size` is the memory held while waiting, in bytes.
 
         Raises:
-            OverShareError: The tenant has its share in use or in line, and no turn will come within `wait_s_max`.
-            NoTurnError: It has not, and none came: capacity is missing.
+            OverShareError: The tenant uses or queues its share, and no grant is expected within `wait_s_max`.
+            NoTurnError: The tenant holds less than its share, and got no grant: capacity is missing.
         """
         return Turn(self._admit(tenant, wait_s_max=wait_s_max, member=member, size=size, is_urgent=is_urgent))
 
     def hold(self, tenant: Tenant) -> Permit:
-        """Hold a permit for work that runs already, whether or not there is capacity for it; its owner releases it."""
+        """Hold a permit for work that already runs, regardless of the capacity; the caller releases it."""
         now_s = self._clock.monotonic_s()
         permit = Permit(tenant, size=0, now_s=now_s, give_back=self._give_back)
         self._grant_at_once(permit, self._weights.get(tenant.name, tenant.weight), now_s)
@@ -193,7 +197,7 @@ class Gate:
             self._grant_at_once(permit, weight, now_s)
             return permit
         if self._capacity.paused_until_s - now_s > max(wait_s_max, PAUSE_S):
-            # Runpod asked for a longer pause than this request may wait: say so now, and for how long.
+            # Runpod asked for a longer pause than this request may wait: reject it now, with the time left.
             raise NoTurnError(retry_after_s=self._capacity.paused_until_s - now_s)
         permit.narrowed_s = self.narrowing.total_s(now_s)
         if self.has_line or not has_seat:
@@ -214,7 +218,7 @@ class Gate:
         return permit
 
     async def _wait(self, permit: Permit, wait_s_max: float) -> None:
-        """Wait for the turn. The time that the gate is narrowed does not count, but the whole has a limit too."""
+        """Wait for the grant. Time under narrowing does not count, but the total wait is limited too."""
         while permit.is_waiting:
             now_s = self._clock.monotonic_s()
             waited_s = now_s - permit.ticket_at_s
@@ -227,12 +231,12 @@ class Gate:
                 await permit.turn()
 
     def _make_room(self, permit: Permit, weight: float, wait_s_max: float, now_s: float) -> None:
-        """Let a ticket in that has to wait, at another's cost where the line is full.
+        """Make room for a ticket that has to wait, by evicting others if the queue is full.
 
         Raises:
             OverShareError: There is no room for it.
         """
-        # What is leased may grow with the next heartbeat: a wait is without hope only by all that there is.
+        # The lease may grow with the next heartbeat, so the prediction uses the seats of all replicas.
         tenant, seats = permit.tenant, self._capacity.seats_max if self._capacity.seats(now_s) else 0
         while True:
             verdict = self._queue.verdict(
@@ -246,7 +250,7 @@ class Gate:
             evicted.refuse(OverShareError(retry_after_s=self._queue.told_wait_s(evicted.tenant.name, seats)))
 
     def _refusal(self, permit: Permit) -> RefusedError:
-        """Why no turn came: its tenant has its share already, or there is not enough for everybody's."""
+        """Build the error of a ticket without a grant: its tenant has its share, or capacity is missing."""
         seats = self._capacity.seats(now_s := self._clock.monotonic_s())
         retry_after_s = max(self._capacity.paused_until_s - now_s, self._queue.told_wait_s(permit.tenant.name, seats))
         held = self._queue.held_anywhere(permit.tenant.name)
@@ -259,7 +263,7 @@ class Gate:
             self._capacity.take(now_s)
 
     def pump(self) -> None:
-        """Grant as many turns as there are seats and calls now. Never awaits."""
+        """Grant as many tickets as there are seats and calls now. Never awaits."""
         while self._queue:
             now_s = self._clock.monotonic_s()
             self.narrowing.look(now_s)

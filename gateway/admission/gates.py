@@ -1,4 +1,4 @@
-"""All gates of one endpoint: one for its work, one for each Runpod operation."""
+"""Create the gates of one endpoint: one for its work, one for each Runpod operation."""
 
 from collections.abc import Mapping
 from typing import assert_never
@@ -12,11 +12,12 @@ from gateway.fairshare.overflow import QueueLimits
 from gateway.fairshare.tariff import Tariff
 
 _CALL_LIMITS = QueueLimits(tickets_max=1_000_000, tenant_tickets_max=1_000_000, refuses_hopeless=False)
-"""Each job has one call under way and one cancel at most, so the seats bound their line; a cancel is never refused."""
+"""Each job has one call in flight and at most one cancel, so the seats bound the length of the line; a cancel is never
+rejected."""
 
 
 class CallBudgets:
-    """The budgets of one Runpod endpoint's calls, an operation each. They never lend to each other."""
+    """Hold the budgets for calls to one Runpod endpoint, one per operation. They do not lend to each other."""
 
     def __init__(self, endpoint: Endpoint, clock: Clock, capacities: Capacities) -> None:
         self.gates: dict[Operation, Gate] = {}
@@ -28,11 +29,11 @@ class CallBudgets:
 
 
 class EndpointGates:
-    """The seats of an endpoint as it is configured, and the budgets of its calls.
+    """Hold the seats of a configured endpoint and the budgets of its calls.
 
-    Requests on either route hold one of the same seats and are charged to one account, so a tenant gains nothing by
-    taking the other route. Runpod counts calls by account and endpoint id, so two entries for one id share the budgets
-    of the first.
+    Requests on both routes use the same seats and are charged to the same account, so a tenant gains nothing by using
+    the other route. Runpod counts calls by account and endpoint id, so two entries for one id share the budgets of the
+    first.
     """
 
     def __init__(self, endpoint: Endpoint, clock: Clock, *, budgets: CallBudgets, capacities: Capacities) -> None:
@@ -41,17 +42,17 @@ class EndpointGates:
         self.calls = budgets.gates
 
     def take(self, endpoint: Endpoint) -> None:
-        """The endpoint as it is configured from now on; its call budgets stay what they are."""
+        """Apply a new configuration of the endpoint; its call budgets stay the same."""
         cold_s = endpoint.cold_start_timeout_s
         self.work.resize(endpoint.max_in_flight, _work_tariff(endpoint), narrow_wait_s_max=cold_s)
 
     def reweigh(self, weights: Mapping[str, float]) -> None:
-        """The tenants' weights from now on."""
+        """Set the weights of the tenants."""
         for gate in (self.work, *self.calls.values()):
             gate.reweigh(weights)
 
     def call(self, operation: Operation) -> Gate:
-        """The gate before this operation."""
+        """Return the gate of this operation."""
         return self.calls[operation]
 
 

@@ -1,4 +1,4 @@
-"""Keeps this replica's leases: one heartbeat after the other, whatever the requests do."""
+"""Keep this replica's leases by sending one heartbeat after the other, independently of requests."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -29,11 +29,12 @@ from gateway.wire.malformed import MALFORMED
 
 HUNGRY_FOR_CALLS_S = 0.02
 HUNGRY_FOR_SEATS_S = 0.1
-"""The shortest time between heartbeats while somebody waits: new tokens leak all the time, seats move with others'."""
+"""Minimum seconds between heartbeats while tickets wait for calls, or for seats: new tokens accrue continuously, seats
+become free only as other replicas release theirs."""
 TURN_S = 5.0
-"""How long a seat that is nobody's whole stays where it is."""
+"""Seconds after which fractional seats rotate to other replicas."""
 SLOW_S = 0.8 * BEAT_S
-"""An answer that takes longer brings tokens that are as good as void."""
+"""Seconds above which the answer to a heartbeat counts as slow: its tokens are nearly void on arrival."""
 LEAVE_S_MAX = 1.0
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -41,7 +42,7 @@ _read_report = msgspec.msgpack.Decoder(Report).decode
 
 
 class LeaseAgent:
-    """All leases of one replica. Gates get their capacity here, before it runs."""
+    """Hold all leases of one replica. Gates get their capacities from it before it runs."""
 
     def __init__(
         self,
@@ -53,10 +54,10 @@ class LeaseAgent:
         clock: Clock,
         watch: StoreWatcher,
     ) -> None:
-        """`replica` is the same after a restart of this process; `incarnation` is a later text each time."""
+        """Create the agent; `replica` survives a restart of the process, `incarnation` is a greater text each time."""
         self.contact = Contact()
         self.is_up: bool | None = None
-        """Whether the last heartbeat was answered; None before the first."""
+        """True if the last heartbeat was answered; None before the first."""
         self._store = store
         self._replica = replica
         self._incarnation = incarnation
@@ -73,7 +74,7 @@ class LeaseAgent:
         self._is_overtaken = False
         self._reports: dict[str, Report] = {}
         self._told: set[str] = set()
-        """Tenants whose caps others used when they last told."""
+        """Tenants in the quotas of the last reports of other replicas."""
         self._known: set[str] = set()
         self._turn = 0
         self._is_learning = True
@@ -84,11 +85,11 @@ class LeaseAgent:
         self._hungry = anyio.Event()
 
     def seats(self, name: str, seats: int) -> LeasedCapacity:
-        """So many permits at a time, at all replicas together."""
+        """Return a capacity for this many permits at a time, at all replicas together."""
         return self._capacity(name, seats, calls_per_10s=None)
 
     def calls(self, name: str, limit: Limit) -> LeasedCapacity:
-        """What Runpod allows of an operation, at all replicas together."""
+        """Return a capacity for the limits that Runpod sets for an operation, at all replicas together."""
         return self._capacity(name, limit.concurrent, calls_per_10s=limit.per_10s)
 
     def _capacity(self, name: str, seats: int, *, calls_per_10s: float | None) -> LeasedCapacity:
@@ -103,26 +104,29 @@ class LeaseAgent:
         return capacity
 
     def watch_quotas(self, quotas: Mapping[str, TenantQuota]) -> None:
-        """The tenants' own caps, which hold over all replicas as well."""
+        """Set the tenants' quotas, which apply to all replicas together."""
         self._quotas = quotas
 
     def watch_running(
         self, running: Callable[[], dict[str, int]], note_elsewhere: Callable[[Mapping[str, int]], None]
     ) -> None:
-        """Tell other replicas how many attempts run here, and `note_elsewhere` how many run there, by endpoint."""
+        """Set the source of the number of attempts that run here, by endpoint, for reports to other replicas.
+
+        `note_elsewhere` receives their sums at the other replicas.
+        """
         self._running, self._note_running_elsewhere = running, note_elsewhere
 
     def watch_unreadable(self, note: Callable[[RecordKind, int], None]) -> None:
-        """Tell `note` how many records of a kind could not be read, and were skipped."""
+        """Call `note` with the kind and number of records that were skipped as unreadable."""
         self._note_unreadable = note
 
     def watch_overtaken(self, note: Callable[[str], None]) -> None:
-        """Tell `note` the name of this replica when another process has it too, and gets its leases."""
+        """Call `note` with the name of this replica when another process of that name gets its leases."""
         self._note_overtaken = note
 
     @property
     def is_ready(self) -> bool:
-        """Whether anything can be served: a process that never had a lease does not know what others use."""
+        """Return True if requests can be served: a process without a lease does not know the others' use."""
         match self._policy:
             case OutagePolicy.OPEN:
                 return True
@@ -133,7 +137,7 @@ class LeaseAgent:
 
     @property
     def _has_seats(self) -> bool:
-        """Whether there are any, or none only because others have them all."""
+        """Return True if this replica has seats, or lacks them only because other replicas hold them all."""
         return not self._is_learning or any(each.lease.limit for each in self._capacities.values())
 
     async def run(self) -> None:
@@ -142,11 +146,11 @@ class LeaseAgent:
             await self.beat()
             with anyio.move_on_after(BEAT_S):
                 await self._hungry.wait()
-                # Not at once: whoever is hungry now is so until the next one is answered, and long after.
+                # Not at once: the same tickets still wait after the answer, and would cause heartbeats without a pause.
                 await anyio.sleep(max(0.0, self._sent_at_s + self._pause_s - self._clock.monotonic_s()))
 
     async def beat(self) -> None:
-        """Send one heartbeat, and act on its answer."""
+        """Send one heartbeat, and apply its answer."""
         self._hungry, self._pause_s = anyio.Event(), BEAT_S
         sent_at_s = self._sent_at_s = self._clock.monotonic_s()
         beat, report = self._beat(is_leaving=False), self._report()
@@ -154,7 +158,7 @@ class LeaseAgent:
             answer = await self._store.beat(beat, _pack(report))
         except StoreError as error:
             self.contact.is_refused = error.is_refused
-            # Its leases run out as without a store: the other process knows nothing of what this one does.
+            # Also for OvertakenError: leases expire as in an outage, since the other process ignores their use.
             self._note_store(is_up=False, reason=error.reason)
             if isinstance(error, OvertakenError) and not self._is_overtaken:
                 self._is_overtaken = True
@@ -170,7 +174,10 @@ class LeaseAgent:
             capacity.demand.pump()
 
     async def leave(self) -> None:
-        """Say goodbye, so that others have the seats at once. Best effort: silence says it too, later."""
+        """Send a final heartbeat, so that other replicas get the seats at once.
+
+        Best effort: without it, the store releases them later.
+        """
         with anyio.move_on_after(LEAVE_S_MAX, shield=True):
             try:
                 await self._store.beat(self._beat(is_leaving=True), b"")
@@ -211,7 +218,7 @@ class LeaseAgent:
             rate=rate,
             burst=burst,
             epoch=capacity.lease.epoch,
-            # What it acts on, which after a long silence is not what it was told last.
+            # The limit in effect, which in an outage is not the last granted one.
             limit=capacity.lease.seats(self._clock.monotonic_s()),
             held=capacity.demand.occupancy.held,
             target=self._target(capacity),
@@ -219,7 +226,7 @@ class LeaseAgent:
         )
 
     def _target(self, capacity: LeasedCapacity) -> int:
-        """This replica's part of the seats: every replica computes the same split from the same reports."""
+        """Return this replica's part of the seats: every replica computes the same split from the same reports."""
         weights: dict[str, float] = {}
         demands: dict[str, dict[str, float]] = {}
         uses = {name: report.gates.get(capacity.name, {}) for name, report in self._reports.items()}
@@ -242,7 +249,7 @@ class LeaseAgent:
         )
 
     def _forget_others(self) -> None:
-        """Nobody tells any more what others do: what they did last must not count as if they did it ever since."""
+        """Drop the last reports of other replicas: they must not count as if they were still current."""
         self._reports = {}
         self._note_running_elsewhere({})
         self.jobs.lost()
@@ -284,7 +291,7 @@ class LeaseAgent:
 
 
 def _read(blob: bytes) -> Report | None:
-    """Another replica's report; None where it is of a version that this one cannot read."""
+    """Decode the report of another replica; return None if it is malformed or of a later version."""
     try:
         report = _read_report(blob)
     except MALFORMED:

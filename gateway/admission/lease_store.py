@@ -1,4 +1,4 @@
-"""Where replicas meet: what they send and what they get. The only speaker is the lease agent's own task."""
+"""Define the messages between replicas and their store. Only the lease agent's own task talks to the store."""
 
 from enum import StrEnum
 from typing import Protocol
@@ -7,24 +7,24 @@ import msgspec
 
 
 class RecordKind(StrEnum):
-    """What processes leave in the store for each other."""
+    """Enumerate the records that processes leave in the store for each other."""
 
     OPEN_JOB = "open_job"
     """A job in the journal."""
     LEASE = "lease"
-    """What a replica may use, or the state of them all."""
+    """The lease of a replica, or the state of all leases."""
     REPORT = "report"
-    """What a replica says of itself."""
+    """The report of a replica."""
 
 
 RECORD_VERSION = 1
-"""Of every record that processes leave for each other; one that has none is of version 1. Fields are added at the end,
-with a default: then releases before and after read each other's records, and the version stays. A record of a greater
-version is skipped."""
+"""Version of every record in the store; a record without one has version 1. New fields are added at the end, with a
+default: then earlier and later releases can read each other's records, and the version stays the same. A record of a
+greater version is skipped."""
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True):
-    """What one class of calls is asked for, and what this replica believes to have of it."""
+    """Represent what a replica asks for one class of calls, and what it believes to hold of it."""
 
     name: str
     seats: int
@@ -38,7 +38,7 @@ class Ask(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Beat(msgspec.Struct, frozen=True, array_like=True):
-    """One heartbeat of one replica."""
+    """Represent one heartbeat of one replica."""
 
     replica: str
     incarnation: str
@@ -51,7 +51,7 @@ class Beat(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Grant(msgspec.Struct, frozen=True, array_like=True):
-    """What one class of calls got. `silent` seats are kept for replicas that are not heard of."""
+    """Represent what is granted for one class of calls. `silent` seats are reserved for replicas without heartbeats."""
 
     epoch: int
     limit: int
@@ -60,21 +60,24 @@ class Grant(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BeatAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The store's answer to a heartbeat."""
+    """Represent the store's answer to a heartbeat."""
 
     is_learning: bool
     grants: list[Grant]
-    """In the order of the asks."""
+    """Grants in the order of the asks."""
     reports: dict[str, bytes]
-    """By replica, this one left out."""
+    """Reports by replica, without this one."""
     now_s: float
-    """The store's own time: what replicas may take turns by."""
+    """Time of the store's clock, by which replicas rotate fractional seats."""
     unreadable: int = 0
-    """How many leases were of another version or no lease at all; they are gone from the store."""
+    """Number of leases that were malformed or of another version; they are removed from the store."""
 
 
 class StoreError(Exception):
-    """The heartbeat was not answered. `is_refused` where the store takes no connection: it is down for everybody."""
+    """Report that a heartbeat was not answered.
+
+    `is_refused` is True if the store accepts no connection: it is down for all replicas.
+    """
 
     def __init__(self, reason: str, *, is_refused: bool) -> None:
         super().__init__(reason)
@@ -83,32 +86,32 @@ class StoreError(Exception):
 
 
 class OvertakenError(StoreError):
-    """A later process of the same name lives: the store renews its leases, and none of this one."""
+    """Report that a later process of the same name is alive: the store renews that one's leases only."""
 
     def __init__(self) -> None:
         super().__init__(type(self).__name__, is_refused=False)
 
 
 class StoreWatcher(Protocol):
-    """Told when the store is lost, with the reason, and when it is found again."""
+    """Receive a call when the store is lost, with the reason, and when it is reachable again."""
 
     def __call__(self, *, is_up: bool, reason: str) -> None:
-        """Must not raise, and must not wait."""
+        """Handle the change; it must neither raise nor block."""
         ...
 
 
 class LeaseStore(Protocol):
-    """Where heartbeats go."""
+    """Describe the store that receives heartbeats."""
 
     async def beat(self, beat: Beat, report: bytes) -> BeatAnswer | None:
-        """Send one heartbeat; None where a later one has overtaken it.
+        """Send one heartbeat; return None if a later one has overtaken it.
 
         Raises:
             StoreError: It was not answered.
-            OvertakenError: Another process of this name lives.
+            OvertakenError: A later process of this name is alive.
         """
         ...
 
     async def aclose(self) -> None:
-        """Close its connection."""
+        """Close the connection to the store."""
         ...

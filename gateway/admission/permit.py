@@ -1,4 +1,4 @@
-"""A ticket, and after its turn the permit."""
+"""Represent a request at a gate: a ticket while it waits, and a permit once it is granted."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -10,9 +10,9 @@ from gateway.errors import RefusedError
 
 
 class Permit:
-    """One wait for a turn, and what came of it. Only its gate changes it.
+    """Represent one request at a gate, from ticket to release. Only its gate changes it.
 
-    Once granted it is held until the last of its users has released it: a job may outlive the request that began it.
+    A granted permit is held until its last user has released it: a job may outlive the request that started it.
     """
 
     __slots__ = (
@@ -31,50 +31,50 @@ class Permit:
     )
 
     def __init__(self, tenant: Tenant, *, size: int, now_s: float, give_back: "Callable[[Permit], None]") -> None:
-        """`give_back` is called once, when the last user has released it."""
+        """Create a ticket; `give_back` is called once, when the last user has released it."""
         self._give_back = give_back
         self._users = 1
         self.tenant = tenant
         self.size = size
-        """What its waiting keeps in memory, in bytes."""
+        """Memory held while it waits, in bytes."""
         self.ticket_at_s = now_s
         self.narrowed_s = 0.0
-        """How long its gate had been narrowed in all when it came."""
+        """Total time for which its gate was narrowed before the ticket was made, in seconds."""
         self.granted_at_s: float | None = None
         self.returned_at_s: float | None = None
         self.since_s = now_s
-        """From when on its seat is charged for."""
+        """Time from which its seat is charged."""
         self.charged = 0.0
-        """What was charged for it beside its seat."""
+        """Service charged for it in addition to its seat."""
         self.refusal: RefusedError | None = None
         self._turn: anyio.Event | None = None
 
     @property
     def wait_s(self) -> float:
-        """Seconds between ticket and permit."""
+        """Return the seconds between ticket and grant; zero if it is not granted."""
         return 0.0 if self.granted_at_s is None else self.granted_at_s - self.ticket_at_s
 
     @property
     def is_waiting(self) -> bool:
-        """Neither granted nor refused."""
+        """Return True if it is neither granted nor rejected."""
         return self.granted_at_s is None and self.refusal is None
 
     def grant(self, now_s: float) -> None:
-        """Its turn has come."""
+        """Mark it as granted, and wake its waiting task."""
         self.granted_at_s = self.since_s = now_s
         if self._turn is not None:
             self._turn.set()
 
     def refuse(self, refusal: RefusedError) -> None:
-        """It will have no turn."""
+        """Mark it as rejected, and wake its waiting task."""
         self.refusal = refusal
         if self._turn is not None:
             self._turn.set()
 
     def keep(self) -> Callable[[], None]:
-        """Add a user; return what ends its use, of which only the first call counts.
+        """Add a user; return the function that ends its use, of which only the first call counts.
 
-        After the last user's end there is nothing left to hold, and what is returned does nothing.
+        After the end of the last user nothing is held, and the returned function does nothing.
         """
         is_kept = self._users > 0
         self._users += is_kept
@@ -94,13 +94,16 @@ class Permit:
             self._give_back(self)
 
     async def turn(self) -> None:
-        """Wait until it is granted or refused."""
+        """Wait until it is granted or rejected."""
         self._turn = anyio.Event()
         await self._turn.wait()
 
 
 class Turn:
-    """The `async with` of a permit. A class, where a generator would do: every request and every call passes one."""
+    """Hold a permit for the duration of an `async with`.
+
+    A class rather than `@asynccontextmanager`: this is on the hot path of every request and every call.
+    """
 
     __slots__ = ("_admitting", "_permit")
 

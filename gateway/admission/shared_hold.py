@@ -1,4 +1,4 @@
-"""Something held for as long as any of its users needs it: the in-flight place of a request, and of the job it left."""
+"""Share a resource among users until the last one releases it: the place of a request and of the job it left."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,10 @@ Release = Callable[[], None]
 
 
 class SharedHold:
-    """Calls `release` once, when the last of its users is done. It is made with one user, whose end is `release()`."""
+    """Call `release` once, when the last user is done.
+
+    It is created with one user, whose use ends with `release()`.
+    """
 
     __slots__ = ("_is_first_done", "_release", "_users")
 
@@ -19,9 +22,9 @@ class SharedHold:
         self._is_first_done = False
 
     def share(self) -> Release:
-        """Add a user, and return what ends its use; to call that more than once does no harm.
+        """Add a user, and return the function that ends its use, which may be called more than once.
 
-        After the last user's end there is nothing left to hold, and what is returned does nothing.
+        After the end of the last user nothing is held, and the returned function does nothing.
         """
         is_done = self._users == 0
         if not is_done:
@@ -36,7 +39,7 @@ class SharedHold:
         return release
 
     def release(self) -> None:
-        """End the first user's use; to call this more than once does no harm."""
+        """End the use of the first user; it may be called more than once."""
         if not self._is_first_done:
             self._is_first_done = True
             self._drop()
@@ -48,17 +51,17 @@ class SharedHold:
 
 
 def hold_running(quota: TenantQuota, clock: Clock) -> Release:
-    """Count work of a tenant that runs already as in flight, whatever its cap; return what ends that."""
+    """Count a tenant's running work as in flight, regardless of its cap; return the function that ends that."""
     entered_at_s = clock.monotonic_s()
     quota.hold(entered_at_s)
     return SharedHold(lambda: quota.leave(clock.monotonic_s(), entered_at_s=entered_at_s)).release
 
 
 def hold_in_flight(quota: TenantQuota, clock: Clock) -> SharedHold:
-    """Count a request of a tenant, and hold its place among those in flight.
+    """Count a request of a tenant, and hold its place in flight.
 
     Raises:
-        TenantLimitError: The tenant has as many requests in flight, or in this minute, as it may have.
+        TenantLimitError: The tenant has reached its cap of requests in flight or per minute.
     """
     entered_at_s = clock.monotonic_s()
     quota.enter(entered_at_s)
