@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as types. They carry fields; `translate.error_body` gives them words and a status.
+"""Define all expected errors as types with fields; `translate.error_body` maps them to messages and HTTP statuses.
 
 GatewayError
 ├── RequestError                  the client has to change something
@@ -14,29 +14,29 @@ GatewayError
 │   ├── HeadTooLargeError         431
 │   ├── IdempotencyError          422
 │   └── InvalidRequestError       400
-├── RefusedError                  not now
-│   ├── TenantLimitError          429  a cap of the tenant's own
-│   ├── OverShareError            429  the tenant's share is in use, and no more came free in time
+├── RefusedError                  the gateway rejects the request for now
+│   ├── TenantLimitError          429  a cap of the tenant
+│   ├── OverShareError            429  the tenant's share is in use, and no spare capacity became free in time
 │   ├── FailedKeysError           429  too many wrong keys came from this address
-│   ├── NoTurnError               503  not even the tenant's share came free in time
-│   ├── BodiesFullError           503  too much is being sent to this process
-│   ├── AnswersFullError          503  too much is being answered by this process
+│   ├── NoTurnError               503  not even the tenant's share became free in time
+│   ├── BodiesFullError           503  too many bytes of request bodies in this process
+│   ├── AnswersFullError          503  too many bytes of answers in this process
 │   ├── TooManyConnectionsError   503
 │   └── DrainingError             503
 └── UpstreamError                 Runpod or a worker
-    ├── UnreachableError          502  no connection, or a reply that is not the service's; 503 where this
-    │                             machine has no descriptor or port for one
+    ├── UnreachableError          502  no connection, or a reply that is not from the service; 503 if this machine
+    │                             has no descriptor or port for a connection
     ├── UpstreamBusyError         503  429 from Runpod
-    ├── UpstreamConfigError       502  Runpod refused our key, or does not know the endpoint
-    ├── EndpointDownError         503  it failed time and again, and is asked no more for a while
-    ├── NoWorkerError             503  nobody took the job within the cold start budget
+    ├── UpstreamConfigError       502  Runpod rejected our key, or does not know the endpoint
+    ├── EndpointDownError         503  it failed repeatedly, and gets no requests for a while
+    ├── NoWorkerError             503  no worker took the job within the cold start budget
     ├── UpstreamTimeoutError      504
-    ├── ClientDeadlineError       504  not ready in the time that the client waits
+    ├── ClientDeadlineError       504  not ready before the client's deadline
     ├── JobExpiredError           502  its ttl or its retention is over
     ├── JobFailedError            502
     ├── JobNotRunError            502  its worker stopped before it began; another one may run it
     ├── OutputLostError           502  missing, cut short, or not repairable
-    └── WorkerError                    an answer that is an error: the status it carries
+    └── WorkerError                    an error answer of the worker, with the status that it carries
 """
 
 from gateway.errors.failure import (

@@ -1,8 +1,8 @@
-"""The root of every failure that was foreseen."""
+"""Define the base class of all expected errors."""
 
 
 class GatewayError(Exception):
-    """Any failure that we foresaw."""
+    """Represent any expected failure."""
 
     is_elsewhere_safe: bool = False
-    """Whether nothing was started for the client upstream, so that another endpoint or route may be asked."""
+    """True if nothing was started upstream, so that another endpoint or route may be tried."""

@@ -1,10 +1,10 @@
-"""Not now."""
+"""Define the errors of requests that the gateway rejects for now."""
 
 from gateway.errors.failure import GatewayError
 
 
 class RefusedError(GatewayError):
-    """Not now; `retry_after_s` says when it is worth another try."""
+    """Represent a rejection for now; `retry_after_s` is the number of seconds until a retry is useful."""
 
     def __init__(self, *, retry_after_s: float) -> None:
         super().__init__()
@@ -12,7 +12,7 @@ class RefusedError(GatewayError):
 
 
 class TenantLimitError(RefusedError):
-    """One of the tenant's own caps is reached; `limit` is its configuration name."""
+    """Represent a cap of the tenant that is reached; `limit` is its name in the configuration."""
 
     def __init__(self, *, limit: str, maximum: int, retry_after_s: float) -> None:
         super().__init__(retry_after_s=retry_after_s)
@@ -21,32 +21,32 @@ class TenantLimitError(RefusedError):
 
 
 class OverShareError(RefusedError):
-    """The tenant has its share of the endpoint in use or in line, and what others leave did not suffice."""
+    """Represent a lack of spare capacity for a tenant that uses or queues its whole share of the endpoint."""
 
     is_elsewhere_safe = True
 
 
 class NoTurnError(RefusedError):
-    """The tenant holds less than its share, and no seat came free in time: capacity is missing."""
+    """Represent a lack of capacity: the tenant holds less than its share, and no seat became free in time."""
 
     is_elsewhere_safe = True
 
 
 class BodiesFullError(RefusedError):
-    """Too many bytes of requests are in this process: of this tenant, or of all of them."""
+    """Represent too many bytes of requests in this process: of this tenant, or of all of them."""
 
 
 class AnswersFullError(RefusedError):
-    """Too many bytes of answers are in this process: of this tenant, or of all of them."""
+    """Represent too many bytes of answers in this process: of this tenant, or of all of them."""
 
 
 class TooManyConnectionsError(RefusedError):
-    """This process has as many connections as it takes."""
+    """Represent the connection limit of this process."""
 
 
 class FailedKeysError(RefusedError):
-    """Too many wrong keys came from the client's address."""
+    """Represent too many wrong keys from the client's address."""
 
 
 class DrainingError(RefusedError):
-    """This process is shutting down."""
+    """Represent the shutdown of this process."""

@@ -1,14 +1,14 @@
-"""The client has to change something."""
+"""Define the errors of requests that the client has to change."""
 
 from gateway.errors.failure import GatewayError
 
 
 class RequestError(GatewayError):
-    """The client has to change something before it tries again."""
+    """Represent a request that the client has to change before it tries again."""
 
 
 class InvalidKeyError(RequestError):
-    """No key, or one that is unknown or expired."""
+    """Represent an API key that is missing, unknown or expired."""
 
     def __init__(self, *, is_missing: bool = False) -> None:
         super().__init__()
@@ -16,7 +16,7 @@ class InvalidKeyError(RequestError):
 
 
 class ModelForbiddenError(RequestError):
-    """The tenant's allow list does not name this model."""
+    """Represent a model that is not on the tenant's allow list."""
 
     def __init__(self, model: str) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class ModelForbiddenError(RequestError):
 
 
 class UnknownModelError(RequestError):
-    """No such model in the configuration, or, with `endpoint`, not on that endpoint."""
+    """Represent a model that is not in the configuration, or, with `endpoint`, not on that endpoint."""
 
     def __init__(self, model: str, *, endpoint: str | None = None) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class UnknownModelError(RequestError):
 
 
 class UnknownEndpointError(RequestError):
-    """The path names an endpoint that is not in the configuration."""
+    """Represent a path with an endpoint that is not in the configuration."""
 
     def __init__(self, endpoint: str) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class UnknownEndpointError(RequestError):
 
 
 class UnknownUrlError(RequestError):
-    """No such path."""
+    """Represent an unknown path."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class UnknownUrlError(RequestError):
 
 
 class MethodError(RequestError):
-    """The path exists, with other methods."""
+    """Represent a method that is not allowed for the path."""
 
     def __init__(self, *, method: str, allowed: str) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class MethodError(RequestError):
 
 
 class TooLargeError(RequestError):
-    """More than `bytes_max` bytes."""
+    """Represent more than `bytes_max` bytes."""
 
     def __init__(self, bytes_max: int) -> None:
         super().__init__()
@@ -66,15 +66,15 @@ class TooLargeError(RequestError):
 
 
 class BodyTooLargeError(TooLargeError):
-    """More bytes than we, or Runpod, take."""
+    """Represent a body that is larger than the gateway or Runpod accepts."""
 
 
 class HeadTooLargeError(TooLargeError):
-    """More bytes, or more lines, of request line and headers than we take."""
+    """Represent a request line and headers with more bytes or lines than the gateway accepts."""
 
 
 class UnsupportedEncodingError(RequestError):
-    """The body has a Content-Encoding that is not read here; `accepted` lists those that are."""
+    """Represent an unsupported Content-Encoding of the body; `accepted` lists the supported ones."""
 
     def __init__(self, encoding: str, accepted: list[str]) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class UnsupportedEncodingError(RequestError):
 
 
 class SlowRequestError(RequestError):
-    """The client took too long to send its request; `part` is "headers" or "body"."""
+    """Represent a client that sends its request too slowly; `part` is "headers" or "body"."""
 
     def __init__(self, part: str) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class SlowRequestError(RequestError):
 
 
 class IdempotencyError(RequestError):
-    """The request's Idempotency-Key cannot be honoured; `reason` says why."""
+    """Represent an Idempotency-Key that cannot be honoured; `reason` says why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -99,7 +99,7 @@ class IdempotencyError(RequestError):
 
 
 class InvalidRequestError(RequestError):
-    """A body that cannot be served; `reason` says what to change and holds nothing of the prompt."""
+    """Represent an invalid body; `reason` says what to change and contains nothing of the prompt."""
 
     def __init__(self, reason: str, *, param: str | None = None, code: str | None = "invalid_value") -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""Runpod or a worker failed."""
+"""Define the errors of Runpod and of workers."""
 
 from enum import StrEnum
 
@@ -6,36 +6,36 @@ from gateway.domain import EndpointState
 from gateway.errors.failure import GatewayError
 
 OUTAGE_STATUSES = frozenset({502, 504, *range(520, 531)})
-"""What Runpod's edge answers where nothing behind it does: gateway errors, and Cloudflare's own 52x."""
+"""Statuses of Runpod's edge while the service behind it is down: gateway errors, and Cloudflare's own 52x."""
 
 
 class ConnectFault(StrEnum):
-    """Name the reason for which a connection could not be opened."""
+    """Enumerate the reasons why a connection could not be opened."""
 
     REFUSED = "refused"
     DNS = "dns"
     CERTIFICATE = "certificate"
     TLS = "tls"
-    """The other side does not speak TLS, or no version that is supported here."""
+    """The server does not speak TLS, or no supported version."""
     TIMEOUT = "timeout"
     NO_DESCRIPTORS = "no_descriptors"
-    """This process, or this machine, has too many files open."""
+    """This process or this machine has too many open files."""
     NO_RESOURCES = "no_resources"
-    """This machine has no port for outgoing connections, or no memory for one."""
+    """This machine has no free port or memory for an outgoing connection."""
     OTHER = "other"
 
 
 class UpstreamError(GatewayError):
-    """Runpod, its network, or a worker."""
+    """Represent a failure of Runpod, its network, or a worker."""
 
     retry_after_s: float | None = None
-    """When another try is worth it, where the answer that failed says so."""
+    """Seconds until a retry is useful, if the failed answer says so."""
 
 
 class UnreachableError(UpstreamError):
-    """No connection, a broken one, or a reply that is not the service's own (an HTML page, a 5xx, nonsense).
+    """Represent a connection that failed or broke, or a reply not from the service (HTML, a 5xx, malformed).
 
-    `was_sent` tells whether the call may have been taken, so that it must not be made a second time blindly.
+    `was_sent` is True if the call may have been accepted, so that it must not be repeated blindly.
     """
 
     def __init__(
@@ -48,21 +48,21 @@ class UnreachableError(UpstreamError):
         is_outage: bool | None = None,
         fault: ConnectFault | None = None,
     ) -> None:
-        """Describe it.
+        """Create the error.
 
         Args:
             reason: What failed, for the log.
-            was_sent: Whether the call may have been taken.
+            was_sent: True if the call may have been accepted.
             status: The HTTP status of the answer; None if there was none.
-            detail: What the answer says, fit for a tenant.
-            is_outage: Whether nobody is served, as far as is known, and not only this request. By default the status
-                tells: none at all, or one of OUTAGE_STATUSES.
-            fault: Why there was no connection, where there was none.
+            detail: The text of the answer, fit for a tenant.
+            is_outage: True if the service appears to be down for all requests, and not only for this one. By default it
+                is derived from the status: True without one, or with one of OUTAGE_STATUSES.
+            fault: The reason why there was no connection, if there was none.
         """
         super().__init__(reason)
         self.fault = fault
         self.is_local = fault in {ConnectFault.NO_DESCRIPTORS, ConnectFault.NO_RESOURCES}
-        """True where this machine is at fault, so that the failure says nothing of the endpoint."""
+        """True if this machine is at fault, so that the failure says nothing about the endpoint."""
         self.is_outage = status is None or status in OUTAGE_STATUSES if is_outage is None else is_outage
         self.reason = reason
         self.was_sent = was_sent
@@ -72,11 +72,11 @@ class UnreachableError(UpstreamError):
 
 
 class UpstreamBusyError(UpstreamError):
-    """429 from Runpod: its rate, its concurrency, or its queue."""
+    """Represent a 429 from Runpod, because of its rate limit, its concurrency limit or its queue."""
 
     is_elsewhere_safe = True
     is_of_all: bool = True
-    """True where the limit is taken to be the account's; False where a worker seems to have refused one request."""
+    """True if the limit is assumed to be the account's; False if a worker appears to have rejected one request."""
 
     def __init__(self, *, retry_after_s: float | None) -> None:
         super().__init__()
@@ -84,10 +84,10 @@ class UpstreamBusyError(UpstreamError):
 
 
 class UpstreamConfigError(UpstreamError):
-    """Runpod refused our key (401, 403) or does not know the endpoint (404): for the operator to mend.
+    """Represent a rejected key (401, 402, 403) or unknown endpoint (404) at Runpod, for the operator to correct.
 
-    `is_certain` is False where the worker may have answered, or a firewall that dislikes one request: a 404 that does
-    not say of what, or a page of HTML.
+    `is_certain` is False if the answer may come from the worker, or from a firewall that blocks one request: a 404 that
+    does not say what was not found, or an HTML page.
     """
 
     is_elsewhere_safe = True
@@ -99,7 +99,7 @@ class UpstreamConfigError(UpstreamError):
 
 
 class EndpointDownError(UpstreamError):
-    """The endpoint failed time and again; nothing is sent to it until it has been seen to be well."""
+    """Represent an endpoint that failed repeatedly; it gets no requests until it is known to be healthy again."""
 
     is_elsewhere_safe = True
 
@@ -109,11 +109,12 @@ class EndpointDownError(UpstreamError):
 
 
 class NoWorkerError(UpstreamError):
-    """No worker served the request within the cold start budget. Its job, if there was one, is cancelled.
+    """Represent a request without a worker within the cold start budget. Its job, if there is one, is cancelled.
 
-    A relayed request has no job that could be: a worker may yet run it, for nobody.
+    A relayed request has no job that could be cancelled: a worker may still run it, without a client.
 
-    `since_s` is how long ago a start or the loading began, `usual_s` how long starts took recently, if that is known.
+    `since_s` is the number of seconds since the start or the loading of a worker began, `usual_s` the recent duration
+    of starts in seconds, if known.
     """
 
     is_elsewhere_safe = True
@@ -129,9 +130,9 @@ class NoWorkerError(UpstreamError):
 
 
 class UpstreamTimeoutError(UpstreamError):
-    """A worker took the request, and the time for it is over; `is_loading` if it never showed any output.
+    """Represent a request that a worker did not complete in time; `is_loading` if it never showed any output.
 
-    `is_cancelled` tells whether there is a job to cancel: a relayed request has no id to do it by.
+    `is_cancelled` is True if there was a job to cancel: a relayed request has no job id for that.
     """
 
     def __init__(self, *, ran_s: float | None = None, is_loading: bool = False, is_cancelled: bool = True) -> None:
@@ -142,7 +143,7 @@ class UpstreamTimeoutError(UpstreamError):
 
 
 class ClientDeadlineError(UpstreamError):
-    """The client's own deadline has passed: it is gone, or as good as."""
+    """Represent the end of the client's own deadline: the client is assumed to be gone."""
 
     def __init__(self, *, waited_s: float) -> None:
         super().__init__()
@@ -150,11 +151,11 @@ class ClientDeadlineError(UpstreamError):
 
 
 class JobExpiredError(UpstreamError):
-    """Runpod no longer knows the job: its ttl, or the retention of its result, is over."""
+    """Represent a job that Runpod no longer knows: its ttl, or the retention of its result, is over."""
 
 
 class AnswerError(UpstreamError):
-    """There is no answer; `reason` says why, and is fit for a tenant."""
+    """Represent a missing answer; `reason` says why, and is fit for a tenant."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -162,24 +163,24 @@ class AnswerError(UpstreamError):
 
 
 class JobFailedError(AnswerError):
-    """The job ended FAILED, CANCELLED or TIMED_OUT."""
+    """Represent a job that ended as FAILED, CANCELLED or TIMED_OUT."""
 
 
 class JobNotRunError(AnswerError):
-    """The job ended before its handler ran, so it may be sent again."""
+    """Represent a job that ended before its handler ran, so that it may be sent again."""
 
     is_elsewhere_safe = True
 
 
 class OutputLostError(AnswerError):
-    """The answer is missing, was cut short, or has a hole."""
+    """Represent an answer that is missing, was cut short, or has a gap."""
 
 
 class WorkerError(UpstreamError):
-    """The worker answered with an error; `status` is the one it carried, or 502."""
+    """Represent an error answer of the worker; `status` is the one that it carries, or 502."""
 
     is_signed: bool = True
-    """True where a worker certainly wrote it, so that one runs. Runpod's edge refuses requests as well."""
+    """True if a worker certainly wrote it, so that one is running. Runpod's edge rejects requests as well."""
 
     def __init__(
         self, *, status: int, message: str, type_: str, param: str | None = None, code: str | None = None
