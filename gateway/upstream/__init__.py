@@ -1,1 +1,1 @@
-"""Calls to Runpod: the only home of httpx."""
+"""Implement calls to Runpod: the only package that uses httpx."""

@@ -1,7 +1,7 @@
-"""One HTTP client for all calls to Runpod, behind httpx's transport interface.
+"""Implement one HTTP client for all calls to Runpod, based on httpx's transport interface.
 
-A transport is called directly with a prepared request: httpx's own client adds cookies, redirects and environment
-proxies that a gateway must not have, and most of the CPU time of a request.
+Transports are called directly with a prepared request: httpx's own client adds cookies, redirects and environment
+proxies that a gateway must not have, and takes most of the CPU time of a request.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -24,25 +24,25 @@ from gateway.upstream.http.transport import Body, HttpTransport
 
 CONNECT_TIMEOUT_S = 10.0
 REPLY_BYTES_MAX = 32 * 1024 * 1024
-"""The largest page or status. By Runpod's documentation a streamed output has at most 1 MB, and the result of a job
-20 MB."""
+"""Maximum size of a page or status. By Runpod's documentation a streamed output has at most 1 MB, and the result of a
+job 20 MB."""
 TOO_LARGE = "reply too large"
 CLOSE_S_MAX = 2.0
 URLS_KEPT = 2048
-"""The fixed ones, and those of the jobs under way, each of which is polled again and again."""
+"""Number of cached URLs: the fixed ones, and those of the jobs in flight, each of which is polled repeatedly."""
 
 
 def make_transport() -> httpx.AsyncBaseTransport:
-    """Our own transport. It sets no bound on the number of connections: our gates do."""
+    """Build the project's transport. It does not limit the number of connections: the gates do."""
     return HttpTransport()
 
 
 Hold = Callable[[int], None]
-"""Notes a size in bytes."""
+"""Records a size in bytes."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole answer."""
+    """Represent a complete answer."""
 
     status: int
     body: bytes | bytearray
@@ -50,7 +50,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer whose body is still coming."""
+    """Represent an answer whose body is still being received."""
 
     status: int
     retry_after_s: float | None
@@ -58,20 +58,20 @@ class OpenAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointClient:
-    """Calls to one endpoint, with its key. Of a client's request only the body is sent, and its place in a trace."""
+    """Call one endpoint, with its key. Only the body and the trace context of a client's request are sent."""
 
     def __init__(self, endpoint: Endpoint, transport: httpx.AsyncBaseTransport, answers: Room | None = None) -> None:
-        """Create the client; `answers` is the memory of all answers that are read and not passed on yet."""
+        """Create the client; `answers` is the memory for all answers that are read and not passed on yet."""
         self.answers = answers or Room(4 * REPLY_BYTES_MAX)
         base_url = f"{endpoint.base_url.rstrip('/')}/{endpoint.id}"
         self._transport = transport
-        # Read once, as most of what httpx does for a request goes into reading these two.
+        # Parsed once: httpx spends most of the time of a request on parsing these two.
         self._url = lru_cache(URLS_KEPT)(lambda path: httpx.URL(base_url + path))
         self._host = httpx.URL(base_url).netloc.decode("ascii")
         self.use_key(endpoint.api_key)
 
     def use_key(self, api_key: Secret) -> None:
-        """Another key of the same account, for every call from now on."""
+        """Use another key of the same account for all further calls."""
         self._headers = _headers(self._host, api_key)
 
     async def call(
@@ -84,9 +84,9 @@ class EndpointClient:
         hold: Hold = lambda _size: None,
         traceparent: str | None = None,
     ) -> Reply:
-        """Make a call and read its whole answer, within `timeout_s` after it was sent.
+        """Make a call and read its whole answer, within `timeout_s` seconds after it was sent.
 
-        `hold` is told how large the answer is by now, and raises where that is too much.
+        `hold` receives the size of the answer so far, and raises if that is too large.
 
         Raises:
             UnreachableError: There was no answer in time, it broke off, it cannot be read, or, with the reason
@@ -100,7 +100,7 @@ class EndpointClient:
             except UnreachableError:
                 if answer.status < 400:
                     raise
-                # Of a failure the status counts.
+                # The status of a failure is enough.
                 received = b""
             return Reply(status=answer.status, body=received, retry_after_s=answer.retry_after_s)
 
@@ -114,9 +114,9 @@ class EndpointClient:
         total_s_max: float | None = None,
         traceparent: str | None = None,
     ) -> "Opened":
-        """Make a call, its body in parts, and hold its answer open; leaving closes it, also when cancelled.
+        """Make a call, its body in parts, and hold its answer open; leaving the context closes it, also when cancelled.
 
-        `read_timeout_s` begins again with each piece; without `total_s_max` the end of the whole is the caller's.
+        `read_timeout_s` begins again with each piece; without `total_s_max` the caller limits the total time.
 
         Raises:
             UnreachableError: There was no answer, or, also out of the body of the `async with`, it broke off.
@@ -139,10 +139,11 @@ class EndpointClient:
 
 
 class Opened:
-    """The `async with` of one call. A class, where a generator would do: every call passes one.
+    """Hold one call open for an `async with`.
 
-    The answer's stream is read and closed by itself: httpx's own reading marks a response as closed before it is, so
-    that a cancellation just then leaves the connection open.
+    A class rather than `@asynccontextmanager`: this is on the hot path of every call. The answer's stream is read and
+    closed directly: httpx's own reading marks a response as closed before it is, so that a cancellation at that moment
+    leaves the connection open.
     """
 
     __slots__ = ("_pieces", "_request", "_stream", "_transport")
@@ -163,13 +164,13 @@ class Opened:
         status, headers, pieces = response.status_code, response.headers, self._pieces
         if (encoding := headers.get("content-encoding")) is not None:
             pieces = decoded(pieces, encoding, status=status)
-        # Only a refusal carries one, and reading headers is not free.
+        # Only a rejection carries one, and reading headers costs time.
         retry_after_s = None if status == 200 else self._retry_after_s(headers)
         return OpenAnswer(status=status, retry_after_s=retry_after_s, pieces=pieces)
 
     @staticmethod
     def _retry_after_s(headers: httpx.Headers) -> float | None:
-        """Read the header; a date is compared with the answer's own, as the two clocks may differ."""
+        """Parse the header; a date is compared with the answer's own date, as the two clocks may differ."""
         sent_at_s = read_date(headers.get("date")) or SystemClock().unix_s()
         return read_retry_after(headers.get("retry-after"), now_unix_s=sent_at_s)
 
@@ -187,7 +188,7 @@ class Opened:
 
 
 async def _whole(pieces: AsyncIterator[bytes], hold: Hold) -> bytes | bytearray:
-    """Collect an answer in one buffer: a large one that is joined or copied would be in memory twice."""
+    """Collect an answer in one buffer: joining or copying a large one would need twice the memory."""
     received = bytearray()
     async for piece in pieces:
         received += piece
@@ -199,7 +200,7 @@ def bounded(size: int, bytes_max: int) -> int:
     """Return a size that is within its bound.
 
     Raises:
-        UnreachableError: The size is beyond the bound, which is no sign of an outage.
+        UnreachableError: The size is beyond the bound, which does not indicate an outage.
     """
     if size > bytes_max:
         raise UnreachableError(TOO_LARGE, was_sent=True, is_outage=False)

@@ -1,6 +1,6 @@
-"""Response bodies that come compressed, although every request says `accept-encoding: identity`.
+"""Decode response bodies that are compressed although every request says `accept-encoding: identity`.
 
-An endpoint, or a proxy before it, that compresses unasked is at fault; its answers can be read all the same.
+An endpoint, or a proxy in front of it, that compresses unasked is at fault, but its answers can be read.
 """
 
 import re
@@ -18,16 +18,17 @@ from gateway.wire.content_coding import (
 )
 
 _NAMES = re.compile(r"[\w.,*+ -]{1,40}", re.ASCII)
-"""What may be shown of a header that the endpoint wrote."""
+"""Pattern of an encoding name from the endpoint's header that may be shown in an error."""
 
 
 def decoded(pieces: AsyncIterator[bytes], encoding: str, *, status: int) -> AsyncIterator[bytes]:
     """Return the pieces of a body without its Content-Encoding, each of at most `CHUNK_BYTES`.
 
-    What cannot be read is an UnreachableError when it is read, and not before: of some answers the status is enough.
+    A body that cannot be decoded raises UnreachableError when it is read, not before: for some answers the status is
+    enough.
     """
     try:
-        # The members of a response are not counted: its sender is no stranger.
+        # The members of a response are not limited: its sender is trusted.
         decompressor = decompressor_for(encoding, members_max=None)
     except UnknownCodingError as error:
         named = error.encoding if _NAMES.fullmatch(error.encoding) else "of an unknown name"
@@ -40,7 +41,7 @@ def _unreadable(why: str, status: int) -> UnreachableError:
 
 
 class _Unreadable:
-    """A body in an unknown encoding."""
+    """Represent a body in an unknown encoding."""
 
     def __init__(self, error: UnreachableError) -> None:
         self._error = error
@@ -53,7 +54,10 @@ class _Unreadable:
 
 
 class _DecodedPieces:
-    """A body that is decompressed. A class, where a generator would do: half read, that would have to be closed."""
+    """Decompress a body.
+
+    A class rather than a generator, which would have to be closed if it was only partly read.
+    """
 
     def __init__(self, pieces: AsyncIterator[bytes], decompressor: Decompressor, status: int) -> None:
         self._pieces = pieces
@@ -67,7 +71,7 @@ class _DecodedPieces:
     async def __anext__(self) -> bytes:
         try:
             if (chunk := next(self._chunks, None)) is not None:
-                # A piece may expand a thousandfold: others have their turn in between.
+                # A piece may expand a thousandfold: let other tasks run in between.
                 await anyio.lowlevel.checkpoint()
                 return chunk
             async for piece in self._pieces:

@@ -1,4 +1,4 @@
-"""What can go wrong on the way to Runpod, as our errors, and whether a call may be made again."""
+"""Map failures of calls to Runpod to the gateway's errors, and tell whether a call may be repeated."""
 
 import re
 from email.utils import parsedate_to_datetime
@@ -23,11 +23,12 @@ from gateway.upstream.http.faults import connect_fault
 from gateway.wire.malformed import MALFORMED
 
 RETRY_AFTER_S_MAX = 60.0
-"""No pause is longer: it would hold every tenant of the endpoint."""
+"""Maximum pause in seconds: a longer one would stop every tenant of the endpoint."""
 PLATFORM_5XX = 501
-"""Runpod's edge and Cloudflare answer with 502 to 504 and 52x; a failed job on the OpenAI route is a 500."""
+"""Lowest 5xx status of the platform: Runpod's edge and Cloudflare send 502 to 504 and 52x; a failed job on the OpenAI
+route is a 500."""
 _EVENT = re.compile(rb"\s{0,9}(?:event: ?\w{1,20}\r?\n)?data: ?([^\r\n]+)")
-"""An error in the form of a stream's first event."""
+"""Pattern of an error in the form of a stream's first event."""
 _REFUSALS = frozenset({401, 402, 403, 404})
 _BARE_NAMES = frozenset({"error", "message"})
 _NO_ENDPOINT = re.compile(
@@ -36,7 +37,7 @@ _NO_ENDPOINT = re.compile(
     r"(?:not (?:be )?found|not exist|doesn't exist|unknown|invalid)[.!]?"
 )
 _NOT_FOUND = re.compile(r"(?i)(?:404|error|:|-|\s){0,4}(?:page )?not found[.!]?")
-"""Says nothing of what was not found; "404 page not found" is what Go's HTTP server writes by itself."""
+"""Pattern of a text that does not say what was not found; "404 page not found" is the default of Go's HTTP server."""
 _ACCOUNT = re.compile(
     r"(?i)^(?:error:? )?(?:http )?(?:\d{3}:? )?(?:unauthori[sz]ed|unauthenticated|forbidden|payment required"
     r"|access denied)\b.{0,40}$|api[ _-]?key"
@@ -44,14 +45,14 @@ _ACCOUNT = re.compile(
     r"|\b(?:invalid|missing|expired|disabled|revoked|unknown|no) (?:\w{1,20} )?(?:key|token|credentials?)\b"
     r"|authenticat|balance|\bfunds?\b|billing|spend(?:ing)?\b|suspended|\baccount\b"
 )
-"""Words of a refusal that is about our key or our account."""
+"""Pattern of words in a rejection that is about our key or our account."""
 
 
 def unreachable(error: httpx.TransportError) -> UnreachableError:
-    """A failure of the transport as ours.
+    """Convert a transport error to an UnreachableError.
 
-    Only a connection that was never made is sure not to have carried the call: what may have been taken must not be
-    sent again blindly.
+    Only a connection that was never opened is certain not to have carried the call: a call that may have been accepted
+    must not be repeated blindly.
     """
     name = type(error).__name__
     if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
@@ -64,10 +65,10 @@ def unreachable(error: httpx.TransportError) -> UnreachableError:
 def job_call_failure(
     status: int, *, retry_after_s: float | None, has_job: bool, body: bytes | bytearray = b""
 ) -> GatewayError | None:
-    """Return what a status of the job API means; None for success. No failure's body is documented.
+    """Return the error for a status of the job API; None for success. The bodies of failures are not documented.
 
-    `has_job` tells a 404 that means an expired job from one that means an unknown endpoint. A page of HTML is not the
-    API's own: a firewall before it may have taken offence at what one request holds.
+    `has_job` distinguishes a 404 for an expired job from one for an unknown endpoint. An HTML page is not from the API:
+    a firewall in front of it may have blocked the content of one request.
     """
     match status:
         case 200 | 201 | 202:
@@ -87,11 +88,11 @@ def job_call_failure(
 
 
 def relay_failure(status: int, *, body: bytes, retry_after_s: float | None) -> GatewayError:
-    """Return what a failing status of the OpenAI route means.
+    """Return the error for a failing status of the OpenAI route.
 
-    A 4xx is the worker's word on the request, whatever the format of its body, but where Runpod is known to write it:
-    401 to 404 and 429 in Runpod's own words or without any. A 5xx is the worker's where its body is a worker's error;
-    the wait that it asks for goes with either.
+    A 4xx is the worker's answer to the request, whatever the format of its body, except where Runpod is known to send
+    it: 401 to 404 and 429 with Runpod's own text or without any. A 5xx is the worker's if its body is a worker's error;
+    a Retry-After applies to either.
     """
     detail = _detail_of(body)
     if status == 429:
@@ -103,7 +104,7 @@ def relay_failure(status: int, *, body: bytes, retry_after_s: float | None) -> G
 
 
 def _rejection(status: int, detail: object | None) -> UpstreamError:
-    """Return the refusal of a request by its worker, or by Runpod's edge, which may refuse a large one with 413."""
+    """Return the rejection of a request by its worker, or by Runpod's edge, which may reject a large one with 413."""
     failure = output_error(detail or f"The worker answered with HTTP {status}.", status=status)
     if isinstance(failure, WorkerError):
         failure.is_signed = _bare_text(detail) is None
@@ -111,9 +112,9 @@ def _rejection(status: int, detail: object | None) -> UpstreamError:
 
 
 def _limit(detail: object | None, *, retry_after_s: float | None) -> UpstreamError:
-    """Return Runpod's 429, or a worker's own: an object that says more than Runpod's readers expect of Runpod.
+    """Return Runpod's 429, or a worker's: an object with more content than Runpod's client libraries expect of Runpod.
 
-    A worker's 429 concerns one request, which may be tried elsewhere. It holds up no other request.
+    A worker's 429 concerns one request, which may be tried on another endpoint. It delays no other request.
     """
     if _bare_text(detail) is not None:
         return UpstreamBusyError(retry_after_s=retry_after_s)
@@ -123,7 +124,7 @@ def _limit(detail: object | None, *, retry_after_s: float | None) -> UpstreamErr
 
 
 def _with_wait(failure: UpstreamError, status: int, retry_after_s: float | None) -> UpstreamError:
-    """Add the wait that a 5xx asks for; a fault of the request does not pass by itself."""
+    """Add the Retry-After of a 5xx; a fault of the request itself does not go away by waiting."""
     if status >= 500 and not (isinstance(failure, WorkerError) and failure.status < 500):
         failure.retry_after_s = retry_after_s
     return failure
@@ -139,7 +140,7 @@ def _relay_5xx(status: int, detail: object | None) -> UpstreamError:
         was_sent=True,
         status=status,
         detail=_redirect(status) or text,
-        # A service that can say in JSON what is wrong with a request is there, also where only the beginning was read.
+        # A service that describes an error in JSON is running, even if only the beginning of it was read.
         is_outage=False if text and not _is_words(detail) else None,
     )
 
@@ -149,7 +150,7 @@ def _is_page(body: bytes | bytearray) -> bool:
 
 
 def _is_words(detail: object | None) -> bool:
-    """Tell a text from JSON, and from the beginning of JSON that was too long to be read."""
+    """Return True for plain text, False for JSON and for the beginning of JSON that was too long to be read."""
     return isinstance(detail, str) and not detail.startswith(("{", "["))
 
 
@@ -158,7 +159,7 @@ def _redirect(status: int) -> str:
 
 
 def _detail_of(body: bytes) -> object | None:
-    """Return the error in a body: JSON, or a short text; None for HTML, for nothing, and for the edge's own JSON."""
+    """Return the error in a body: JSON, or a short text; None for HTML, an empty body, and the edge's own JSON."""
     event = _EVENT.match(body)
     try:
         decoded = msgspec.json.decode(body if event is None else event[1])
@@ -166,17 +167,17 @@ def _detail_of(body: bytes) -> object | None:
         text = body.decode(errors="replace").strip()
         return None if not text or _is_page(body) else text
     if isinstance(decoded, dict) and (decoded.get("cloudflare_error") or not error_text(decoded)):
-        # Cloudflare marks its problem details, which it sends to who accepts JSON, with `cloudflare_error`.
+        # Cloudflare marks the problem details that it sends to clients accepting JSON with `cloudflare_error`.
         return None
     return decoded or None
 
 
 def _refusal(status: int, detail: object | None, *, is_page: bool) -> UpstreamConfigError | None:
-    """Return Runpod's refusal of our key, or its word that there is no such endpoint; None for a worker's answer.
+    """Return Runpod's rejection of our key or its report of an unknown endpoint; None for a worker's answer.
 
-    What the bodies of these statuses look like is not published. Runpod's ai-sdk-provider reads `error` and `message`
-    as texts at the top; `{"message": "Not Found"}` is what users of /run have reported. Workers write more than that:
-    an object in OpenAI's form, FastAPI's `detail`, or a text that is about something else.
+    The bodies of these statuses are not published. Runpod's ai-sdk-provider reads `error` and `message` as texts at the
+    top level; `{"message": "Not Found"}` is what users of /run have reported. Workers send more than that: an object in
+    OpenAI's form, FastAPI's `detail`, or a text about something else.
     """
     text = _bare_text(detail)
     if text is None:
@@ -195,7 +196,7 @@ def _refusal(status: int, detail: object | None, *, is_page: bool) -> UpstreamCo
 
 
 def _bare_text(detail: object | None) -> str | None:
-    """Return the text of a body that holds no more than one, empty for none; None for an object that says more."""
+    """Return the text of a body that holds only a text, "" if it is empty; None for an object with more content."""
     if isinstance(detail, dict):
         values = [value for name, value in detail.items() if name in _BARE_NAMES]
         is_bare = len(values) == 1 and detail.keys() <= _BARE_NAMES | {"status", "statusCode", "code"}
@@ -206,7 +207,7 @@ def _bare_text(detail: object | None) -> str | None:
 
 
 def _worker_error(status: int, detail: object) -> UpstreamError | None:
-    """Return the worker's error of a 5xx answer; None where the platform may have written it."""
+    """Return the worker's error of a 5xx answer; None if the platform may have sent it."""
     inner = detail.get("error", detail) if isinstance(detail, dict) else detail
     failure = job_error(inner, status=status) if isinstance(inner, str) else output_error(inner, status=status)
     if isinstance(failure, WorkerError) and (isinstance(inner, str) or failure.status < 500):
@@ -218,7 +219,7 @@ def _worker_error(status: int, detail: object) -> UpstreamError | None:
 
 
 def read_retry_after(text: str | None, *, now_unix_s: float) -> float | None:
-    """Read a `Retry-After` (RFC 9110, 10.2.3): seconds, also broken ones, or a date; at most RETRY_AFTER_S_MAX."""
+    """Parse `Retry-After` (RFC 9110, 10.2.3): seconds, also fractional, or a date; at most RETRY_AFTER_S_MAX."""
     if not text:
         return None
     try:
@@ -229,7 +230,7 @@ def read_retry_after(text: str | None, *, now_unix_s: float) -> float | None:
 
 
 def read_date(text: str | None) -> float | None:
-    """Read an HTTP date, in seconds since 1970; None if it is none."""
+    """Parse an HTTP date into seconds since 1970; return None if it is invalid."""
     try:
         return parsedate_to_datetime(text).timestamp() if text else None
     except (ValueError, OverflowError):

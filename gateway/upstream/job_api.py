@@ -1,7 +1,7 @@
-"""Runpod's job API: submit, read pages, ask for the status, cancel, and the endpoint's health.
+"""Call Runpod's job API: submit, read pages, read the status, cancel, and read the endpoint's health.
 
-Pages and statuses are read with POST, which the documentation allows beside GET: reading a page takes its outputs
-away, and an HTTP client may repeat a GET by itself when a kept connection turns out to be closed.
+Pages and statuses are read with POST, which the documentation allows beside GET: reading a page consumes its outputs,
+and an HTTP client may repeat a GET by itself when a kept connection turns out to be closed.
 """
 
 import math
@@ -23,24 +23,25 @@ from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import Parts
 
 CALL_TIMEOUT_S = 30.0
-"""The time of a whole call that answers at once, however slowly its reply comes."""
+"""Maximum seconds of a whole call that is answered at once, however slowly its reply arrives."""
 SMALL_REPLY_BYTES_MAX = 1024 * 1024
-"""The largest size of a reply that holds no outputs."""
+"""Maximum size of a reply without outputs."""
 UNCOUNTED_BYTES = 64 * 1024
-"""The size up to which an answer is not counted: most have no more, and a connection's buffer has as much."""
+"""Size up to which an answer is not counted: most are smaller, and a connection's buffer is as large."""
 RETRY_S = 1.0
 POLL_MARGIN_S = 15.0
-"""What a long poll may take beyond its wait: the service holds an empty page for about 10 s anyway."""
+"""Seconds that a long poll may take beyond its wait: the service holds an empty page for about 10 s regardless of the
+wait."""
 TOO_LARGE_OUTPUTS = f"The worker's answer has more than {REPLY_BYTES_MAX // 1024**2} MiB at once. Let it yield less."
 
 T = TypeVar("T")
 
 _JOB_ID = re.compile(r"[\x21-\x7e]{1,256}")
-"""Ids are opaque, but they go into a header and a path."""
+"""Pattern of a job id: ids are opaque, but they are used in a header and a path."""
 
 
 class JobApi:
-    """The job API of one endpoint. Every method is one call."""
+    """Call the job API of one endpoint. Every method makes one call."""
 
     def __init__(self, client: EndpointClient) -> None:
         self._client = client
@@ -48,11 +49,11 @@ class JobApi:
     async def submit(
         self, job_input: Parts, *, policy: runpod.JobPolicy | None = None, traceparent: str | None = None
     ) -> str:
-        """POST /run with the input in parts, as it lies in memory; return the job's id.
+        """POST /run with the input in parts, which are not copied; return the job's id.
 
         Raises:
-            BodyTooLargeError: The job is larger than Runpod takes.
-            UpstreamError: It was not accepted, or nobody knows whether it was.
+            BodyTooLargeError: The job is larger than Runpod accepts.
+            UpstreamError: It was not accepted, or it is unknown whether it was.
         """
         body = runpod.submission(job_input, policy)
         if sum(map(len, body)) > JOB_BODY_BYTES_MAX:
@@ -73,18 +74,18 @@ class JobApi:
     async def read_page(
         self, job_id: str, *, wait_s: float, hold: Hold, timeout_s: float = math.inf
     ) -> runpod.StreamPage:
-        """POST /stream/{id}: what was yielded since the last call, held open up to `wait_s` while there is nothing.
+        """POST /stream/{id}: return the outputs since the last call, waiting up to `wait_s` seconds if there are none.
 
-        The whole page has to be there within `timeout_s`, and within what a long poll may take. `hold` is told its
-        size, and has to do with it as long as its outputs are there.
+        The whole page has to arrive within `timeout_s`, and within the maximum of a long poll. `hold` receives its
+        size, and has to account for it until its outputs are dropped.
 
         Raises:
             OutputLostError: The outputs are too large.
-            UpstreamError: The page did not come, or is none.
+            UpstreamError: The page did not arrive, or is malformed.
         """
         path = f"/stream/{quote(job_id, safe='')}?wait={max(1000, int(wait_s * 1000))}"
         try:
-            # Not by way of `_read`: a stream is read page by page.
+            # Not through `_read`: a stream is read page by page, with the timeout of a long poll.
             reply = await self._client.call("POST", path, timeout_s=min(timeout_s, wait_s + POLL_MARGIN_S), hold=hold)
         except UnreachableError as error:
             _check_size(error)
@@ -92,7 +93,7 @@ class JobApi:
         return _decoded(reply, runpod.decode_page, has_job=True)
 
     async def read_status(self, job_id: str, *, hold: Hold | None = None) -> runpod.JobStatus:
-        """POST /status/{id}; `hold` as for a page. Without one, room for the reply is asked for here."""
+        """POST /status/{id}; `hold` as for a page. Without it, this method accounts for the reply itself."""
         reply = await self._read(f"/status/{quote(job_id, safe='')}", hold=hold)
         return _decoded(reply, runpod.decode_status, has_job=True)
 
@@ -102,7 +103,7 @@ class JobApi:
         return _decoded(reply, runpod.decode_status, has_job=True)
 
     async def read_health(self) -> runpod.EndpointHealth:
-        """GET /health: answered without a worker, and without waking one."""
+        """GET /health, which is answered without a worker and does not start one."""
         reply = await self._client.call("GET", "/health", timeout_s=CALL_TIMEOUT_S, hold=_hold_little)
         return _decoded(reply, runpod.decode_health, has_job=False)
 
@@ -112,7 +113,7 @@ class JobApi:
         Raises:
             AnswersFullError: There is no room for them.
             OutputLostError: They are too large.
-            UnreachableError: The reply did not come, or not whole.
+            UnreachableError: The reply did not arrive, or is incomplete.
         """
         place = Place(self._client.answers, "")
         try:
@@ -122,15 +123,15 @@ class JobApi:
             _check_size(error)
             raise
         finally:
-            # A caller without a place of its own needs only the job's state and times, and drops the rest.
+            # A caller without its own place needs only the job's state and times, and drops the outputs.
             place.leave()
 
 
 def _check_size(error: UnreachableError) -> None:
-    """Look whether a reply with outputs was not read because of its size.
+    """Check whether a reply with outputs was not read because of its size.
 
     Raises:
-        OutputLostError: It was. It would be so the next time.
+        OutputLostError: It was too large, and would be again.
     """
     if error.reason is TOO_LARGE:
         raise OutputLostError(TOO_LARGE_OUTPUTS) from error
@@ -154,6 +155,6 @@ def _decoded(reply: Reply, decode: Callable[[bytes | bytearray], T], *, has_job:
     except TooManyItemsError:
         raise OutputLostError(TOO_MANY_OUTPUTS) from None
     except MALFORMED:
-        # Something did answer: what it handed out with this reply is gone. No worker and no client writes these
-        # replies, so one that cannot be read is not the service's.
+        # An answer arrived, so outputs in this reply are lost. Neither workers nor clients write these replies, so a
+        # malformed one is not from the service.
         raise UnreachableError("malformed reply", was_sent=True, status=reply.status, is_outage=True) from None

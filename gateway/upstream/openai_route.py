@@ -1,4 +1,4 @@
-"""Runpod's /openai/* route: one call that becomes a job of its own, relayed as it comes."""
+"""Call Runpod's /openai/* route: one call that becomes a job of its own, relayed as it arrives."""
 
 from collections.abc import AsyncIterator
 
@@ -11,12 +11,12 @@ from gateway.upstream.failures import relay_failure, unreachable
 
 ERROR_BYTES_MAX = 64 * 1024
 GOOD_STATUSES = frozenset({200, 201})
-"""Servers on NestJS answer a POST with 201."""
+"""Statuses of success: servers based on NestJS answer a POST with 201."""
 _PATHS = {api: f"/openai{api.value}" for api in Api}
 
 
 class OpenAIRoute:
-    """The OpenAI route of one endpoint."""
+    """Call the OpenAI route of one endpoint."""
 
     def __init__(self, client: EndpointClient) -> None:
         self._client = client
@@ -29,7 +29,9 @@ class OpenAIRoute:
         read_timeout_s: float,
         traceparent: str | None = None,
     ) -> Opened:
-        """POST the body, given in parts, and hold the answer open, whatever it is. Leaving closes the call.
+        """POST the body, given in parts, and hold the answer open, whatever its status.
+
+        Leaving the context closes the call.
 
         Raises:
             UnreachableError: There was no answer, or it broke off.
@@ -39,10 +41,10 @@ class OpenAIRoute:
 
 
 async def good_pieces(answer: OpenAnswer) -> AsyncIterator[bytes]:
-    """The bytes of the answer as they come.
+    """Return the pieces of the answer's body as they arrive.
 
     Raises:
-        GatewayError: It is an error.
+        GatewayError: The answer is an error.
     """
     if answer.status not in GOOD_STATUSES:
         raise await _failure(answer)
@@ -54,7 +56,7 @@ async def _failure(answer: OpenAnswer) -> GatewayError:
         head = await _head(answer.pieces)
     except (UnreachableError, httpx.TransportError) as error:
         unreadable = error if isinstance(error, UnreachableError) else unreachable(error)
-        # The status may say enough by itself: 429 does.
+        # Without a readable body, the status may be enough, as for 429.
         failure = relay_failure(answer.status, body=b"", retry_after_s=answer.retry_after_s)
         if not isinstance(failure, UnreachableError):
             return failure
@@ -64,7 +66,7 @@ async def _failure(answer: OpenAnswer) -> GatewayError:
 
 
 async def _head(pieces: AsyncIterator[bytes]) -> bytes:
-    """The beginning of an error body: more of it is no use."""
+    """Return at most ERROR_BYTES_MAX bytes of the beginning of an error body."""
     head = bytearray()
     async for piece in pieces:
         head += piece

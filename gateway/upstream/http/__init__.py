@@ -1,1 +1,1 @@
-"""HTTP/1.1 to Runpod: a transport of our own behind httpx's interface."""
+"""Implement HTTP/1.1 to Runpod: our own transport for httpx's interface."""

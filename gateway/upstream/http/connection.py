@@ -1,7 +1,7 @@
-"""One connection: an `asyncio.Protocol` that carries one request at a time.
+"""Implement one connection: an `asyncio.Protocol` that carries one request at a time.
 
-Plain futures and callbacks, one write for a small request, one task switch for what comes in one read: this is the hot
-path of every call. Only the two `receive` methods wait.
+It uses plain futures and callbacks, one write for a small request, and one task switch per read: this is the hot path
+of every call. Only the two `receive` methods wait.
 """
 
 import asyncio
@@ -19,15 +19,16 @@ from gateway.upstream.http.response import ResponseReader
 from gateway.upstream.http.tls import has_said_goodbye
 
 IDLE_S_MAX = 30.0
-"""Shorter than the servers of this world keep theirs, so that it is rarely they who close."""
+"""Seconds after which a free connection is closed: shorter than common servers' timeouts, so that they rarely close
+first."""
 BUFFER_BYTES_MAX = 64 * 1024
-"""Of a body whose reader lags behind; the last read may go over it, by as much as one read brings."""
+"""Maximum size of the unread body before reading is paused; the last read may exceed it by its own size."""
 SLICE_BYTES = 64 * 1024
-"""What is written at once. Between two slices the loop turns, so that an early answer is seen."""
+"""Size of one write. Between two slices the event loop runs, so that an early answer is noticed."""
 
 
 class Connection(asyncio.Protocol):
-    """A connection to an origin: taken by one request at a time, and free again when its response is complete."""
+    """Represent a connection to an origin: used by one request at a time, and free after a complete response."""
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self.origin = origin
         self.is_stale = False
-        """Whether it was lost while it waited, after an earlier response, for the first byte of the next one."""
+        """True if a reused connection was lost before the first byte of the next response."""
         self.ssl_object: ssl.SSLObject | None = None
         self._sock = sock
         self._on_free = on_free
@@ -56,18 +57,18 @@ class Connection(asyncio.Protocol):
         self._is_writing_paused = False
         self._deadline_s = math.inf
         self._end_s = math.inf
-        """The time at which the request under way has to be over, however much of its response has come by then."""
+        """Time at which the current request has to be complete, however much of its response has arrived."""
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at_s = math.inf
 
     @property
     def is_open(self) -> bool:
-        """Whether it is connected, and not lost again."""
+        """Return True if it is connected."""
         return self._transport is not None
 
     def send(self, request: Outgoing) -> ResponseReader:
         """Write a request. The connection must be free."""
-        assert self._transport is not None  # noqa: S101 - it is connected before anybody has it.
+        assert self._transport is not None  # noqa: S101 - it is connected before it is used.
         assert self._reader is None  # noqa: S101 - one request at a time.
         reader = self._reader = ResponseReader(is_reply_to_head=request.method == "HEAD")
         self._request = request
@@ -85,17 +86,17 @@ class Connection(asyncio.Protocol):
         """Wait for the head of the response.
 
         Raises:
-            httpx.TransportError: It did not come.
+            httpx.TransportError: It did not arrive.
         """
         self._set_deadline()
         while not reader.has_head:
             await self._wait(reader)
-        # From the moment its response is complete, the connection is somebody else's.
+        # Once its response is complete, the connection may carry another request.
         if self._reader is reader:
             self._deadline_s = math.inf
 
     async def receive(self, reader: ResponseReader) -> bytes:
-        """The next piece of the body; empty at its end.
+        """Return the next piece of the body; empty at its end.
 
         Raises:
             httpx.TransportError: It broke off.
@@ -113,20 +114,20 @@ class Connection(asyncio.Protocol):
         return piece
 
     def leave(self, reader: ResponseReader) -> None:
-        """Nobody reads this response any more: unless it is complete, its connection is closed at once."""
+        """Stop reading this response: unless it is complete, its connection is closed at once."""
         if self._reader is reader:
             self.abort()
 
     def abort(self) -> None:
-        """Close at once. What was not sent is not."""
+        """Close at once. Unsent data is dropped."""
         self._unsent = None
         if self._transport is not None:
             self._transport.abort()
 
     def is_alive(self) -> bool:
-        """Whether a free connection can be used: nothing came from the other side, not even its goodbye.
+        """Return True if a free connection can be used: the other side sent nothing, and did not close it.
 
-        Asks the socket too: the loop may not have come round to telling us.
+        The socket is checked too: the event loop may not have delivered its events yet.
         """
         if self._transport is None or self._transport.is_closing():
             return False
@@ -139,12 +140,12 @@ class Connection(asyncio.Protocol):
         return False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by asyncio, once the TLS handshake is done."""
+        """Store the transport. asyncio calls this once the TLS handshake is done."""
         self._transport = cast("asyncio.Transport", transport)
         self.ssl_object = transport.get_extra_info("ssl_object")
 
     def data_received(self, data: bytes) -> None:
-        """Called by asyncio."""
+        """Pass data to the reader of the response. Called by asyncio."""
         reader = self._reader
         if reader is None:
             self.abort()
@@ -162,7 +163,7 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def eof_received(self) -> None:
-        """Called by asyncio when nothing more can come from the other side."""
+        """End the response. asyncio calls this when the other side can send no further data."""
         reader = self._reader
         if reader is None or (self.ssl_object is not None and not has_said_goodbye(self.ssl_object)):
             return
@@ -172,7 +173,7 @@ class Connection(asyncio.Protocol):
             self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by asyncio, once, however it ended."""
+        """Set the error of the current request. asyncio calls this once, for any end of the connection."""
         self._transport = None
         if self._alarm is not None:
             self._alarm.cancel()
@@ -191,11 +192,11 @@ class Connection(asyncio.Protocol):
         self._on_lost(self)
 
     def pause_writing(self) -> None:
-        """Called by asyncio."""
+        """Stop writing: the transport's buffer is full. Called by asyncio."""
         self._is_writing_paused = True
 
     def resume_writing(self) -> None:
-        """Called by asyncio."""
+        """Continue writing. Called by asyncio."""
         self._is_writing_paused = False
         self._write_on()
 
@@ -231,7 +232,7 @@ class Connection(asyncio.Protocol):
             self._loop.call_soon(self._write_on)
 
     def _finish(self, reader: ResponseReader) -> None:
-        """The response is complete: free the connection, or close it where it cannot carry another request."""
+        """Free the connection after a complete response, or close it if it cannot carry another request."""
         self._reader = self._request = None
         if not reader.is_reusable or self._unsent is not None:
             self.abort()
@@ -246,7 +247,7 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def _set_deadline(self) -> None:
-        """Expect progress within the time of what goes on. One timer is moved, rather than one made for every wait."""
+        """Set the deadline for the next progress. One timer is moved rather than created for every wait."""
         now_s = self._loop.time()
         if self._request is None:
             self._deadline_s = now_s + IDLE_S_MAX

@@ -1,4 +1,4 @@
-"""Opens connections: name, TCP by whichever address answers first (RFC 8305), then TLS."""
+"""Open connections: name lookup, TCP to the address that answers first (RFC 8305), then TLS."""
 
 import asyncio
 import socket
@@ -14,22 +14,22 @@ from gateway.upstream.http.faults import LOCAL
 from gateway.upstream.http.outgoing import Origin
 
 ATTEMPT_DELAY_S = 0.25
-"""How long an address has to answer before the next one is tried beside it (RFC 8305, 5)."""
+"""Seconds for which an address may take to answer before the next one is tried as well (RFC 8305, 5)."""
 
 Address = tuple[int, Any]
-"""The family, and what the socket module calls an address of it."""
+"""The family, and an address of that family in the form of the socket module."""
 
 
 async def dial(origin: Origin, tls: ssl.SSLContext | None, make: Callable[[socket.socket], Connection]) -> Connection:
     """Open a connection.
 
     Raises:
-        OSError: The name is not known, nobody listens, or the TLS handshake failed.
+        OSError: The name is unknown, the connection is refused, or the TLS handshake failed.
     """
     sock = await _open_socket(origin)
     connection = make(sock)
     try:
-        # From here on the loop's transport owns the socket, and closes it where this fails.
+        # From here on the loop's transport owns the socket, and closes it if this fails.
         await asyncio.get_running_loop().create_connection(
             lambda: connection, sock=sock, ssl=tls, server_hostname=origin.host if tls else None
         )
@@ -46,24 +46,27 @@ async def _open_socket(origin: Origin) -> socket.socket:
     try:
         found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
     except socket.gaierror:
-        # A resolver without a descriptor reports only that it failed: opening one here shows why.
+        # A resolver that lacks a descriptor reports only a failure: opening a socket here raises the real error.
         socket.socket().close()
         raise
     return await race(interleaved([(family, address) for family, _, _, _, address in found]))
 
 
 def interleaved(addresses: list[Address]) -> list[Address]:
-    """The families by turns, beginning with the first one, so that a family without a route costs one attempt."""
+    """Return the addresses with alternating families, beginning with that of the first one.
+
+    A family without a route then costs one attempt.
+    """
     first = [each for each in addresses if each[0] == addresses[0][0]]
     others = [each for each in addresses if each[0] != addresses[0][0]]
     return [each for each in chain.from_iterable(zip_longest(first, others)) if each is not None]
 
 
 async def race(addresses: list[Address]) -> socket.socket:
-    """The socket of the address that answers first, each with a head start before the next.
+    """Return the socket of the address that answers first, where each address gets a head start before the next.
 
     Raises:
-        OSError: None of them answered. The first failure is raised that is not this machine's own: a machine without
+        OSError: None of them answered. The first failure that is not local to this machine is raised: a machine without
             IPv6 has no address to connect from.
     """
     connected: list[socket.socket] = []

@@ -1,4 +1,4 @@
-"""Find why a connection could not be opened, as far as the system tells. Pure."""
+"""Find why a connection could not be opened, as far as the system reports it. Pure."""
 
 import errno
 import socket
@@ -8,13 +8,13 @@ from gateway.errors import ConnectFault
 
 _DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 _RESOURCES = frozenset({errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
-"""connect(2): EADDRNOTAVAIL where all ports for outgoing connections are in use."""
+"""connect(2) fails with EADDRNOTAVAIL if all ports for outgoing connections are in use."""
 LOCAL = _DESCRIPTORS | _RESOURCES
-"""The errors that mean a lack of this machine, whatever the other side."""
+"""Errors that mean a lack of resources on this machine, whatever the other side."""
 
 
 def connect_fault(error: BaseException | None) -> tuple[ConnectFault, str]:
-    """Return the kind of a failure, and the system's further words on it, which may be empty."""
+    """Return the kind of a failure, and the system's further description, which may be empty."""
     match error:
         case ssl.SSLCertVerificationError():
             return ConnectFault.CERTIFICATE, error.verify_message

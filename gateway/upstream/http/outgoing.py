@@ -1,4 +1,4 @@
-"""One request as the bytes that are sent. Pure."""
+"""Serialize one request to the bytes that are sent. Pure."""
 
 import math
 from collections.abc import AsyncIterator, Sequence
@@ -8,7 +8,7 @@ import httpx
 
 
 class Origin(NamedTuple):
-    """Where a request goes, and what a connection can be shared by."""
+    """Represent the origin of a request: requests of one origin can share a connection."""
 
     is_tls: bool
     host: str
@@ -16,38 +16,38 @@ class Origin(NamedTuple):
 
 
 class Parts(httpx.AsyncByteStream):
-    """A body in memory that is sent part by part: to be put together, a large one would need the same room again."""
+    """Hold a body in memory that is sent part by part: joining a large one would need its memory twice."""
 
     def __init__(self, parts: Sequence[bytes | memoryview]) -> None:
         self.parts = tuple(parts)
         self.size = sum(map(len, self.parts))
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Httpx's way to read it."""
+        """Yield the parts, for readers in httpx."""
         for part in self.parts:
             yield bytes(part)
 
 
 class Outgoing(NamedTuple):
-    """A request, ready to be written."""
+    """Represent a request that is ready to be written."""
 
     method: str
     head: bytes
     parts: tuple[bytes | memoryview, ...]
-    """The body."""
+    """Parts of the body."""
     write_s_max: float
-    """How long the other side may take nothing of the body."""
+    """Maximum seconds for which the other side may accept nothing of the body."""
     read_s_max: float
-    """How long it may send nothing: until the head of the response is there, then from one piece to the next."""
+    """Maximum seconds without data: until the head of the response is complete, then between two pieces."""
     total_s_max: float = math.inf
-    """The longest time of the whole exchange, from the first byte sent to the last one read."""
+    """Maximum seconds of the whole exchange, from the first byte sent to the last one read."""
 
 
 def origin_of(url: httpx.URL) -> Origin:
-    """The origin of a URL, with its scheme's port where it names none.
+    """Return the origin of a URL, with the default port of its scheme if it has none.
 
     Raises:
-        httpx.UnsupportedProtocol: It is neither http nor https.
+        httpx.UnsupportedProtocol: The scheme is neither http nor https.
     """
     scheme = url.scheme
     if scheme not in {"http", "https"}:
@@ -57,7 +57,7 @@ def origin_of(url: httpx.URL) -> Origin:
 
 
 def outgoing_of(request: httpx.Request) -> Outgoing:
-    """The bytes of a request whose body is in memory, with the framing headers that it has.
+    """Return the bytes of a request whose body is in memory, with the framing headers that it has.
 
     Raises:
         httpx.RequestNotRead: The body is a stream.
@@ -82,7 +82,7 @@ def outgoing_of(request: httpx.Request) -> Outgoing:
 
 
 def connect_s_max(request: httpx.Request) -> float:
-    """How long a new connection may take: name, TCP and TLS together."""
+    """Return the maximum seconds to open a connection: name lookup, TCP and TLS together."""
     return _seconds(request.extensions.get("timeout", {}).get("connect"))
 
 

@@ -1,4 +1,4 @@
-"""The open connections: those that wait for a request, by origin, and all of them, to be closed in the end."""
+"""Track the open connections: the free ones by origin, and all of them, to close them at shutdown."""
 
 import anyio
 import httpx
@@ -8,7 +8,7 @@ from gateway.upstream.http.outgoing import Origin
 
 
 class Pool:
-    """Owns every connection from the moment it is open until it is lost. It sets no bound: our gates do."""
+    """Own every connection from its opening to its loss. The number is not limited here: the gates limit it."""
 
     def __init__(self) -> None:
         self._open: set[Connection] = set()
@@ -17,10 +17,10 @@ class Pool:
         self._emptied: anyio.Event | None = None
 
     def add(self, connection: Connection) -> None:
-        """Own a new connection.
+        """Add a new connection.
 
         Raises:
-            httpx.ConnectError: It comes too late: the pool is closed, and so is the connection.
+            httpx.ConnectError: The pool is closed already, and so is the connection now.
         """
         if self._is_closed:
             connection.abort()
@@ -28,7 +28,10 @@ class Pool:
         self._open.add(connection)
 
     def take(self, origin: Origin) -> Connection | None:
-        """The free connection that was used last, so that the others may grow old; None if there is none alive."""
+        """Return the free connection that was used last; None if none is alive.
+
+        The others may then reach their idle timeout.
+        """
         free = self._free.get(origin)
         while free:
             connection, _ = free.popitem()
@@ -38,11 +41,11 @@ class Pool:
         return None
 
     def put_back(self, connection: Connection) -> None:
-        """Its response is complete."""
+        """Mark a connection as free: its response is complete."""
         self._free.setdefault(connection.origin, {})[connection] = None
 
     def forget(self, connection: Connection) -> None:
-        """It is lost."""
+        """Remove a lost connection."""
         self._open.discard(connection)
         if free := self._free.get(connection.origin):
             free.pop(connection, None)
@@ -50,7 +53,7 @@ class Pool:
             self._emptied.set()
 
     async def aclose(self) -> None:
-        """Close every connection, whatever it carries, and wait until the sockets are closed."""
+        """Close every connection, also those in use, and wait until the sockets are closed."""
         self._is_closed = True
         if self._open:
             self._emptied = anyio.Event()

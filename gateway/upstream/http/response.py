@@ -1,7 +1,7 @@
-"""One response while its bytes come in. Pure: bytes go in, in any slices, and pieces of the body come out.
+"""Parse one response while its bytes arrive. Pure: bytes in any slices go in, and pieces of the body come out.
 
-httptools checks the framing (RFC 9112): it refuses bare line feeds, folded lines, two lengths, and a length beside
-chunks, all of which are ways to make two readers see different messages.
+httptools checks the framing (RFC 9112): it rejects bare line feeds, folded lines, two lengths, and a length together
+with chunks, all of which can make two parsers see different messages.
 """
 
 import httptools
@@ -10,12 +10,13 @@ import httpx
 from gateway.wire.framing import Framing
 
 HEAD_BYTES_MAX = 64 * 1024
-"""The largest head, and the most of all else that is no body: chunk extensions, trailers, interim responses."""
+"""Maximum size of the head, and of all other bytes that are not the body: chunk extensions, trailers, interim
+responses."""
 HEAD_LINES_MAX = 256
 
 
 class ResponseReader:
-    """Reads one response."""
+    """Parse one response."""
 
     __slots__ = (
         "_framing",
@@ -36,13 +37,13 @@ class ResponseReader:
 
     def __init__(self, *, is_reply_to_head: bool) -> None:
         self.is_untouched = True
-        """Whether not a single byte has come."""
+        """True while no byte has arrived."""
         self.has_head = False
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.is_complete = False
         self.buffered_bytes = 0
-        """Of the body: received, and not taken yet."""
+        """Number of bytes of the body that are received and not taken yet."""
         self._pieces: list[bytes] = []
         self._is_reply_to_head = is_reply_to_head
         self._is_interim = False
@@ -54,19 +55,19 @@ class ResponseReader:
 
     @property
     def is_reusable(self) -> bool:
-        """Whether the connection may carry another request: the response is over, and nothing came after it."""
+        """Return True if the connection may carry another request: nothing followed the response."""
         return self.is_complete and self._lives_on
 
     @property
     def is_readable(self) -> bool:
-        """Whether a piece of the body, or its end, is there."""
+        """Return True if a piece of the body, or its end, is available."""
         return self.is_complete or self.buffered_bytes > 0
 
     def feed(self, data: bytes) -> None:
-        """Read what came.
+        """Parse received data.
 
         Raises:
-            httpx.RemoteProtocolError: It is no HTTP, or its head is too large.
+            httpx.RemoteProtocolError: It is not HTTP, or its head is too large.
         """
         parser = self._parser
         if parser is None:
@@ -83,19 +84,19 @@ class ResponseReader:
         except httptools.HttpParserUpgrade as error:
             raise httpx.RemoteProtocolError("an upgrade that nobody asked for") from error
         if self.is_complete:
-            # The parser holds this reader, and this reader the parser: without the cycle both are gone at once.
+            # Break the reference cycle of parser and reader, so that both are freed at once.
             self._parser = None
         elif self._framing.is_exceeded:
             raise httpx.RemoteProtocolError("too much that is no body")
 
     def end(self) -> None:
-        """Nothing more will come: that is the end of a body without a length, and of no other."""
+        """Record the end of the data, which completes a body without a length, and no other one."""
         if self.has_head and not self._is_framed:
             self.is_complete = True
         self._parser = None
 
     def take(self) -> bytes:
-        """What of the body came since the last time; empty if nothing did."""
+        """Return the part of the body received since the last call; empty if there is none."""
         pieces = self._pieces
         if not pieces:
             return b""
@@ -104,12 +105,15 @@ class ResponseReader:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def on_message_begin(self) -> None:
-        """Called by the parser."""
+        """Detect a second message after the response. Called by the parser."""
         if self.is_complete:
             self._lives_on = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by the parser, for each line of the head and of the trailers, which are counted and dropped."""
+        """Store a header. Called by the parser for each line of the head and the trailers.
+
+        Trailers are counted and dropped.
+        """
         self._head_bytes += len(name) + len(value) + 4
         if self._head_bytes > HEAD_BYTES_MAX or len(self.headers) >= HEAD_LINES_MAX:
             raise httpx.RemoteProtocolError("head too large")
@@ -125,8 +129,8 @@ class ResponseReader:
             self._is_framed = True
 
     def on_headers_complete(self) -> None:
-        """Called by the parser."""
-        assert self._parser is not None  # noqa: S101 - it is who calls.
+        """Store the status, or skip an interim response. Called by the parser."""
+        assert self._parser is not None  # noqa: S101 - the parser is the caller.
         status = self._parser.get_status_code()
         if self.is_complete:
             return
@@ -139,11 +143,11 @@ class ResponseReader:
         self.has_head = True
         self._lives_on = self._parser.should_keep_alive()
         if self._is_reply_to_head:
-            # Its framing headers tell of a body that does not come (RFC 9112, 6.3).
+            # Its framing headers describe a body that is not sent (RFC 9112, 6.3).
             self.is_complete = True
 
     def on_body(self, piece: bytes) -> None:
-        """Called by the parser."""
+        """Store a piece of the body. Called by the parser."""
         if self.is_complete:
             self._lives_on = False
             return
@@ -152,7 +156,7 @@ class ResponseReader:
         self._pieces.append(piece)
 
     def on_message_complete(self) -> None:
-        """Called by the parser."""
+        """Mark the response as complete, unless it is interim. Called by the parser."""
         if self._is_interim:
             self._is_interim = False
         else:

@@ -1,4 +1,4 @@
-"""httpx's transport interface over our own connections. No cookies, redirects, proxies or HTTP/2."""
+"""Implement httpx's transport interface with our own connections. No cookies, redirects, proxies or HTTP/2."""
 
 import socket
 import ssl
@@ -14,28 +14,28 @@ from gateway.upstream.http.response import ResponseReader
 from gateway.upstream.http.tls import ClientTls
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-"""RFC 9110, 9.2.2."""
+"""Idempotent methods (RFC 9110, 9.2.2)."""
 
 
 class HttpTransport(httpx.AsyncBaseTransport):
-    """Sends requests whose body is in memory, and gives the body of a response as it comes.
+    """Send requests whose body is in memory, and return the body of a response as it arrives.
 
-    A request that may have been taken is sent again only where its method says that this does no harm, on a connection
-    that was used before and closed without a byte of a response, and once.
+    A request that may have been accepted is repeated at most once, and only if its method is idempotent and its
+    connection was used before and closed without a byte of a response.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        """`tls` replaces the default context, which trusts what the system trusts."""
+        """Create the transport; `tls` replaces the default context, which trusts the system's certificates."""
         self._pool = Pool()
         self._tls = None if tls is None else ClientTls(tls)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; return when the head of its response is there. Its stream must be closed.
+        """Send a request; return when the head of its response has arrived. Its stream must be closed.
 
         Raises:
             httpx.ConnectError: No connection: nothing was sent.
-            httpx.ConnectTimeout: The same, in time.
-            httpx.TransportError: No response; the request may have been taken.
+            httpx.ConnectTimeout: No connection in time: nothing was sent.
+            httpx.TransportError: No response; the request may have been accepted.
         """
         origin = origin_of(request.url)
         outgoing = outgoing_of(request)
@@ -51,11 +51,11 @@ class HttpTransport(httpx.AsyncBaseTransport):
             try:
                 return await self._exchange_anew(origin, outgoing, wait_s_max)
             except (httpx.ConnectError, httpx.ConnectTimeout):
-                # Not this one: it would say that nothing was sent.
+                # Not the new error, which would mean that nothing was sent.
                 raise lost from None
 
     async def aclose(self) -> None:
-        """Close every connection, also those in use. Nothing can be sent after it."""
+        """Close every connection, also those in use. Nothing can be sent afterwards."""
         await self._pool.aclose()
 
     async def _exchange(self, connection: Connection, outgoing: Outgoing) -> httpx.Response:
@@ -87,13 +87,13 @@ class HttpTransport(httpx.AsyncBaseTransport):
 
     def _client_tls(self) -> ClientTls:
         if self._tls is None:
-            # Not before it is needed: it reads the system's certificates.
+            # Created on demand: it reads the system's certificates.
             self._tls = ClientTls(ssl.create_default_context())
         return self._tls
 
 
 class Body(httpx.AsyncByteStream):
-    """The body of a response, in the pieces that it came in."""
+    """Iterate over the body of a response, in the pieces in which it arrived."""
 
     def __init__(self, connection: Connection, reader: ResponseReader) -> None:
         self._connection = connection
@@ -109,9 +109,9 @@ class Body(httpx.AsyncByteStream):
         return piece
 
     def close(self) -> None:
-        """Nobody reads on. Never waits."""
+        """Stop reading. Never waits."""
         self._connection.leave(self._reader)
 
     async def aclose(self) -> None:
-        """Httpx's name for it."""
+        """Stop reading, under the name that httpx calls."""
         self.close()
