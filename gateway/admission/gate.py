@@ -167,7 +167,7 @@ class Gate:
     ) -> Turn:
         """Wait for a grant, hold the permit for the body of the `async with`, and return it.
 
-        `member` is the API key of the tenant that asks; `size` is the memory held while waiting, in bytes.
+        `member` identifies the API key or the client network; `size` is the memory held while waiting, in bytes.
 
         Raises:
             OverShareError: The tenant uses or queues its share, and no grant is expected within `wait_s_max`.
