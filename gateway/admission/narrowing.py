@@ -14,9 +14,9 @@ class Narrowing:
         self.seats: int | None = None
         """Maximum number of permits of a tenant; None if there is no ceiling."""
         self.ceiling: Callable[[], int | None] = lambda: None
-        """Called before each grant from the line; returns the ceiling that applies now, or None for no change."""
+        """Callback before each grant from the line: the ceiling that applies now; None for no change."""
         self.beside: Callable[[str], int] = lambda _tenant: 0
-        """Returns how many of a tenant's permits do not count: their requests already got what they came for."""
+        """Callback: number of a tenant's permits that do not count, as their requests got the resource already."""
         self._began_at_s = 0.0
         self._past_s = 0.0
 

@@ -1,6 +1,6 @@
 """Order the tickets of one tenant: urgent ones first, round robin among members, FIFO for each member.
 
-A member is an API key of the tenant, or the network of a client without a key. Members do not affect other tenants,
+A member is an API key of the tenant, or the network of a guest client. Members do not affect other tenants,
 however many there are.
 """
 

@@ -38,7 +38,7 @@ def make_transport() -> httpx.AsyncBaseTransport:
 
 
 Hold = Callable[[int], None]
-"""Records a size in bytes."""
+"""Callback that records a size in bytes."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
