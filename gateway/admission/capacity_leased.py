@@ -88,7 +88,11 @@ class LeasedCapacity:
         return self.throttle.paused_until_s
 
     def ready_at_s(self, now_s: float) -> float:
-        """Return now while there are tokens; during an outage, when the pacer of this replica allows a call."""
+        """Return when the next call may be sent; infinity if only the next answer of the store can tell.
+
+        With a token a call may be sent now, or, while 429s reduce the rate, when the pacer allows it. In an outage the
+        pacer decides as well.
+        """
         paused_until_s = self.throttle.paused_until_s
         if self._pacer is None or paused_until_s > now_s:
             return paused_until_s

@@ -1,7 +1,7 @@
 """Order the tickets of one tenant: urgent ones first, round robin among members, FIFO for each member.
 
-A member is an API key of the tenant, or the network of a guest client. Members do not affect other tenants,
-however many there are.
+A member is an API key of the tenant, or the network of a guest client. Members do not affect other tenants, however
+many there are.
 """
 
 from collections.abc import Hashable
