@@ -163,7 +163,7 @@ class LeaseAgent:
             if isinstance(error, OvertakenError) and not self._is_overtaken:
                 self._is_overtaken = True
                 self._note_overtaken(self._replica)
-            if self._reports and not self.contact.is_valid(self._clock.monotonic_s()):
+            if not self.contact.is_valid(self._clock.monotonic_s()):
                 self._forget_others()
         else:
             self.contact.is_refused = self._is_overtaken = False
@@ -174,7 +174,7 @@ class LeaseAgent:
             capacity.demand.pump()
 
     async def leave(self) -> None:
-        """Send a final heartbeat, so that other replicas get the seats at once.
+        """Send a final heartbeat, so that other replicas get the seats at once, but for those still held.
 
         Best effort: without it, the store releases them later.
         """
@@ -207,7 +207,7 @@ class LeaseAgent:
             hold_s=HOLD_S,
             live_s=LIVE_S,
             settle_s=SETTLE_S,
-            asks=[] if is_leaving else [self._ask(capacity) for capacity in self._capacities.values()],
+            asks=[self._ask(capacity) for capacity in self._capacities.values()],
         )
 
     def _ask(self, capacity: LeasedCapacity) -> Ask:

@@ -5,7 +5,8 @@
 -- bound of what it may be using. The bounds of all replicas never add up to more than the class has, because
 --  * a limit grows only into what no bound covers;
 --  * a bound shrinks only when the replica has confirmed the epoch of the smaller limit, to what it still holds;
---  * a replica that falls silent keeps its whole bound for `hold_s`, as any of it may be in use.
+--  * a replica that falls silent keeps its whole bound for `hold_s`, as any of it may be in use; one that leaves keeps
+--    what it still holds.
 -- Rates are a level that leaks: tokens are granted below its brim and expire unused within one heartbeat.
 --
 -- KEYS: leases by replica, reports by replica, the state of all. ARGV: the heartbeat, the report (both MessagePack).
@@ -57,6 +58,18 @@ if is_leaving then
   if left and left.incarnation == incarnation then
     redis.call('HDEL', leases_key, replica)
     redis.call('HDEL', reports_key, replica)
+    -- Jobs that it could not end, as of relayed requests, go on without it: their seats stay bound as if it were silent.
+    local ghost = {incarnation = incarnation, number = 0, seen = left.seen, hold_s = left.hold_s, classes = {}}
+    for _, ask in ipairs(asked) do
+      local name, held = ask[1], ask[7]
+      local class = left.classes[name]
+      if class and class[4] and math.min(class[3], held) > 0 then
+        ghost.classes[name] = {class[1], class[2], math.min(class[3], held), true}
+      end
+    end
+    if next(ghost.classes) then
+      redis.call('HSET', leases_key, replica .. ' ' .. incarnation, cmsgpack.pack(ghost))
+    end
   end
   return {cmsgpack.pack({0, false, {}})}
 end

@@ -54,7 +54,7 @@ class Speaker:
 
     def beat(self, said: "Said") -> Beat:
         self.number += 1
-        asks = [] if said.is_leaving else [self._ask(name, *numbers) for name, numbers in said.classes.items()]
+        asks = [self._ask(name, *numbers) for name, numbers in said.classes.items()]
         return Beat(
             self.name,
             f"{self.incarnation - said.incarnations_ago:06}",

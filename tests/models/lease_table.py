@@ -65,6 +65,7 @@ class LeaseTable:
             left = self.leases.get(beat.replica)
             if left is not None and left.incarnation == beat.incarnation:
                 self._forget(beat.replica)
+                self._keep_held(beat, left)
             return BeatAnswer(is_learning=False, grants=[], reports={}, now_s=0.0)
         state = self._state(beat, now_s)
         self._expire(beat.replica, now_s)
@@ -103,6 +104,17 @@ class LeaseTable:
             state.learning_until_s = max(state.learning_until_s, now_s + beat.settle_s)
         state.heard_s = now_s
         return state
+
+    def _keep_held(self, beat: Beat, left: ReplicaLease) -> None:
+        """What a process that leaves could not end stays bound as if it had fallen silent."""
+        kept = {}
+        for ask in beat.asks:
+            known = left.classes.get(ask.name)
+            if known is not None and known.is_work and min(known.bound, ask.held) > 0:
+                kept[ask.name] = replace(known, bound=min(known.bound, ask.held))
+        if kept:
+            ghost = ReplicaLease(beat.incarnation, 0, left.seen_s, left.hold_s, kept)
+            self.leases[f"{beat.replica} {beat.incarnation}"] = ghost
 
     def _forget(self, replica: str) -> None:
         self.leases.pop(replica, None)

@@ -33,12 +33,11 @@ class Replica:
     async def beat(self, target: int, *, want: int = 0, number: int | None = None) -> BeatAnswer | None:
         """A heartbeat."""
         self._number = self._number + 1 if number is None else number
-        ask = Ask("work", SEATS, self.rate, 10.0, self.epoch, self.limit, self.held, target, want)
-        return await self._store.beat(self._beat(ask), self._name.encode())
+        return await self._store.beat(self._beat(target, want=want), self._name.encode())
 
-    def _beat(self, *asks: Ask) -> Beat:
-        is_leaving = not asks
-        return Beat(self._name, self.incarnation, self._number, is_leaving, HOLD_S, LIVE_S, SETTLE_S, list(asks))
+    def _beat(self, target: int, *, want: int = 0, is_leaving: bool = False) -> Beat:
+        ask = Ask("work", SEATS, self.rate, 10.0, self.epoch, self.limit, self.held, target, want)
+        return Beat(self._name, self.incarnation, self._number, is_leaving, HOLD_S, LIVE_S, SETTLE_S, [ask])
 
     async def renew(self, target: int, **options: int) -> int:
         answer = await self.beat(target, **options)
@@ -48,7 +47,7 @@ class Replica:
 
     async def leave(self) -> None:
         self._number += 1
-        await self._store.beat(self._beat(), b"")
+        await self._store.beat(self._beat(0, is_leaving=True), b"")
 
 
 class Replicas:
@@ -273,6 +272,18 @@ async def test_reports_reach_the_others(replicas: Replicas) -> None:
     answer = await b.beat(0)
     assert answer is not None
     assert answer.reports == {"a": b"a"}
+
+
+async def test_a_goodbye_keeps_the_seats_of_jobs_that_could_not_be_ended(replicas: Replicas) -> None:
+    a, b = await replicas.named("a", "b")
+    a.rate = b.rate = 0.0
+    assert await a.renew(SEATS) == SEATS
+    a.held = 3
+    await a.renew(SEATS)
+    await a.leave()
+    assert await b.renew(SEATS) == SEATS - 3
+    await replicas.wait_beside(b, HOLD_S * 1.2)
+    assert await b.renew(SEATS) == SEATS
 
 
 async def test_a_goodbye_frees_only_what_its_own_process_had(replicas: Replicas) -> None:
