@@ -120,7 +120,7 @@ class Endpoints:
 
     def note_jobs_elsewhere(self, reports: Sequence[TimedJobs], silent: int) -> None:
         """Store the reports of other replicas; `silent` is the number of replicas that have not reported yet."""
-        self.jobs_elsewhere.note(reports, silent=silent)
+        self.jobs_elsewhere.note(reports, silent=silent, now_s=self._clock.monotonic_s())
         self._jobs_heard.set()
         self._jobs_heard = anyio.Event()
 

@@ -33,7 +33,7 @@ from gateway.wire.runpod import EndpointHealth
 STEADY_S = 3.0
 STEADY_READINGS = 10
 """Over so long, and in so many readings at least, all requests under way are counted."""
-STRANGERS_S = 60.0
+STRANGERS_S = 20.0
 """How long it is believed how many jobs of other clients there were."""
 STRANGERS_READINGS = 3
 """So many readings have to have shown them: one may show a job whose end was seen here a moment before."""

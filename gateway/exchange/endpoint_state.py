@@ -86,11 +86,18 @@ class Activity:
         if self.has_output:
             self._machine.evidence_at_s = now_s
 
-    def end(self, now_s: float, *, was_sent: bool = True) -> None:
-        """Note that the request is over, or given up; `was_sent` is False if Runpod never had it."""
+    def end(self, now_s: float, *, was_sent: bool = True, may_run: bool = False) -> None:
+        """Record that the request is over, or given up.
+
+        `was_sent` is False if Runpod never had it, `may_run` is True if its job may still run, until `job_ended`.
+        """
         if not self.is_over:
             self.is_over = True
-            self._machine.forget(self, now_s, was_sent=was_sent)
+            self._machine.forget(self, now_s, was_sent=was_sent, may_run=may_run)
+
+    def job_ended(self, now_s: float) -> None:
+        """Record that the job of a request that is over has ended, too."""
+        self._machine.under_way.end(self, now_s)
 
 
 class EndpointStateMachine:
@@ -276,10 +283,13 @@ class EndpointStateMachine:
         self.speaking += 1
         self._speaking_of[activity.tenant] = self.speaking_of(activity.tenant) + 1
 
-    def forget(self, activity: Activity, now_s: float, *, was_sent: bool) -> None:
+    def forget(self, activity: Activity, now_s: float, *, was_sent: bool, may_run: bool) -> None:
         """Drop a request that is over."""
         self._active.discard(activity)
-        self.under_way.end(activity, now_s)
+        if may_run:
+            self.under_way.leave(activity)
+        else:
+            self.under_way.end(activity, now_s)
         self._prompt -= activity.is_prompt
         if activity.has_output:
             self.speaking -= 1

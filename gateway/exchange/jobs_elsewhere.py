@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from gateway.exchange.under_way import AGE_S, UnderWay
 from gateway.fairshare.replica_jobs import AbandonedElsewhere, TimedJobs
 
+GONE_S = 60.0
+"""Seconds for which a replica that is gone may have left jobs that no replica reports."""
+
 
 class JobsElsewhere:
     """The last reports of all other replicas."""
@@ -16,9 +19,12 @@ class JobsElsewhere:
     def __init__(self) -> None:
         self._reports: Sequence[TimedJobs] = ()
         self._silent = 0
+        self._gone_at_s = float("-inf")
 
-    def note(self, reports: Sequence[TimedJobs], *, silent: int = 0) -> None:
+    def note(self, reports: Sequence[TimedJobs], *, silent: int = 0, now_s: float = 0.0) -> None:
         """Keep these reports instead of those before; `silent` other replicas have told nothing yet."""
+        if len(reports) + silent < len(self._reports) + self._silent:
+            self._gone_at_s = now_s
         self._reports, self._silent = reports, silent
 
     def is_known(self, at_s: float) -> bool:
@@ -49,7 +55,8 @@ class JobsElsewhere:
         if self._silent:
             return float("inf")
         told = (jobs.abandoned_until_s for report in self._reports if (jobs := report.jobs.get(address)))
-        return max((each for each in told if each is not None), default=float("-inf"))
+        # The jobs of a replica that is gone may run until they are cancelled, or end by themselves.
+        return max([self._gone_at_s + GONE_S, *(each for each in told if each is not None)])
 
 
 def _at_age(counts: Sequence[int], age: int) -> int:

@@ -69,7 +69,7 @@ class OpenJobs:
             if not job.is_answered:
                 self.leave(job)
             elif not job.stream.is_terminal:
-                job.kept = job.seat.keep_answered()
+                job.kept = job.keep(job.seat.keep_answered())
 
     def accepted(self, job: QueueJob) -> None:
         """Runpod took it: from now on it is somebody's to end, whatever becomes of this process."""
@@ -97,7 +97,7 @@ class OpenJobs:
             accepted_at_s=job.accepted_at_s,
             time=job.cost.time,
             close=partial(self._journal.closed, entry),
-            release=job.kept or job.seat.keep(),
+            release=job.kept or job.keep(job.seat.keep()),
         )
         self._cancels.add(job.upstream, left)
 
@@ -172,9 +172,23 @@ class OpenJobs:
             expires_at_s=entry.expires_at_s - unix_less_monotonic_s,
             is_orphan=True,
             close=partial(self._journal.closed, entry),
-            release=both(upstream.gates.work.hold(tenant).release, self._hold_place(entry.tenant)),
+            release=self._hold_orphan(upstream, entry),
         )
         self._cancels.add(upstream, left)
+
+    def _hold_orphan(self, upstream: Upstream, entry: OpenJob) -> Release:
+        """Hold a seat and a place in flight for a job of a dead process; return the function that gives them back."""
+        under_way = upstream.workers.under_way
+        under_way.begin(entry.job_id, self._clock.monotonic_s())
+        under_way.leave(entry.job_id)
+        held = upstream.gates.work.hold(Tenant(name=entry.tenant)).release
+        give_back = both(held, self._hold_place(entry.tenant))
+
+        def release() -> None:
+            under_way.end(entry.job_id, self._clock.monotonic_s())
+            give_back()
+
+        return release
 
     def _entry(self, job: QueueJob) -> OpenJob:
         unix_less_monotonic_s = self._clock.unix_s() - self._clock.monotonic_s()

@@ -257,10 +257,20 @@ class QueueJob:
         if self._time is not None:
             self._time.execution_s = self.stream.execution_s
 
+    def keep(self, release: Release) -> Release:
+        """Return `release` for a job that may still run, extended: until it is called, the endpoint has the job."""
+
+        def ended() -> None:
+            if self.activity is not None:
+                self.activity.job_ended(self._clock.monotonic_s())
+            release()
+
+        return ended
+
     def end(self) -> None:
         """Note that its client has its answer, or has left; its time goes on until it is over."""
         if self.activity is not None:
-            self.activity.end(self._clock.monotonic_s())
+            self.activity.end(self._clock.monotonic_s(), may_run=not self.stream.is_terminal)
         self.note_times()
         if self._time is not None and (self.is_answered or self.stream.is_terminal):
             if self.stream.has_started:

@@ -27,11 +27,12 @@ class _Request(msgspec.Struct, eq=False):
     began_at_s: float
     output_at_s: float = float("inf")
     ended_at_s: float = float("inf")
+    is_left: bool = False
 
     @property
     def sure_at_s(self) -> float:
         """From when on Runpod surely had it."""
-        return min(self.output_at_s, self.began_at_s + SUBMIT_S)
+        return float("inf") if self.is_left else min(self.output_at_s, self.began_at_s + SUBMIT_S)
 
 
 class RequestsUnderWay:
@@ -49,6 +50,11 @@ class RequestsUnderWay:
         """Note its first output."""
         if (found := self._requests.get(request)) is not None:
             found.output_at_s = now_s
+
+    def leave(self, request: Hashable) -> None:
+        """Record that a request is over whose job may still run, until `end`: then none can be sure of it."""
+        if (found := self._requests.get(request)) is not None:
+            found.is_left = True
 
     def end(self, request: Hashable, now_s: float) -> None:
         """Note that it is over."""

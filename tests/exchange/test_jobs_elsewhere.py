@@ -1,4 +1,4 @@
-from gateway.exchange.jobs_elsewhere import JobsElsewhere
+from gateway.exchange.jobs_elsewhere import GONE_S, JobsElsewhere
 from gateway.exchange.under_way import UnderWay
 from gateway.fairshare.replica_jobs import AbandonedElsewhere, ReplicaJobs, TimedJobs
 
@@ -61,5 +61,8 @@ def test_until_when_others_had_abandoned_attempts_is_the_last_that_any_told() ->
     )
     assert elsewhere.abandoned_until_s(ADDRESS) == 9.0
     assert elsewhere.abandoned_until_s("other") == float("-inf")
-    elsewhere.note([], silent=1)
+    elsewhere.note([], silent=1, now_s=20.0)
     assert elsewhere.abandoned_until_s("other") == float("inf")
+    # Two are gone: what they left at Runpod, no one reports.
+    elsewhere.note([report(21.0, 21.0, sure=[], every=[])], now_s=21.0)
+    assert elsewhere.abandoned_until_s("other") == 20.0 + GONE_S

@@ -9,6 +9,7 @@ import pytest
 from gateway.config.keys import key_line
 from gateway.exchange.events import Event, GpuTimeSettled, JournalChanged
 from gateway.exchange.journal import OpenJob
+from gateway.exchange.under_way import UnderWay
 from tests.exchange.test_exchange import COMPLETION
 from tests.exchange.test_journal import Store
 from tests.factories import attempt, left_job
@@ -110,12 +111,15 @@ async def test_a_job_that_was_left_holds_seat_and_place_until_runpod_confirmed_i
             await anyio.sleep(1)
             call.leave()
         refused = []
+        upstream = subject.gateway._upstreams["chat"]
         while runpod.running:
             assert subject.held()["work held"] == {"acme": 1}
+            assert upstream.workers.under_way.count(upstream.now_s) == UnderWay(sure=0, all=1)
             refused.append((await subject.post()).status)
             await anyio.sleep(0.25)
         await subject.gateway._jobs.flush()
         assert subject.held() == {}
+        assert upstream.workers.under_way.count(upstream.now_s).all == 0
         runpod.pages = list(PAGES)
         assert (await subject.post(stream=True)).status == 200
     assert set(refused) == {429}
@@ -151,9 +155,12 @@ async def test_a_dead_process_s_job_holds_a_seat_and_a_place_of_its_tenant_until
             jobs._inherit(OpenJob(address, name, "acme", clock.unix_s() + 100))
         jobs._inherit(OpenJob(address, "l", "a-tenant-that-was-removed", clock.unix_s() + 100))
         assert subject.held()["work held"] == {"acme": 2, "a-tenant-that-was-removed": 1}
+        upstream = subject.gateway._upstreams["chat"]
+        assert upstream.workers.under_way.count(upstream.now_s) == UnderWay(sure=0, all=3)
         assert (await subject.post()).status == 429
         await jobs.flush()
         assert "work held" not in subject.held()
+        assert upstream.workers.under_way.count(upstream.now_s).all == 0
         runpod.pages = list(PAGES)
         assert (await subject.post(stream=True)).status == 200
 

@@ -59,3 +59,16 @@ def edges_of(lives: list[tuple[float, float, float]], now_s: float) -> list[floa
     began_s = [now_s - long_ago_s for long_ago_s, _, _ in lives]
     after_s = [(0.0, SUBMIT_S, *after) for _, *after in lives]
     return [began + each for began, each_after in zip(began_s, after_s, strict=True) for each in each_after]
+
+
+def test_a_left_request_counts_and_is_not_sure_until_its_job_ends() -> None:
+    requests = RequestsUnderWay()
+    requests.begin("left", 0.0)
+    requests.output("left", 1.0)
+    assert requests.count(1.0) == UnderWay(sure=1, all=1)
+    requests.leave("left")
+    requests.leave("never there")
+    assert requests.count(2.0) == UnderWay(sure=0, all=1)
+    assert (requests.recent(2.0)[0].sure, requests.recent(2.0)[0].all) == (0, 1)
+    requests.end("left", 3.0)
+    assert (requests.count(2.5).all, requests.count(3.0).all) == (1, 0)
