@@ -17,6 +17,8 @@ from gateway.wire.framing import Framing
 from gateway.wire.request_head import head_problem, head_size
 
 HEADER_LINES_MAX = 128
+CHUNKS_MAX_PER_TURN = 256
+"""After a piece with more chunks than these, other connections are served before the next piece is parsed."""
 
 
 class Reading(Enum):
@@ -63,6 +65,11 @@ class ReadingProtocol(HttpToolsProtocol):
         self._all = connections
         self._limits = connections.limits
         self._reading = Reading.BETWEEN
+        self._body_parts: list[bytes] = []
+        """Parts of the body in the piece that is being parsed."""
+        self._is_fragmented = False
+        """True if the last piece had more chunks than are parsed at once."""
+        self._unparsed = b""
         self._framing = Framing(connections.limits.head_bytes_max)
         self._pace = BodyPace(connections.now_s)
         self._head_since_s = self._read_at_s = connections.now_s
@@ -77,27 +84,59 @@ class ReadingProtocol(HttpToolsProtocol):
             return
         self._read_at_s = self._all.now_s
         self._unset_keepalive_if_required()
+        if self._unparsed:
+            self._unparsed += data
+        else:
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> bool:
+        """Parse data, and return True; False if some of it is left for a later turn of the event loop."""
         size_max = self._limits.head_bytes_max
         if len(data) <= size_max:
             self._feed(data)
+            return True
+        for end in range(size_max, len(data) + size_max, size_max):
+            self._feed(data[end - size_max : end])
+            if self._is_discarding:
+                return True
+            if self._is_fragmented and end < len(data):
+                # One read of 256 KiB may hold 40,000 chunks, which take a tenth of a second.
+                self._unparsed = data[end:]
+                self.transport.pause_reading()
+                self.loop.call_soon(self._parse_rest)
+                return False
+        return True
+
+    def _parse_rest(self) -> None:
+        data, self._unparsed = self._unparsed, b""
+        if self._is_discarding or self.transport.is_closing():
             return
-        for start in range(0, len(data), size_max):
-            if not self._is_discarding:
-                self._feed(data[start : start + size_max])
+        if self._parse(data) and not (self.flow.read_paused or self.transport.is_closing()):
+            self.transport.resume_reading()
 
     def _feed(self, data: bytes) -> None:
         self._framing.feed(len(data))
         try:
             self.parser.feed_data(data)
+            self._give_body()
         except httptools.HttpParserUpgrade as upgrade:
             self._decline_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:
+            self._forget_head()
             self._refuse(error.__context__ or error)
         except httptools.HttpParserError:
+            self._forget_head()
             self._refuse(malformed())
         else:
-            if self._framing.is_exceeded:
+            is_head_long = self._reading is Reading.HEAD and len(self.headers) > HEADER_LINES_MAX
+            if is_head_long or self._framing.is_exceeded:
+                self._forget_head()
                 self._refuse(HeadTooLargeError(self._limits.head_bytes_max))
+
+    def _forget_head(self) -> None:
+        """Free an incomplete head: 32 KiB of short lines are 0.8 MB here, as long as the connection lingers."""
+        if self._reading is Reading.HEAD:
+            self.headers.clear()
 
     def on_message_begin(self) -> None:
         """Record that a request begins; reject it if the previous one is not answered yet (RFC 9112, 9.3.2)."""
@@ -129,14 +168,24 @@ class ReadingProtocol(HttpToolsProtocol):
         self._pace.begin(self._all.now_s, 0)
 
     def on_body(self, body: bytes) -> None:
-        """Count a piece of the body, and pass it to the application."""
-        self._framing.give_body(len(body))
-        super().on_body(body)
+        """Collect a part of the body."""
+        self._body_parts.append(body)
+
+    def _give_body(self) -> None:
+        """Pass on the collected parts at once: appended one by one, each would copy what is there already."""
+        parts = self._body_parts
+        self._is_fragmented = len(parts) > CHUNKS_MAX_PER_TURN
+        if parts:
+            body = parts[0] if len(parts) == 1 else b"".join(parts)
+            parts.clear()
+            self._framing.give_body(len(body))
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Record that the request is complete."""
         if self.parser.should_upgrade():
             return
+        self._give_body()
         self._reading = Reading.BETWEEN
         self._framing.end()
         super().on_message_complete()

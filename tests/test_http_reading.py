@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.connections import Refusal
+from gateway.http_reading import CHUNKS_MAX_PER_TURN, HEADER_LINES_MAX
 from tests.edge import Edge, edge, error_of, read_all, read_one
 from tests.waiting import eventually
 
@@ -77,6 +78,27 @@ def test_a_body_may_come_in_chunks_of_a_byte(server: Edge) -> None:
     with server.connect() as client:
         client.sendall(CHUNKED + b"1\r\nx\r\n" * 50_000 + b"0\r\n\r\n")
         assert read_one(client).endswith(b"\r\n\r\n50000")
+
+
+@pytest.mark.parametrize("chunks", [CHUNKS_MAX_PER_TURN, CHUNKS_MAX_PER_TURN + 1, 50_000])
+def test_a_body_in_many_chunks_is_read_over_several_turns(server: Edge, chunks: int) -> None:
+    """In one read with what follows it: other connections have their turn in between, and nothing is lost."""
+    with server.connect() as client:
+        body = b"1\r\nx\r\n" * chunks + b"c350\r\n" + b"y" * 50_000 + b"\r\n0\r\n\r\n"
+        client.sendall(CHUNKED + body)
+        assert read_one(client).endswith(b"\r\n\r\n%d" % (chunks + 50_000))
+        # The connection is read from again.
+        client.sendall(CHUNKED + b"1\r\nx\r\n0\r\n\r\n")
+        assert read_one(client).endswith(b"\r\n\r\n1")
+    assert server.refused == []
+
+
+def test_an_incomplete_head_of_many_lines_is_refused_and_freed(server: Edge) -> None:
+    with server.connect() as client:
+        client.sendall(b"GET /unread HTTP/1.1\r\n" + b"a:\r\n" * (HEADER_LINES_MAX + 2))
+        error_of(read_one(client), 431)
+        assert server.until(lambda each: each).headers == []
+    assert [reason for reason, _ in server.refused] == [Refusal.TOO_LARGE]
 
 
 @pytest.mark.parametrize(
