@@ -1,1 +1,1 @@
-"""One client request, from admission to settlement."""
+"""Implement one client request, from admission to settlement."""

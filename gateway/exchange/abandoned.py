@@ -1,23 +1,24 @@
-"""Keep the attempts that may still run at Runpod after their requests, and whose job ids are not known. Pure.
+"""Track the attempts that may still run at Runpod after their requests ended, and whose job ids are unknown. Pure.
 
 They are relayed requests whose answers were not read to the end, and submissions whose replies were lost. Runpod makes
-a job of every relayed request (worker-vllm `src/handler.py`) and tells its caller no id. Whether it ends the job when
-the connection is closed is documented nowhere, so the job is taken to run on. Each keeps its seat until readings of
-/health show that it is over, or until it would have reached its longest time.
+a job of every relayed request (worker-vllm `src/handler.py`) and returns no id for it. Whether it ends the job when the
+connection is closed is not documented, so the job is assumed to run on. Each attempt keeps its seat until readings of
+/health show that it has ended, or until its maximum time has passed.
 
-/health counts the jobs of an endpoint that wait or run. Those that belong to requests under way are known here, and
-so is how many there are of other clients of the endpoint, as far as those were seen while there were no abandoned
-ones. The rest may be abandoned ones. Two counts of the requests under way are used:
+/health counts the jobs of an endpoint that wait or run. The jobs of requests in flight are known here. The number of
+jobs of the endpoint's other clients is known from readings at times without abandoned attempts. All remaining jobs may
+be abandoned attempts. Two counts of the requests in flight are subtracted:
 
-- Those that Runpod *surely* had when /health was asked for. What is left is never too few.
-- All of them. What is left may be too few at one moment, as a request may be on its way to Runpod's queue, so the most
-  of the readings of three seconds counts. Without it, other clients' short requests would hold up the end for ever.
+- Only those that Runpod *certainly* had when /health was requested. The remainder is never too low.
+- All of them. The remainder may be too low for a moment, because a request may be on its way to Runpod's queue, so the
+  maximum over the readings of three seconds is used. Without this count, a steady flow of short requests would delay
+  the end of every abandoned attempt indefinitely.
 
-Of other clients the fewest count that the last three such readings have shown.
+The number of jobs of other clients is the minimum of the last three such readings.
 
-Which of the abandoned ones are over cannot be told: those that were expected to end first, by what their tenants'
-answers usually take. Those of other replicas are among them, and each replica ends its own, in an order that is the
-same for all: by Unix time, as each replica tells it of its own.
+/health does not show which of the abandoned attempts have ended: those that were expected to end first, by the usual
+duration of their tenants' answers, are taken to have ended. The order includes the attempts of other replicas and is
+the same at every replica, by the Unix time that each reports for its own attempts; each replica ends only its own.
 """
 
 import itertools
@@ -32,47 +33,49 @@ from gateway.wire.runpod import EndpointHealth
 
 STEADY_S = 3.0
 STEADY_READINGS = 10
-"""Over so long, and in so many readings at least, all requests under way are counted."""
+"""Minimum number of readings in the last STEADY_S seconds for which the count of all requests in flight is used."""
 STRANGERS_S = 20.0
-"""How long it is believed how many jobs of other clients there were."""
+"""Seconds for which a count of other clients' jobs is used."""
 STRANGERS_READINGS = 3
-"""So many readings have to have shown them: one may show a job whose end was seen here a moment before."""
+"""Number of readings that must have counted other clients' jobs: a single one may include a job whose end was seen here
+a moment before."""
 TOLD_MAX = 256
-"""Of how many others are told. While there are more, fewer of theirs can be shown to be over."""
+"""Maximum number of attempts that are reported to other replicas. With more of them, fewer of the other replicas'
+attempts can be shown to have ended."""
 
 
 class _Attempt(msgspec.Struct, frozen=True, eq=False):
     tenant: str
     since_s: float
-    """From when on readings say something of it."""
+    """Time from which readings show whether it still runs."""
     expected_at: float
-    """When it is expected to end, in Unix time."""
+    """Unix time at which it is expected to end."""
     until_s: float
-    """The time at which it will have ended in any case."""
+    """Time at which it has certainly ended."""
     end: Callable[[float], None]
 
 
 class AbandonedAttempts:
-    """Those of one Runpod endpoint. Times are monotonic seconds, to which `unix_ahead_s` is added for Unix time."""
+    """Track those of one Runpod endpoint. Times are monotonic seconds; Unix times are `unix_ahead_s` later."""
 
     def __init__(self, unix_ahead_s: float = 0.0) -> None:
         self._unix_ahead_s = unix_ahead_s
         self._attempts: list[_Attempt] = []
         self._counts = Counter[str]()
         self._rests: deque[tuple[float, int]] = deque()
-        """When /health was asked for, and the jobs that belonged to no request under way."""
+        """Times of recent /health requests, each with the number of jobs that belonged to no request in flight."""
         self._strangers: deque[tuple[float, int]] = deque(maxlen=STRANGERS_READINGS)
-        """The same while there were no abandoned attempts."""
+        """The same, from readings without abandoned attempts."""
         self._until_s: float | None = None
-        """Until when there may have been some."""
+        """Time until which there may have been abandoned attempts."""
         self._looked_at_s: float | None = None
-        """When the last reading was asked for that says something."""
+        """Time at which the last usable reading was requested."""
 
     def __len__(self) -> int:
         return len(self._attempts)
 
     def count_of(self, tenant: str) -> int:
-        """Return how many abandoned attempts this tenant has."""
+        """Return the number of abandoned attempts of this tenant."""
         return self._counts[tenant]
 
     def add(
@@ -87,18 +90,18 @@ class AbandonedAttempts:
     ) -> None:
         """Add an attempt that is expected to end at `expected_s`.
 
-        `end` is called once, when it is over, with the time at which it ended, as far as readings tell.
+        `end` is called once, when it has ended, with the estimated time of its end.
         """
         self._counts[tenant] += 1
         since_s, expected_at = max(now_s, sent_at_s + SUBMIT_S), expected_s + self._unix_ahead_s
         self._attempts.append(_Attempt(tenant, since_s, expected_at, until_s, end))
 
     def until_s(self, now_s: float) -> float | None:
-        """Return until when there may have been some of which a reading could tell; None if there were none."""
+        """Return the time until which readings could show abandoned attempts; None if there were none."""
         return now_s if self._attempts else self._until_s
 
     def tell(self) -> list[AbandonedElsewhere]:
-        """Return what other replicas have to know of them, those first that are expected to end first."""
+        """Return the attempts to report to other replicas, sorted by expected end."""
         told = sorted(self._attempts, key=lambda each: each.expected_at)[:TOLD_MAX]
         return [AbandonedElsewhere(each.since_s, each.expected_at) for each in told]
 
@@ -111,10 +114,10 @@ class AbandonedAttempts:
         elsewhere: Sequence[AbandonedElsewhere] = (),
         elsewhere_until_s: float = float("-inf"),
     ) -> None:
-        """End as many as a reading of /health shows to be over, of those that it says something of.
+        """End the attempts that a reading of /health shows to have ended, of those that it can show.
 
-        `elsewhere` are the abandoned attempts of other replicas, `elsewhere_until_s` is until when there may have been
-        some: before that, nothing is learnt of other clients' jobs.
+        `elsewhere` are the abandoned attempts of other replicas. `elsewhere_until_s` is the time until which there may
+        have been some: readings before it are not used to count other clients' jobs.
         """
         jobs_count = None if health is None else unfinished_jobs(health)
         if jobs_count is None:
@@ -127,7 +130,7 @@ class AbandonedAttempts:
             self._rests.clear()
             return
         jobs_count -= self._strangers_count(asked_at_s)
-        # An attempt that the last reading may have shown, and this one does not, ended between them.
+        # An attempt that may be in the last reading, and is not in this one, ended between them.
         self._keep_to(jobs_count - under_way.sure, asked_at_s, elsewhere, over_at_s=over_at_s)
         self._rests.append((asked_at_s, jobs_count - under_way.all))
         while self._rests[0][0] < asked_at_s - STEADY_S:
@@ -141,7 +144,7 @@ class AbandonedAttempts:
         return min(counts) if len(counts) == STRANGERS_READINGS else 0
 
     def _keep_to(self, most: int, at_s: float, elsewhere: Sequence[AbandonedElsewhere], *, over_at_s: float) -> None:
-        """End all but so many of those that readings since `at_s` say something of."""
+        """End all but `most` of the attempts that readings since `at_s` can show, those expected to end first."""
         every = itertools.chain[_Attempt | AbandonedElsewhere](self._attempts, elsewhere)
         judged = sorted((each for each in every if each.since_s <= at_s), key=lambda each: each.expected_at)
         for each in judged[: max(0, len(judged) - max(0, most))]:
@@ -149,7 +152,7 @@ class AbandonedAttempts:
                 self._end(each, max(each.since_s, over_at_s), shown_at_s=self._looked_at_s or at_s)
 
     def advance(self, now_s: float) -> None:
-        """End those that have reached their longest time."""
+        """End the attempts whose maximum time has passed."""
         for each in [each for each in self._attempts if each.until_s <= now_s]:
             self._end(each, each.until_s, shown_at_s=each.until_s)
 
@@ -163,6 +166,6 @@ class AbandonedAttempts:
 
 
 def unfinished_jobs(health: EndpointHealth) -> int | None:
-    """Return how many jobs wait or run by a reading of /health; None where it does not say."""
+    """Return the number of waiting and running jobs in a reading of /health; None if it lacks a count."""
     queued, running = health.jobs.get("inQueue"), health.jobs.get("inProgress")
     return None if queued is None or running is None else max(0, queued) + max(0, running)

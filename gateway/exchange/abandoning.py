@@ -1,4 +1,4 @@
-"""What is done with an attempt that may run on although its request is over, and that has no id."""
+"""Hold the seats of attempts that may run on after their requests ended, and that have no id."""
 
 from gateway.admission.shared_hold import Release
 from gateway.domain import Attempt
@@ -10,7 +10,7 @@ from gateway.exchange.upstream import Upstream
 def abandon_relay(upstream: Upstream, activity: Activity, time: AttemptTime, release: Release) -> None:
     """Hold the seat of a relayed request whose answer is not read to its end.
 
-    `release` gives the seat back when the request is over. Until then its tenant is charged for it.
+    `release` returns the seat when the attempt has ended. Until then its tenant is charged for it.
     """
 
     def end(at_s: float) -> None:
@@ -35,7 +35,7 @@ def abandon_relay(upstream: Upstream, activity: Activity, time: AttemptTime, rel
 
 
 def abandon_submission(upstream: Upstream, attempt: Attempt, release: Release, *, ttl_s: float) -> None:
-    """Hold the seat of a job that Runpod may have taken, and whose id is not known."""
+    """Hold the seat of a job that Runpod may have accepted, and whose id is unknown."""
     upstream.gpu.lost(attempt)
     now_s, until_s = upstream.now_s, upstream.now_s + ttl_s
     upstream.abandoned.add(

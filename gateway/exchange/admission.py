@@ -1,4 +1,4 @@
-"""Describe a request that was let through to an endpoint."""
+"""Describe a request that was admitted to an endpoint."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ from gateway.exchange.upstream import Upstream
 
 
 class Admission(msgspec.Struct, frozen=True):
-    """Hold the seat and the endpoint of a request that was let through."""
+    """Hold the seat and the endpoint of an admitted request."""
 
     upstream: Upstream
     meter: Meter

@@ -1,4 +1,4 @@
-"""What the dialect understood becomes what the client reads: a stream of chunks, or one body."""
+"""Convert the deltas of a dialect to what the client receives: a stream of chunks, or one body."""
 
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -20,10 +20,10 @@ from gateway.wire.sse import DONE
 
 
 class _Understanding:
-    """Around the reading of what a worker sent: whatever does not fit is the worker's failure and not ours.
+    """Convert errors in the parsing of worker output to a failure of the worker.
 
     Raises:
-        OutputLostError: In place of what Python and msgspec raise over values of other types than OpenAI's.
+        OutputLostError: Python or msgspec raised an error over values whose types differ from OpenAI's.
     """
 
     def __enter__(self) -> None:
@@ -39,49 +39,49 @@ understanding = _Understanding()
 
 
 TEXTLESS_CHUNKS_MAX = 8
-"""So many chunks without text, and a stream has no priority for its first text any more."""
+"""Maximum number of chunks without text, after which a stream loses its priority for first text."""
 
 
 class Answer(Protocol):
-    """One answer under way."""
+    """Represent one answer in progress."""
 
     memory: AnswerPlace
-    """The memory of what was read for the answer and not passed on yet; not counted until this place is set."""
+    """Memory of what was read for the answer and not yet passed on; not counted until this place is set."""
 
     chunks: int
-    """Parts sent, or folded, so far."""
+    """Number of parts sent, or folded, so far."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing of substance is missing."""
+        """Return True if no content is missing."""
         ...
 
     @property
     def has_text(self) -> bool:
-        """Report whether text came; a role alone is none."""
+        """Return True if text was received; a role alone is not text."""
         ...
 
     def usage(self) -> Usage | None:
-        """The tokens so far; None where there was no output."""
+        """Return the tokens so far; None if there was no output."""
         ...
 
     async def take(self, deltas: list[Delta]) -> None:
-        """Pass on what the worker said."""
+        """Pass on deltas of the worker's output."""
         ...
 
     async def finish(self) -> None:
-        """Nothing follows: close the answer.
+        """Complete the answer: no deltas follow.
 
         Raises:
-            UpstreamError: What came is no answer.
+            UpstreamError: The output is not an answer.
         """
         ...
 
 
 class DamageRecord:
-    """Decides whether parts that could not be read are parts of the answer.
+    """Track parts that could not be parsed, and decide whether they belong to the answer.
 
-    What comes after the last finish reason holds nothing of the answer, unless text follows it.
+    A part after the last finish reason is not part of the answer, unless text follows it.
     """
 
     def __init__(self) -> None:
@@ -89,23 +89,23 @@ class DamageRecord:
         self._is_loss = False
 
     def note(self, error: UpstreamError, *, is_whole: bool) -> None:
-        """Note a part that cannot be read, and whether the answer was whole before it."""
+        """Record a part that could not be parsed, and whether the answer was complete before it."""
         self.first = self.first or error
         self._is_loss |= not is_whole
 
     def check_text(self, text_bytes: int) -> None:
-        """Raise the first error if text follows it: then text between the two is missing."""
+        """Raise the first error if text follows it: text between the two may be missing."""
         if self.first is not None and text_bytes > 0:
             raise self.first
 
     def check_end(self) -> None:
-        """Raise the first error if the answer was not whole before it."""
+        """Raise the first error if a part was lost before the answer was complete."""
         if self.first is not None and self._is_loss:
             raise self.first
 
 
 class StreamedAnswer:
-    """Chunks, each on its way as soon as it is understood; those of one part of a page travel together."""
+    """Send an answer as chunks, each as soon as it is parsed; those of one part of a page are sent together."""
 
     def __init__(
         self,
@@ -125,16 +125,16 @@ class StreamedAnswer:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every choice has its finish reason."""
+        """Return True if every choice has its finish reason."""
         return self._writer.is_whole
 
     @property
     def has_text(self) -> bool:
-        """Report whether text was written, or so many chunks that their text must be held back."""
+        """Return True if text was written, or if more than TEXTLESS_CHUNKS_MAX chunks were."""
         return self._writer.text_bytes > 0 or self.chunks > TEXTLESS_CHUNKS_MAX
 
     def usage(self) -> Usage | None:
-        """The worker's last count, or an estimate of what was sent."""
+        """Return the worker's last count, or an estimate from what was sent."""
         return self._writer.settled_usage() if self.chunks else None
 
     async def take(self, deltas: list[Delta]) -> None:
@@ -167,7 +167,7 @@ class StreamedAnswer:
         return (self._writer.write_again(delta.refrain, delta.text),)
 
     async def finish(self) -> None:
-        """Write what is still due, and the end mark: once, whatever the worker wrote of its own."""
+        """Write the end of the stream, and exactly one `[DONE]`, whether or not the worker sent one."""
         self._damage.check_end()
         if not self.chunks:
             raise OutputLostError("The worker sent no answer.")
@@ -177,7 +177,7 @@ class StreamedAnswer:
 
 
 class WholeAnswer:
-    """One body, sent when it is complete."""
+    """Send an answer as one body, when it is complete."""
 
     def __init__(
         self,
@@ -205,16 +205,16 @@ class WholeAnswer:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the body came in one piece, or every choice has its finish reason."""
+        """Return True if the body was received in one piece, or every choice has its finish reason."""
         return self._whole is not None or self._fold.is_whole
 
     @property
     def has_text(self) -> bool:
-        """Report whether anything came: nothing is sent before the end anyway."""
+        """Return True if anything was received: nothing is sent before the end in any case."""
         return self.chunks > 0
 
     def usage(self) -> Usage | None:
-        """The worker's count, or an estimate by size; None too for what cannot be understood."""
+        """Return the worker's count or an estimate by size, or None if nothing was parsed."""
         if self._whole is not None:
             return self._usage(self._whole)
         if not self._fold.has_started:
@@ -239,7 +239,7 @@ class WholeAnswer:
     def _take_chunk(self, chunk: Fields) -> None:
         with understanding:
             if self._restarts.is_restart(chunk):
-                # The client has seen nothing of the first run: the second one replaces it.
+                # The client has received nothing of the first run: the second one replaces it.
                 self._fold, self._damage = self._new_fold(), DamageRecord()
             text_bytes = self._fold.text_bytes
             self._fold.add(chunk)
@@ -250,7 +250,7 @@ class WholeAnswer:
         self._damage.check_end()
         with understanding:
             if self._whole is None and self._fold.has_started:
-                # Kept, so that what is settled is what the client was told.
+                # Kept, so that the settlement uses what the client received.
                 self._whole = self._fold.completion()
             body = None if self._whole is None else self._body(self._whole)
         if body is None:
@@ -269,7 +269,7 @@ class WholeAnswer:
     def _usage(self, whole: Fields) -> Usage:
         counted = read_usage(whole.get("usage"))
         if counted is not None and counted.completion_tokens:
-            # Nothing to be estimated, so that the text need not be measured.
+            # There is nothing to estimate, so the text need not be measured.
             return counted
         completion_bytes = 0 if self._request.api is Api.EMBEDDINGS else text_bytes(whole)
         return self._settled(counted, completion_bytes, self._fold.parts)

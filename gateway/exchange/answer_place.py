@@ -1,28 +1,28 @@
-"""What one answer under way takes of this process's memory."""
+"""Count the memory that one answer in progress uses in this process."""
 
 from gateway.errors import AnswersFullError
 from gateway.fairshare.room import Place, Room
 from gateway.upstream.job_api import RETRY_S, UNCOUNTED_BYTES
 
 WHOLE_COPIES = 2
-"""An answer in one piece is there as the worker wrote it, and as its client reads it."""
+"""Number of copies of an answer in one piece: as the worker wrote it, and as the client receives it."""
 OUTPUT_BYTES = 128
-"""What an output of a page takes beyond its bytes: 115 measured."""
+"""Memory of an output of a page beyond its own bytes: 115 measured."""
 FEW_OUTPUTS = 500
 
 
 class AnswerPlace:
-    """Counts what is being read, and what is kept of it until it can be passed on. Its owner has to leave it."""
+    """Count the bytes being read, and those kept until they can be passed on. The owner has to call `leave`."""
 
     def __init__(self, room: Room, tenant: str, *, is_whole: bool) -> None:
-        """`is_whole` tells that nothing is passed on before the end."""
+        """Create it; `is_whole` means that nothing is passed on before the end."""
         self._place = Place(room, tenant)
         self._is_whole = is_whole
         self._reply_bytes = 0
         self._kept_bytes = 0
 
     def reply(self, size: int) -> None:
-        """Note that a reply has so many bytes by now, in the place of the one before it.
+        """Set the size of the current reply, in bytes; it replaces the size of the reply before it.
 
         Raises:
             AnswersFullError: There is no room for it.
@@ -31,7 +31,7 @@ class AnswerPlace:
         self._hold()
 
     def reply_outputs(self, count: int) -> None:
-        """Note how many outputs the reply was taken apart into.
+        """Record the number of outputs that the reply was split into.
 
         Raises:
             AnswersFullError: There is no room for them.
@@ -40,10 +40,10 @@ class AnswerPlace:
             self.reply(self._reply_bytes + count * OUTPUT_BYTES)
 
     def took(self, size: int, *, is_understood: bool) -> None:
-        """Note that so many bytes were read, and whether they became something that can be passed on.
+        """Record that `size` bytes were read, and whether they became deltas that can be passed on.
 
         Raises:
-            AnswersFullError: There is no room for what is kept.
+            AnswersFullError: There is no room for the bytes that are kept.
         """
         if self._is_whole:
             self._kept_bytes += WHOLE_COPIES * size
@@ -56,14 +56,14 @@ class AnswerPlace:
         self._hold()
 
     def leave(self) -> None:
-        """Hold nothing any more. May be called again."""
+        """Release everything. It may be called more than once."""
         self._place.leave()
 
     def _hold(self) -> None:
         size = self._reply_bytes + self._kept_bytes
         if size <= UNCOUNTED_BYTES:
             size = 0
-        # Most answers never count for anything.
+        # Most answers stay below UNCOUNTED_BYTES and never change what is held.
         if size != self._place.held_bytes and not self._place.hold(size):
             raise AnswersFullError(retry_after_s=RETRY_S)
 
@@ -74,4 +74,4 @@ class _Uncounted(AnswerPlace):
 
 
 UNCOUNTED: AnswerPlace = _Uncounted(Room(0), "", is_whole=False)
-"""For an answer whose size is no matter."""
+"""Place for an answer whose size is not counted."""

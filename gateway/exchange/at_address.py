@@ -1,4 +1,4 @@
-"""Hold what all entries for one endpoint at Runpod share: its workers and its jobs."""
+"""Hold the state that all configured entries for one Runpod endpoint share: its workers and its jobs."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,18 +11,18 @@ from gateway.exchange.under_way import UnderWay
 from gateway.fairshare.replica_jobs import AbandonedElsewhere
 
 ENDS_SEEN_S = 0.1
-"""How long the end of an answer at Runpod may be on its way here: then a reading of /health is compared with it."""
+"""Maximum seconds from the end of an answer at Runpod until it is seen here; readings of /health are compared later."""
 
 
 class JobsThere(Protocol):
-    """Tell which jobs one Runpod endpoint should have, by all entries and replicas."""
+    """Report which jobs one Runpod endpoint should have, over all entries and replicas."""
 
     async def settle(self, at_s: float) -> bool:
-        """Wait until all that happened before a time is known here; return whether it is."""
+        """Wait until everything that happened before this time is known here; return True if it is."""
         ...
 
     def under_way(self, at_s: float) -> UnderWay:
-        """Return how many requests were under way at a time a moment ago."""
+        """Return the number of requests that were in flight at a recent time."""
         ...
 
     def abandoned_elsewhere(self) -> Sequence[AbandonedElsewhere]:
@@ -30,12 +30,12 @@ class JobsThere(Protocol):
         ...
 
     def abandoned_until_s(self) -> float:
-        """Return until when other replicas may have had abandoned attempts."""
+        """Return the time until which other replicas may have had abandoned attempts."""
         ...
 
 
 class AtAddress(msgspec.Struct, frozen=True):
-    """Represent one Runpod endpoint, whichever entries of the configuration use it."""
+    """Represent one Runpod endpoint, whichever configured entries use it."""
 
     gpu: GpuTime
     abandoned: AbandonedAttempts

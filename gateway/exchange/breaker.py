@@ -1,60 +1,63 @@
-"""Whether an endpoint may be asked, and by whom. Pure: it is told what happened, when, and to whose request.
+"""Decide whether requests may be sent to an endpoint, and of which tenants: a circuit breaker. Pure.
 
-A failure that the content of a request can cause never shuts out a tenant that had none itself: see Evidence, and
-docs/decisions/0012-failures-by-tenant.md.
+A failure that the content of a request can cause never blocks a tenant that had no such failure itself: see Evidence,
+and docs/decisions/0012-failures-by-tenant.md.
 """
 
 from collections import deque
 from enum import Enum, auto
 
 FAILURES_MAX = 5
-"""So many failures within WINDOW_S, and nothing served since the first of them, give a rest."""
+"""Number of failures within WINDOW_S, without a success since the first of them, that open the breaker."""
 WINDOW_S = 60.0
-"""Older failures do not count: else an endpoint with few requests would be more sensitive than a busy one."""
+"""Seconds for which a failure counts: otherwise an endpoint with few requests would be more sensitive than a busy one.
+"""
 TENANT_COUNTS_MAX = 3
-"""Of FAILURES_MAX, so many at the most are those of one tenant: it takes two, and not one by a single failure."""
+"""Maximum number of one tenant's failures that count towards FAILURES_MAX: at least two tenants must have failed; if only
+two, both more than once."""
 ALONE_S = 15.0
-"""How long the failures of one tenant alone have to go on until an unreadable /health makes them an outage."""
+"""Seconds for which a single tenant's failures must continue until an unreadable /health makes them an outage."""
 LOOK_S = 5.0
-"""How often /health is asked for on suspicion."""
+"""Seconds between readings of /health while an outage is suspected."""
 PAUSE_S_FIRST = 5.0
 PAUSE_S_MAX = 60.0
 TRIAL_S_MAX = 30.0
-"""When another request may try, should the one that tried first never tell: its client may have left."""
+"""Seconds after which another trial request is allowed if the first one reports no outcome: its client may have left.
+"""
 TRIAL_RETRY_S = 1.0
 TRIALS_IN_VAIN_MAX = 2
-"""So many tenants have to have tried in vain until all rest again."""
+"""Number of tenants whose trial requests must fail until the breaker opens again."""
 LATELY_S = 300.0
-"""For so long after work was taken, an answer that only seems to come from Runpod is held to be a worker's."""
+"""Seconds after a success for which a refusal that only appears to come from Runpod is attributed to a worker."""
 
 
 class Evidence(Enum):
-    """What the outcome of one submission says of the endpoint."""
+    """Name what the outcome of one submission shows about the endpoint."""
 
     SERVED = auto()
-    """Work was taken."""
+    """Work was accepted."""
     HEARD = auto()
-    """Work was refused, or failed, and somebody was there to say so: the end of a trial, and no news otherwise."""
+    """Work was refused, or failed, with a reply: it ends a trial, and has no other effect."""
     CERTAIN = auto()
-    """A failure that no content of a request can cause: no connection was made, or Runpod's API refused the key."""
+    """A failure that no content of a request can cause: no connection was made, or Runpod's API rejected the key."""
     SUSPECT = auto()
-    """A failure that looks like an outage, and that content can cause: a prompt on which a worker dies or hangs."""
+    """A failure that looks like an outage, and that content can cause: a prompt on which a worker crashes or hangs."""
     DOUBTFUL = auto()
-    """A refusal, it is not known by whom: SUSPECT, but HEARD at an endpoint that took work lately."""
+    """A refusal of unknown origin: SUSPECT, but HEARD at an endpoint that accepted work in the last LATELY_S."""
     NONE = auto()
-    """The gateway itself failed or refused: it had no descriptor left, or no memory for the answer."""
+    """The gateway itself failed or refused: it was out of file descriptors, or of memory for the answer."""
 
 
 class _State(Enum):
     CLOSED = auto()
     OPEN = auto()
     TRIAL_DUE = auto()
-    """The endpoint's health was read; requests may find out whether it takes work too."""
+    """/health was read; trial requests may show whether the endpoint also accepts work."""
     TRIAL = auto()
 
 
 class _Run:
-    """The suspect failures of one tenant since anything was served, and the rest that they give this tenant alone."""
+    """Track the suspect failures of one tenant since the last success, and the pause that they cause for it alone."""
 
     __slots__ = ("_failed_at_s", "is_trying", "rests_until_s", "since_s")
 
@@ -81,9 +84,9 @@ class _Run:
 class Breaker:
     """Open after failures that are the endpoint's own, or those of several tenants.
 
-    It closes over two steps: /health is read, which wakes no worker; then one request of each tenant is let through,
-    and all others when one was taken. Where /health cannot be read either, the second step follows after the longest.
-    While it is closed, a tenant whose own requests fail rests for a moment, and is then let through one at a time.
+    It closes in two steps: /health is read, which wakes no worker; then one trial request of each tenant is allowed,
+    and all requests once one was accepted. If /health cannot be read either, the second step follows after the longest
+    pause. While it is closed, a tenant whose own requests fail is paused, and is then allowed one request at a time.
     """
 
     def __init__(self) -> None:
@@ -93,34 +96,34 @@ class Breaker:
         self._certain_at_s: deque[float] = deque(maxlen=FAILURES_MAX)
         self._runs: dict[str, _Run] = {}
         self._trials: dict[str, float] = {}
-        """By tenant: when it may try again."""
+        """Time at which each tenant may send its next trial request."""
         self._in_vain: set[str] = set()
-        """The tenants whose trial failed."""
+        """Tenants whose trial request failed."""
         self._succeeded_at_s = float("-inf")
         self._looked_at_s = float("-inf")
         self._unread_at_s: float | None = None
-        """When /health, which was readable before, was last found not to be; None where the last look read it."""
+        """Time of the last reading of /health that failed after an earlier success; None if the last one succeeded."""
         self._was_read = False
 
     @property
     def is_open(self) -> bool:
-        """Tell whether all requests are turned away, but for those that try."""
+        """Return True if all requests except trial requests are rejected."""
         return self._state is not _State.CLOSED
 
     @property
     def is_calm(self) -> bool:
-        """Tell whether nothing has failed since work was last taken, so that its being taken is no news."""
+        """Return True if nothing has failed since the last success, so that another success changes nothing."""
         return self._state is _State.CLOSED and not self._runs and not self._certain_at_s
 
     def wants_look(self, now_s: float) -> bool:
-        """Tell whether it is time to read the endpoint's health."""
+        """Return True if it is time to read /health."""
         if self._state is _State.CLOSED:
             is_due = bool(self._runs) and now_s - self._looked_at_s >= LOOK_S
             return is_due and any(run.is_long(now_s) for run in self._runs.values())
         return self._state is _State.OPEN and now_s >= self._until_s
 
     def rest_s(self, tenant: str, now_s: float) -> float | None:
-        """Return for how many seconds no request of this tenant is let through; None where one may be."""
+        """Return the seconds until a request of this tenant is allowed, or None if one is allowed now."""
         if self._state is _State.OPEN:
             until_s = self._until_s
         elif self._state is _State.CLOSED:
@@ -135,7 +138,7 @@ class Breaker:
         return max(TRIAL_RETRY_S, until_s - now_s)
 
     def enter_s(self, tenant: str, now_s: float) -> float | None:
-        """Let a request go, perhaps as its tenant's trial, and return None; else return in how many seconds one may."""
+        """Allow a request, perhaps as a trial, and return None; otherwise return the seconds until one is allowed."""
         rest_s = self.rest_s(tenant, now_s)
         if rest_s is not None:
             return rest_s
@@ -155,22 +158,22 @@ class Breaker:
         return None
 
     def looked(self, *, is_well: bool, now_s: float) -> None:
-        """Note that the endpoint's health was read, or could not be."""
+        """Record whether /health could be read."""
         self._looked_at_s = now_s
         self._was_read |= is_well
-        # Of an endpoint whose health never was readable, as by a restricted key, that says nothing.
+        # If it never was readable, for example with a restricted key, a failed reading shows nothing.
         self._unread_at_s = None if is_well or not self._was_read else now_s
         if self._state is _State.CLOSED:
             self._weigh(now_s)
         elif self._state is _State.OPEN and now_s >= self._until_s:
-            # Health that cannot be read may be all that is wrong: after the longest rest requests find out.
+            # A /health that cannot be read may be the only fault: after the longest pause, trial requests are allowed.
             if is_well or self._pause_s >= PAUSE_S_MAX:
                 self._state = _State.TRIAL_DUE
             else:
                 self._open(now_s)
 
     def tell(self, evidence: Evidence, tenant: str, now_s: float) -> None:
-        """Note the outcome of a submission."""
+        """Record the outcome of a submission."""
         if evidence is Evidence.DOUBTFUL:
             is_lately = now_s - self._succeeded_at_s <= LATELY_S
             evidence = Evidence.HEARD if is_lately else Evidence.SUSPECT
@@ -189,7 +192,7 @@ class Breaker:
                 pass
 
     def reset(self) -> None:
-        """Close it, and forget all failures."""
+        """Close the breaker, and forget all failures."""
         self._state, self._pause_s = _State.CLOSED, PAUSE_S_FIRST
         self._forget()
 
@@ -202,7 +205,7 @@ class Breaker:
     def _heard(self, tenant: str) -> None:
         run = self._runs.get(tenant)
         if self._state is _State.TRIAL and tenant in self._trials:
-            # Of a request that was sent before it rested, the answer may be older than the outage.
+            # The reply to a request that was sent before the breaker opened may be older than the outage.
             self.reset()
         elif run is not None and run.is_trying:
             del self._runs[tenant]
@@ -218,7 +221,7 @@ class Breaker:
 
     def _suspect(self, tenant: str, now_s: float) -> None:
         if self._state is _State.TRIAL and tenant in self._trials:
-            # One tenant's request that fails does not keep the other tenants from trying.
+            # A failed trial of one tenant does not block the trials of other tenants.
             self._trials[tenant] = now_s + PAUSE_S_FIRST
             self._in_vain.add(tenant)
             if len(self._in_vain) >= TRIALS_IN_VAIN_MAX:
@@ -231,7 +234,7 @@ class Breaker:
             self._weigh(now_s)
 
     def _weigh(self, now_s: float) -> None:
-        """Open it where the failures of several tenants, or of one and of /health, make an outage."""
+        """Open the breaker if the failures of several tenants, or of one tenant and of /health, show an outage."""
         counts = {tenant: run.count(now_s) for tenant, run in self._runs.items()}
         for tenant in [tenant for tenant, count in counts.items() if not count]:
             del self._runs[tenant]

@@ -9,15 +9,15 @@ from gateway.exchange.events import CallOutcome
 
 
 class Caller(Protocol):
-    """Declare what a call needs of its endpoint."""
+    """Receive the outcome of each call."""
 
     def called(self, operation: Operation, permit: Permit, error: GatewayError | None) -> None:
-        """Note that a call is over, and the error that it failed with."""
+        """Record that a call has ended, and its error if it failed."""
         ...
 
 
 class Call:
-    """Guard one call with `async with`: give its permit back, and report its outcome."""
+    """Wait for a permit, and on exit release it and report the outcome of the call, as an `async with`."""
 
     __slots__ = ("_caller", "_operation", "_permit", "_turn")
 
@@ -39,7 +39,7 @@ class Call:
 
 
 def outcome_of_call(error: GatewayError) -> CallOutcome:
-    """Return what a failed call counts as in metrics."""
+    """Return the outcome of a failed call, for metrics."""
     match error:
         case UpstreamBusyError():
             return CallOutcome.BUSY

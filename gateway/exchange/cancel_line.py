@@ -1,4 +1,4 @@
-"""The cancels of one endpoint that are to be made."""
+"""Track the cancels of one endpoint that have to be made."""
 
 from collections import Counter, defaultdict
 
@@ -9,35 +9,36 @@ from gateway.exchange.upstream import Upstream
 
 
 class CancelEntry(msgspec.Struct, eq=False):
-    """A cancel to be made."""
+    """Represent a cancel that has to be made."""
 
     job: LeftJob
     started_at_s: float | None
-    """When a worker took it, by the polls of its client or by a later look; None if it was last seen to wait."""
+    """Time at which a worker took the job, by the polls of its client or by a later status request; None if it was last
+    seen waiting."""
     tries: int = 0
     looked_at_s: float = 0.0
-    """When it was added, or last asked about."""
+    """Time at which it was added, or at which its status was last requested."""
     is_released: bool = False
 
     def release(self) -> None:
-        """Give back what the job occupies, once."""
+        """Release what the job occupies. Only the first call has an effect."""
         if not self.is_released:
             self.is_released = True
             self.job.release()
 
 
 class DroppedError(Exception):
-    """The job whose turn it is was dropped: no call is made."""
+    """Signal that no job is left to cancel under this permit, because all were dropped: no call is made."""
 
 
 class CancelLine:
-    """The cancels of one endpoint."""
+    """Hold the cancels of one endpoint."""
 
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
         self.due: defaultdict[str, list[tuple[float, int, CancelEntry]]] = defaultdict(list)
-        """Those to be made now: a heap for each tenant, the most work first, then the order of arrival."""
+        """Cancels to make now, by tenant: a heap, by most remaining work and then by order of arrival."""
         self.pending: dict[str, CancelEntry] = {}
-        """Those that are not yet confirmed to be over, by job."""
+        """Cancels whose jobs are not confirmed to have ended, by job id."""
         self.asking: Counter[str] = Counter()
-        """Tasks of each tenant that wait for the budget; each takes one entry when its turn comes."""
+        """Number of tasks that wait for the budget, by tenant; each takes one entry when its permit is granted."""
