@@ -13,8 +13,8 @@ WINDOW_S = 60.0
 """Seconds for which a failure counts: otherwise an endpoint with few requests would be more sensitive than a busy one.
 """
 TENANT_COUNTS_MAX = 3
-"""Maximum number of one tenant's failures that count towards FAILURES_MAX: at least two tenants must have failed; if only
-two, both more than once."""
+"""Maximum number of one tenant's failures that count towards FAILURES_MAX: at least two tenants must have failed; if
+only two, both more than once."""
 ALONE_S = 15.0
 """Seconds for which a single tenant's failures must continue until an unreadable /health makes them an outage."""
 LOOK_S = 5.0

@@ -1,8 +1,8 @@
-"""Jobs whose clients have left: each is cancelled at Runpod, inside the scarce budget for cancels.
+"""Cancel the jobs of clients that have disconnected, within the small budget that Runpod allows for cancels.
 
-Adding one never waits and never fails, so that a request can be left at any point. Tenants share the budget by weight,
-so that a burst of one delays another's cancels by no more than its share; of one tenant's jobs, the one with the most
-work ahead goes first. Each job holds its seat until it is over, or its ttl has ended it.
+Adding a job never waits and never fails, so that a request can be abandoned at any point. Tenants share the budget by
+weight, so that a burst of one tenant delays another's cancels by no more than its share. Of one tenant's jobs, the one
+with the most remaining work is cancelled first. Each job holds its seat until it has ended, or its ttl has ended it.
 """
 
 import heapq
@@ -27,13 +27,13 @@ TURN_S_MAX = 120.0
 """400 cancels at once need 42 s at 100 in 10 s."""
 COST_TURN_S_MAX = 1.0
 LOOK_S = 1.0
-"""How often a job that waits for its cancel is asked about."""
+"""Seconds between status requests for a job that waits for its cancel."""
 LOOKS_PER_S = 50
-"""Of an endpoint, of 200 that /status may be asked: where more jobs wait, each is asked about less often."""
+"""Status requests per second and endpoint, of 200 that /status allows: with more jobs, each is requested less often."""
 
 
 class CancelQueue:
-    """Cancels to be made. `run` makes them, one entry per job, until it is cancelled itself."""
+    """Hold the cancels that have to be made. `run` makes them, one entry per job, until it is cancelled itself."""
 
     def __init__(self, clock: Clock, observe: Observer, executions: MeanTimes) -> None:
         self._clock = clock
@@ -45,7 +45,7 @@ class CancelQueue:
         self._settled = anyio.Event()
 
     def add(self, upstream: Upstream, job: LeftJob) -> None:
-        """A job is to be cancelled."""
+        """Add a job to be cancelled."""
         line = self._lines.setdefault(upstream.endpoint.name, CancelLine(upstream))
         if job.job_id in line.pending:
             job.release()
@@ -53,22 +53,22 @@ class CancelQueue:
             entry = CancelEntry(job, job.started_at_s, looked_at_s=self._clock.monotonic_s())
             line.pending[job.job_id] = entry
             if job.time is not None and job.started_at_s is not None:
-                # No news, unless its client left while Runpod was asked when it began.
+                # This changes nothing, unless its client left while Runpod was asked for its start.
                 job.time.started()
             self._push(line, entry)
 
     def drop(self, upstream: Upstream, job_id: str) -> None:
-        """A job is not to be cancelled any more, as its process lives."""
+        """Stop cancelling a job, because the process that owns it is alive."""
         line = self._lines.get(upstream.endpoint.name)
         if line is not None and (entry := line.pending.get(job_id)) is not None:
             self._give_up(line, entry)
 
     def pending(self) -> dict[str, int]:
-        """How many are not yet confirmed, by endpoint."""
+        """Return the number of cancels that are not yet confirmed, by endpoint."""
         return {name: len(line.pending) for name, line in self._lines.items()}
 
     async def run(self) -> None:
-        """Make the cancels: also those that an earlier run, which failed, had begun."""
+        """Make the cancels, including those that an earlier, failed run had started."""
         try:
             async with anyio.create_task_group() as self._tasks:
                 self._tasks.start_soon(self._look_at_all)
@@ -82,7 +82,7 @@ class CancelQueue:
             self._tasks = None
 
     async def flush(self) -> None:
-        """Wait until none is pending."""
+        """Wait until no cancel is pending."""
         while any(line.pending for line in self._lines.values()):
             await self._settled.wait()
 
@@ -103,7 +103,7 @@ class CancelQueue:
         return 0.0 if entry.started_at_s is None else self._clock.monotonic_s() - entry.started_at_s
 
     def _dispatch(self, line: CancelLine, tenant: str) -> None:
-        """Let as many tasks wait for the budget as the tenant has entries that could use it."""
+        """Start tasks until as many wait for the budget as the tenant has entries to cancel, within its concurrency."""
         tasks_max = line.upstream.endpoint.limit(Operation.CANCEL).concurrent
         due = line.due[tenant]
         while self._tasks is not None and line.asking[tenant] < min(len(due), tasks_max):
@@ -113,7 +113,7 @@ class CancelQueue:
             del line.due[tenant], line.asking[tenant]
 
     async def _cancel_one(self, line: CancelLine, tenant: Tenant) -> None:
-        """Wait for a turn of this tenant; then cancel the job of it that has the most work ahead."""
+        """Wait for a permit of this tenant; then cancel its job that has the most remaining work."""
         entry: CancelEntry | None = None
         has_turn = False
 
@@ -132,7 +132,7 @@ class CancelQueue:
             status = await line.upstream.call(Operation.CANCEL, cancel_longest, tenant=tenant, wait_s_max=TURN_S_MAX)
             outcome = CallOutcome.OK if status.state.is_terminal else None
         except JobExpiredError:
-            # A 404 may be about the call: the job is asked about at once, before it is taken to be gone.
+            # A 404 may be about the call: the status is requested at once, before the job is taken to be gone.
             if entry is not None:
                 entry.tries = max(1, entry.tries)
         except (GatewayError, DroppedError):
@@ -142,7 +142,7 @@ class CancelQueue:
         if not has_turn:
             line.asking[tenant.name] -= 1
         if entry is not None and entry.job.job_id in line.pending:
-            # Not dropped, before its turn or in the middle of the call.
+            # The job was not dropped, neither before the permit was granted nor during the call.
             try:
                 if outcome is None:
                     await self._try_again(line, entry, status)
@@ -155,7 +155,7 @@ class CancelQueue:
         self._dispatch(line, tenant.name)
 
     async def _look_at_all(self) -> None:
-        """Ask about the jobs that wait for their cancel: those with little work ahead end before their turn comes."""
+        """Request the status of jobs that wait for their cancel: a job with little remaining work may end before."""
         while True:
             await anyio.sleep(LOOK_S)
             for line in tuple(self._lines.values()):
@@ -174,7 +174,7 @@ class CancelQueue:
             self._observe(Broke(request_id=entry.job.attempt.request_id, error=error))
 
     async def _try_again(self, line: CancelLine, entry: CancelEntry, status: JobStatus | None) -> None:
-        """The call failed, or the job is not over yet: again after a pause, unless its ttl ends it before."""
+        """Retry after a pause, because the call failed or the job has not ended, unless its ttl ends it before."""
         if status is not None:
             self._note_state(entry, status)
         if entry.tries and (over := await self._look(line, entry)) is not None:
@@ -184,7 +184,7 @@ class CancelQueue:
             await self._settle(line, entry, CallOutcome.FAILED, None)
 
     async def _pause(self, line: CancelLine, entry: CancelEntry) -> bool:
-        """Wait, and let its cancel be made again; return False where its ttl ends it before."""
+        """Wait, and queue its cancel again; return False if its ttl ends it before."""
         pause_s = min(PAUSE_S_MAX, PAUSE_S_FIRST * 2**entry.tries)
         entry.tries += 1
         if self._clock.monotonic_s() + pause_s >= entry.job.expires_at_s:
@@ -194,16 +194,16 @@ class CancelQueue:
         return True
 
     def _give_up(self, line: CancelLine, entry: CancelEntry) -> None:
-        """Let go of a job without a word on what it cost."""
+        """Release a job without reporting its cost."""
         line.pending.pop(entry.job.job_id, None)
         entry.job.close()
         entry.release()
         self._note_settled()
 
     async def _look(self, line: CancelLine, entry: CancelEntry) -> tuple[CallOutcome, JobStatus | None] | None:
-        """Whether it is over without a cancel; None where it is not, or nobody knows.
+        """Return the outcome and status if the job has ended without a cancel; None if it has not, or if it is unknown.
 
-        What Runpod answers to the cancel of a job that is over is not documented, and its cancels are scarce.
+        Runpod's reply to the cancel of a job that has ended is not documented, and cancels are scarce.
         """
         try:
             status = await self._status(line, entry.job)
@@ -215,7 +215,7 @@ class CancelQueue:
         return (CallOutcome.OK, status) if status.state.is_terminal else None
 
     def _note_state(self, entry: CancelEntry, status: JobStatus) -> None:
-        """Note whether a worker has a job that is not over: since when, its delay tells."""
+        """Record whether a worker has a job that has not ended, and since when, by the delay that Runpod reports."""
         now_s, job = self._clock.monotonic_s(), entry.job
         if status.state is JobState.IN_QUEUE and entry.started_at_s is None and job.time is not None:
             job.time.queued()
@@ -230,9 +230,9 @@ class CancelQueue:
     async def _settle(
         self, line: CancelLine, entry: CancelEntry, outcome: CallOutcome, status: JobStatus | None
     ) -> None:
-        """It is over: say what it cost, and what it would have cost."""
+        """Release an ended job, and report its cost and what the cancel saved."""
         job = entry.job
-        # What it cost is asked for after that: its seat is free.
+        # The seat is released before the cost is requested: the job has ended.
         entry.release()
         execution_s = await self._execution_s(line, job, status)
         if line.pending.pop(job.job_id, None) is None:
@@ -255,23 +255,23 @@ class CancelQueue:
         )
 
     def _end_time(self, line: CancelLine, entry: CancelEntry, execution_s: float | None) -> float:
-        """End its GPU time, after what Runpod says that it ran; return its GPU seconds, as far as they are known."""
+        """End its GPU time, after the run time that Runpod reports; return its GPU seconds as far as they are known."""
         job, time = entry.job, entry.job.time
         if time is None:
-            # The process that saw its beginning is dead: Runpod's word is all there is, or a guess from what it noted.
+            # The process that saw its start is dead: use Runpod's figure, or a guess from what the process recorded.
             guess_s = min(self._ran_s(entry), line.upstream.endpoint.execution_timeout_s)
             gpu_s = guess_s if execution_s is None else execution_s
             self._observe(GpuTimeSettled(attempt=job.attempt, gpu_s=gpu_s, execution_s=execution_s))
             return gpu_s
         time.execution_s = execution_s
         if entry.started_at_s is None and execution_s:
-            # Nobody saw it begin.
+            # Its start was not observed.
             time.started(self._clock.monotonic_s() - execution_s)
         time.ended(after_s=execution_s)
         return time.gpu_s
 
     async def _execution_s(self, line: CancelLine, job: LeftJob, status: JobStatus | None) -> float | None:
-        """How long a worker ran for it, by Runpod's account; None where that cannot be had."""
+        """Return the seconds for which a worker ran it, as Runpod reports them; None if they are not available."""
         if status is not None and status.execution_s is None:
             try:
                 status = await self._status(line, job)

@@ -1,4 +1,4 @@
-"""Which models there are, who may ask for them, and on which endpoint."""
+"""Look up models by name: which exist, which tenants may use them, and which endpoints serve them."""
 
 from collections.abc import Iterable
 
@@ -15,20 +15,20 @@ _KINDS = {
 
 
 class Catalogue:
-    """The configured models by name, and the endpoints that they are on.
+    """Hold the configured models by name, and their endpoints.
 
-    With `endpoint`, a Runpod id or a configured name, the methods know only the models on that endpoint. It narrows
-    what a name leads to and never widens it: a name that leads elsewhere is unknown there, also beside a model `*`.
+    With `endpoint`, a Runpod id or a configured name, the methods know only the models on that endpoint. It narrows the
+    result for a name and never widens it: a name that leads elsewhere is unknown there, even if there is a model `*`.
     """
 
     def __init__(self, models: Iterable[Model], endpoints: Iterable[Endpoint]) -> None:
         self.replace(models, endpoints)
 
     def replace(self, models: Iterable[Model], endpoints: Iterable[Endpoint]) -> None:
-        """Other models and endpoints from now on, all at once."""
+        """Replace all models and endpoints at once."""
         self._models = {model.id: model for model in models}
         named = list(endpoints)
-        # Several may share an id, with keys of their own. An id counts before a name that is spelt the same.
+        # Several entries may share an id, with their own keys. An id takes precedence over an equal name.
         self._endpoints = {endpoint.name: {endpoint.name} for endpoint in named}
         self._endpoints |= {each.id: {other.name for other in named if other.id == each.id} for each in named}
 
@@ -36,22 +36,22 @@ class Catalogue:
         """Check that an endpoint is configured.
 
         Raises:
-            UnknownEndpointError: It is not.
+            UnknownEndpointError: It is not configured.
         """
         if endpoint not in self._endpoints:
             raise UnknownEndpointError(endpoint)
 
     def listed(self, tenant: Tenant, *, endpoint: str | None = None) -> list[Model]:
-        """The models that this tenant may name, in the order of the file."""
+        """Return the models that this tenant may use, in the order of the configuration file."""
         may_name = [model for model in self._models.values() if model.id != ANY and tenant.may_use(model.id)]
         return [model for model in may_name if endpoint is None or self._on(endpoint, model)]
 
     def find(self, name: str, tenant: Tenant, *, endpoint: str | None = None) -> Model:
-        """The model of this name; with `endpoint`, to be served there and nowhere else.
+        """Return the model of this name; with `endpoint`, with only its endpoints that this id or name means.
 
         Raises:
-            UnknownModelError: There is none.
-            ModelForbiddenError: The tenant's allow list does not name it.
+            UnknownModelError: There is no such model, or `endpoint` does not serve it.
+            ModelForbiddenError: The tenant's allow list does not include it.
         """
         model = self._models.get(name)
         if name == ANY or (model is None and ANY not in self._models):
@@ -66,10 +66,10 @@ class Catalogue:
         return msgspec.structs.replace(found, endpoints=endpoints)
 
     def find_for(self, api: Api, name: str, tenant: Tenant, *, endpoint: str | None = None) -> Model:
-        """The model of this name, if it does what is asked.
+        """Return the model of this name, if its kind serves this API.
 
         Raises:
-            InvalidRequestError: It does something else.
+            InvalidRequestError: It is of another kind.
         """
         model = self.find(name, tenant, endpoint=endpoint)
         if model.kind not in {None, _KINDS[api]}:
@@ -77,6 +77,6 @@ class Catalogue:
         return model
 
     def _on(self, endpoint: str, model: Model) -> tuple[Endpoint, ...]:
-        """Return the model's endpoints that are meant by an id or a name."""
+        """Return the model's endpoints that this id or name means."""
         names = self._endpoints.get(endpoint, set())
         return tuple(each for each in model.endpoints if each.name in names)

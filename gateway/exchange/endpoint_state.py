@@ -1,4 +1,4 @@
-"""What is known of an endpoint's workers, from the requests they serve and from /health. Pure.
+"""Track the state of an endpoint's workers, from the requests that they serve and from /health. Pure.
 
 /health reports *provisioned* workers as `idle` and `ready` while nothing runs, and a job may be IN_PROGRESS on a worker
 that still loads its model (SDK 2.0 prestart hooks), so neither is a sign that a request would be served. Only output
@@ -6,13 +6,14 @@ is. Source: recordings of the live service by Runpod's staff (golden path 15) an
 
     asleep ──job queued──> waking ──IN_PROGRESS──> loading ──output──> warm ──idle for longer than it stays up──> asleep
 
-`throttled`, `unhealthy` and `absent` are what /health says of an endpoint that cannot wake. How long a worker stays up
-after its last request is learned from the requests that follow pauses: one that is served promptly shows that a pause
-of that length is survived, one that waits shows that it is not. A pause is known only where every request before it was
-answered: one that was given up may have woken a worker.
+`throttled`, `unhealthy` and `absent` are reported by /health for an endpoint that cannot wake. How long a worker stays
+up after its last request is learned from the requests that follow pauses: a request that is served promptly shows that
+workers survive a pause of that length, and one that waits shows that they do not. A pause is only known if every
+request before it was answered: one that was abandoned may have woken a worker.
 
-A job that is taken at once shows that a worker is up, where none was seen to load after it took a job. That opens the
-seats; a relayed request still needs output, as it cannot wait for a model that loads.
+A job that is taken at once shows that a worker is up, unless workers were seen to load their model after they took a
+job. Such a job makes all seats available. A relayed request still needs output, because it cannot wait for a model that
+loads.
 """
 
 from gateway.domain import EndpointState
@@ -22,17 +23,17 @@ from gateway.exchange.wake_lessons import IDLE_PAUSE_S_MIN, PROMPT_S, PROMPTLY_T
 from gateway.wire.runpod import EndpointHealth
 
 SILENT_S_MAX = 30.0
-"""A stream that is silent for longer is no sign of a worker any more. An assumption: a worker that generates yields
-several times a second, and one that died leaves its stream open."""
+"""Maximum seconds of silence for which a stream still shows that a worker is up. An assumption: a generating worker
+yields several times a second, and one that died leaves its stream open."""
 COLD_READ_S = 3.0
-"""How long a request has to be there before a reading without running workers says that it found none: a reading takes
-up to 2 s, and the service may count late."""
+"""Minimum seconds between a request and a reading without running workers, for the reading to show that the request found
+no worker: a reading takes up to 2 s, and the service may count late."""
 HEALTH_S_MAX = 15.0
-"""How old a reading of /health may be to be believed."""
+"""Maximum age of a usable reading of /health, in seconds."""
 
 
 class Activity:
-    """One request at an endpoint, as far as its workers are concerned. Times are monotonic seconds."""
+    """Track one request at an endpoint, for the state of its workers. Times are monotonic seconds."""
 
     __slots__ = (
         "_machine", "began_at_s", "had_worker", "has_output", "is_over", "is_prompt", "is_surely_warm", "pause_s",
@@ -53,27 +54,27 @@ class Activity:
         self.tenant = tenant
         self.began_at_s = now_s
         self.pause_s = pause_s
-        """How long the endpoint had been idle when this request came; None if it was not, or if nobody knows."""
+        """Seconds for which the endpoint was idle when this request came; None if it was not idle, or if unknown."""
         self.was_warm = was_warm
         self.is_surely_warm = is_surely_warm
-        """Whether a worker was there when it came: seen at work just before, and not only expected to stay."""
+        """True if a worker was up when it came: one was seen at work just before, not only expected to stay up."""
         self.had_worker = False
-        """Whether one ran, by /health, within the time in which a worker is there that needed no start."""
+        """True if a worker ran, by /health, so soon after the request that it needed no start."""
         self.taken_at_s: float | None = None
         self.is_prompt = False
-        """Whether it was taken at once, by a worker that is believed to be up."""
+        """True if it was taken at once, by a worker that is taken to be up."""
         self.has_output = False
         self.is_over = False
 
     def taken(self, now_s: float, *, at_s: float | None = None) -> None:
-        """Note that a worker has the request: since `at_s` if Runpod told it, else by now at the latest."""
+        """Record that a worker has the request: since `at_s` if Runpod reported it, otherwise by now at the latest."""
         at_s = max(self.began_at_s, now_s if at_s is None else min(now_s, at_s))
         if self.taken_at_s is None or at_s < self.taken_at_s:
             self.taken_at_s = at_s
             self._machine.note_taken(self)
 
     def output(self, now_s: float, *, is_first_token: bool = True) -> None:
-        """Note the first output; `is_first_token` is False if it is a whole answer, which takes as long as it takes."""
+        """Record the first output; `is_first_token` is False for a whole answer, whose duration shows no start."""
         if not self.has_output and not self.is_over:
             self._machine.learn(self, now_s, is_first_token=is_first_token)
             self._machine.under_way.output(self, now_s)
@@ -82,14 +83,14 @@ class Activity:
                 self.taken_at_s = now_s
 
     def heard(self, now_s: float) -> None:
-        """Note more output."""
+        """Record more output."""
         if self.has_output:
             self._machine.evidence_at_s = now_s
 
     def end(self, now_s: float, *, was_sent: bool = True, may_run: bool = False) -> None:
-        """Record that the request is over, or given up.
+        """Record that the request ended or was abandoned.
 
-        `was_sent` is False if Runpod never had it, `may_run` is True if its job may still run, until `job_ended`.
+        `was_sent` is False if Runpod never received it, `may_run` is True if its job may still run, until `job_ended`.
         """
         if not self.is_over:
             self.is_over = True
@@ -101,49 +102,49 @@ class Activity:
 
 
 class EndpointStateMachine:
-    """The state of one endpoint's workers."""
+    """Track the state of one endpoint's workers."""
 
     def __init__(self, *, min_workers: int = 0) -> None:
-        """`min_workers` is how many workers Runpod is configured to keep up."""
+        """Create it; `min_workers` is the number of workers that Runpod is configured to keep running."""
         self.min_workers = min_workers
         self.health: EndpointHealth | None = None
-        """The last reading; None before the first."""
+        """The last reading; None before the first one, and after it has become too old."""
         self.is_used_since_read = False
-        """Whether a request was handed over since then, however short it was."""
+        """True if a request was sent since the last reading, even if it has ended."""
         self._read_at_s = float("-inf")
         self._asked_at_s = float("-inf")
         self._start = StartWatch()
         self.evidence_at_s: float | None = None
-        """When a worker was last seen to give output; None before the first."""
+        """Time of the last output of a worker; None before the first."""
         self.speaking = 0
-        """How many requests under way have shown output."""
+        """Number of requests in flight that have produced output."""
         self._speaking_of: dict[str, int] = {}
         self._prompt = 0
-        """How many were taken at once."""
+        """Number of requests in flight for which `is_prompt` is True."""
         self._active: set[Activity] = set()
         self.under_way = RequestsUnderWay()
         self._unanswered_at_s = float("-inf")
-        """When a request last ended without an answer: it may have woken a worker."""
+        """Time at which a request last ended without an answer: it may have woken a worker."""
         self._cold_at_s = float("-inf")
-        """When requests were last seen to wait while no worker ran."""
+        """Time at which requests were last seen to wait while no worker ran."""
         self._lessons = WakeLessons()
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for a worker's first output."""
+        """Return the number of requests that wait for a worker's first output."""
         return sum(not each.has_output for each in self._active)
 
     @property
     def has_activity(self) -> bool:
-        """Report whether any request is under way."""
+        """Return True if any request is in flight."""
         return bool(self._active)
 
     def speaking_of(self, tenant: str) -> int:
-        """Return how many requests of this tenant have shown output."""
+        """Return the number of requests of this tenant that have produced output."""
         return self._speaking_of.get(tenant, 0)
 
     def begin(self, now_s: float, *, tenant: str = "") -> Activity:
-        """Note that a request was handed to the endpoint."""
+        """Record that a request was sent to the endpoint."""
         pause_s = None
         if self.evidence_at_s is not None and not self._active and self._unanswered_at_s <= self.evidence_at_s:
             pause_s = now_s - self.evidence_at_s
@@ -166,9 +167,9 @@ class EndpointStateMachine:
         return quiet_s <= (SILENT_S_MAX if self.speaking else self._lessons.sure_stay_s)
 
     def read(self, health: EndpointHealth, now_s: float, *, asked_at_s: float | None = None) -> None:
-        """Note a reading of /health. Where no worker runs, requests that wait found none.
+        """Record a reading of /health. If no worker runs, the requests that wait found none.
 
-        Nothing else shows that of relayed answers in one piece, which may take long on a warm worker too.
+        For relayed answers in one piece nothing else shows this: they may take long on a warm worker too.
         """
         self.health, self._read_at_s, self.is_used_since_read = health, now_s, False
         self._asked_at_s = now_s if asked_at_s is None else asked_at_s
@@ -194,17 +195,17 @@ class EndpointStateMachine:
         self._start.looked(workers, now_s, is_taken=is_taken, is_waiting=is_waiting)
 
     def _is_belied(self, activity: Activity) -> bool:
-        """Tell whether /health, asked after a worker took the job, says that the worker is only starting."""
+        """Return True if /health, requested after a worker took the job, shows that the worker is only starting."""
         workers = {} if self.health is None else self.health.workers
         is_starting = workers.get("initializing", 0) > 0 and not workers.get("running", 0)
         return is_starting and activity.taken_at_s is not None and self._asked_at_s >= activity.taken_at_s
 
     def health_age_s(self, now_s: float) -> float:
-        """Return how old the last reading is."""
+        """Return the seconds since the last reading."""
         return now_s - self._read_at_s
 
     def is_warm(self, now_s: float) -> bool:
-        """Report whether a worker serves requests, by the output that was seen."""
+        """Return True if a worker serves requests, by the output seen so far."""
         if self.evidence_at_s is None or self.evidence_at_s < self._cold_at_s:
             return False
         quiet_s = now_s - self.evidence_at_s
@@ -213,7 +214,7 @@ class EndpointStateMachine:
         return quiet_s <= self._lessons.stay_s or (self.min_workers > 0 and self._lessons.was_never_lost)
 
     def is_ready_for_burst(self, now_s: float) -> bool:
-        """Report whether requests may be sent without waiting for a first one to wake the endpoint."""
+        """Return True if requests may be sent without waiting for a first one to wake the endpoint."""
         if self.min_workers or self._prompt or self.is_warm(now_s):
             return True
         if self.evidence_at_s is None or self.evidence_at_s < self._cold_at_s:
@@ -221,7 +222,7 @@ class EndpointStateMachine:
         return now_s - self.evidence_at_s <= self._lessons.expected_stay_s
 
     def has_running_workers(self, now_s: float) -> bool | None:
-        """Report whether workers run, by /health; None if it was not read lately."""
+        """Return True if workers run, by /health; None if there is no reading of the last HEALTH_S_MAX."""
         workers = self._fresh_workers(now_s)
         return None if workers is None else workers.get("running", 0) > 0
 
@@ -230,7 +231,7 @@ class EndpointStateMachine:
         return self.health.workers if is_fresh and self.health is not None else None
 
     def state(self, now_s: float) -> EndpointState:
-        """Return the state, by the requests under way first and by a fresh reading of /health after that."""
+        """Return the state, from the requests in flight, or else from a usable reading of /health."""
         if self._prompt or self.is_warm(now_s):
             return EndpointState.WARM
         if any(each.taken_at_s is not None and not each.has_output for each in self._active):
@@ -239,7 +240,7 @@ class EndpointStateMachine:
         return EndpointState.UNKNOWN if workers is None else state_by_health(workers)
 
     def report(self, now_s: float) -> StartReport:
-        """Return what a client that waits may be told."""
+        """Return the report for clients that wait."""
         state = self.state(now_s)
         since_s: float | None = None
         if state in {EndpointState.LOADING, EndpointState.WAKING}:
@@ -250,10 +251,10 @@ class EndpointStateMachine:
         return StartReport(state=state, since_s=since_s, usual_s=self._lessons.usual_start_s())
 
     def note_taken(self, activity: Activity) -> None:
-        """Take a job that was taken at once as a sign of a worker that is up.
+        """Treat a job that was taken at once as a sign that a worker is up.
 
-        Not on an endpoint that was never seen to give output, nor where /health, asked after that, says that a worker
-        is starting and none runs: of SDK 2.0 it may take a job before its model is loaded.
+        This does not apply to an endpoint that has never produced output, nor if /health, requested after that, shows
+        that a worker is starting and none runs: with SDK 2.0 it may take a job before its model is loaded.
         """
         if not activity.has_output and activity.taken_at_s is not None:
             self._start.taken(activity.taken_at_s)
@@ -264,7 +265,7 @@ class EndpointStateMachine:
             self._prompt += 1
 
     def learn(self, activity: Activity, now_s: float, *, is_first_token: bool) -> None:
-        """Take the first output of a request as evidence, and its wait as a lesson."""
+        """Record the first output of a request as a sign of a worker, and learn from its wait."""
         waited_s, taken_at_s = now_s - activity.began_at_s, activity.taken_at_s
         is_first = self.evidence_at_s is None
         is_told = activity.is_prompt or is_first or self._lessons.loads_late
@@ -284,7 +285,7 @@ class EndpointStateMachine:
         self._speaking_of[activity.tenant] = self.speaking_of(activity.tenant) + 1
 
     def forget(self, activity: Activity, now_s: float, *, was_sent: bool, may_run: bool) -> None:
-        """Drop a request that is over."""
+        """Remove a request that has ended."""
         self._active.discard(activity)
         if may_run:
             self.under_way.leave(activity)

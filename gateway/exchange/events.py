@@ -1,6 +1,6 @@
-"""What happened, for whoever counts or logs it. An observer must not raise and must not wait.
+"""Define the events that are counted, logged and traced. An observer must not raise and must not wait.
 
-The labels (tenant, model, endpoint) come from the configuration; nothing here holds a prompt, a completion or a key.
+The labels (tenant, model, endpoint) come from the configuration; no event holds a prompt, a completion or a key.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,23 +16,23 @@ from gateway.wire.traceparent import TraceParent
 
 
 class Outcome(StrEnum):
-    """How an exchange ended."""
+    """Name the outcome of an exchange."""
 
     COMPLETED = "completed"
     REJECTED = "rejected"
-    """The request was at fault."""
+    """The request was invalid."""
     REFUSED = "refused"
-    """No capacity, or a cap of the tenant's."""
+    """There was no capacity, or the tenant reached one of its limits."""
     UPSTREAM_FAILED = "upstream_failed"
     CLIENT_LEFT = "client_left"
     CUT = "cut"
-    """We ended it ourselves, shutting down."""
+    """The gateway ended it at shutdown."""
     BROKEN = "broken"
-    """A bug of ours."""
+    """A bug in the gateway."""
 
 
 class CallOutcome(StrEnum):
-    """How one call to Runpod ended."""
+    """Name the outcome of one call to Runpod."""
 
     OK = "ok"
     BUSY = "busy"
@@ -41,11 +41,11 @@ class CallOutcome(StrEnum):
     """404: the job is not known any more."""
     FAILED = "failed"
     LOST = "lost"
-    """Sent, and its reply was lost."""
+    """The call was sent, and its reply was lost."""
 
 
 class Admitted(msgspec.Struct, frozen=True, kw_only=True):
-    """A turn has come."""
+    """Report that a request was granted a permit."""
 
     tenant: str
     endpoint: str
@@ -53,32 +53,32 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpstreamCalled(msgspec.Struct, frozen=True, kw_only=True):
-    """A call to Runpod ended."""
+    """Report that a call to Runpod ended."""
 
     endpoint: str
     operation: Operation
     outcome: CallOutcome
     fault: ConnectFault | None = None
-    """The reason for which no connection could be opened; None where there was one."""
+    """Reason for which no connection could be opened; None if it is not known, or if there was a connection."""
 
 
 class JobCancelled(msgspec.Struct, frozen=True, kw_only=True):
-    """A cancel came to its end, one way or the other."""
+    """Report that the cancel of a job ended, whether or not it was successful."""
 
     attempt: Attempt
     outcome: CallOutcome
     is_orphan: bool
-    """Whether a process that is dead had left the job."""
+    """True if the job was left by a process that is dead."""
     gpu_s: float
-    """GPU seconds that it used all the same."""
+    """GPU seconds that it used before its end."""
     execution_s: float | None
-    """How long it ran, by Runpod's account; None if Runpod did not say."""
+    """Seconds for which it ran, as reported by Runpod; None if not reported."""
     saved_s: float
-    """GPU seconds that it would have used more, going by the tenant's other requests."""
+    """Estimate of the GPU seconds that the cancel saved, from the tenant's other requests."""
 
 
 class JobEnded(msgspec.Struct, frozen=True, kw_only=True):
-    """A job is not read any more, answered or not: its times, as far as Runpod has told them."""
+    """Report that a job is not read any more, answered or not, with its times as far as Runpod has reported them."""
 
     attempt: Attempt
     execution_s: float | None
@@ -86,17 +86,17 @@ class JobEnded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GpuTimeSettled(msgspec.Struct, frozen=True, kw_only=True):
-    """The GPU seconds of an attempt are final; told once for each."""
+    """Report that the GPU seconds of an attempt are final; sent once for each attempt."""
 
     attempt: Attempt
     gpu_s: float | None
-    """None where it may have run, and nobody can tell: the reply to its submission was lost, and its id with it."""
+    """GPU seconds; None if they are unknown: the reply to its submission was lost with its id, and it may have run."""
     execution_s: float | None = None
-    """How long it ran by Runpod's account, where that is known by now."""
+    """Seconds for which it ran, as reported by Runpod; None if not known by now."""
 
 
 class FirstChunk(msgspec.Struct, frozen=True, kw_only=True):
-    """The first output reached the client."""
+    """Report that the first output is sent to the client."""
 
     request_id: str
     model: str
@@ -105,96 +105,96 @@ class FirstChunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TraceContext(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an exchange stands in a trace that may span several services."""
+    """Hold the position of an exchange in a trace that may span several services."""
 
     api: Api
     own: TraceParent
     parent: TraceParent | None
-    """The caller's span, where it named one."""
+    """The caller's span, if it sent one."""
     received_at_s: float
-    """Seconds since 1970."""
+    """Unix time in seconds."""
 
 
 BeginTrace = Callable[[Api, Iterable[tuple[bytes, bytes]], float], TraceContext]
-"""Takes the headers of a request, and how many seconds ago it was received."""
+"""Function of the API, the headers of a request, and the number of seconds since it was received."""
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
-    """What only a trace shows of an exchange. Times are seconds since it was received, None for what did not happen.
+    """Hold what only a trace shows of an exchange. Times are seconds since it was received, None if it did not happen.
 
-    Where several ways were tried they are those of the last one.
+    If several endpoints or routes were tried, they are the times of the last one.
     """
 
     context: TraceContext
     is_stream: bool
     queued_at_s: float | None
-    """It began to wait for a turn."""
+    """Time at which it began to wait for a permit."""
     turn_at_s: float | None
     sent_at_s: float | None
     accepted_at_s: float | None
-    """Runpod took the job."""
+    """Time at which Runpod accepted the job."""
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
-    """An exchange is over: everything that is known of it. Unknown is None; unknown labels are empty."""
+    """Report that an exchange ended, with everything known about it. Unknown values are None, unknown labels empty."""
 
     request_id: str
     outcome: Outcome
     status: int
     reason: str | None
-    """The code of the error, from our own list."""
+    """Code of the error, from the gateway's own list."""
     error: str | None
-    """Which error it was, for the operator; nothing that a worker or a client wrote."""
+    """Name of the error, for the operator; it contains nothing that a worker or a client wrote."""
     tenant: str
     model: str
     endpoint: str
     route: str
     job_id: str | None
     key_id: str
-    """The public id of the key; of a key that was rejected too."""
+    """Public id of the key, even if the key was rejected."""
     key_label: str | None
     attempts: int
-    """How often it was handed to an endpoint."""
+    """Number of times that it was sent to an endpoint."""
     duration_s: float
-    """To the last byte of the answer, or to the failure."""
+    """Seconds to the last byte of the answer, or to the failure."""
     queue_s: float | None
     upstream_delay_s: float | None
     first_chunk_s: float | None
     gpu_s: float | None
-    """GPU seconds of all its attempts until now; None if it was not handed to an endpoint."""
+    """GPU seconds of all its attempts so far; None if it was not sent to an endpoint."""
     is_gpu_estimate: bool = False
-    """Whether those of an attempt are not final yet."""
+    """True if the GPU seconds of an attempt are not final yet."""
     execution_s: float | None
-    """How long workers ran for it by Runpod's account, as far as that is known; all attempts together."""
+    """Seconds for which workers ran for it as reported by Runpod, as far as known; the sum over all attempts."""
     usage: Usage | None
     chunks: int
     replacement_characters: int
     trace: Trace | None = None
-    """None where it is not traced."""
+    """None if the exchange is not traced."""
 
 
 class StateStoreChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """The store that replicas share was lost, or found again."""
+    """Report that the store that replicas share became unreachable, or reachable again."""
 
     is_up: bool
     reason: str
-    """What failed, by name."""
+    """Name of the failure."""
     policy: str
-    """What is done while it is lost."""
+    """Name of the policy that applies while the store is unreachable."""
 
 
 class ReplicaOvertaken(msgspec.Struct, frozen=True, kw_only=True):
-    """Another process that began later has this one's name in the store, and lives."""
+    """Report that another live process, which started later, has this one's name in the store."""
 
     replica: str
 
 
 class JournalChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """The journal of open jobs could not be written, or can be written again."""
+    """Report that the journal of open jobs could not be written, or can be written again."""
 
     is_up: bool
     reason: str
-    """What failed, by name."""
+    """Name of the failure."""
 
 
 class RecordsUnreadable(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,61 +205,61 @@ class RecordsUnreadable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint failed so often that it is given a rest, or took work again."""
+    """Report that an endpoint's breaker opened after failures, or closed again."""
 
     endpoint: str
     is_down: bool
     reason: str
-    """The last failure, by name."""
+    """Name of the last failure."""
 
 
 class Reload(StrEnum):
-    """What became of a configuration that was read anew."""
+    """Name the outcome of reloading the configuration."""
 
     TAKEN = "taken"
     REFUSED = "refused"
-    """The one before goes on."""
+    """The previous configuration stays in use."""
     UNCHANGED = "unchanged"
 
 
 class ConfigRead(msgspec.Struct, frozen=True, kw_only=True):
-    """The configuration was read anew while serving."""
+    """Report that the configuration was reloaded while serving."""
 
     outcome: Reload
     at_s: float
-    """Seconds since 1970."""
+    """Unix time in seconds."""
     changes: list[str] = []
-    """What was taken, by its place in the file."""
+    """Changes that were applied, by their place in the configuration file."""
     problems: list[str] = []
-    """Why it was refused."""
+    """Reasons for the refusal."""
 
 
 class ClientRefused(msgspec.Struct, frozen=True, kw_only=True):
-    """Report that a client was refused before there was an exchange that could."""
+    """Report that a client was refused before an exchange existed that could report it."""
 
     reason: Refusal
     request_id: str
-    """The id of the answer; empty where there was none."""
+    """Id of the response; empty if there was none."""
     at_s: float
     """Monotonic seconds."""
     key_id: str = ""
-    """The public id of the rejected key."""
+    """Public id of the rejected key."""
 
 
 class Broke(msgspec.Struct, frozen=True, kw_only=True):
-    """A bug of ours: an exception that nobody foresaw."""
+    """Report an unexpected exception: a bug in the gateway."""
 
     request_id: str
     error: Exception
 
 
 class TaskFailed(msgspec.Struct, frozen=True, kw_only=True):
-    """Report that a background task failed, which is a bug of the gateway."""
+    """Report that a background task failed, which is a bug in the gateway."""
 
     task: str
     error: Exception
     restart_s: float | None
-    """The seconds until it runs again; None where it is given up, and the process ends."""
+    """Seconds until it runs again; None if it is given up, and the process ends."""
 
 
 Event = (

@@ -1,4 +1,4 @@
-"""What the outcome of a submission says of the endpoint, by how it failed. Pure."""
+"""Classify the outcome of a submission as evidence about the endpoint. Pure."""
 
 from gateway.errors import (
     AnswerError,
@@ -15,15 +15,16 @@ from gateway.exchange.breaker import Evidence
 
 
 def evidence_of(error: GatewayError | None, *, is_relay: bool) -> Evidence:
-    """Return what a submission that ended with `error` says of its endpoint; `is_relay` tells of the OpenAI route.
+    """Return what a submission that ended with `error` shows about its endpoint; `is_relay` means the OpenAI route.
 
-    Only what happens before a request is sent, and what Runpod's job API itself says of the account, is surely no
-    matter of content. On the OpenAI route a worker can answer with any status and any body, so there nothing is.
+    Only failures before a request is sent, and replies of Runpod's job API about the account, are certain not to depend
+    on the request's content. On the OpenAI route a worker can answer with any status and any body, so there only the
+    former are.
 
-    A relayed request that is not answered waits for a worker, as far as is known; so it is no news of Runpod.
+    A relayed request without an answer is assumed to wait for a worker, so it shows no outage of Runpod.
 
-    What the gateway itself refused is no news of anybody: else a tenant whose requests are never sent could end the
-    rest of an endpoint. A job too large is refused before its call (job_size.py), so that 413 is Runpod's word here.
+    A refusal by the gateway itself shows nothing: otherwise a tenant whose requests are never sent could end the pause
+    of an endpoint. A job that is too large is refused before its call (job_size.py), so a 413 here comes from Runpod.
     """
     match error:
         case None:

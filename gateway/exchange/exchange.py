@@ -1,4 +1,4 @@
-"""The story of one client request: its caps, its deadline, its answer, its settlement."""
+"""Run one client request: its limits, its deadline, its answer and its settlement."""
 
 from enum import Enum, auto
 
@@ -24,20 +24,20 @@ from gateway.translate.request import tokens_to_reserve
 
 DRAIN_RETRY_S = 1.0
 CLIENT_LEFT_STATUS = 499
-"""nginx's number for it; no client sees it."""
+"""nginx's status for a client that disconnected; it is never sent to a client."""
 
 
 class Ending(Enum):
-    """Who ends an exchange from outside."""
+    """Name the cause that ends an exchange from outside."""
 
     CLIENT = auto()
-    """It has left."""
+    """The client has disconnected."""
     PROCESS = auto()
-    """It shuts down."""
+    """The process shuts down."""
 
 
 class Exchange:
-    """One client request. `run` is its whole life; what it holds, it gives back on every way out."""
+    """Represent one client request, which `run` serves; on every exit it releases what it holds."""
 
     def __init__(self, means: Means, order: Order, record: Record) -> None:
         self.record = record
@@ -49,40 +49,40 @@ class Exchange:
 
     @property
     def has_ended(self) -> bool:
-        """Tell whether it was told to end."""
+        """Return True if `end` was called."""
         return self._ended_by is not None
 
     @property
     def is_stream(self) -> bool:
-        """Whether the client asked for a stream."""
+        """Return True if the client asked for a stream."""
         return self._order.request.stream
 
     @property
     def in_flight(self) -> SharedHold:
-        """Its place among those in flight of its tenant."""
+        """Return its place among its tenant's requests in flight."""
         return self._order.in_flight
 
     def idle_chunk(self) -> bytes:
-        """An event that says nothing but that the answer is still coming."""
+        """Return an event without content, which shows that the answer is in progress; empty for a whole answer."""
         writer = self._serving.writer
         return writer.idle() if writer else b""
 
     def end(self, by: Ending) -> None:
-        """End it now. Where the process shuts down, the client is told."""
+        """End the exchange now. If the process shuts down, the client receives an error."""
         if self._ended_by is None:
             self._ended_by = by
             self._scope.cancel()
 
     async def run(self, sink: Sink) -> None:
-        """Serve the request to its end; return as well when its client has left.
+        """Serve the request to its end; return normally if the client disconnects.
 
         Raises:
-            GatewayError: It failed; the answer, or the event in its stream, is the caller's to send.
+            GatewayError: The request failed; the caller has to send the error response, or the event in the stream.
         """
         outcome, status, code, name = Outcome.BROKEN, 500, None, None
         try:
             if await self._answer(sink):
-                # What follows is between Runpod and us: the client has its last byte.
+                # The client has its last byte: what follows is not part of its waiting time.
                 self.record.answered_s = self.record.elapsed_s()
                 await self._serving.settle_job()
                 outcome, status = Outcome.COMPLETED, 200
@@ -100,19 +100,19 @@ class Exchange:
             self._means.observe(self.record.settle(outcome, status=status, reason=code, error=name))
 
     async def _answer(self, sink: Sink) -> bool:
-        """Answer within the client's own deadline; return whether it stayed for that."""
+        """Answer within the client's own deadline; return True if the client stayed connected."""
         quota, clock, deadline_s = self._order.quota, self._means.clock, self._order.deadline_s
         reserved = 0
         try:
             if self._ended_by is Ending.CLIENT:
-                # Before anything was sent for it.
+                # The client disconnected before anything was sent.
                 return False
             reserved = quota.reserve(tokens_to_reserve(self._order.request), clock.monotonic_s())
             if deadline_s is not None:
                 self._scope.deadline = anyio.current_time() + deadline_s
             with self._scope:
                 await self._serving.serve(sink)
-                # An end that came in the moment of the last byte ended nothing.
+                # An end that was requested at the moment of the last byte cancelled nothing.
                 return True
             match self._ended_by:
                 case Ending.CLIENT:
@@ -128,18 +128,18 @@ class Exchange:
 
 
 def _name(error: GatewayError) -> str:
-    """The error's type, and how the connection failed where it did: other reasons quote the worker."""
+    """Return the error's type, with the reason if a connection failed: other reasons quote the worker."""
     name = type(error).__name__
     return f"{name}: {error.reason}" if isinstance(error, UnreachableError) else name
 
 
 def outcome_of(error: GatewayError) -> Outcome:
-    """How an exchange ended that failed so."""
+    """Return the outcome of an exchange that failed with this error."""
     match error:
         case RequestError():
             return Outcome.REJECTED
         case WorkerError(status=status) if status < 500:
-            # The worker found the request at fault, as a gateway would have.
+            # The worker found the request invalid, as a gateway would have.
             return Outcome.REJECTED
         case DrainingError():
             return Outcome.CUT
