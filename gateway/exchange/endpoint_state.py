@@ -26,8 +26,8 @@ SILENT_S_MAX = 30.0
 """Maximum seconds of silence for which a stream still shows that a worker is up. An assumption: a generating worker
 yields several times a second, and one that died leaves its stream open."""
 COLD_READ_S = 3.0
-"""Minimum seconds between a request and a reading without running workers, for the reading to show that the request found
-no worker: a reading takes up to 2 s, and the service may count late."""
+"""Minimum seconds between a request and a reading without running workers, for it to show that the request found no
+worker: a reading takes up to 2 s, and the service may count late."""
 HEALTH_S_MAX = 15.0
 """Maximum age of a usable reading of /health, in seconds."""
 

@@ -1,4 +1,4 @@
-"""All exchanges of this process: opened while it serves, waited for and cut when it drains."""
+"""Track all exchanges of this process: open them while it serves, and wait for or cut them when it drains."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -22,25 +22,25 @@ from gateway.translate.error_body import error_answer
 
 MEASURE_S = 1.0
 CUT_S = 0.5
-"""How often a process that stops looks whether it has to cut answers before the end."""
+"""Seconds between checks of a draining process whether it has to cut answers early."""
 
 AnyExchange = Exchange | JoinedExchange
 
 
 class LeftRunning(msgspec.Struct, frozen=True, kw_only=True):
-    """What may still run at Runpod when a process has drained, by endpoint."""
+    """Report what may still run at Runpod after a process has drained, by endpoint."""
 
     jobs: dict[str, int]
-    """Jobs whose cancels are not confirmed."""
+    """Number of jobs whose cancels are not confirmed."""
     abandoned: dict[str, int]
-    """Attempts that have no id by which they could be cancelled."""
+    """Number of attempts that have no id by which they could be cancelled."""
 
 
 class Exchanges:
-    """Opens exchanges, and knows those under way."""
+    """Open exchanges, and track those in progress."""
 
     def __init__(self, means: Means, *, kept_bytes_max: int = KEPT_BYTES_MAX) -> None:
-        """`kept_bytes_max` is what answers may take of memory that are kept for an `Idempotency-Key`."""
+        """Create it; `kept_bytes_max` bounds the memory of answers that are kept for an `Idempotency-Key`."""
         self.is_draining = False
         self._means = means
         self._idempotency = Idempotency(means.clock, means.observe, self.run, bytes_max=kept_bytes_max)
@@ -49,22 +49,22 @@ class Exchanges:
 
     @property
     def count(self) -> int:
-        """How many are under way."""
+        """Return the number of exchanges in progress."""
         return len(self._live)
 
     def record(self, request_id: str) -> Record:
-        """Begin the notes of a request."""
+        """Create the record of a request."""
         return Record(request_id=request_id, clock=self._means.clock)
 
     def enter(self, quota: TenantQuota, repeated: Name | None = None) -> SharedHold:
         """Count a request, and hold its place in flight; the exchange that is opened for it ends its first use.
 
-        One that comes again, as its name says, while nobody waits for the answer that it asks for, takes the place
-        that is held for that.
+        A request that repeats another by its name, while no client waits for the answer, takes over the place that is
+        held for that answer.
 
         Raises:
-            TenantLimitError: The tenant has as many requests in flight, or in this minute, as it may have; or it has no
-                tokens left for a request that is no repeat, which counts all the same.
+            TenantLimitError: The tenant is at its limit of requests in flight, or in this minute; or it has no tokens
+                left for a request that is not a repeat, and that is counted nevertheless.
         """
         inherited = None
         if repeated is None or not self._idempotency.knows(repeated):
@@ -87,10 +87,10 @@ class Exchanges:
         return hold
 
     def open(self, order: Order, record: Record, asked: Repeatable | None = None) -> AnyExchange:
-        """An exchange, not yet run; for a request that says so, the one it repeats.
+        """Return an exchange to be run: a new one, or for a request with an idempotency key the one that it repeats.
 
         Raises:
-            DrainingError: This process takes no new work.
+            DrainingError: This process accepts no new requests.
             IdempotencyError: The request repeats one that it differs from, or whose answer is not kept.
         """
         if self.is_draining:
@@ -101,14 +101,14 @@ class Exchanges:
         return joined or self._idempotency.begin(asked, Exchange(self._means, order, record), order.in_flight)
 
     def settle_early(self, record: Record, error: GatewayError) -> None:
-        """A request failed before it became an exchange."""
+        """Settle a request that failed before it became an exchange."""
         answer = error_answer(error)
         self._means.observe(
             record.settle(outcome_of(error), status=answer.status, reason=answer.code, error=type(error).__name__)
         )
 
     def report(self, request_id: str, error: Exception) -> None:
-        """An exception that nobody foresaw."""
+        """Report an unexpected exception."""
         self._means.observe(Broke(request_id=request_id, error=error))
 
     async def run(self, exchange: AnyExchange, sink: Sink) -> None:
@@ -123,7 +123,7 @@ class Exchanges:
                 self._settled = anyio.Event()
 
     def background(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """Return the tasks that go on beside the exchanges, by name. Each runs until it is cancelled."""
+        """Return the background tasks by name. Each runs until it is cancelled."""
         return {
             "review": self._review,
             "idempotency": self._idempotency.run,
@@ -140,13 +140,13 @@ class Exchanges:
             await anyio.sleep(MEASURE_S)
 
     async def drain(self, drain_s: float, *, is_hurried: bool = False) -> "LeftRunning":
-        """Take no new work, let what runs finish for `drain_s` seconds, then cut the rest and cancel its jobs.
+        """Accept no new requests, let the others finish for `drain_s` seconds, then cut the rest and cancel their jobs.
 
-        Where there are more jobs than can be cancelled after it, answers are cut before; `is_hurried` bounds the time
+        If there are more jobs than can be cancelled after that, answers are cut earlier; `is_hurried` limits the time
         for cancels to `FLUSH_S`.
 
         Returns:
-            What may still run.
+            What may still run at Runpod.
         """
         self.is_draining = True
         with anyio.move_on_after(drain_s) as scope:
@@ -168,7 +168,7 @@ class Exchanges:
         )
 
     async def _cut_early(self, until_s: float) -> None:
-        """Cut answers before the end of the drain, where their jobs could not all be cancelled after it."""
+        """Cut answers before the end of the drain, if their jobs could not all be cancelled after it."""
         while True:
             pending = self._pending()
             for address, exchanges in self._cuttable().items():
@@ -183,7 +183,7 @@ class Exchanges:
             await anyio.sleep(CUT_S)
 
     def _cuttable(self) -> dict[str, list[Exchange]]:
-        """Return the exchanges whose jobs would have to be cancelled, by the endpoint's address, the latest first."""
+        """Return the exchanges whose jobs would have to be cancelled, by the endpoint's address, the newest first."""
         found: dict[str, list[Exchange]] = {}
         own = [each for each in self._live if isinstance(each, Exchange)]
         for each in sorted(own, key=lambda each: each.record.elapsed_s()):
@@ -192,7 +192,7 @@ class Exchanges:
         return found
 
     def _pending(self) -> dict[str, int]:
-        """Return how many cancels are not confirmed, by address: entries for one Runpod endpoint share its budget."""
+        """Return the number of unconfirmed cancels by address: all entries for one Runpod endpoint share its budget."""
         found = Counter[str]()
         for name, count in self._means.jobs.cancels_pending().items():
             found[self._address_of(name)] += count
@@ -203,7 +203,7 @@ class Exchanges:
 
     @property
     def _rates(self) -> dict[str, float]:
-        """Cancels a second, by address; those of the first of its entries."""
+        """Return the cancels per second by address, as limited by the first entry with that address."""
         rates: dict[str, float] = {}
         for upstream in self._means.upstreams.values():
             rates.setdefault(upstream.endpoint.address, upstream.endpoint.limit(Operation.CANCEL).per_10s / WINDOW_S)

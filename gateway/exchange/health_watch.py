@@ -1,4 +1,4 @@
-"""Reads the health of endpoints in the background, which costs no worker. No request ever waits for the answer."""
+"""Read the health of endpoints in the background, which wakes no worker. No request waits for a reading."""
 
 from collections.abc import Iterable
 
@@ -12,17 +12,17 @@ from gateway.exchange.upstream import Upstream
 from gateway.wire.runpod import EndpointHealth
 
 LOOK_S = 0.5
-"""How often it is asked whose health is wanted."""
+"""Seconds between checks which endpoints' health is needed."""
 QUICK_LOOK_S = 0.2
-"""The same while abandoned attempts hold seats, which only /health gives back: 50 calls in 10 s, of 100."""
+"""The same while abandoned attempts hold seats, which only /health releases: 50 calls in 10 s, of 100."""
 READ_S_MAX = 2.0
-"""Requests may wait here for what it says."""
+"""Maximum seconds for a reading: requests at a narrowed gate may depend on it."""
 _NOBODY = Tenant(name="")
-"""Who asks: the gateway itself."""
+"""The gateway itself, as the tenant of these calls."""
 
 
 class HealthWatch:
-    """Reads /health of those whose state somebody depends on, and of nobody else."""
+    """Read /health of the endpoints whose state is needed."""
 
     def __init__(self, upstreams: Iterable[Upstream], observe: Observer) -> None:
         self._upstreams = list(upstreams)
@@ -32,13 +32,13 @@ class HealthWatch:
         self._changed = anyio.Event()
 
     def ask(self, upstream: Upstream) -> None:
-        """Read it now."""
+        """Read the health of an endpoint now."""
         self._asked.add(upstream.endpoint.name)
         self._changed.set()
 
     async def run(self) -> None:
-        """Read what is wanted, until cancelled."""
-        # None is under way: those of a run that failed ended with it.
+        """Read the health that is needed, until cancelled."""
+        # No reading is in progress: those of an earlier, failed run ended with it.
         self._reading.clear()
         async with anyio.create_task_group() as tasks:
             while True:
@@ -71,11 +71,11 @@ class HealthWatch:
         finally:
             self._reading.discard(upstream.endpoint.name)
             upstream.looked(health, asked_at_s=asked_at_s)
-            # Not here, as that takes a while: the next reading does not have to wait for it.
+            # In its own task, because it takes a while: the next reading does not have to wait for it.
             tasks.start_soon(self._compare, upstream, health, asked_at_s)
 
     async def _compare(self, upstream: Upstream, health: EndpointHealth | None, asked_at_s: float) -> None:
         try:
             await upstream.compare(health, asked_at_s=asked_at_s)
-        except Exception as error:  # noqa: BLE001 - nor must what another replica reports.
+        except Exception as error:  # noqa: BLE001 - nor must a bad report of another replica.
             self._observe(Broke(request_id="", error=error))

@@ -1,7 +1,7 @@
-"""Requests with an `Idempotency-Key`: the same one twice is served once, and both times told the same answer.
+"""Serve repeated requests with the same `Idempotency-Key` once, and send all of them the same answer.
 
-The exchange of such a request is no client's own: it goes on while any of them listens, and a moment longer, since an
-SDK that gave up comes again. Known within one process, for a while.
+The exchange of such a request does not belong to one client: it continues while any client listens, and a short time
+longer, because an SDK that timed out retries. Keys are known within one process, for LIFETIME_S.
 
 Source of the rules: the IETF draft "The Idempotency-Key HTTP Header Field": a key with another body is 422.
 """
@@ -24,13 +24,13 @@ from gateway.fairshare.room import Place, Room
 from gateway.translate.error_body import error_answer
 
 LIFETIME_S = 600.0
-"""How long an answer is kept."""
+"""Seconds for which an answer is kept."""
 GRACE_S = 10.0
-"""How long an exchange goes on that nobody listens to: SDKs wait up to 8 s before they come again."""
+"""Seconds for which an exchange continues without a listener: SDKs wait up to 8 s before they retry."""
 KEPT_BYTES_MAX = 128 * 1024 * 1024
-"""Of all tenants' answers. One alone has half of it, as of any room."""
+"""Maximum bytes of all tenants' answers. A single tenant may use half of it, as in any `Room`."""
 ANSWER_BYTES = 6 * 1024
-"""What an answer costs beyond its bytes: 3.5 KB by tracemalloc, and the account of its attempt."""
+"""Memory of an answer beyond its own bytes: 3.5 KB by tracemalloc, and the account of its attempt."""
 
 
 Name = tuple[str, str, str]
@@ -38,42 +38,42 @@ Name = tuple[str, str, str]
 
 
 class Repeatable(msgspec.Struct, frozen=True, kw_only=True):
-    """What makes two requests one."""
+    """Identify a request by its idempotency key: two requests that are equal in this are one."""
 
     repeater: str
-    """Who may ask for its answer again."""
+    """The client that may request the answer again."""
     path: str
     key: str
     fingerprint: bytes
-    """Of the body: the same key with another one is a mistake."""
+    """Fingerprint of the body: the same key with another body is an error."""
 
     @property
     def name(self) -> Name:
-        """What it is looked up by."""
+        """Return the name by which it is looked up."""
         return self.repeater, self.path, self.key
 
 
 class _Shared(msgspec.Struct, eq=False):
-    """One exchange and its answer."""
+    """Hold one exchange and its answer."""
 
     asked: Repeatable
     record: Record
     is_stream: bool
     exchange: Exchange | None
-    """None when it is over: only its answer is kept, and not what was asked."""
+    """None after its end: only its answer is kept, and not the request."""
     recording: Recording
     scope: anyio.CancelScope
     place: Place
-    """What its answer takes of the room."""
+    """Memory that its answer holds in the room."""
     ended_at_s: float | None = None
     departures: int = 0
-    """How often a listener left."""
+    """Number of times that it was left without listeners, including at its start."""
     inherited: int = 0
-    """After how many of them its place in flight was taken over; 0 while nobody has it."""
+    """Value of `departures` at which its place in flight was taken over; 0 if it is not taken over."""
 
 
 class JoinedExchange:
-    """One client's part in an exchange that it may share: to be run in the place of it."""
+    """Represent one client's part in an exchange that it may share; it is run in place of that exchange."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class JoinedExchange:
         leave: Callable[[_Shared], None],
         release: Release,
     ) -> None:
-        """`release` gives back the request's place in flight, which it holds for as long as it is told the answer."""
+        """Create it; `release` returns the request's place in flight, which it holds until `run` ends."""
         self.record = record
         self.is_stream = shared.is_stream
         self._shared = shared
@@ -96,29 +96,29 @@ class JoinedExchange:
 
     @property
     def is_replay(self) -> bool:
-        """Whether another request began it."""
+        """Return True if another request started the exchange."""
         return self.record is not self._shared.record
 
     @property
     def served_as(self) -> Record:
-        """The notes of the exchange itself: its endpoint and its job."""
+        """Return the record of the exchange itself, with its endpoint and its job."""
         return self._shared.record
 
     def idle_chunk(self) -> bytes:
-        """An event that says nothing but that the answer is still coming."""
+        """Return an event without content, which shows that the answer is in progress; empty for a whole answer."""
         return self._shared.exchange.idle_chunk() if self._shared.exchange else b""
 
     def end(self, by: Ending) -> None:
-        """End it now. Where the process shuts down, the client is told."""
+        """End it now. If the process shuts down, the client receives an error."""
         if self._ended_by is None:
             self._ended_by = by
             self._scope.cancel()
 
     async def run(self, sink: Sink) -> None:
-        """Tell the client the answer; return as well when it has left.
+        """Send the answer to the client; return normally if the client disconnects.
 
         Raises:
-            GatewayError: What the exchange failed with.
+            GatewayError: The error that the exchange failed with.
         """
         outcome, status, code = Outcome.BROKEN, 500, None
         try:
@@ -145,7 +145,7 @@ class JoinedExchange:
 
 
 class Idempotency:
-    """The exchanges that may be joined. `run` owns their tasks, and `serve` runs one of them to its end."""
+    """Hold the exchanges that may be joined. `run` owns their tasks, and `serve` runs one of them to its end."""
 
     def __init__(
         self,
@@ -155,28 +155,28 @@ class Idempotency:
         *,
         bytes_max: int = KEPT_BYTES_MAX,
     ) -> None:
-        """`bytes_max` is what all answers may take of memory: those that are made, and those that are kept."""
+        """Create it; `bytes_max` bounds the memory of all answers, both in progress and kept."""
         self._clock = clock
         self._observe = observe
         self._serve = serve
         self._shared: dict[Name, _Shared] = {}
         self._kept: dict[_Shared, None] = {}
-        """Those that ended well, the oldest first."""
+        """Those that completed successfully, the oldest first."""
         self._kept_of: dict[str, dict[_Shared, None]] = {}
         """The same by tenant."""
         self._room = Room(bytes_max)
         self._tasks: TaskGroup | None = None
 
     def knows(self, name: Name | None) -> bool:
-        """Tell whether there is an answer of this name, or will be."""
+        """Return True if there is an answer of this name, or one in progress."""
         return name in self._shared
 
     def inherit(self, name: Name | None) -> Release | None:
-        """Take over the place in flight of an exchange that its client has left; return what ends that.
+        """Take over the place in flight of an exchange whose client has left; return the function that releases it.
 
-        Whose client left and comes again would otherwise be refused for want of a second place, until the first one is
-        given up and its answer with it. Only one request at a time takes it over, and after one that was refused the
-        next one may; None where there is no place to be had so.
+        Otherwise a client that disconnects and retries would be rejected for lack of a second place, until the first
+        exchange is given up together with its answer. Only one request at a time can take the place over; if it is
+        rejected, the next one can. Return None if there is no such place.
         """
         shared = None if name is None else self._shared.get(name)
         if shared is None or shared.exchange is None or shared.recording.has_listeners:
@@ -194,12 +194,12 @@ class Idempotency:
         return release
 
     def find(self, asked: Repeatable, record: Record, in_flight: SharedHold) -> JoinedExchange | None:
-        """The exchange of this key, to be joined; None where there is none.
+        """Return the exchange of this key, to be joined; None if there is none.
 
-        A joined one is the first user of `in_flight`, since no exchange of its own is.
+        The joined exchange is the first user of `in_flight`, because the request has no exchange of its own.
 
         Raises:
-            IdempotencyError: The key is that of another request, or its answer was too long to be kept.
+            IdempotencyError: The key belongs to a different request, or its answer was too long to be kept.
         """
         self._forget_old()
         shared = self._shared.get(asked.name)
@@ -212,7 +212,7 @@ class Idempotency:
         return JoinedExchange(shared, record, self._observe, leave=self._left, release=in_flight.release)
 
     def begin(self, asked: Repeatable, exchange: Exchange, in_flight: SharedHold) -> JoinedExchange:
-        """Begin an exchange that may be joined, and join it.
+        """Start an exchange that may be joined, and join it.
 
         Raises:
             DrainingError: The process is about to end.
@@ -229,7 +229,7 @@ class Idempotency:
         return JoinedExchange(shared, record, self._observe, leave=self._left, release=in_flight.share())
 
     async def run(self) -> None:
-        """Keep the exchanges going, until cancelled; those of a run that failed end, and their clients are told."""
+        """Run the exchanges until cancelled; if this run fails, they end, and their clients receive an error."""
         try:
             async with anyio.create_task_group() as self._tasks:
                 await anyio.sleep_forever()
@@ -243,10 +243,10 @@ class Idempotency:
         try:
             with shared.scope:
                 await self._serve(exchange, shared.recording)
-        except Exception as error:  # noqa: BLE001 - told to every client that waits; it must not end the others' tasks.
+        except Exception as error:  # noqa: BLE001 - sent to every client that waits; it must not end the others' tasks.
             shared.recording.fail(error)
         if shared.scope.cancelled_caught:
-            # Somebody may have joined in the last moment, who would wait for ever.
+            # A client may have joined at the last moment, and would wait forever.
             shared.recording.fail(OutputLostError("This answer was given up, as nobody waited for it. Ask again."))
         shared.exchange, shared.ended_at_s = None, self._clock.monotonic_s()
         self._forget_old()
@@ -254,7 +254,7 @@ class Idempotency:
             self._kept[shared] = None
             self._kept_of.setdefault(shared.record.tenant, {})[shared] = None
         else:
-            # The next one with this key is a new attempt.
+            # The next request with this key is a new attempt.
             self._forget(shared)
 
     def _left(self, shared: _Shared) -> None:
@@ -263,11 +263,11 @@ class Idempotency:
             self._tasks.start_soon(self._give_up, shared, shared.departures)
 
     async def _give_up(self, shared: _Shared, departure: int) -> None:
-        """End an exchange that nobody came back for since this departure."""
+        """End an exchange that no client has joined again since this departure."""
         await anyio.sleep(GRACE_S)
         recording = shared.recording
         if departure == shared.departures and not recording.has_listeners and not recording.is_finished:
-            # Its end takes a while where a submission is under way: nobody may join any more.
+            # Its end takes a while during a submission: no client may join any more.
             self._forget(shared)
             shared.scope.cancel()
 
@@ -277,7 +277,7 @@ class Idempotency:
             self._drop(oldest)
 
     def _make_room(self, place: Place, tenant: str, size: int) -> bool:
-        """Let an answer hold so many bytes, at the cost of its own tenant's oldest; return whether it may."""
+        """Let an answer hold `size` bytes, if necessary by dropping its tenant's oldest; return False if it cannot."""
         while not place.hold(size):
             oldest = next(iter(self._kept_of.get(tenant, ())), None)
             if oldest is None:

@@ -1,4 +1,4 @@
-"""What a job's worker yields becomes the answer, to its end."""
+"""Convert the output of a job's worker to an answer, until its end."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,16 +13,17 @@ from gateway.translate.dialects.contract import Delta, Dialect
 from gateway.translate.job_stream import Next
 
 PART_BYTES = 16 * 1024
-"""Of a page, before others have their turn: about a millisecond's work. A page brings all that was yielded since the
-last one, which is megabytes where a client reads slowly, and would hold everybody up for a second."""
+"""Bytes of a page that are processed before other tasks run: about a millisecond of work. A page holds everything that
+was yielded since the last one: if a client reads slowly, that is megabytes, which would block all others for a second.
+"""
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 
 
 async def read_answer(job: QueueJob, dialect: Dialect, answer: Answer, record: Record) -> None:
-    """Pass on what the worker yields; closing the answer is the caller's.
+    """Pass on the output of the worker. The caller has to finish the answer.
 
     Raises:
-        OutputLostError: The job completed, and its answer does not say that it is whole.
+        OutputLostError: The job completed, and its answer is not marked as complete.
         GatewayError: The job or the worker failed.
     """
     while True:
@@ -38,7 +39,7 @@ async def read_answer(job: QueueJob, dialect: Dialect, answer: Answer, record: R
 
 
 async def _pass_on(outputs: list[Raw], dialect: Dialect, answer: Answer, record: Record) -> None:
-    """Pass on a page. Its outputs hold all of it in memory, and end with this call."""
+    """Pass on a page. Each of its outputs keeps the whole page in memory, so none may outlive this call."""
     for number, (part, size) in enumerate(parts(outputs)):
         if number:
             await anyio.lowlevel.checkpoint()
@@ -51,7 +52,7 @@ async def _pass_on(outputs: list[Raw], dialect: Dialect, answer: Answer, record:
 
 
 def parts(outputs: Sequence[Raw]) -> Iterator[tuple[list[Raw], int]]:
-    """A page's outputs, in parts that are no larger than it takes to reach PART_BYTES, and their sizes in bytes."""
+    """Yield the outputs of a page in parts, which end as soon as they reach PART_BYTES, with their sizes in bytes."""
     part: list[Raw] = []
     size = 0
     for output in outputs:

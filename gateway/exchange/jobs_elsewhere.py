@@ -1,7 +1,7 @@
-"""Know how many jobs of other replicas an endpoint has, as far as they tell, to compare readings of /health. Pure.
+"""Count the jobs of other replicas at an endpoint, from their reports, to evaluate readings of /health. Pure.
 
-A replica tells how many requests it had under way at several moments before its report, so that one of them is about
-the time of a reading. It tells when it is sure to have been made, by the store's clock.
+A replica reports the number of its requests in flight at several moments before its report, so that one of them is
+close to the time of a reading. The time of a report is known as an interval, by the store's clock.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ GONE_S = 60.0
 
 
 class JobsElsewhere:
-    """The last reports of all other replicas."""
+    """Hold the last reports of all other replicas."""
 
     def __init__(self) -> None:
         self._reports: Sequence[TimedJobs] = ()
@@ -22,36 +22,36 @@ class JobsElsewhere:
         self._gone_at_s = float("-inf")
 
     def note(self, reports: Sequence[TimedJobs], *, silent: int = 0, now_s: float = 0.0) -> None:
-        """Keep these reports instead of those before; `silent` other replicas have told nothing yet."""
+        """Replace the reports; `silent` is the number of other replicas that have reported nothing yet."""
         if len(reports) + silent < len(self._reports) + self._silent:
             self._gone_at_s = now_s
         self._reports, self._silent = reports, silent
 
     def is_known(self, at_s: float) -> bool:
-        """Tell whether each has reported after this time."""
+        """Return True if each replica has reported after this time."""
         return not self._silent and all(each.from_s >= at_s for each in self._reports)
 
     def under_way(self, address: str, at_s: float, *, settled_at_s: float) -> UnderWay:
-        """Return how many requests they had under way at this time.
+        """Return the number of their requests in flight at this time.
 
-        Of a report made before `settled_at_s`, by when the ends of requests were seen, none is sure.
+        A report made before `settled_at_s`, by which the ends of requests were seen, adds nothing to `sure`.
         """
         sure = every = 0
         for report in self._reports:
             if (jobs := report.jobs.get(address)) is None:
                 continue
             if report.from_s >= settled_at_s:
-                # At the first of the moments that surely lies before, as those were there at both.
+                # The latest reported moment that is certainly before `at_s`: these requests existed at both times.
                 sure += _at_age(jobs.sure, int((report.until_s - at_s) / AGE_S) + 1)
             every += _at_age(jobs.all, max(0, round((report.from_s - at_s) / AGE_S)))
         return UnderWay(sure=sure, all=every)
 
     def abandoned(self, address: str) -> list[AbandonedElsewhere]:
-        """Return the attempts that they know to be abandoned."""
+        """Return the abandoned attempts that they have reported."""
         return [each for report in self._reports if (jobs := report.jobs.get(address)) for each in jobs.abandoned]
 
     def abandoned_until_s(self, address: str) -> float:
-        """Return until when they may have had such attempts; infinite where not all have told."""
+        """Return the time until which they may have had such attempts; infinite if not all have reported."""
         if self._silent:
             return float("inf")
         told = (jobs.abandoned_until_s for report in self._reports if (jobs := report.jobs.get(address)))

@@ -1,7 +1,7 @@
-"""The journal of open jobs, kept where all replicas read: what one process leaves behind, another one cancels.
+"""Keep the journal of open jobs in the store that all replicas share: a dead process's jobs are cancelled by another.
 
-Written behind the requests, never before them: a job is noted within a few hundredths of a second after Runpod took it.
-What a process could not note any more, the job's own ttl ends.
+It is written after the requests, and never delays them: a job is recorded a few hundredths of a second after Runpod
+accepted it. A job that a process could not record is ended by its own ttl.
 """
 
 from collections.abc import Callable
@@ -15,85 +15,88 @@ from gateway.admission.lease_store import RECORD_VERSION, StoreError, StoreWatch
 from gateway.clock import Clock
 
 BEAT_S = 0.5
-"""How often a process is heard of that has nothing to note."""
+"""Seconds between entries of a process that has nothing to record."""
 GAP_S = 0.05
-"""The pause between two entries: the jobs of a burst share one."""
+"""Minimum seconds between two entries: the jobs of a burst share one."""
 SILENT_S = 10.0
-"""After so long a silence a process is dead, to those who were in contact all that time themselves. One that lives may
-stand still for seconds (a virtual machine that is moved, a disk or a log that blocks, a cgroup without CPU time), and
-what it serves is worth more than a few seconds of a dead one's jobs: the cancels of a hundred take another 10 s anyway.
-The store keeps the seats of a silent process for longer (`HOLD_S` in fairshare/lease.py): none is given away before."""
+"""Seconds of silence after which a process is presumed dead, by processes that were in contact all that time. A live
+process may stop for seconds (a virtual machine that is migrated, a disk or a log that blocks, a cgroup without CPU
+time), and the requests that it serves are worth more than a few seconds of a dead process's jobs: cancelling a hundred
+of them takes another 10 s in any case. The store keeps the seats of a silent process for longer (`HOLD_S` in
+fairshare/lease.py): none is reassigned before."""
 STILL_S_MAX = 2.0
-"""Who was not heard itself for longer has lost contact. Processes that stood still together, as on a machine that was
-suspended, seem dead to the first one that wakes: less than SILENT_S by more than a beat."""
+"""Seconds since its own last entry after which a process has lost contact, and waits for SILENT_S again. Processes that
+stopped together, as on a suspended machine, seem dead to the first one that resumes. Less than SILENT_S by more than a
+beat."""
 KEEP_S = 8 * 86400
-"""How long it is kept while nobody writes: no ttl is longer than a week."""
+"""Seconds for which the journal is kept while no process writes: no ttl is longer than a week."""
 NEWS_S_MAX = 2.0
-"""How long a request waits for the store to tell why its job ended: some beats, and the way back to a store."""
+"""Maximum seconds that a request waits for the store to report why its job ended: several beats and a reconnection."""
 TAKEN_S = 3600
-"""How long it is known who has the jobs of a process that was taken for dead. Most are cancelled within minutes."""
+"""Seconds for which the store records which process has the jobs of one that was presumed dead. Most of them are
+cancelled within minutes."""
 ENTRY_JOBS_MAX = 1000
 CLOSED_MAX = 10_000
-"""A job whose end was forgotten is cancelled once more, which does no harm."""
+"""Maximum number of ended jobs to report. A job whose end was forgotten is cancelled once more, which is harmless."""
 LEAVE_S_MAX = 1.0
 
 
 class OpenJob(msgspec.Struct, frozen=True, array_like=True):
-    """A job that runs, or waits, at Runpod."""
+    """Describe a job that runs, or waits, at Runpod."""
 
     endpoint: str
-    """Runpod's own address of it, so that replicas which name it differently mean the same."""
+    """Runpod's own address of it, so that replicas with different names for it refer to the same endpoint."""
     job_id: str
     tenant: str
     expires_at_s: float
-    """When its ttl ends it, in seconds since 1970."""
-    # An entry of an older process has none of these.
+    """Unix time in seconds at which its ttl ends it."""
+    # Entries of older processes lack the following fields.
     request_id: str = ""
     attempt: int = 0
     key_id: str = ""
     model: str = ""
     started_at_s: float | None = None
-    """When a worker was seen to have it, in seconds since 1970; noted anew then."""
+    """Unix time in seconds at which a worker was first seen to have it; the job is recorded again at that time."""
     version: int = RECORD_VERSION
 
     @property
     def key(self) -> str:
-        """What it is known by."""
+        """Return the key of the job in the journal."""
         return f"{self.endpoint} {self.job_id}"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process tells the journal."""
+    """Represent what a process writes to the journal."""
 
     opened: list[OpenJob]
     closed: list[str]
     is_recall: bool
-    """Whether it asks for all that is noted under its name: it may have missed an answer."""
+    """True if it requests everything recorded under its name, because it may have missed an answer."""
     is_leaving: bool
     silent_s: float | None
-    """Whose jobs it inherits: of those silent for so long. None: of nobody."""
+    """Silence in seconds after which it inherits another process's jobs; None to inherit none."""
 
 
 class EntryAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the journal tells a process."""
+    """Represent the journal's answer to a process."""
 
     was_known: bool
-    """Whether it had been heard of: if not, the store lost its memory, or gave its jobs to another."""
+    """False if the store did not know the process: it lost its data, or gave the process's jobs to another."""
     jobs: list[OpenJob]
     taken: list[str] = []
-    """Own jobs that another process had, as this one was taken for dead: any of them may have been cancelled."""
+    """Own jobs that another process took because this one was presumed dead: any of them may have been cancelled."""
     given_back: list[str] = []
-    """Inherited jobs whose process lives after all and has them back; told until they are closed."""
+    """Inherited jobs whose process is alive after all and has them back; repeated until they are closed."""
 
 
 class JournalStore(Protocol):
-    """Where entries go."""
+    """Write entries to the shared store."""
 
     async def write(self, entry: Entry) -> EntryAnswer:
-        """Write one.
+        """Write an entry.
 
         Raises:
-            StoreError: It was not answered, and may have been written.
+            StoreError: There was no answer, and the entry may have been written.
         """
         ...
 
@@ -103,11 +106,11 @@ class JournalStore(Protocol):
 
 
 def _ignore(*, is_up: bool, reason: str) -> None:
-    """Tell nobody."""
+    """Ignore the change."""
 
 
 class Journal:
-    """The open jobs of this process. Noting one never waits; without a store it is all there is to do."""
+    """Hold the open jobs of this process. Recording a job never waits; without a store it does nothing."""
 
     def __init__(self, clock: Clock, store: JournalStore | None) -> None:
         self._clock = clock
@@ -120,31 +123,31 @@ class Journal:
         self._heard_since_s: float | None = None
         self._heard_at_s = 0.0
         self.give_back: Callable[[OpenJob], None] = lambda _job: None
-        """Told of an inherited job that is its process's again."""
+        """Called with an inherited job that its own process has again."""
         self.taken: set[str] = set()
         """Own jobs, by key, that another process had for a while."""
         self._heard = anyio.Event()
         self.watch: StoreWatcher = _ignore
-        """Told when entries begin to fail, and when one is written again."""
+        """Called when entries begin to fail, and when one succeeds again."""
         self._is_up = True
 
     @property
     def has_store(self) -> bool:
-        """Report whether what this process leaves open is known to others."""
+        """Return True if other processes know the jobs that this one leaves open."""
         return self._store is not None
 
     def holds(self, key: str) -> bool:
-        """Report whether another process will end this job, should this one leave it."""
+        """Return True if another process will end this job, should this one not end it."""
         return self._store is not None and key in self._open
 
     def opened(self, job: OpenJob) -> None:
-        """Runpod took a job, or more is known of it."""
+        """Record a job that Runpod accepted, or of which more is known."""
         if self._store is not None:
             self._open[job.key] = self._opened[job.key] = job
             self._changed.set()
 
     def closed(self, job: OpenJob) -> None:
-        """A job is over, or cancelled."""
+        """Record that a job has ended or was cancelled."""
         if self._store is None or self._open.pop(job.key, None) is None:
             return
         self._opened.pop(job.key, None)
@@ -157,7 +160,7 @@ class Journal:
             del self._closed[next(iter(self._closed))]
 
     async def run(self, inherit: Callable[[OpenJob], None]) -> None:
-        """Keep the journal until cancelled; `inherit` is given each job that a dead process left."""
+        """Write the journal until cancelled; `inherit` is called with each job that a dead process left."""
         if self._store is None:
             return
         while True:
@@ -168,14 +171,14 @@ class Journal:
                 await anyio.sleep(max(0.0, sent_at_s + GAP_S - self._clock.monotonic_s()))
 
     async def was_taken(self, job: OpenJob) -> bool:
-        """Return whether another process had a job of this one; after a silence, wait for the store to tell."""
+        """Return True if another process took this job; after a silence, wait for the store to report it."""
         if self._store is not None and self._clock.monotonic_s() - self._heard_at_s > STILL_S_MAX:
             with anyio.move_on_after(NEWS_S_MAX):
                 await self._heard.wait()
         return job.key in self.taken
 
     async def leave(self) -> None:
-        """Say goodbye: what is still open is somebody else's. Best effort; silence says it too, later."""
+        """Leave the journal, so that other processes inherit the open jobs; best effort: silence does the same."""
         if self._store is None:
             return
         with anyio.move_on_after(LEAVE_S_MAX, shield=True):
@@ -198,7 +201,7 @@ class Journal:
             self._lose_contact(error.reason)
             return
         except Exception as error:
-            # It may have been written all the same, and be answered with jobs that are this one's now.
+            # It may have been written nevertheless, with an answer that gave jobs to this process.
             self._lose_contact(type(error).__name__)
             raise
         self._tell(is_up=True)
@@ -213,7 +216,7 @@ class Journal:
                 inherit(job)
 
     def _give_back(self, answer: EntryAnswer) -> None:
-        """Let go of the jobs whose process lives, and confirm that; but not of those that it left once more since."""
+        """Release the jobs whose process is alive, and confirm that; except those that it has left again since."""
         left_again = {job.key for job in answer.jobs} if answer.given_back else set()
         for key in answer.given_back:
             if key in left_again:
@@ -222,7 +225,7 @@ class Journal:
                 self.give_back(mine)
                 self.closed(mine)
             else:
-                # Inherited with an answer that was lost, so that nothing is known of it here.
+                # It was inherited with an answer that was lost, so nothing is known of it here.
                 self._strike(key)
 
     def _lose_contact(self, reason: str) -> None:

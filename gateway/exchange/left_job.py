@@ -1,4 +1,4 @@
-"""Describe a job whose client has left."""
+"""Describe a job whose client has disconnected."""
 
 from collections.abc import Callable
 
@@ -16,21 +16,21 @@ class LeftJob(msgspec.Struct, frozen=True, kw_only=True):
     tenant: Tenant
     """The tenant whose share of the budget its cancel uses."""
     started_at_s: float | None
-    """The time at which a worker was seen to have taken it."""
+    """Time at which a worker was seen to have it; None if it was not."""
     expires_at_s: float
-    """The time at which its ttl ends it."""
+    """Time at which its ttl ends it."""
     accepted_at_s: float | None = None
-    """The time at which Runpod took it; None if that is not known here."""
+    """Time at which Runpod accepted it; None if not known here."""
     is_orphan: bool = False
-    """True where a dead process left it."""
+    """True if a dead process left it."""
     time: AttemptTime | None = None
-    """The meter of its GPU time, which ends with it; None for an orphan, whose beginning was not seen here."""
+    """Meter of its GPU time, which ends with it; None for an orphan, whose start was not seen here."""
     close: Callable[[], None] = lambda: None
-    """Called when it is over."""
+    """Called when it has ended."""
     release: Release = lambda: None
-    """Gives its seat and place back: called once, when it is over, or at once if it is in the queue already."""
+    """Returns its seat and place: called once, when it has ended, or at once if it is already in the queue."""
 
     @property
     def job_id(self) -> str:
-        """Runpod's id of it."""
+        """Return Runpod's id of the job."""
         return self.attempt.job_id or ""

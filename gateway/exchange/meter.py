@@ -1,4 +1,4 @@
-"""Charges a request for what the tenants of its endpoint share: as it flows, and again when it is known for sure."""
+"""Charge a request for the resource that the tenants of its endpoint share: estimated at first, then as measured."""
 
 from gateway.admission.gate import Gate
 from gateway.admission.permit import Permit
@@ -7,31 +7,31 @@ from gateway.fairshare.tariff import TOKENS_PER_SEAT_SECOND
 
 
 class Meter:
-    """One request at one endpoint. Seats pay by themselves; tokens and GPU seconds are told here."""
+    """Charge one request at one endpoint. Seats are charged by the gate; tokens and GPU seconds here."""
 
     def __init__(self, gate: Gate, permit: Permit, resource: Resource) -> None:
         self._gate = gate
         self._permit = permit
         self._resource = resource
         self._settled = 0.0
-        """What its attempts came to, as far as that is known for sure."""
+        """Measured cost of its attempts so far."""
 
     def read(self, tokens: int) -> None:
-        """The worker was given so many tokens, by estimate."""
+        """Charge the estimated number of tokens that were sent to a worker."""
         if self._resource is Resource.TOKENS:
             self._gate.charge(self._permit, tokens)
 
     def wrote(self, chunks: int) -> None:
-        """So many chunks came back: about as many tokens."""
+        """Charge for chunks of output: about one token each."""
         if self._resource is Resource.TOKENS:
             self._gate.charge(self._permit, chunks)
 
     def refused(self) -> None:
-        """Runpod would not take it: as if it had waited until now."""
+        """Refund it, because Runpod did not accept it: it is charged as if it was granted only now."""
         self._gate.forgive(self._permit)
 
     def settle_usage(self, usage: Usage | None) -> None:
-        """Replace the estimate of an attempt by its tokens; None where there was no output."""
+        """Replace the estimate of an attempt by its tokens; None if there was no output."""
         if self._resource is Resource.TOKENS:
             self._settle(0 if usage is None else usage.total_tokens)
 
@@ -41,11 +41,11 @@ class Meter:
             self._settle(gpu_s)
 
     def ran_on(self, seconds: float) -> None:
-        """Charge what a worker may have written in so many seconds after its request was left."""
+        """Charge the tokens that a worker may have written in `seconds` after its request was abandoned."""
         if self._resource is Resource.TOKENS:
             self._settle(seconds * TOKENS_PER_SEAT_SECOND)
 
     def _settle(self, cost: float) -> None:
-        # Earlier attempts keep their cost: what they used is not given back by a later one.
+        # Earlier attempts keep their cost: a later one does not undo what they used.
         self._settled += cost
         self._gate.settle(self._permit, self._settled)

@@ -1,4 +1,4 @@
-"""Every job of this process, from the moment Runpod took it until it is over or confirmed to be cancelled."""
+"""Track every job of this process, from its acceptance by Runpod until it has ended or its cancel is confirmed."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ LOST = "The gateway process was silent for so long that another one took it for 
 
 
 class OpenJobs:
-    """Owns the journal of open jobs and the queue of their cancels; the tasks of `background` keep both."""
+    """Own the journal of open jobs and the queue of their cancels; the tasks of `background` run both."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class OpenJobs:
     ) -> None:
         """Create it with the `store` of the journals; without one, jobs that a killed process leaves end by their ttl.
 
-        `hold_place` counts one more request of a tenant in flight, and returns what ends that.
+        `hold_place` counts one more request of a tenant in flight, and returns the function that ends this.
         """
         self._hold_place = hold_place
         self._upstreams = {upstream.endpoint.address: upstream for upstream in upstreams.values()}
@@ -51,9 +51,9 @@ class OpenJobs:
     async def job(
         self, upstream: Upstream, *, tenant: Tenant, seat: Seat, is_stream: bool, cost: AttemptCost
     ) -> AsyncIterator[QueueJob]:
-        """Make a job for the body of the `async with`: after it the job is answered, over, or will be cancelled.
+        """Make a job for the body of the `async with`: after it the job is answered, has ended, or will be cancelled.
 
-        A job that is not over keeps the seat: an answered one until `leave`, any other until its end is confirmed.
+        A job that has not ended keeps the seat: an answered one until `leave`, any other until its end is confirmed.
         """
         job = QueueJob(upstream, tenant=tenant, seat=seat, is_stream=is_stream, cost=cost, clock=self._clock)
         try:
@@ -61,7 +61,7 @@ class OpenJobs:
         except (JobFailedError, JobExpiredError):
             if not await self._journal.was_taken(self._entry(job)):
                 raise
-            # While there is no output, another job may be sent in its place.
+            # Without output, another job may be sent in its place.
             kind = OutputLostError if job.stream.has_output else JobNotRunError
             raise kind(LOST) from None
         finally:
@@ -72,13 +72,13 @@ class OpenJobs:
                 job.kept = job.keep(job.seat.keep_answered())
 
     def accepted(self, job: QueueJob) -> None:
-        """Runpod took it: from now on it is somebody's to end, whatever becomes of this process."""
+        """Record that Runpod accepted a job: if this process dies, another one ends it."""
         self._journal.opened(self._entry(job))
         if self._journal.has_store:
             job.on_start = lambda: self._journal.opened(self._entry(job))
 
     def leave(self, job: QueueJob) -> None:
-        """Nobody waits for it any more: what still runs is to be cancelled. Never waits."""
+        """Close a job that no client waits for, or queue its cancel if it still runs. Never waits."""
         if job.id is None:
             return
         entry = self._entry(job)
@@ -102,11 +102,11 @@ class OpenJobs:
         self._cancels.add(job.upstream, left)
 
     def cancels_pending(self) -> dict[str, int]:
-        """How many cancels are not yet confirmed, by endpoint."""
+        """Return the number of cancels that are not yet confirmed, by endpoint."""
         return self._cancels.pending()
 
     def background(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """Return the tasks that make the cancels and keep the journal, by name."""
+        """Return the tasks that make the cancels and write the journal, by name."""
         tasks: dict[str, Callable[[], Awaitable[None]]] = {"cancels": self._cancels.run}
         if self._journal.has_store:
             tasks["journal"] = partial(self._journal.run, self._inherit)
@@ -117,9 +117,9 @@ class OpenJobs:
         await self._cancels.flush()
 
     async def aclose(self) -> None:
-        """Settle what attempts cost until now, and leave the journal, and in it whatever is still open.
+        """Settle the cost of attempts so far, and leave the journal with all jobs that are still open.
 
-        A job that another process will end is charged there, by Runpod's account of all of it.
+        A job that another process will end is charged there, for its whole run as Runpod reports it.
         """
         for address, upstream in self._upstreams.items():
             upstream.gpu.close(partial(self._is_others, address))
@@ -132,29 +132,29 @@ class OpenJobs:
         self._observe(JournalChanged(is_up=is_up, reason=reason))
 
     def _give_back(self, entry: OpenJob) -> None:
-        """Stop cancelling a job whose process was taken for dead and lives."""
+        """Stop cancelling a job whose process was presumed dead and is alive."""
         if (upstream := self._upstreams.get(entry.endpoint)) is not None:
             self._cancels.drop(upstream, entry.job_id)
 
     def _inherit(self, entry: OpenJob) -> None:
-        """Cancel a job that a dead process left. It is charged to its tenant and holds a seat here until it is over.
+        """Cancel a job that a dead process left. It is charged to its tenant and holds a seat here until it has ended.
 
-        A job that cannot be taken over must not be handed on to the next heir.
+        A job that cannot be taken over must not be passed on to another process.
         """
         try:
             self._cancel_orphan(entry)
-        except Exception as error:  # noqa: BLE001 - whatever an older process noted; the job's ttl ends it.
+        except Exception as error:  # noqa: BLE001 - an older process may have recorded anything; the job's ttl ends it.
             self._observe(Broke(request_id=entry.request_id, error=error))
             self._journal.closed(entry)
 
     def _cancel_orphan(self, entry: OpenJob) -> None:
         upstream = self._upstreams.get(entry.endpoint)
         if upstream is None:
-            # An endpoint of an older configuration; its ttl ends it.
+            # The endpoint is not configured any more; the job's ttl ends it.
             self._journal.closed(entry)
             return
         unix_less_monotonic_s = self._clock.unix_s() - self._clock.monotonic_s()
-        # The configured weight is known to the gate.
+        # The gate knows the configured weight.
         tenant = Tenant(name=entry.tenant)
         left = LeftJob(
             attempt=Attempt(

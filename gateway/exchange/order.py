@@ -1,4 +1,4 @@
-"""What is asked, and what every exchange of a process has to serve it with."""
+"""Describe a client's request, and what every exchange of a process uses to serve it."""
 
 from collections.abc import Callable, Mapping
 
@@ -16,30 +16,30 @@ from gateway.translate.request import ClientRequest
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked, by whom, and of which model."""
+    """Describe a request, its tenant and its model."""
 
     request: ClientRequest
     tenant: Tenant
     member: str
-    """Who of the tenant: within it they take turns."""
+    """Member of the tenant that sent it: a tenant's members are served round robin."""
     quota: TenantQuota
     in_flight: SharedHold
-    """The place of the request among its tenant's requests in flight. The exchange is its first user."""
+    """Place of the request among its tenant's requests in flight. The exchange is its first user."""
     model: Model
     deadline_s: float | None = None
-    """How long the client waits for a whole answer, from its request on; None where it did not say, and for a stream,
-    whose clients count the time between two pieces."""
+    """Seconds that the client waits for a whole answer, from its request on; None if not specified, and for a stream,
+    whose clients limit the time between two pieces."""
     release: Callable[[], None] = lambda: None
     """Called when nothing of the request is needed any more."""
 
     @property
     def is_job_only(self) -> bool:
-        """Tell whether the request must not take the OpenAI route, on which an abandoned answer cannot be cancelled."""
+        """Return True if it must not use the OpenAI route, on which an abandoned answer cannot be cancelled."""
         return self.tenant.is_job_only or self.model.is_job_only
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):
-    """What every exchange of a process uses."""
+    """Hold what every exchange of a process uses."""
 
     upstreams: Mapping[str, Upstream]
     jobs: OpenJobs
