@@ -16,7 +16,7 @@ _EXECUTION_S_MIN, _TTL_S_MIN, _S_MAX = 5.0, 10.0, 7 * 86400.0
 
 
 def job_policy(endpoint: Endpoint, *, client_s: float | None) -> JobPolicy:
-    """Return the policy of a job whose client waits for `client_s` more seconds; None if its deadline is unknown."""
+    """Return the policy of a job; its client waits for `client_s` more seconds, or for an unknown time if None."""
     client_s = _S_MAX if client_s is None else client_s + CLIENT_SLACK_S
     execution_s = _within(min(endpoint.execution_timeout_s, client_s), _EXECUTION_S_MIN)
     ttl_s = _within(min(endpoint.cold_start_timeout_s + execution_s + SLACK_S, client_s), _TTL_S_MIN)

@@ -1,4 +1,4 @@
-"""One job over HTTP: submitted once, read by a single poller."""
+"""Run one job over HTTP: submit it once, and read it with a single poller."""
 
 import zlib
 from collections.abc import Callable
@@ -28,24 +28,24 @@ from gateway.translate.job_stream import JobStream, Next
 from gateway.wire.openai import Parts
 
 POLL_WAIT_S = 10.0
-"""The service's own long poll; longer ones come near the 100 s after which its edge gives up."""
+"""Seconds that a poll is held open: the service's own long poll; longer ones approach the 100 s limit of its edge."""
 POLL_WAIT_S_MIN = 1.0
-"""The shortest it takes, for when other polls stand in line."""
+"""Shortest poll that the service accepts, used before a worker starts and while other polls wait for the budget."""
 FAILED_CALLS_MAX = 5
-"""In a row; the Runpod SDK's own patience."""
+"""Maximum number of consecutive failed calls, as in the Runpod SDK."""
 PAUSE_S_MAX = 4.0
 STATUS_PAUSE_S = 0.5
 HASTY_PAGE_S = 0.2
-"""An empty page that comes back sooner was not held open: then pause, rather than spend the budget of all."""
+"""An empty page that returns in less than these seconds was not held open: pause, to save the budget that all share."""
 SUBMIT_S_MAX = 45.0
 START_DOUBT_S = 0.25
-"""How long it may be open when a worker began, before Runpod is asked."""
+"""Maximum uncertainty of a worker's start, in seconds, without asking Runpod."""
 COST_PAUSES_S = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
-"""Between the questions whether an answered job is over; then it is cancelled."""
+"""Pauses before each request whether an answered job has ended; after the last one it is cancelled."""
 
 
 class QueueJob:
-    """A job under way. `read` gives what the worker yielded; `stream` is its state."""
+    """Represent a job in progress. `read` returns the worker's output; `stream` is its state."""
 
     def __init__(
         self, upstream: Upstream, *, tenant: Tenant, seat: Seat, is_stream: bool, cost: AttemptCost, clock: Clock
@@ -54,24 +54,24 @@ class QueueJob:
         self.upstream = upstream
         self.seat = seat
         self.kept: Release | None = None
-        """Gives back what it kept of its seat when its request ended."""
-        # Its budgets stay those that it was submitted with.
+        """Releases what it kept of its seat when its request ended."""
+        # Its timeouts stay those of its submission.
         self._endpoint = upstream.endpoint
         self.tenant = tenant
         self.cost = cost
         self.has_text = False
-        """Whether its client has text: until then it is polled before others."""
+        """True if its client has received text: until then it is polled before others."""
         self.is_answered = False
-        """Whether its client has the whole answer, so that what is left is to learn what it cost."""
+        """True if its client has the whole answer, so that only its cost is still unknown."""
         self.stream = JobStream()
         self.activity: Activity | None = None
         self.expires_at_s = 0.0
-        """When its ttl ends it, in monotonic seconds."""
+        """Time at which its ttl ends it, in monotonic seconds."""
         self._time: AttemptTime | None = None
         self._is_timed = False
-        """Whether the clock knows when a worker began."""
+        """True if the GPU clock knows when a worker started with it."""
         self._not_queued_since_s = 0.0
-        """The last time at which it was seen to wait."""
+        """Last time at which it was seen to wait for a worker."""
         self._is_stream, self._clock = is_stream, clock
         self.accepted_at_s = 0.0
         self.on_start: Callable[[], None] = lambda: None
@@ -87,16 +87,16 @@ class QueueJob:
         is_urgent: bool = False,
         traceparent: str | None = None,
     ) -> None:
-        """Hand the job to Runpod; its client waits for `client_s` seconds more, or without an end.
+        """Submit the job to Runpod; its client waits for `client_s` more seconds, or without a known end.
 
         Raises:
-            GatewayError: It was not accepted, or nobody knows: then its ttl ends it.
+            GatewayError: It was not accepted, or this is unknown: then its ttl ends it.
         """
         policy = job_policy(self._endpoint, client_s=client_s)
         ttl_s = (policy.ttl or 0) / 1000
         async with self.upstream.calling(Operation.RUN, tenant=self.tenant, wait_s_max=turn_s_max, is_urgent=is_urgent):
             lost = UnreachableError("no reply to a submission", was_sent=True)
-            # Shielded: were the reply lost to a client that leaves, the job would run and could not be cancelled.
+            # Shielded: if the client left before the reply, the job would run and could not be cancelled.
             with anyio.move_on_after(SUBMIT_S_MAX, shield=True):
                 try:
                     self.id = await self.upstream.jobs.submit(job_input, policy=policy, traceparent=traceparent)
@@ -112,10 +112,10 @@ class QueueJob:
         self.expires_at_s = self.accepted_at_s + ttl_s
 
     async def read(self, memory: AnswerPlace) -> list[Raw]:
-        """Ask Runpod once more; return the new outputs, none if there are none yet. Those before must be passed on.
+        """Poll Runpod once; return the new outputs, if there are any. The caller must have passed on those before.
 
         Raises:
-            GatewayError: The job failed, its output is lost, or its time is over.
+            GatewayError: The job failed, its output is lost, or it timed out.
         """
         memory.reply(0)
         asked_at_s = self._clock.monotonic_s()
@@ -133,7 +133,7 @@ class QueueJob:
             return []
         except UpstreamError:
             if self.stream.failed_in_handler:
-                # A worker ran it, to say so.
+                # A worker ran it, because its handler reported the failure.
                 self._note_answer(is_first_token=False)
             raise
         self._failed_calls = 0
@@ -147,10 +147,10 @@ class QueueJob:
 
     async def _read_page(self, remaining_s: float, now_s: float, memory: AnswerPlace) -> list[Raw]:
         gate = self.upstream.gates.call(Operation.STREAM)
-        # Short until a worker has it, as its GPU time counts from then.
+        # Short until a worker has it, because its GPU time counts from then.
         is_short = gate.has_line or not self.stream.has_started
         wait_s = max(POLL_WAIT_S_MIN, min(POLL_WAIT_S_MIN if is_short else POLL_WAIT_S, remaining_s))
-        # Until there is output, a page may bring the news that a worker has the job, and thereby more time for it.
+        # Before the first output, a page may show that a worker has the job, which extends its time.
         end_s = now_s + remaining_s + (0.0 if self.stream.has_output else POLL_WAIT_S)
         page = await self.upstream.call(
             Operation.STREAM,
@@ -175,7 +175,7 @@ class QueueJob:
         return self.stream.status(status)
 
     async def _after_failure(self, error: UpstreamBusyError | UnreachableError, *, was_page: bool) -> None:
-        """Bear a passing failure: wait, and know that a page may be lost."""
+        """Wait after a temporary failure, and record that a page may be lost; raise the error after too many."""
         self._failed_calls += 1
         if self._failed_calls > FAILED_CALLS_MAX:
             raise error
@@ -188,7 +188,7 @@ class QueueJob:
         await anyio.sleep(min(self._spread(pause_s), self._remaining_s(self._clock.monotonic_s())))
 
     async def learn_costs(self) -> None:
-        """After a complete answer: the times that only the finished job knows. Best effort, and bounded."""
+        """Read the times that Runpod reports only for ended jobs, after a complete answer. Best effort, and bounded."""
         for pause_s in COST_PAUSES_S:
             await anyio.sleep(pause_s)
             try:
@@ -206,7 +206,7 @@ class QueueJob:
 
     @property
     def started_at_s(self) -> float | None:
-        """When a worker was seen to have it, in monotonic seconds."""
+        """Return the time at which a worker was seen to have it, in monotonic seconds; None if it was not."""
         return None if self.activity is None else self.activity.taken_at_s
 
     def _note_answer(self, *, is_first_token: bool) -> None:
@@ -214,7 +214,7 @@ class QueueJob:
             self.upstream.output(self.activity, is_first_token=is_first_token)
 
     async def _note_start(self) -> None:
-        """Tell when a worker began; where polls left it open, by the delay that Runpod tells."""
+        """Record the start of a worker; if polls leave it uncertain, by the delay that Runpod reports."""
         time, activity = self._time, self.activity
         if time is None or activity is None or self._is_timed:
             return
@@ -226,7 +226,7 @@ class QueueJob:
         self._is_timed = True
         began_at_s = None
         since_s = max(self.accepted_at_s, self._not_queued_since_s)
-        # Its client may leave while Runpod is asked.
+        # Recorded first, because its client may leave while Runpod is asked.
         self.upstream.taken(activity)
         if not activity.is_surely_warm and now_s - since_s > START_DOUBT_S:
             began_at_s = await self._learn_start()
@@ -235,7 +235,7 @@ class QueueJob:
         self.on_start()
 
     async def _learn_start(self) -> float | None:
-        """Ask how long it waited in Runpod's queue. Best effort."""
+        """Return the time at which it left Runpod's queue, by a status request; None if unknown. Best effort."""
         if self.stream.delay_s is None:
             try:
                 status = await self.upstream.call(
@@ -252,7 +252,7 @@ class QueueJob:
         return min(self._clock.monotonic_s(), self.accepted_at_s + self.stream.delay_s)
 
     def note_times(self) -> None:
-        """Keep what Runpod told of its times beside our own."""
+        """Keep the times that Runpod reported, in the account of the attempt."""
         self.cost.delay_s = self.stream.delay_s
         if self._time is not None:
             self._time.execution_s = self.stream.execution_s
@@ -268,25 +268,25 @@ class QueueJob:
         return ended
 
     def end(self) -> None:
-        """Note that its client has its answer, or has left; its time goes on until it is over."""
+        """Record that its client has its answer or has left; unless it has ended, its GPU time runs on."""
         if self.activity is not None:
             self.activity.end(self._clock.monotonic_s(), may_run=not self.stream.is_terminal)
         self.note_times()
         if self._time is not None and (self.is_answered or self.stream.is_terminal):
             if self.stream.has_started:
-                # No news, unless its client left while Runpod was asked when it began.
+                # This changes nothing, unless its client left while Runpod was asked for its start.
                 self._time.started()
             self._time.ended(after_s=self.stream.execution_s)
 
     def _remaining_s(self, now_s: float) -> float:
-        """Seconds of the budget that runs now: for the first output, or for the execution.
+        """Return the remaining seconds of the current timeout: for the first output, or for the execution.
 
         Raises:
             NoWorkerError: No worker took the job in time.
-            UpstreamTimeoutError: One did, and is not done in time.
+            UpstreamTimeoutError: A worker did, and has not finished in time.
         """
         endpoint = self._endpoint
-        # An answer in one piece shows nothing until it is done: a worker that has it may take its whole time.
+        # An answer in one piece shows nothing until it is complete: a worker that has it may use its whole time.
         is_at_work = self.stream.has_output or (self.stream.has_started and not self._is_stream)
         started_at_s = self.started_at_s if is_at_work else None
         if started_at_s is not None:
@@ -302,7 +302,7 @@ class QueueJob:
         raise self.upstream.no_worker(endpoint.cold_start_timeout_s)
 
     def _spread(self, pause_s: float) -> float:
-        """The pause, moved by up to a quarter either way, so that jobs that failed together do not return together."""
+        """Return the pause, changed by up to a quarter, so that jobs that failed together do not retry together."""
         return pause_s * (0.75 + 0.5 * (zlib.crc32((self.id or self.tenant.name).encode()) % 1000) / 1000)
 
     def _known_id(self) -> str:

@@ -1,4 +1,4 @@
-"""What is known of one exchange so far, filled in as it happens and settled once."""
+"""Collect what is known about one exchange, and settle it once."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from gateway.exchange.gpu_time import AttemptCost
 
 
 class Record:
-    """The notes of one exchange; times are monotonic seconds."""
+    """Hold the record of one exchange; times are seconds since the request was received."""
 
     def __init__(self, *, request_id: str, clock: Clock, tenant: str = "", model: str = "") -> None:
         self.request_id = request_id
@@ -22,7 +22,7 @@ class Record:
         self.key_id = ""
         self.key_label: str | None = None
         self.attempts: list[AttemptCost] = []
-        """Each keeps its own cost: a later one takes nothing from it."""
+        """Costs of the attempts: each keeps its own."""
         self.first_chunk_s: float | None = None
         self.usage: Usage | None = None
         self.chunks = 0
@@ -38,16 +38,16 @@ class Record:
         self._received_at_s = clock.monotonic_s()
 
     def elapsed_s(self) -> float:
-        """Seconds since the request was received."""
+        """Return the seconds since the request was received."""
         return self._clock.monotonic_s() - self._received_at_s
 
     @property
     def traceparent(self) -> str | None:
-        """What tells Runpod's side of the trace; None where there is none."""
+        """Return the trace header for calls to Runpod; None if the exchange is not traced."""
         return None if self.trace_context is None else self.trace_context.own.encode()
 
     def settle(self, outcome: Outcome, *, status: int, reason: str | None = None, error: str | None = None) -> Settled:
-        """Close the notes."""
+        """Build the event that reports the end of the exchange."""
         return Settled(
             request_id=self.request_id,
             outcome=outcome,

@@ -1,4 +1,4 @@
-"""An answer that is kept while it is made, so that whoever asks for it again is told it from its beginning."""
+"""Keep an answer while it is produced, so that repeated requests receive it from its beginning."""
 
 from collections.abc import Callable
 
@@ -9,30 +9,30 @@ from gateway.errors import IdempotencyError
 from gateway.exchange.sink import Sink
 
 BYTES_MAX = 4 * 1024 * 1024
-"""Of one answer. What is longer can be followed by those who came in time, and is not told again."""
+"""Maximum bytes kept of one answer. A longer one is only sent to clients that joined while its beginning was kept."""
 PIECE_BYTES = 48
-"""The memory that a piece takes beyond its bytes."""
+"""Memory of a piece beyond its own bytes."""
 
 
 class _Listener(msgspec.Struct, eq=False):
-    """One that is told the answer, and how far."""
+    """Track how many pieces of the answer one client has received."""
 
     at: int = 0
 
 
 class Recording:
-    """A sink for one exchange, and the source for any number of clients.
+    """Act as a sink for one exchange, and as the source for any number of clients.
 
-    The exchange waits for nobody until the answer is longer than is kept; from there on it waits for the slowest.
+    The exchange waits for no client until the answer is longer than is kept; from then on it waits for the slowest.
     """
 
     def __init__(self, has_room: Callable[[int], bool] = lambda _size: True) -> None:
-        """Create an empty recording; `has_room` tells whether a number of bytes may be kept in all."""
+        """Create an empty recording; `has_room` returns True if this number of bytes may be kept in total."""
         self.size = 0
-        """Bytes kept."""
+        """Number of bytes kept."""
         self._has_room = has_room
         self.is_repeatable = True
-        """Whether the whole answer is kept, or will be."""
+        """True while the whole answer is kept, or can be."""
         self.is_finished = False
         self._pieces: list[bytes] = []
         self._dropped = 0
@@ -43,11 +43,11 @@ class Recording:
 
     @property
     def has_listeners(self) -> bool:
-        """Whether anybody is told the answer now."""
+        """Return True if any client receives the answer now."""
         return bool(self._listeners)
 
     async def send(self, frames: bytes) -> None:
-        """Keep a part of a stream."""
+        """Keep a part of a stream; without room for it, wait for the slowest listener."""
         self._add(frames)
         while not self._fits():
             self.is_repeatable = False
@@ -68,16 +68,16 @@ class Recording:
             await self._heard.wait()
 
     def fail(self, error: Exception) -> None:
-        """There will be no more of it."""
+        """End the answer with an error, which every listener receives."""
         self._error = error
         self._notify()
 
     async def tell(self, sink: Sink) -> None:
-        """Pass the answer on to one client, from its beginning to its end.
+        """Send the answer to one client, from its beginning to its end.
 
         Raises:
             IdempotencyError: Its beginning is not kept any more.
-            Exception: What the exchange failed with.
+            Exception: The error that the exchange failed with.
         """
         if self._dropped:
             raise IdempotencyError("The answer to this Idempotency-Key was too long to be kept. Use a new key.")
@@ -102,13 +102,13 @@ class Recording:
             self._heard.set()
 
     def _fits(self) -> bool:
-        """Tell whether there is room for all that is kept. There always is for nothing, so the exchange goes on."""
+        """Return True if there is room for the kept pieces; without any there is, so that the exchange continues."""
         if not self._pieces:
             return True
         return self.size <= BYTES_MAX and self._has_room(self.size + PIECE_BYTES * len(self._pieces))
 
     def _add(self, piece: bytes) -> None:
-        # Copied, because bytes that msgspec encoded keep their whole buffer, half as large again.
+        # Copied, because bytes that msgspec encoded keep their whole buffer, which is half as large again.
         self._pieces.append(bytes(memoryview(piece)))
         self.size += len(piece)
         self._notify()
@@ -118,7 +118,7 @@ class Recording:
         self._changed = anyio.Event()
 
     def _drop_what_all_heard(self) -> None:
-        """Nobody can begin to listen any more; what the slowest has heard is of no use."""
+        """Drop the pieces that even the slowest listener has received: no client can begin to listen any more."""
         end = self._dropped + len(self._pieces)
         heard = min((listener.at for listener in self._listeners), default=end) - self._dropped
         self.size -= sum(map(len, self._pieces[:heard]))

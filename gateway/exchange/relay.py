@@ -1,4 +1,4 @@
-"""One request over the OpenAI route: its answer is read as it comes."""
+"""Relay one request over the OpenAI route, and read its answer as it is received."""
 
 from collections.abc import AsyncIterator
 
@@ -25,34 +25,34 @@ READ_SLACK_S = 5.0
 
 
 class Patience:
-    """How long a relayed request may take: the budgets of a job, by what is seen of it.
+    """Limit the time of a relayed request: the timeouts of a job, by what is known about the request.
 
-    Its first output may take `cold_start_timeout_s`. An answer in one piece shows nothing until it is done, so a worker
-    that has it, as far as is known, may take `execution_timeout_s`.
+    Its first output may take `cold_start_timeout_s`. An answer in one piece shows nothing until it is complete, so if a
+    worker is believed to have it, it may take `execution_timeout_s`.
     """
 
     def __init__(self, endpoint: Endpoint, *, is_stream: bool, is_warm: bool) -> None:
-        """`is_warm` tells whether a worker is believed to be up."""
+        """Create it; `is_warm` is True if a worker is believed to be up."""
         self._endpoint = endpoint
         self._is_stream = is_stream
         self._sent_at_s = anyio.current_time()
         self.has_begun = is_warm and not is_stream
-        """Whether the budget that runs is that of a worker at work."""
+        """True if the current timeout is the one for execution."""
         self.scope = anyio.CancelScope(deadline=self._end_s(self._sent_at_s))
 
     @property
     def s_max(self) -> float:
-        """Return the longest that it can take in all."""
+        """Return the maximum total duration, in seconds."""
         return self._endpoint.cold_start_timeout_s + self._endpoint.execution_timeout_s
 
     def seen(self, has_begun: bool) -> None:  # noqa: FBT001 - a callback's one argument.
-        """Note that workers run, so that one may have it, or that none does."""
+        """Record whether workers run, so that one may have the request."""
         if not self._is_stream and has_begun is not self.has_begun:
             self.has_begun = has_begun
             self.scope.deadline = self._end_s(anyio.current_time() if has_begun else self._sent_at_s)
 
     def output(self) -> None:
-        """Note its first output. An answer in one piece keeps the time that it has, as its head may come early."""
+        """Record its first output. An answer in one piece keeps its timeout, because its head may be received early."""
         if not self.has_begun:
             self.has_begun = True
             self.scope.deadline = self._end_s(anyio.current_time())
@@ -63,7 +63,7 @@ class Patience:
 
 
 class Relay:
-    """One request over the OpenAI route."""
+    """Relay one request over the OpenAI route."""
 
     def __init__(self, admission: Admission, order: Order, answer: Answer, cost: AttemptCost) -> None:
         self._upstream = admission.upstream
@@ -75,7 +75,7 @@ class Relay:
         self._reader = OpenAIReader(stream=order.request.stream)
 
     async def run(self, *, is_urgent: bool = False, traceparent: str | None = None) -> None:
-        """Send the request, and pass on the answer until its end; closing the answer is the caller's.
+        """Send the request, and pass on the answer until its end. The caller has to finish the answer.
 
         A job whose answer is not read to its end may run on, and keeps the seat.
 
@@ -95,7 +95,7 @@ class Relay:
             upstream.relays.open(time, activity, patience.seen)
             with patience.scope:
                 try:
-                    # Longer than the budgets: where one of them is over, that is told, and not an outage.
+                    # Longer than the timeouts, so that an expired one is reported as such, and not as an outage.
                     async with upstream.openai.opened(
                         request.api, body, read_timeout_s=patience.s_max + READ_SLACK_S, traceparent=traceparent
                     ) as opened:
@@ -131,9 +131,9 @@ class Relay:
                 return
 
     def _explain(self, error: GatewayError, activity: Activity, time: AttemptTime) -> None:
-        """Note what an error says of the worker, and raise what it means to the client where that is another one."""
+        """Record what an error shows about the worker, and replace it if it means something else for the client."""
         if isinstance(error, WorkerError) and error.is_signed:
-            # It ran, to say so.
+            # A worker ran it, because it signed the error.
             self._upstream.relay_output(activity, time, is_first_token=False)
         if isinstance(error, UnreachableError) and self._answer.chunks and error.status is None:
             raise OutputLostError("The connection to the worker broke in the middle of its answer.") from error
@@ -150,7 +150,7 @@ class Relay:
             self._cost.close(was_sent=was_sent)
 
     def _keep_seat(self) -> Release:
-        """Keep the seat, and let what the worker goes on to write be charged when it is given back."""
+        """Keep the seat; when it is returned, charge what the worker may have written since now."""
         release, since_s, upstream = self._seat.keep(), self._upstream.now_s, self._upstream
 
         def charge_and_release() -> None:
@@ -161,9 +161,10 @@ class Relay:
 
 
 def _is_refusal(error: GatewayError, *, has_begun: bool) -> bool:
-    """Tell whether an error is a whole answer about a job that is over.
+    """Return True if an error is the complete answer of a job that has ended.
 
-    Runpod's edge and Cloudflare answer with 502 to 504 and 52x, which says nothing of the job; a failed one is a 500.
+    Runpod's edge and Cloudflare answer with 502 to 504 and 52x, which shows nothing about the job; a failed job is a
+    500.
     """
     if has_begun:
         return False
@@ -171,7 +172,7 @@ def _is_refusal(error: GatewayError, *, has_begun: bool) -> bool:
 
 
 def _time_is_over(upstream: Upstream, activity: Activity, patience: Patience) -> GatewayError:
-    """Return the error for a budget that is over: the same as on the job route."""
+    """Return the error for an expired timeout: the same as on the job route."""
     if not patience.has_begun:
         return upstream.no_worker(upstream.endpoint.cold_start_timeout_s)
     is_loading = not activity.has_output and upstream.workers.state(upstream.now_s) is EndpointState.LOADING

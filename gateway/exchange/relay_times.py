@@ -1,4 +1,4 @@
-"""When workers began with relayed requests, of which only bytes and the number of running workers are seen."""
+"""Determine when workers started with relayed requests, from output and the number of running workers."""
 
 from collections.abc import Callable
 
@@ -8,31 +8,31 @@ from gateway.exchange.gpu_time import AttemptTime
 
 
 def never_sent(error: GatewayError | None) -> bool:
-    """Tell whether a relayed request surely reached no worker: no connection was made, or Runpod turned it away."""
+    """Return True if a relayed request reached no worker: no connection was made, or Runpod rejected it."""
     if isinstance(error, UnreachableError):
         return not error.was_sent
     return isinstance(error, UpstreamBusyError | UpstreamConfigError)
 
 
 class RelayTimes:
-    """The relayed requests of one endpoint that no worker is known to have begun with."""
+    """Track the relayed requests of one endpoint, until a worker is known to have started with them."""
 
     def __init__(self) -> None:
         self._waiting: dict[AttemptTime, bool] = {}
-        """With whether each was seen to wait for a worker."""
+        """Requests that no worker is known to have; True if seen to wait for a worker."""
         self._tells: dict[AttemptTime, Callable[[bool], None]] = {}
 
     @property
     def are_waiting(self) -> bool:
-        """Report whether there are any."""
+        """Return True if there are any such requests."""
         return bool(self._waiting)
 
     def open(
         self, time: AttemptTime, activity: Activity, tell: Callable[[bool], None] = lambda _has_begun: None
     ) -> None:
-        """Follow a request that is about to be sent. Where a worker was seen at work, its time begins now.
+        """Track a request that is about to be sent. If a worker was seen at work just before, it starts now.
 
-        `tell` is told whether workers run, by each look at /health until its first byte.
+        `tell` is called with True if workers run, at each reading of /health until its first output.
         """
         self._tells[time] = tell
         if activity.is_surely_warm:
@@ -41,9 +41,9 @@ class RelayTimes:
             self._waiting[time] = False
 
     def looked(self, *, has_workers: bool | None) -> None:
-        """Note whether workers run, by a look at /health; None if that is not known.
+        """Record whether workers run, by a reading of /health; None if not known.
 
-        Unknown, they are taken to wait, as the accounts of all other attempts would have to wait for them.
+        If not known, the requests are assumed to wait: otherwise the settlement of all other attempts would be delayed.
         """
         for time in tuple(self._waiting):
             if has_workers:
@@ -57,17 +57,17 @@ class RelayTimes:
                 tell(has_workers)
 
     def heard(self, time: AttemptTime) -> None:
-        """Note that a worker has it: since it was last seen to wait, or since it was sent."""
+        """Record that a worker has it: since it was last seen to wait, or since it was sent."""
         self._tells.pop(time, None)
         if self._waiting.pop(time, None) is not None:
             time.started()
 
     def leave(self, time: AttemptTime) -> None:
-        """Note that a request is over and its job may run on; its start is still looked for."""
+        """Record that a request ended and its job may run on; its start is still tracked."""
         self._tells.pop(time, None)
 
     def close(self, time: AttemptTime) -> None:
-        """Note that it is over, or that its client has left. Nobody saw it wait: then a worker may have had it."""
+        """Record that it ended. If it was never seen to wait, a worker may have had it, and it counts as started."""
         self._tells.pop(time, None)
         if self._waiting.pop(time, True) is False:
             time.started()

@@ -5,7 +5,7 @@ from gateway.admission.shared_hold import Release, SharedHold
 
 
 def both(release_permit: Release, release_place: Release) -> Release:
-    """Return a function that calls both, the place's first: a returned permit may let another request run at once."""
+    """Return a function that calls both, the place's first: a returned permit may admit another request at once."""
 
     def release() -> None:
         release_place()
@@ -32,7 +32,7 @@ class Seat:
         return both(self._permit.keep(), self._in_flight.share())
 
     def keep_answered(self) -> Release:
-        """Keep the permit alone, for a job whose client has its whole answer; return the function that gives it back.
+        """Keep only the permit, for a job whose client has its whole answer; return the function that gives it back.
 
         A client that sends its next request as soon as it was answered has one request in flight, and not two.
         """

@@ -1,4 +1,4 @@
-"""The ways in which one request can be served, tried in order: endpoints, their routes, and a call once more."""
+"""Try the ways of serving one request in order: endpoints, their routes, and retries."""
 
 from functools import partial
 
@@ -40,16 +40,16 @@ from gateway.translate.dialects.table import DIALECTS
 
 SETTLE_S_MAX = 10.0
 TRIES_MAX = 3
-"""How often a request is sent while Runpod answers 429 or takes no connection, and nobody else can be asked."""
+"""Maximum number of times that a request is sent by its last route, if Runpod answers 429 or accepts no connection."""
 UNREACHABLE_PAUSE_S = 0.25
-"""Before the second try; after 429 the gate does the waiting."""
+"""Seconds before the second try; after a 429 the gate delays the call instead."""
 _FINAL = (UpstreamTimeoutError, ClientDeadlineError, DrainingError)
-"""The time for the request is over, wherever it would go."""
+"""Errors after which no other way is tried: the time for the request is over."""
 _ID_PREFIXES = {Api.CHAT_COMPLETIONS: "chatcmpl", Api.COMPLETIONS: "cmpl", Api.EMBEDDINGS: "embd"}
 
 
 class Serving:
-    """One request on its way to an answer."""
+    """Serve one request until it is answered."""
 
     def __init__(self, means: Means, order: Order, record: Record) -> None:
         self._means = means
@@ -61,7 +61,7 @@ class Serving:
         self._answer_id = f"{_ID_PREFIXES[order.request.api]}-{record.request_id}"
         self._created_s = int(means.clock.unix_s())
         self.writer = self._writer() if order.request.stream else None
-        """Writes the chunks of a stream; None for a whole answer."""
+        """Writer of the chunks of a stream; None for a whole answer."""
 
     async def serve(self, sink: Sink) -> None:
         """Try the model's endpoints in order."""
@@ -77,10 +77,10 @@ class Serving:
                 return
 
     def _may_go_on(self, error: GatewayError) -> bool:
-        """Whether another way may be tried.
+        """Return True if another way may be tried.
 
-        Only while no output reached the client, and if nothing was started upstream, or a job that is over or is being
-        cancelled.
+        No output may have reached the client, and nothing may have been started upstream, except a job that has ended
+        or is being cancelled.
         """
         if self._record.first_chunk_s is not None:
             return False
@@ -89,18 +89,18 @@ class Serving:
         return self._record.job_id is not None and not isinstance(error, _FINAL) and not _is_at_fault(error)
 
     async def _serve_at(self, upstream: Upstream, sink: Sink, *, is_last: bool) -> None:
-        """Wait for a turn at one endpoint, then try its routes in order.
+        """Wait for a permit at one endpoint, then try its routes in order.
 
         Raises:
-            EndpointDownError: It is given a rest.
-            NoWorkerError: No worker came up in time.
-            RefusedError: Workers are up, and no turn came.
-            GatewayError: What its routes failed with.
+            EndpointDownError: Its breaker is open, or the tenant is paused.
+            NoWorkerError: No worker started in time.
+            RefusedError: Workers are up, and no permit was granted.
+            GatewayError: The error that its routes failed with.
         """
         endpoint, record = upstream.endpoint, self._record
         record.endpoint, record.route = endpoint.name, self._routes(upstream)[0].value
         if record.route == Route.JOB:
-            # Made once before the turn: it refuses what these workers cannot serve, and nobody should wait for that.
+            # Created once before the wait, because it rejects requests that these workers cannot serve.
             self._dialect(endpoint)
         upstream.check(self._tenant)
         if upstream.arrive():
@@ -126,7 +126,7 @@ class Serving:
             raise
 
     async def _serve_in_turn(self, turn: Admission, sink: Sink, *, is_last: bool) -> None:
-        # By what is known now: a worker may have come or gone during the wait.
+        # By the current state: a worker may have started or stopped during the wait.
         routes = self._routes(turn.upstream)
         for route in routes:
             self._record.route = route.value
@@ -135,14 +135,14 @@ class Serving:
             try:
                 await self._serve_by(route, turn, sink, tries_max=tries_max)
             except GatewayError as error:
-                # A start that took too long on one route takes no less on the other.
+                # A start that took too long on one route does not take less on the other.
                 if is_last_route or isinstance(error, NoWorkerError) or not self._may_go_on(error):
                     raise
             else:
                 return
 
     def _routes(self, upstream: Upstream) -> tuple[Route, ...]:
-        """The routes worth trying: a request may move to the job route, which can wait, and never back."""
+        """Return the routes to try: a request may move to the job route, which can wait, and never back."""
         endpoint = upstream.endpoint
         if self._order.is_job_only:
             return (Route.JOB,)
@@ -153,18 +153,18 @@ class Serving:
         return (Route.JOB,)
 
     async def _serve_by(self, route: Route, turn: Admission, sink: Sink, *, tries_max: int) -> None:
-        """Send the request by one route; again where it was surely not taken, and then before its tenant's others."""
+        """Send the request by one route; if certainly not accepted, retry it before the tenant's other requests."""
         meter = turn.meter
         for tries in range(1, tries_max + 1):
             try:
                 await self._send_by(route, turn, self._answer(sink, meter), is_urgent=tries > 1)
             except JobNotRunError:
-                # Its worker was shut down before it began: another one may take it.
+                # Its worker was shut down before it started: another one may take it.
                 if tries == tries_max:
                     raise
                 meter.refused()
             except (UpstreamBusyError, UnreachableError) as error:
-                # The gate is not told of a worker's own 429: the request had a seat for it.
+                # A worker's own 429 is not reported to the gate: the request had a seat for it.
                 is_limit = isinstance(error, UpstreamBusyError) and error.is_of_all
                 if is_limit:
                     meter.refused()
@@ -202,7 +202,7 @@ class Serving:
             meter.settle_usage(usage)
 
     def _new_attempt(self, route: Route, upstream: Upstream, meter: Meter) -> AttemptCost:
-        """Open the account of the next attempt; what earlier ones cost stays with them."""
+        """Open the account of the next attempt; earlier attempts keep their costs."""
         record = self._record
         attempt = Attempt(
             request_id=record.request_id,
@@ -223,12 +223,12 @@ class Serving:
         return DIALECTS[endpoint.dialect](self._request, self._order.model.upstream)
 
     def prompt_tokens_guess(self) -> int:
-        """What reading the prompt costs, before the worker has counted."""
+        """Return the estimated tokens of the prompt, before the worker has counted them."""
         return self._request.prompt_tokens
 
     def _answer(self, sink: Sink, meter: Meter) -> Answer:
         if self.writer is not None:
-            # An attempt that failed before a byte was sent may have begun a choice: nothing of it is in the next one.
+            # A failed attempt may have started a choice before a byte was sent: the next one needs a new writer.
             self.writer = self._writer()
             return StreamedAnswer(self.writer, sink, note_first=self._note_first, note_chunks=meter.wrote)
         return WholeAnswer(
@@ -269,12 +269,12 @@ class Serving:
                     self._note_times(job)
 
     def _client_s(self) -> float | None:
-        """How much longer the client waits; None where nobody knows."""
+        """Return the seconds for which the client still waits; None if not known."""
         deadline_s = self._order.deadline_s
         return None if deadline_s is None else max(0.0, deadline_s - self._record.elapsed_s())
 
     async def settle_job(self) -> None:
-        """Learn what the answered job cost. The client has its answer and everything is given back; it may leave."""
+        """Read the cost of the answered job. The client has its answer, and may disconnect."""
         job = self._answered
         if job is None:
             return
@@ -287,12 +287,12 @@ class Serving:
             self._note_times(job)
 
     def _note_times(self, job: QueueJob) -> None:
-        """Tell the times of a job, for the endpoint that ran it: the request may yet be served by another one."""
+        """Report the times of a job for the endpoint that ran it: another one may still serve the request."""
         job.note_times()
         stream = job.stream
         self._means.observe(JobEnded(attempt=job.cost.attempt, execution_s=stream.execution_s, delay_s=stream.delay_s))
 
 
 def _is_at_fault(error: GatewayError) -> bool:
-    """Whether the request itself is wrong, by our word or a worker's: it would be so elsewhere."""
+    """Return True if the request itself is invalid, by the gateway or a worker: it would fail elsewhere too."""
     return isinstance(error, RequestError) or (isinstance(error, WorkerError) and error.status < 500)

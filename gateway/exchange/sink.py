@@ -1,15 +1,15 @@
-"""Where an answer goes: the exchange's view of the client."""
+"""Declare the exchange's interface to the client, to which answers are sent."""
 
 from typing import Protocol
 
 
 class Sink(Protocol):
-    """A client that waits for its answer. Each method may be cancelled: then the client has left."""
+    """Send an answer to the client that waits for it. If a method is cancelled, the client has disconnected."""
 
     async def send(self, frames: bytes) -> None:
-        """Send a part of a stream, beginning it first where that was not done."""
+        """Send a part of a stream; the first call starts it."""
         ...
 
     async def finish(self, body: bytes) -> None:
-        """Send the last part, or the whole body of an answer that is no stream."""
+        """Send the last part of a stream, or the whole body of another answer."""
         ...

@@ -1,6 +1,6 @@
-"""Since when a start, or the loading of a worker, has been seen to be under way. Pure.
+"""Track since when a worker of an endpoint has been starting or loading. Pure.
 
-The requests that wait come and go while the same worker starts, so their ages say nothing of it.
+The requests that wait come and go while the same worker starts, so their ages do not show its start.
 """
 
 from collections.abc import Mapping
@@ -15,23 +15,23 @@ class StartReport(msgspec.Struct, frozen=True, kw_only=True):
 
     state: EndpointState
     since_s: float | None
-    """The seconds since the start, or the loading, began; None if none is known to be under way."""
+    """Seconds since the start, or the loading, began; None if none is known to be in progress."""
     usual_s: float | None
-    """The median duration of recent starts; None before the first."""
+    """Median seconds of recent starts; None before the first."""
 
 
 class StartWatch:
-    """The start that one endpoint is in, if any. Times are monotonic seconds."""
+    """Track the current start of one endpoint, if any. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._waking_since_s: float | None = None
         self._loading_since_s: float | None = None
 
     def looked(self, workers: Mapping[str, int], now_s: float, *, is_taken: bool, is_waiting: bool) -> None:
-        """Note a reading of /health.
+        """Record a reading of /health.
 
-        `is_taken` tells whether a worker has a request and shows no output, `is_waiting` whether any request waits for
-        output while none is known to be given.
+        `is_taken` is True if a worker has a request without output so far, `is_waiting` if any request waits for output
+        while the endpoint is not known to be warm.
         """
         has_running = workers.get("running", 0) > 0
         if has_running or not workers.get("initializing", 0):
@@ -44,21 +44,21 @@ class StartWatch:
             self._loading_since_s = now_s
 
     def taken(self, at_s: float) -> None:
-        """Note that a worker had a request at this time."""
+        """Record that a worker had a request at this time."""
         if self._loading_since_s is None or at_s < self._loading_since_s:
             self._loading_since_s = at_s
 
     def over(self) -> None:
-        """Note that a worker gives output."""
+        """Record that a worker produced output."""
         self._waking_since_s = self._loading_since_s = None
 
     def since_s(self, state: EndpointState) -> float | None:
-        """Return when the start began, as far as it was seen."""
+        """Return the time at which the start began; None if it was not seen."""
         return self._loading_since_s if state is EndpointState.LOADING else self._waking_since_s
 
 
 def state_by_health(workers: Mapping[str, int]) -> EndpointState:
-    """Return the state that the counts of workers in a fresh reading of /health show by themselves."""
+    """Return the state that the worker counts of a recent reading of /health show by themselves."""
     if workers.get("running", 0) > 0:
         return EndpointState.LOADING
     if workers.get("initializing", 0) > 0:

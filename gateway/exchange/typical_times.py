@@ -1,22 +1,22 @@
-"""Learn how long something usually takes at an endpoint, so that no tenant alone can raise it. Pure."""
+"""Learn how long something typically takes at an endpoint, so that no tenant alone can raise it. Pure."""
 
 import statistics
 from collections import deque
 
 VALUES_KEPT = 8
-"""The number of times that are kept of each tenant: the newest ones."""
+"""Number of the newest times that are kept of each tenant."""
 TENANTS_KEPT = 16
-"""The number of tenants that are kept: those with the latest times."""
+"""Number of tenants that are kept: those with the latest times."""
 
 
 class TypicalTimes:
-    """Keep the newest times of a few tenants, in seconds."""
+    """Hold the newest times of a few tenants, in seconds."""
 
     def __init__(self) -> None:
         self._times_s: dict[str, deque[float]] = {}
 
     def note(self, tenant: str, seconds: float) -> None:
-        """Note how long it took for a request of a tenant."""
+        """Record the seconds that it took for a request of a tenant."""
         times_s = self._times_s.pop(tenant, None)
         if times_s is None:
             times_s = deque(maxlen=VALUES_KEPT)
@@ -29,7 +29,7 @@ class TypicalTimes:
     def typical_s(self) -> float | None:
         """Return the lower median of the tenants' medians; None before the first time.
 
-        Of two tenants the smaller time is taken: the content of a request can make it slow, but hardly fast.
+        Of two tenants, the smaller time is used: the content of a request can make it slow, but hardly fast.
         """
         if not self._times_s:
             return None

@@ -1,4 +1,4 @@
-"""Charge requests that ended without output: a worker may have read the prompt all the same."""
+"""Charge requests that ended without output: a worker may have read the prompt nevertheless."""
 
 from gateway.domain import Usage
 from gateway.errors import GatewayError, UpstreamTimeoutError
@@ -6,15 +6,15 @@ from gateway.exchange.gpu_time import AttemptCost
 
 
 def unanswered_usage(cost: AttemptCost, error: GatewayError | None, *, prompt_tokens: int) -> Usage | None:
-    """Return the tokens of an attempt that ended without output; None where none are charged.
+    """Return the tokens of an attempt that ended without output; None if none are charged.
 
-    Without this, a client that leaves before the first chunk would have its prompts read for nothing, again and again.
+    Without this charge, a client could have its prompts read for free by disconnecting before each first chunk.
 
     Args:
         cost: The account of the attempt.
         error: The error that ended it. A failure of Runpod or the worker costs nothing, except a timeout while a worker
-            was at work. None where the client left or ran out of time: then the prompt is charged unless the attempt
-            was seen to wait for a worker, because a worker may have begun with it.
+            was at work. None if the client left or ran out of time: then the prompt is charged unless the attempt was
+            seen to wait for a worker, because a worker may have started with it.
         prompt_tokens: The estimate that was reserved.
     """
     time = cost.time

@@ -1,4 +1,4 @@
-"""How many jobs of requests under way Runpod has, as far as is known here. Pure."""
+"""Count the jobs of the requests in flight that Runpod has, as far as known here. Pure."""
 
 import itertools
 from collections import deque
@@ -7,19 +7,19 @@ from collections.abc import Hashable
 import msgspec
 
 SUBMIT_S = 1.0
-"""How long a request that was sent may be on its way to Runpod's queue, where /health counts it."""
+"""Maximum seconds from the sending of a request until it is in Runpod's queue, where /health counts it."""
 MEMORY_S = 3.0
-"""How long it is known when a request ended: /health takes 2 s at most."""
+"""Seconds for which the end of a request is remembered: /health takes 2 s at most."""
 AGE_S = 0.1
 AGES = 20
-"""Other replicas are told the numbers of the last moments: of so many, so far apart."""
+"""Other replicas receive the counts of AGES moments, AGE_S seconds apart."""
 
 
 class UnderWay(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests that were under way at one time."""
+    """Count the requests that were in flight at one time."""
 
     sure: int
-    """Those whose jobs Runpod surely had."""
+    """Number of those whose jobs Runpod certainly had."""
     all: int
 
 
@@ -31,23 +31,23 @@ class _Request(msgspec.Struct, eq=False):
 
     @property
     def sure_at_s(self) -> float:
-        """From when on Runpod surely had it."""
+        """Return the time from which Runpod certainly had it."""
         return float("inf") if self.is_left else min(self.output_at_s, self.began_at_s + SUBMIT_S)
 
 
 class RequestsUnderWay:
-    """The requests of one endpoint. Times are monotonic seconds."""
+    """Track the requests of one endpoint. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._requests: dict[Hashable, _Request] = {}
         self._ended: deque[_Request] = deque()
 
     def begin(self, request: Hashable, now_s: float) -> None:
-        """Note that a request is sent."""
+        """Record that a request is sent."""
         self._requests[request] = _Request(now_s)
 
     def output(self, request: Hashable, now_s: float) -> None:
-        """Note its first output."""
+        """Record its first output."""
         if (found := self._requests.get(request)) is not None:
             found.output_at_s = now_s
 
@@ -57,7 +57,7 @@ class RequestsUnderWay:
             found.is_left = True
 
     def end(self, request: Hashable, now_s: float) -> None:
-        """Note that it is over."""
+        """Record that it ended."""
         if (found := self._requests.pop(request, None)) is not None:
             found.ended_at_s = now_s
             self._ended.append(found)
@@ -65,9 +65,10 @@ class RequestsUnderWay:
             self._ended.popleft()
 
     def count(self, at_s: float) -> UnderWay:
-        """Return how many there were at a time of the last moments.
+        """Return the requests that were in flight at a time in the last MEMORY_S seconds.
 
-        Those are sure that are there now as well: one that ended since may have ended at Runpod before it was seen to.
+        Only those that are still in flight are certain: one that ended since may have ended at Runpod before this was
+        seen here.
         """
         now = [each for each in self._requests.values() if each.began_at_s <= at_s]
         sure = sum(each.sure_at_s <= at_s for each in now)
@@ -75,13 +76,13 @@ class RequestsUnderWay:
         return UnderWay(sure=sure, all=len(now) + ended)
 
     def recent(self, now_s: float) -> list[UnderWay]:
-        """Return how many there were now, AGE_S ago, and so on, AGES times."""
+        """Return the requests in flight now, AGE_S ago, and so on, AGES times."""
         sure, every = [0] * (AGES + 1), [0] * (AGES + 1)
         for each in self._requests.values():
             sure[_ages(now_s - each.sure_at_s)] += 1
             every[_ages(now_s - each.began_at_s)] += 1
         for each in self._ended:
-            # It was there at all ages from its end back to its beginning.
+            # It was in flight at all ages from its end back to its beginning.
             every[_ages(now_s - each.began_at_s)] += 1
             every[_ages(now_s - each.ended_at_s)] -= 1
         counts = zip(_sums_from(sure), _sums_from(every), strict=True)
@@ -89,7 +90,7 @@ class RequestsUnderWay:
 
 
 def _ages(passed_s: float) -> int:
-    """Return at how many of the ages something was so that began so long ago."""
+    """Return the number of ages at which something that began `passed_s` seconds ago already existed."""
     return 0 if passed_s < 0 else min(AGES, int(passed_s / AGE_S + 1e-9) + 1)
 
 

@@ -1,4 +1,4 @@
-"""One endpoint as an exchange uses it: its calls, each under its own permit and observed."""
+"""Represent one endpoint to its exchanges: each call needs a permit, and its outcome is reported."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -32,15 +32,15 @@ from gateway.upstream.openai_route import OpenAIRoute
 from gateway.wire.runpod import EndpointHealth
 
 HEALTH_AGE_S_MAX = 5.0
-"""How old a reading may be while somebody waits for its change."""
+"""Maximum age of a reading of /health while a request depends on the state, in seconds."""
 _SUBMISSIONS = frozenset({Operation.RUN, Operation.OPENAI})
-"""What tells whether an endpoint takes work."""
+"""Operations whose outcome shows whether an endpoint accepts work."""
 
 T = TypeVar("T")
 
 
 class Upstream:
-    """An endpoint with its gates, its two APIs, and what is known of its state."""
+    """Hold an endpoint's gates, its two APIs, and the state of its workers."""
 
     def __init__(
         self,
@@ -56,15 +56,15 @@ class Upstream:
         self.gates = gates
         self._client = client
         self.answers = client.answers
-        """The memory of answers under way, at all endpoints together."""
+        """Memory of answers in progress, at all endpoints together."""
         self.jobs = JobApi(client)
         self.openai = OpenAIRoute(client)
         self.workers = EndpointStateMachine(min_workers=endpoint.min_workers)
         self.gpu, self.abandoned, self._at_address = at_address.gpu, at_address.abandoned, at_address
         self.gpu_means = MeanTimes()
-        """GPU seconds of a tenant's complete requests."""
+        """Mean GPU seconds of a tenant's complete requests."""
         self.relay_means = MeanTimes()
-        """How long a tenant's relayed answers take."""
+        """Mean seconds of a tenant's relayed answers."""
         self.relays = RelayTimes()
         self._breaker = Breaker()
         self._refusals = Refusals()
@@ -73,7 +73,7 @@ class Upstream:
         gates.work.narrowing.ceiling, gates.work.narrowing.beside = self._ceiling, self._beside
 
     def take(self, endpoint: Endpoint) -> None:
-        """The same endpoint with other settings, from now on."""
+        """Use other settings for the same endpoint from now on."""
         self.endpoint = endpoint
         self.workers.min_workers = endpoint.min_workers
         self._client.use_key(endpoint.api_key)
@@ -81,27 +81,27 @@ class Upstream:
 
     @property
     def now_s(self) -> float:
-        """The time, in monotonic seconds."""
+        """Return the time in monotonic seconds."""
         return self._clock.monotonic_s()
 
     @property
     def is_down(self) -> bool:
-        """Whether it failed so often that requests are turned away."""
+        """Return True if its breaker is open, so that requests are rejected."""
         return self._breaker.is_open
 
     def check(self, tenant: Tenant) -> None:
-        """A request would wait for a turn.
+        """Check that a request of this tenant may wait for a permit.
 
         Raises:
-            EndpointDownError: The endpoint is given a rest, from all or from this tenant.
+            EndpointDownError: The breaker is open, or this tenant is paused.
         """
         self._turn_away(self._breaker.rest_s(tenant.name, self._clock.monotonic_s()))
 
     def enter(self, tenant: Tenant) -> None:
-        """A request is about to be sent.
+        """Admit a request that is about to be sent, perhaps as a trial.
 
         Raises:
-            EndpointDownError: The endpoint is given a rest, or another request of the tenant tries it.
+            EndpointDownError: The breaker is open, the tenant is paused, or another request of it is the trial.
         """
         self._turn_away(self._breaker.enter_s(tenant.name, self._clock.monotonic_s()))
 
@@ -111,14 +111,14 @@ class Upstream:
             raise EndpointDownError(retry_after_s=retry_after_s)
 
     def wants_look(self) -> bool:
-        """Report whether /health should be read: while a request is under way or waits, and until workers have stopped.
+        """Return True if /health should be read: while requests are in flight or wait, and until workers have stopped.
 
-        The reading counts the workers that run, for metrics and for GPU time, and tells whether the endpoint recovers.
+        Each reading counts the running workers, for metrics and for GPU time, and shows whether the endpoint recovers.
         """
         now_s = self._clock.monotonic_s()
         work = self.gates.work
         is_in_use = self.workers.has_activity or self.workers.is_used_since_read or (work.is_narrowed and work.has_line)
-        # Only /health shows when a relayed request that waits for a worker starts, and when an abandoned one ends.
+        # Only /health shows when a worker starts with a waiting relayed request, and when an abandoned one has ended.
         age_s_max = min(
             0.0 if self.abandoned else HEALTH_AGE_S_MAX,
             CLOSE_LOOK_S if self.relays.are_waiting else HEALTH_AGE_S_MAX,
@@ -131,7 +131,7 @@ class Upstream:
         return self._breaker.wants_look(now_s) or (is_old and (is_in_use or has_workers))
 
     def looked(self, health: EndpointHealth | None, *, asked_at_s: float | None = None) -> None:
-        """Its health was read, as it was when it was asked for; None where it could not be."""
+        """Record a reading of /health, which was requested at `asked_at_s`; None if it failed."""
         now_s = self._clock.monotonic_s()
         asked_at_s = now_s if asked_at_s is None else asked_at_s
         was_down = self.is_down
@@ -141,13 +141,13 @@ class Upstream:
             self.workers.read(health, now_s, asked_at_s=asked_at_s)
             self.gpu.read_workers(health.workers.get("running", 0), asked_at_s=asked_at_s)
         elif self.workers.health_age_s(now_s) > HEALTH_S_MAX:
-            # A reading that cannot be repeated must not count workers for ever, here and in metrics.
+            # Without a newer reading, the old one must not count workers forever, here and in metrics.
             self.workers.health = None
             self.gpu.read_workers(None)
         self.relays.looked(has_workers=self.workers.has_running_workers(now_s))
 
     async def compare(self, health: EndpointHealth | None, *, asked_at_s: float) -> None:
-        """Compare a reading of /health with the requests that were under way then, once these are known."""
+        """Compare a reading of /health with the requests in flight at its time, once these are known."""
         if health is None:
             return
         if self.abandoned:
@@ -163,10 +163,10 @@ class Upstream:
         )
 
     def arrive(self) -> bool:
-        """A request wants a turn; return whether the endpoint's health should be read at once.
+        """Narrow or widen the gate for a request that will wait; return True if /health should be read at once.
 
-        Until a worker has shown output, only a few requests of each tenant are let through, to wake one or to try an
-        endpoint that failed. The others wait here, where their order is fair.
+        Until a worker has produced output, only a few requests of each tenant are admitted, to wake one or to try an
+        endpoint that failed. The others wait at the gate, where their order is fair.
         """
         work, ceiling = self.gates.work, self._ceiling()
         if ceiling is None:
@@ -176,45 +176,45 @@ class Upstream:
         return work.occupancy.held >= ceiling + self.workers.speaking
 
     def _ceiling(self) -> int | None:
-        """Return how many requests of a tenant may be let through now; None where only seats limit them.
+        """Return the maximum number of a tenant's requests that may be admitted now; None if only seats limit them.
 
-        Requests that have shown output do not count: if their answers come to a halt, they wake no worker.
+        Requests that have produced output do not count: if their answers stall, they wake no worker.
         """
         if self.workers.is_ready_for_burst(self._clock.monotonic_s()) and not self.is_down:
             return None
         return self.endpoint.max_in_flight_cold
 
     def _beside(self, tenant: str) -> int:
-        """Return how many seats of a tenant wake no worker: those of attempts that show output, or were abandoned."""
+        """Return the number of a tenant's seats that wake no worker: of attempts with output, and of abandoned ones."""
         return self.workers.speaking_of(tenant) + self.abandoned.count_of(tenant)
 
     def review(self) -> None:
-        """Let through again whoever waits for a state that is over; to be called every second or so."""
+        """End abandoned attempts that timed out, and widen the gate if no ceiling applies. Call it every second."""
         self.abandoned.advance(self.now_s)
         if self.gates.work.is_narrowed and self._ceiling() is None:
             self.gates.work.widen()
 
     def begin(self, tenant: Tenant) -> Activity:
-        """Note that a request was handed to Runpod; its owner has to end the activity."""
+        """Record that a request was sent to Runpod; the caller has to end the activity."""
         return self.workers.begin(self._clock.monotonic_s(), tenant=tenant.name)
 
     def taken(self, activity: Activity, *, at_s: float | None = None) -> None:
-        """Note that a worker has a job, since `at_s` if Runpod told that. Taken at once, it shows that one is up."""
+        """Record that a worker has a job, since `at_s` if Runpod reported it. If taken at once, a worker is up."""
         now_s = self._clock.monotonic_s()
         activity.taken(now_s, at_s=at_s)
         if activity.is_prompt and not self.is_down:
             self.gates.work.widen()
 
     def relay_output(self, activity: Activity, time: AttemptTime, *, is_first_token: bool) -> None:
-        """Note a byte of a relayed answer."""
+        """Record a byte of a relayed answer."""
         self.relays.heard(time)
         self._refusals.passed(activity.tenant, self._clock.monotonic_s())
         self.output(activity, is_first_token=is_first_token)
 
     def output(self, activity: Activity, *, is_first_token: bool) -> None:
-        """Note a request's output: the endpoint serves requests.
+        """Record output of a request, which shows that the endpoint serves requests.
 
-        A relayed call itself is judged when the answer ends, and nobody has to wait for that.
+        The outcome of a relayed call is recorded at its end; the first output closes the breaker before that.
         """
         now_s = self._clock.monotonic_s()
         if activity.has_output:
@@ -239,22 +239,22 @@ class Upstream:
         wait_s_max: float,
         is_urgent: bool = False,
     ) -> T:
-        """Wait for the operation's budget, make the call, give the budget back.
+        """Wait for the operation's budget, make the call, and release the budget.
 
         Raises:
             NoTurnError: The budget stayed exhausted.
-            GatewayError: What the call raises.
+            GatewayError: The error of the call.
         """
         async with self.calling(operation, tenant=tenant, wait_s_max=wait_s_max, is_urgent=is_urgent):
             return await make()
 
     def calling(self, operation: Operation, *, tenant: Tenant, wait_s_max: float, is_urgent: bool = False) -> Call:
-        """The budget for a call that lasts as long as the body of the `async with`."""
+        """Return the context manager of a call, which holds the operation's budget during its body."""
         turn = self.gates.call(operation).permit(tenant, wait_s_max=wait_s_max, is_urgent=is_urgent)
         return Call(self, operation, turn)
 
     def called(self, operation: Operation, permit: Permit, error: GatewayError | None) -> None:
-        """A call is over; for `Call`."""
+        """Record the outcome of a call. Only `Call` calls this."""
         gate = self.gates.call(operation)
         if error is None:
             gate.accepted_upstream()
@@ -273,7 +273,7 @@ class Upstream:
         self._observe(UpstreamCalled(endpoint=self.endpoint.name, operation=operation, outcome=outcome, fault=fault))
 
     def _tell(self, error: GatewayError | None, evidence: Evidence, tenant: str) -> None:
-        """Note the evidence about the endpoint in the outcome of this tenant's submission."""
+        """Record the evidence about the endpoint in the outcome of this tenant's submission."""
         was_down, now_s = self.is_down, self._clock.monotonic_s()
         self._breaker.tell(evidence, tenant, now_s)
         self._note_change(was_down, "" if error is None else type(error).__name__)
