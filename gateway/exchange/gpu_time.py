@@ -16,8 +16,8 @@ from gateway.fairshare.gpu_clock import GpuClock
 
 DOUBT_S_MAX = 10.0
 """Maximum seconds that the clock waits for an unknown start, or for the number of workers; an attempt whose start is
-reported later is not charged for the time before. The job of a waiting cancel is polled by no client, and no poll
-succeeds while Runpod is unreachable."""
+reported later is charged for at most these seconds before the report. The job of a waiting cancel is polled by no
+client, and no poll succeeds while Runpod is unreachable."""
 QUICK_LOOK_S = 0.4
 CLOSE_LOOK_S = 0.9
 """Maximum age of a reading of the workers: a little less than the half second, or the second, between two readings.
