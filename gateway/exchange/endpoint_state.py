@@ -88,17 +88,13 @@ class Activity:
             self._machine.evidence_at_s = now_s
 
     def end(self, now_s: float, *, was_sent: bool = True, may_run: bool = False) -> None:
-        """Record that the request ended or was abandoned.
+        """Record the end of the request, which Runpod never received if not `was_sent`.
 
-        `was_sent` is False if Runpod never received it, `may_run` is True if its job may still run, until `job_ended`.
+        Its job `may_run`, until `under_way.end`.
         """
         if not self.is_over:
             self.is_over = True
             self._machine.forget(self, now_s, was_sent=was_sent, may_run=may_run)
-
-    def job_ended(self, now_s: float) -> None:
-        """Record that the job of a request that is over has ended, too."""
-        self._machine.under_way.end(self, now_s)
 
 
 class EndpointStateMachine:

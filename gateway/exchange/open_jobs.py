@@ -69,7 +69,7 @@ class OpenJobs:
             if not job.is_answered:
                 self.leave(job)
             elif not job.stream.is_terminal:
-                job.kept = job.keep(job.seat.keep_answered())
+                job.kept = self._until_over(job, job.seat.keep_answered())
 
     def accepted(self, job: QueueJob) -> None:
         """Record that Runpod accepted a job: if this process dies, another one ends it."""
@@ -97,7 +97,7 @@ class OpenJobs:
             accepted_at_s=job.accepted_at_s,
             time=job.cost.time,
             close=partial(self._journal.closed, entry),
-            release=job.kept or job.keep(job.seat.keep()),
+            release=job.kept or self._until_over(job, job.seat.keep()),
         )
         self._cancels.add(job.upstream, left)
 
@@ -175,6 +175,16 @@ class OpenJobs:
             release=self._hold_orphan(upstream, entry),
         )
         self._cancels.add(upstream, left)
+
+    def _until_over(self, job: QueueJob, release: Release) -> Release:
+        """Return `release`, extended: until it is called, the endpoint counts the job among its requests in flight."""
+
+        def ended() -> None:
+            if job.activity is not None:
+                job.upstream.workers.under_way.end(job.activity, self._clock.monotonic_s())
+            release()
+
+        return ended
 
     def _hold_orphan(self, upstream: Upstream, entry: OpenJob) -> Release:
         """Hold a seat and a place in flight for a job of a dead process; return the function that gives them back."""

@@ -257,16 +257,6 @@ class QueueJob:
         if self._time is not None:
             self._time.execution_s = self.stream.execution_s
 
-    def keep(self, release: Release) -> Release:
-        """Return `release` for a job that may still run, extended: until it is called, the endpoint has the job."""
-
-        def ended() -> None:
-            if self.activity is not None:
-                self.activity.job_ended(self._clock.monotonic_s())
-            release()
-
-        return ended
-
     def end(self) -> None:
         """Record that its client has its answer or has left; unless it has ended, its GPU time runs on."""
         if self.activity is not None:

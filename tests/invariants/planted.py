@@ -232,8 +232,8 @@ PLANTED = [
         8,
         "a presence outlives its tenant",
         "fairshare/occupancy.py",
-        "        if not account.is_present:",
-        "        if not account.held:",
+        "self._present.pop(account, None)",
+        "pass",
     ),
     Planted(
         9,
@@ -477,7 +477,7 @@ PLANTED = [
         14,
         "a job that was left keeps no seat",
         JOBS,
-        "release=job.kept or job.keep(job.seat.keep()),",
+        "release=job.kept or self._until_over(job, job.seat.keep()),",
         "release=job.kept or (lambda: None),",
     ),
     Planted(
@@ -487,7 +487,9 @@ PLANTED = [
         "may_run=not self.stream.is_terminal",
         "may_run=False",
     ),
-    Planted(14, "an answered job keeps no seat", JOBS, "job.kept = job.keep(job.seat.keep_answered())", "pass"),
+    Planted(
+        14, "an answered job keeps no seat", JOBS, "job.kept = self._until_over(job, job.seat.keep_answered())", "pass"
+    ),
     Planted(
         14,
         "a job that was left does not count in flight",
