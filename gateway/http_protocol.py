@@ -18,14 +18,13 @@ from gateway.api.acceptance import Acceptance, attach_acceptance
 from gateway.api.departure import Departure, attach_departure
 from gateway.api.operations import PROBES
 from gateway.client_pace import LINGER_S
-from gateway.connections import SWEEP_S, Connections, Refusal, Standing
+from gateway.connections import RETRY_S, SWEEP_S, Connections, Refusal, Standing
 from gateway.errors import GatewayError, HeadTooLargeError, SlowRequestError, TooManyConnectionsError
 from gateway.http_answer import UntilClose, knows_chunks, malformed, refusal
 from gateway.http_reading import Reading, ReadingProtocol
 
 READ_BYTES_PER_S_MIN = 16 * 1024
 """Minimum rate in bytes per second at which a client has to read, once the write buffer was full for `write_s`."""
-RETRY_S = 1.0
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -52,6 +51,8 @@ class BoundedProtocol(ReadingProtocol):
         self._gone_by_s: float | None = None
         self._departure = Departure()
         self._acceptance = Acceptance()
+        self._holder: str | None = None
+        """Tenant whose request is being answered."""
 
     @property
     def is_held(self) -> bool:
@@ -78,6 +79,7 @@ class BoundedProtocol(ReadingProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Remove the connection, and report the disconnect."""
         self._all.forget(self)
+        self._unclaim()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
         self._departure.happen()
@@ -85,6 +87,16 @@ class BoundedProtocol(ReadingProtocol):
     def evict(self) -> None:
         """Close at once, to make room for another connection."""
         self._drop()
+
+    def _claim(self, tenant: str) -> None:
+        self._unclaim()
+        self._all.claim(tenant)
+        self._holder = tenant
+
+    def _unclaim(self) -> None:
+        if self._holder is not None:
+            self._all.unclaim(self._holder)
+            self._holder = None
 
     def _check_room(self) -> None:
         if self._is_turned_away and self.url not in PROBES:
@@ -114,6 +126,7 @@ class BoundedProtocol(ReadingProtocol):
     def on_response_complete(self) -> None:
         """Record that the response is complete, and discard the buffered body, which will not be read."""
         self.cycle.body.clear()
+        self._unclaim()
         if self._reading.is_in_message:
             self._pace.begin(self._all.now_s, self._framing.body_bytes)
         self._all.move(self, Standing.LINGERING if self._reading.is_in_message else Standing.IDLE)
@@ -139,7 +152,7 @@ class BoundedProtocol(ReadingProtocol):
                     # A regular close would keep unsent data in memory for a client that may never read it.
                     self._drop()
 
-        self._departure, self._acceptance = Departure(), Acceptance()
+        self._departure, self._acceptance = Departure(), Acceptance(self._claim)
         attach_departure(cycle.scope, self._departure)
         attach_acceptance(cycle.scope, self._acceptance)
         super()._start_asgi_task(cycle, whole_or_cut)

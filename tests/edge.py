@@ -44,7 +44,8 @@ class App:
                     return
         self.seen.append(scope["path"])
         if scope["path"] in {"/held", "/upload"}:
-            accept(scope, is_guest=False)
+            # Each client is a tenant of its own.
+            accept(scope, str(scope["client"]), is_guest=False)
         await getattr(self, "answer_" + scope["path"].strip("/"))(receive, send)
 
     async def answer_length(self, receive: Any, send: Any) -> None:
@@ -140,6 +141,11 @@ class Edge:
     def open(self) -> list[BoundedProtocol]:
         """The connections that the server has."""
         return [each for each in list(self._connections.open) if isinstance(each, BoundedProtocol)]
+
+    @property
+    def held_count(self) -> int:
+        """How many connections tenants hold."""
+        return self._connections._held_count
 
     def connect(self, *, receive_buffer: int | None = None) -> socket.socket:
         """A client."""

@@ -1,8 +1,12 @@
+import contextlib
+
 import anyio
+import msgspec
 import pytest
 
 from gateway import connections
 from gateway.connections import ClientLimits, Connections, Refusal, Standing
+from gateway.errors import TenantLimitError
 from tests.fakes.clock import FakeClock
 
 LIMITS = ClientLimits(head_bytes_max=1024, head_s=1, read_s=1, write_s=1, connections_max=1)
@@ -185,3 +189,35 @@ def test_making_room_costs_the_same_however_many_are_held() -> None:
     for _ in range(1000):
         assert crowd.all.admit(Counted())
     assert looked < 3000
+
+
+def test_a_tenant_leaves_connections_to_others() -> None:
+    subject = Connections(msgspec.structs.replace(LIMITS, connections_max=100), Hands())
+    for _ in range(90):
+        subject.claim("greedy")
+    with pytest.raises(TenantLimitError) as refused:
+        subject.claim("greedy")
+    assert (refused.value.maximum, refused.value.limit) == (90, "connections")
+    subject.claim("polite")
+    for _ in range(90):
+        subject.unclaim("greedy")
+    subject.unclaim("polite")
+    assert (subject._held, subject._held_count) == ({}, 0)
+
+
+def test_two_greedy_tenants_leave_room_for_a_third() -> None:
+    subject = Connections(msgspec.structs.replace(LIMITS, connections_max=1000), Hands())
+    for _ in range(600):
+        for tenant in ("a", "b"):
+            with contextlib.suppress(TenantLimitError):
+                subject.claim(tenant)
+    assert [subject._held[tenant] for tenant in ("a", "b")] == pytest.approx([474, 474], abs=1)
+    subject.claim("c")
+
+
+def test_every_tenant_may_have_one() -> None:
+    subject = Connections(LIMITS, Hands())
+    for tenant in ("a", "b"):
+        subject.claim(tenant)
+        with pytest.raises(TenantLimitError):
+            subject.claim(tenant)

@@ -137,3 +137,20 @@ def test_only_so_many_are_told_that_there_is_no_room(server: Edge) -> None:
             assert server.refused == [(Refusal.NO_ROOM, "")]
             server.pass_time(LINGER_S + SWEEP_S)
             assert read_all(first) == read_all(second) == b""
+
+
+def test_a_tenant_holds_a_connection_until_it_was_answered_or_has_left(server: Edge) -> None:
+    with holding(server, HELD, HELD) as (stays, leaves):
+        eventually(lambda: server.held_count == 2)
+        leaves.close()
+        eventually(lambda: server.held_count == 1)
+        server.app.may_read.set()
+        assert b" 200 OK" in read_one(stays)
+        eventually(lambda: server.held_count == 0)
+        # Kept alive, and held again.
+        server.app.may_read.clear()
+        stays.sendall(HELD)
+        eventually(lambda: server.held_count == 1)
+        server.app.may_read.set()
+        assert b" 200 OK" in read_one(stays)
+    eventually(lambda: server.held_count == 0)

@@ -3,6 +3,7 @@
 A process that runs out of connections closes those without an accepted key first, and only the application checks keys.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from litestar.types import Scope
@@ -13,9 +14,11 @@ _KEY = "fairpod.acceptance"
 class Acceptance:
     """Hold whether a request's key was accepted, and if so as a tenant's or as a guest's."""
 
-    __slots__ = ("is_guest", "is_tenant")
+    __slots__ = ("claim", "is_guest", "is_tenant")
 
-    def __init__(self) -> None:
+    def __init__(self, claim: Callable[[str], None] = lambda _tenant: None) -> None:
+        """Create it; `claim` counts the connection as held by a tenant, and may raise TenantLimitError."""
+        self.claim = claim
         self.is_tenant = False
         """True once a key from the configuration was accepted."""
         self.is_guest = False
@@ -27,8 +30,13 @@ def attach_acceptance(scope: Any, acceptance: Acceptance) -> None:
     scope[_KEY] = acceptance
 
 
-def accept(scope: Scope, *, is_guest: bool) -> None:
-    """Record that the key of this request was accepted; do nothing if the server attached no `Acceptance`."""
+def accept(scope: Scope, tenant: str, *, is_guest: bool) -> None:
+    """Record that the key of this request was accepted; do nothing if the server attached no `Acceptance`.
+
+    Raises:
+        TenantLimitError: The tenant holds so many connections that too few would be left for the others.
+    """
     acceptance: Acceptance | None = scope.get(_KEY)  # type: ignore[assignment]
     if acceptance is not None:
+        acceptance.claim(tenant)
         acceptance.is_guest, acceptance.is_tenant = is_guest, not is_guest

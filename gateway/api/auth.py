@@ -126,7 +126,7 @@ class KeyRing:
             if notes.record is None:
                 self._refused(Refusal.KEY, notes, public_id)
             raise InvalidKeyError(is_missing=presented is None)
-        accept(scope, is_guest=tenant is self._guest)
+        accept(scope, tenant.name, is_guest=tenant is self._guest)
         notes.tenant, notes.quota = tenant, self.quotas[tenant.name]
         member, repeater = digest[:_MEMBER_DIGITS], tenant.name
         if tenant is self._guest:

@@ -10,11 +10,11 @@ def test_the_server_is_told_whose_request_it_is() -> None:
         attach_acceptance(scope, acceptance)
         assert not acceptance.is_guest
         assert not acceptance.is_tenant
-        accept(scope, is_guest=is_guest)
+        accept(scope, "acme", is_guest=is_guest)
         assert (acceptance.is_guest, acceptance.is_tenant) == (is_guest, not is_guest)
 
 
 def test_nobody_has_to_ask() -> None:
     scope: Any = {"type": "http"}
-    accept(scope, is_guest=False)
+    accept(scope, "acme", is_guest=False)
     assert scope == {"type": "http"}

@@ -243,7 +243,9 @@ def test_the_server_is_told_that_a_key_was_accepted(is_guest: bool) -> None:
     guest = tenant(name="guest")
     keys = KeyRing([Key(sha256=key_line("secret").removeprefix("sha256:"), tenant=tenant())], CLOCK, guest=guest)
     scope: Any = {"headers": [(b"x-api-key", b"other" if is_guest else b"secret")]}
-    acceptance = Acceptance()
+    claimed: list[str] = []
+    acceptance = Acceptance(claimed.append)
     attach_acceptance(scope, acceptance)
     keys.authenticate(scope, RequestNotes())
     assert (acceptance.is_guest, acceptance.is_tenant) == (is_guest, not is_guest)
+    assert claimed == ["guest" if is_guest else "acme"]

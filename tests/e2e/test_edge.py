@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from gateway.config.keys import key_line
 from gateway.emulator.app import build_emulator
 from gateway.emulator.settings import EmulatorSettings
 from tests.edge import error_of, read_all
@@ -28,6 +29,9 @@ CLIENTS = {
     "write_timeout_s": 3,
 }
 CONNECTIONS_MAX = 20
+HELD_MAX = 18
+"""Of one tenant that is alone."""
+OTHERS = ("sk-second", "sk-third")
 HARM_CPU_S_MAX = 10.0
 RESIDENT_BYTES_MAX = 64 * 1024 * 1024
 """How much a process may grow by what a test does to it."""
@@ -63,7 +67,9 @@ def usual(tmp_path_factory: pytest.TempPathFactory, emulator_url: str) -> Iterat
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory, emulator_url: str) -> Iterator[Served]:
     """A process that has few connections, and waits for them as long as a busy machine needs to fill them."""
-    config = config_of(emulator_url, clients={"connections_max": CONNECTIONS_MAX}, metrics_port=free_port())
+    tenants = [{"name": f"tenant-{number}", "keys": [key_line(key)]} for number, key in enumerate((KEY, *OTHERS))]
+    clients = {"connections_max": CONNECTIONS_MAX}
+    config = config_of(emulator_url, clients=clients, tenants=tenants, metrics_port=free_port())
     with served(tmp_path_factory.mktemp("narrow"), config) as made:
         yield made
 
@@ -75,18 +81,18 @@ def connect(to: Served) -> socket.socket:
     return client
 
 
-def head(size: int) -> bytes:
+def head(size: int, *, key: str = KEY) -> bytes:
     lines = [
         "POST /v1/chat/completions HTTP/1.1",
         "host: x",
-        f"authorization: Bearer {KEY}",
+        f"authorization: Bearer {key}",
         f"content-length: {size}",
     ]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def post(to: Served, body: bytes) -> httpx.Response:
-    headers = {"authorization": f"Bearer {KEY}"}
+def post(to: Served, body: bytes, *, key: str = KEY) -> httpx.Response:
+    headers = {"authorization": f"Bearer {key}"}
     return httpx.post(f"{to.url}/v1/chat/completions", content=body, headers=headers, timeout=30)
 
 
@@ -152,11 +158,19 @@ def test_strangers_keep_no_connection_from_a_tenant(narrow: Served, kind: str) -
 
 
 def test_connections_beyond_the_most_are_told_and_probes_are_answered(narrow: Served) -> None:
+    """One tenant leaves some to others; where tenants hold all, no one else is served."""
     body = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"count to 1000000"}]}'
-    clients = [connect(narrow) for _ in range(CONNECTIONS_MAX)]
+    clients = [connect(narrow) for _ in range(HELD_MAX)]
     try:
         for client in clients:
             client.sendall(head(len(body)) + body)
+        eventually(lambda: httpx.get(f"{narrow.url}/readyz").json()["exchanges"] == HELD_MAX)
+        answer = post(narrow, b"null")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+        for key in OTHERS:
+            assert post(narrow, b"null", key=key).status_code == 400
+            clients.append(connect(narrow))
+            clients[-1].sendall(head(len(body), key=key) + body)
         eventually(lambda: httpx.get(f"{narrow.url}/readyz").json()["exchanges"] == CONNECTIONS_MAX)
         answer = post(narrow, b"null")
         assert answer.status_code == 503
