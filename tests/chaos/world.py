@@ -103,7 +103,9 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
 
     async def _held_by_requests(self) -> Any:
         exchanges = (await self._ask("GET", f"{self.home.url}/readyz")).json()["exchanges"]
-        held = re.findall(r"^gateway_(?:permits|tickets)\{.*\} (?!0\.0).*$", await self.metrics(), re.MULTILINE)
+        held = re.findall(
+            r"^gateway_(?:queued|inflight)_requests\{.*\} (?!0\.0).*$", await self.metrics(), re.MULTILINE
+        )
         return (exchanges, held) if exchanges or held else None
 
     async def _forgotten_jobs(self, submissions_failed: int) -> Any:

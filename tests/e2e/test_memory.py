@@ -171,7 +171,9 @@ def crowded(tmp_path: Path) -> Iterator[tuple[Served, Crowd]]:
 def held(url: str) -> float:
     """Count the requests that wait or are served."""
     text = httpx.get(f"{url}/metrics").text
-    return sum(float(each) for each in re.findall(r"^gateway_(?:tickets|permits)\{.*\} (\S+)$", text, re.MULTILINE))
+    return sum(
+        float(each) for each in re.findall(r"^gateway_(?:queued|inflight)_requests\{.*\} (\S+)$", text, re.MULTILINE)
+    )
 
 
 def peak_bytes(process: Served) -> int:
