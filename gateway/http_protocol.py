@@ -89,6 +89,9 @@ class BoundedProtocol(ReadingProtocol):
         self._drop()
 
     def _claim(self, tenant: str) -> None:
+        if self not in self._all.open:
+            # The client left before its key was checked, and the connection will not be lost again.
+            return
         self._unclaim()
         self._all.claim(tenant)
         self._holder = tenant

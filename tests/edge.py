@@ -43,6 +43,7 @@ class App:
                 if message["type"] == "lifespan.shutdown":
                     return
         self.seen.append(scope["path"])
+        self.acceptance = scope.get("fairpod.acceptance")
         if scope["path"] in {"/held", "/upload"}:
             # Each client is a tenant of its own.
             accept(scope, str(scope["client"]), is_guest=False)
@@ -67,6 +68,13 @@ class App:
 
     answer_upload = answer_length
     """The same as `answer_length`, for a key that was accepted."""
+
+    async def answer_late(self, receive: Any, _send: Any) -> None:
+        """One whose key is accepted after its client has left."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        accept({"fairpod.acceptance": self.acceptance}, "late", is_guest=False)
+        self.seen.append("gone")
 
     async def answer_held(self, receive: Any, send: Any) -> None:
         """One for a key that was accepted, when the test says so."""

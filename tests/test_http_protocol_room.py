@@ -154,3 +154,11 @@ def test_a_tenant_holds_a_connection_until_it_was_answered_or_has_left(server: E
         server.app.may_read.set()
         assert b" 200 OK" in read_one(stays)
     eventually(lambda: server.held_count == 0)
+
+
+def test_a_client_that_left_before_its_key_was_checked_holds_nothing(server: Edge) -> None:
+    with server.connect() as client:
+        client.sendall(b"GET /late HTTP/1.1\r\nhost: x\r\n\r\n")
+        eventually(lambda: server.app.seen == ["/late"])
+    eventually(lambda: server.app.seen == ["/late", "gone"])
+    assert server.held_count == 0
