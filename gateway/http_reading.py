@@ -109,9 +109,10 @@ class ReadingProtocol(HttpToolsProtocol):
 
     def _parse_rest(self) -> None:
         data, self._unparsed = self._unparsed, b""
-        if self._is_discarding or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        if self._parse(data) and not (self.flow.read_paused or self.transport.is_closing()):
+        is_done = self._is_discarding or self._parse(data)
+        if is_done and not (self.flow.read_paused or self.transport.is_closing()):
             self.transport.resume_reading()
 
     def _feed(self, data: bytes) -> None:
