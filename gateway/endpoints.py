@@ -26,7 +26,7 @@ SETTLE_S_MAX = 1.0
 """Maximum number of seconds to wait for reports of other replicas: four heartbeats."""
 
 
-class _JobsThere:
+class _JobsAtAddress:
     """Report the jobs at one address, from all entries and replicas."""
 
     def __init__(self, endpoints: "Endpoints", address: str) -> None:
@@ -34,7 +34,7 @@ class _JobsThere:
         self._address = address
 
     async def settle(self, at_s: float) -> bool:
-        return await self._endpoints.hear_jobs_elsewhere(at_s + ENDS_SEEN_S)
+        return await self._endpoints.wait_for_reports(at_s + ENDS_SEEN_S)
 
     def under_way(self, at_s: float) -> UnderWay:
         return self._endpoints.under_way(self._address, at_s)
@@ -67,7 +67,7 @@ class Endpoints:
         self._budgets: dict[str, CallBudgets] = {}
         self._at_addresses: dict[str, AtAddress] = {}
         self.jobs_elsewhere = JobsElsewhere()
-        self._jobs_heard = anyio.Event()
+        self._reports_received = anyio.Event()
         self.upstreams: Mapping[str, Upstream] = {each.name: self._upstream(each) for each in endpoints}
         """Upstreams by the name of their endpoint."""
 
@@ -84,7 +84,7 @@ class Endpoints:
             at_address = self._at_addresses[endpoint.address] = AtAddress(
                 gpu=GpuTime(self._clock, self._observe),
                 abandoned=AbandonedAttempts(self._clock.unix_s() - self._clock.monotonic_s()),
-                jobs=_JobsThere(self, endpoint.address),
+                jobs=_JobsAtAddress(self, endpoint.address),
             )
         return Upstream(
             endpoint,
@@ -108,27 +108,27 @@ class Endpoints:
 
     def jobs(self) -> dict[str, ReplicaJobs]:
         """Return this replica's report of its jobs to other replicas, by address; those without jobs are omitted."""
-        now_s, told = self._clock.monotonic_s(), {}
+        now_s, reports = self._clock.monotonic_s(), {}
         for address, at in self._at_addresses.items():
             recent = list(zip(*(each.recent(now_s) for each in self._requests(address)), strict=True))
             sure = [sum(each.sure for each in counts) for counts in recent]
             every = [sum(each.all for each in counts) for counts in recent]
             until_s = at.abandoned.until_s(now_s)
             if any(every) or until_s is not None:
-                told[address] = ReplicaJobs(sure, every, at.abandoned.tell(), until_s)
-        return told
+                reports[address] = ReplicaJobs(sure, every, at.abandoned.report(), until_s)
+        return reports
 
     def note_jobs_elsewhere(self, reports: Sequence[TimedJobs], silent: int) -> None:
         """Store the reports of other replicas; `silent` is the number of replicas that have not reported yet."""
         self.jobs_elsewhere.note(reports, silent=silent, now_s=self._clock.monotonic_s())
-        self._jobs_heard.set()
-        self._jobs_heard = anyio.Event()
+        self._reports_received.set()
+        self._reports_received = anyio.Event()
 
-    async def hear_jobs_elsewhere(self, at_s: float) -> bool:
+    async def wait_for_reports(self, at_s: float) -> bool:
         """Wait up to SETTLE_S_MAX until all other replicas have reported since `at_s`; return True if they have."""
         with anyio.move_on_after(SETTLE_S_MAX):
             while not self.jobs_elsewhere.is_known(at_s):
-                await self._jobs_heard.wait()
+                await self._reports_received.wait()
         return self.jobs_elsewhere.is_known(at_s)
 
     def reweigh(self, weights: Mapping[str, float]) -> None:
@@ -153,7 +153,7 @@ class Endpoints:
     def read(self, cancels_pending: Mapping[str, int], *, counts_idle: bool) -> Iterator[Reading]:
         """Yield the state of each endpoint for the metrics; idle GPU time only with `counts_idle`."""
         # Entries with the same address share its workers, so only the first one reports their idle time.
-        told: set[str] = set()
+        seen: set[str] = set()
         for name, upstream in self.upstreams.items():
             gate = upstream.gates.work
             yield Reading(
@@ -166,6 +166,6 @@ class Endpoints:
                 cancels_pending=cancels_pending.get(name, 0),
                 is_down=upstream.is_down,
                 workers={} if upstream.workers.health is None else upstream.workers.health.workers,
-                idle_gpu_s=upstream.gpu.idle_s if counts_idle and upstream.endpoint.address not in told else None,
+                idle_gpu_s=upstream.gpu.idle_s if counts_idle and upstream.endpoint.address not in seen else None,
             )
-            told.add(upstream.endpoint.address)
+            seen.add(upstream.endpoint.address)

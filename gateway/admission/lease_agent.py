@@ -245,14 +245,14 @@ class LeaseAgent:
             gates=gates,
             quotas=quotas,
             running=self._running(),
-            jobs=self.jobs.told(now_s),
+            jobs=self.jobs.report(now_s),
         )
 
     def _forget_others(self) -> None:
         """Drop the last reports of other replicas: they must not count as if they were still current."""
         self._reports = {}
         self._note_running_elsewhere({})
-        self.jobs.lost()
+        self.jobs.disconnected()
         for capacity in self._capacities.values():
             capacity.demand.note_elsewhere(capacity.elsewhere.silence())
         for quota in self._quotas.values():
@@ -275,7 +275,7 @@ class LeaseAgent:
             running.update(report.running)
         self._note_running_elsewhere(running)
         jobs = [report.jobs for report in self._reports.values()]
-        self.jobs.heard(jobs, store_s=answer.now_s, sent_at_s=sent_at_s, heard_at_s=now_s)
+        self.jobs.receive(jobs, store_s=answer.now_s, sent_at_s=sent_at_s, received_at_s=now_s)
         named = {f"{name} {report.incarnation}": report for name, report in self._reports.items()}
         for capacity, grant in zip(self._capacities.values(), answer.grants, strict=True):
             capacity.lease.renew(epoch=grant.epoch, limit=grant.limit, tokens=grant.tokens, sent_at_s=sent_at_s)

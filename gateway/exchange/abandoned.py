@@ -39,7 +39,7 @@ STRANGERS_S = 20.0
 STRANGERS_READINGS = 3
 """Number of readings that must have counted other clients' jobs: a single one may include a job whose end was seen here
 a moment before."""
-TOLD_MAX = 256
+REPORTED_MAX = 256
 """Maximum number of attempts that are reported to other replicas. With more of them, fewer of the other replicas'
 attempts can be shown to have ended."""
 
@@ -100,10 +100,10 @@ class AbandonedAttempts:
         """Return the time until which readings could show abandoned attempts; None if there were none."""
         return now_s if self._attempts else self._until_s
 
-    def tell(self) -> list[AbandonedElsewhere]:
+    def report(self) -> list[AbandonedElsewhere]:
         """Return the attempts to report to other replicas, sorted by expected end."""
-        told = sorted(self._attempts, key=lambda each: each.expected_at)[:TOLD_MAX]
-        return [AbandonedElsewhere(each.since_s, each.expected_at) for each in told]
+        first = sorted(self._attempts, key=lambda each: each.expected_at)[:REPORTED_MAX]
+        return [AbandonedElsewhere(each.since_s, each.expected_at) for each in first]
 
     def look(
         self,

@@ -14,7 +14,7 @@ ENDS_SEEN_S = 0.1
 """Maximum seconds from the end of an answer at Runpod until it is seen here; readings of /health are compared later."""
 
 
-class JobsThere(Protocol):
+class JobsAtAddress(Protocol):
     """Report which jobs one Runpod endpoint should have, over all entries and replicas."""
 
     async def settle(self, at_s: float) -> bool:
@@ -39,4 +39,4 @@ class AtAddress(msgspec.Struct, frozen=True):
 
     gpu: GpuTime
     abandoned: AbandonedAttempts
-    jobs: JobsThere
+    jobs: JobsAtAddress

@@ -76,24 +76,25 @@ class JobsAmongReplicas:
         is no contact to the store, that number is 1.
         """
         self._jobs, self._note = jobs, note_elsewhere
-        self.lost()
+        self.disconnected()
 
-    def lost(self) -> None:
+    def disconnected(self) -> None:
         """Report that the jobs of other replicas are unknown."""
         self._note((), 1)
 
-    def told(self, now_s: float) -> TimedJobs | None:
+    def report(self, now_s: float) -> TimedJobs | None:
         """Return the local jobs at times of the store's clock; None while its offset is unknown."""
         return None if self._ahead is None else TimedJobs(now_s, now_s, self._jobs()).moved(*self._ahead)
 
-    def heard(
-        self, reports: Iterable[TimedJobs | None], *, store_s: float, sent_at_s: float, heard_at_s: float
+    def receive(
+        self, reports: Iterable[TimedJobs | None], *, store_s: float, sent_at_s: float, received_at_s: float
     ) -> None:
         """Pass on the reports of other replicas from an answer of the store.
 
-        `store_s` is the time in the answer; `sent_at_s` and `heard_at_s` are the local times of heartbeat and answer.
+        `store_s` is the store's time in the answer. The heartbeat left at `sent_at_s` and the answer came at
+        `received_at_s`, both by the local clock.
         """
-        earliest_s, latest_s = self._ahead = store_s - heard_at_s, store_s - sent_at_s
+        earliest_s, latest_s = self._ahead = store_s - received_at_s, store_s - sent_at_s
         all_of_them = list(reports)
-        told = [each.moved(-latest_s, -earliest_s) for each in all_of_them if each is not None]
-        self._note(told, len(all_of_them) - len(told))
+        known = [each.moved(-latest_s, -earliest_s) for each in all_of_them if each is not None]
+        self._note(known, len(all_of_them) - len(known))

@@ -3,11 +3,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.exchange.abandoned import (
+    REPORTED_MAX,
     STEADY_READINGS,
     STEADY_S,
     STRANGERS_READINGS,
     STRANGERS_S,
-    TOLD_MAX,
     AbandonedAttempts,
     unfinished_jobs,
 )
@@ -178,7 +178,7 @@ def test_those_that_a_later_reading_has_ended_are_not_taken_for_other_clients() 
 
 
 def test_what_is_told_is_bounded_and_begins_with_those_that_end_first() -> None:
-    attempts, _ = abandoned(*range(TOLD_MAX + 10, 0, -1))
-    told = attempts.tell()
-    assert [each.expected_at for each in told] == list(range(1, TOLD_MAX + 1))
+    attempts, _ = abandoned(*range(REPORTED_MAX + 10, 0, -1))
+    told = attempts.report()
+    assert [each.expected_at for each in told] == list(range(1, REPORTED_MAX + 1))
     assert {each.since_s for each in told} == {5.0}

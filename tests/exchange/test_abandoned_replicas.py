@@ -69,7 +69,7 @@ class Replica:
     def report(self, now_s: float) -> TimedJobs:
         recent = self.requests.recent(now_s)
         sure, every = [each.sure for each in recent], [each.all for each in recent]
-        jobs = ReplicaJobs(sure, every, self.attempts.tell(), self.attempts.until_s(now_s))
+        jobs = ReplicaJobs(sure, every, self.attempts.report(), self.attempts.until_s(now_s))
         return TimedJobs(now_s - 0.01, now_s + 0.01, {ADDRESS: jobs})
 
     def compare(self, now_s: float) -> None:

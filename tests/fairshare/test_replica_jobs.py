@@ -20,8 +20,8 @@ class Replica:
         self.jobs.watch(lambda: JOBS, lambda reports, silent: self.heard.append((reports, silent)))
 
     def beat(self, store_s: float, way_s: float, back_s: float, told: list[TimedJobs | None]) -> None:
-        sent_at_s, heard_at_s = (at_s + self.ahead_s for at_s in (store_s - way_s, store_s + back_s))
-        self.jobs.heard(told, store_s=store_s, sent_at_s=sent_at_s, heard_at_s=heard_at_s)
+        sent_at_s, received_at_s = (at_s + self.ahead_s for at_s in (store_s - way_s, store_s + back_s))
+        self.jobs.receive(told, store_s=store_s, sent_at_s=sent_at_s, received_at_s=received_at_s)
 
 
 WAYS_S = st.floats(0, 2)
@@ -33,7 +33,7 @@ def test_a_report_was_made_in_the_time_that_its_reader_is_told(
 ) -> None:
     teller, reader = Replica(teller_s), Replica(reader_s)
     teller.beat(1000.0, way_a, back_a, [])
-    told = teller.jobs.told(1010.0 + teller_s)
+    told = teller.jobs.report(1010.0 + teller_s)
     reader.beat(1011.0, way_b, back_b, [told])
     (found,), silent = reader.heard[-1]
     made_at_s, much_s = 1010.0 + reader_s, way_a + back_a + way_b + back_b
@@ -51,9 +51,9 @@ def test_a_report_was_made_in_the_time_that_its_reader_is_told(
 def test_who_does_not_know_the_stores_time_tells_nothing_and_is_counted_as_silent() -> None:
     replica = Replica(0.0)
     assert replica.heard == [((), 1)]
-    assert replica.jobs.told(5.0) is None
+    assert replica.jobs.report(5.0) is None
     replica.beat(10.0, 0.0, 0.0, [None, None])
     assert replica.heard[-1] == ([], 2)
-    assert replica.jobs.told(11.0) is not None
-    replica.jobs.lost()
+    assert replica.jobs.report(11.0) is not None
+    replica.jobs.disconnected()
     assert replica.heard[-1] == ((), 1)
