@@ -25,8 +25,8 @@ FAULTS = {"cut_characters": True, "refused_calls": 3, "refused_status": 429, "re
 EMOJI = f'say "{"😀 " * 20}"'
 
 
-def put_load(running: Stack, seconds: float) -> None:
-    """Every kind of client by itself, so that none is missed; then all at once, for so long."""
+def send_each_kind(running: Stack) -> None:
+    """Send one request of each kind, one after the other, so that each has its series."""
     running.set_faults(cut_characters=True)
     with httpx.Client(base_url=running.base_url, timeout=10) as http:
         for text in ("count to 2", EMOJI):
@@ -36,6 +36,10 @@ def put_load(running: Stack, seconds: float) -> None:
         body = _body("slowly count to 100", stream=True)
         with http.stream("POST", "/chat/completions", json=body, headers=_as("fp-acme")) as left:
             next(left.iter_bytes())
+
+
+def send_all_kinds(running: Stack, seconds: float) -> None:
+    """Send requests of all kinds at once, for so long."""
     asyncio.run(_crowd(running, seconds))
 
 

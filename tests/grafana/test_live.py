@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.grafana.expressions import Expression, panel_expressions, rule_expressions
-from tests.grafana.load import ENDPOINT, MODELS, SETTINGS, TENANTS, put_load
+from tests.grafana.load import ENDPOINT, MODELS, SETTINGS, TENANTS, send_all_kinds, send_each_kind
 from tests.grafana.promql import filled, selectors
 from tests.grafana.scraping import Prometheus, Series, numbers, scraping
 from tests.grafana.tools import promtool
@@ -61,11 +61,19 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
         scraping(running.url, directory) as prometheus,
     ):
         start_s = prometheus.scraped_at_s()
-        put_load(running, LOAD_S)
+        send_each_kind(running)
+        # A rate needs a scrape before the increase: a breaker may end the failures within one scrape interval.
+        _wait_for_scrape(prometheus)
+        send_all_kinds(running, LOAD_S)
         end_s = prometheus.scraped_at_s()
-        # The last of the load is to be scraped: by a scrape that began after it.
-        eventually(lambda: prometheus.scraped_at_s() >= end_s + 2)
+        _wait_for_scrape(prometheus)
         yield Observed(prometheus, running, start_s, end_s, httpx.get(f"{running.url}/metrics").text)
+
+
+def _wait_for_scrape(prometheus: Prometheus) -> None:
+    """Wait for a scrape that began after the call: the second one that is seen to end."""
+    now_s = prometheus.scraped_at_s()
+    eventually(lambda: prometheus.scraped_at_s() >= now_s + 2)
 
 
 @pytest.mark.parametrize("expression", panel_expressions(), ids=lambda each: each.place)
