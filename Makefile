@@ -6,7 +6,7 @@ WITHOUT_SERVERS := --dist worksteal -m "not server and not alone"
 # What Python has compiled is kept, whatever the environment says: or each of a run's many processes does it again.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test quick check audit audit-if-online sbom pytest coverage gaps measured next-python lock clean
+.PHONY: run test quick thorough check audit audit-if-online sbom pytest coverage gaps measured next-python lock clean
 
 run:
 	@$(PYTHON) scripts/setup.py demo
@@ -20,7 +20,12 @@ test:
 quick:
 	@$(PYTHON) scripts/setup.py test
 	@$(MAKE) --no-print-directory check
-	FAIRPOD_TEST_EFFORT=0.2 $(PYTEST) -n 2 $(WITHOUT_SERVERS)
+	FAIRPOD_TEST_EFFORT=0.1 $(PYTEST) -n 2 $(WITHOUT_SERVERS)
+
+# All tests, with all examples of each property, and measurements as long as the promised precision needs.
+thorough:
+	@$(PYTHON) scripts/setup.py test
+	FAIRPOD_TEST_EFFORT=1 $(MAKE) --no-print-directory check pytest
 
 check:
 	$(BIN)/ruff check

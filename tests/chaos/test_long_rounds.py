@@ -9,8 +9,9 @@ from tests.chaos.homes import in_its_own
 from tests.chaos.rounds import SEEDS, check, play
 from tests.chaos.table import LONG_ROUNDS
 from tests.chaos.world import World, world
+from tests.effort import THOROUGH
 
-pytestmark = [pytest.mark.server, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [THOROUGH, pytest.mark.server, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -14,6 +14,7 @@ import pytest
 from gateway.config.keys import key_line
 from gateway.emulator.app import build_emulator
 from gateway.emulator.settings import EmulatorSettings
+from tests.effort import IS_THOROUGH
 from tests.processes import Served, served
 from tests.redis_server import RedisServer, redis_server
 from tests.serving import serving
@@ -24,6 +25,8 @@ pytestmark = [pytest.mark.server, pytest.mark.alone]
 SEATS = 24
 OUTAGE_S = float(os.environ.get("FAIRPOD_OUTAGE_S", "5"))
 """How long Redis is away; 30 in the long run that CONTRIBUTING.md names."""
+# A seat or two at each end of the measurement are 2 % of ten seconds.
+MEASURED_S, SHARE_WITHIN = (10.0, 0.02) if IS_THOROUGH else (5.0, 0.04)
 TENANTS = [{"name": name, "keys": [key_line(name)]} for name in ("here", "everywhere")]
 LIMITS = {"run": {"per_10s": 400, "concurrent": 40}, "cancel": {"per_10s": 1000, "concurrent": 100}}
 
@@ -141,12 +144,12 @@ def test_a_tenant_on_one_replica_gets_its_share_of_all(tmp_path: Path, redis: Re
         async with flooded(emulator_url, replicas) as fleet:
             await asyncio.sleep(3)
             begin_s = time.monotonic()
-            await asyncio.sleep(10)
+            await asyncio.sleep(MEASURED_S)
             end_s = time.monotonic()
             await asyncio.sleep(1)
             shares = await fleet.seat_seconds(begin_s, end_s)
             await check(fleet)
-            assert shares["here"] / sum(shares.values()) == pytest.approx(0.5, abs=0.02), shares
+            assert shares["here"] / sum(shares.values()) == pytest.approx(0.5, abs=SHARE_WITHIN), shares
             assert set(fleet.statuses) == {200}
 
     with three_replicas(tmp_path, redis) as (emulator_url, replicas):

@@ -16,6 +16,7 @@ from gateway.config.keys import key_line
 from gateway.emulator.app import build_emulator
 from gateway.emulator.limits import Limit as EmulatorLimit
 from gateway.emulator.settings import EmulatorSettings
+from tests.effort import IS_THOROUGH
 from tests.processes import served
 from tests.serving import serving
 from tests.stacks import RUNPOD_KEY, Stack, config_of, stack
@@ -27,13 +28,15 @@ TOKEN_S = 0.2
 """Slow tokens: what is measured is the sharing of seats, on a machine that has other work too."""
 FLOOD_S_MAX = 60.0
 """Until all seats are taken, and everybody has somebody in line."""
-TURNS = 20
+TURNS = 20 if IS_THOROUGH else 6
 """How often all seats change hands while shares are measured.
 
 Where a measurement begins or ends, a tenant may be ahead by a seat or two, until the order makes up for it. The smaller
-tenant has 16 seats, so two seats at each end are 4 of its 320 requests; with what the larger tenant lacks then, that is
-1.7 % of the ratio.
+tenant has 16 seats, so two seats at each end are 4 of its 320 requests in 20 turns; with what the larger tenant lacks
+then, that is 1.7 % of the ratio. In 6 turns it is 5.6 %.
 """
+RATIO_WITHIN = 0.02 if IS_THOROUGH else 0.06
+POLITE_REQUESTS = 15 if IS_THOROUGH else 6
 TURN_TEXT = "count to 2"
 TURN_TOKEN_S = 0.3
 TURN_S = 3 * TURN_TOKEN_S
@@ -121,7 +124,7 @@ async def flood_served(
 
 
 @pytest.mark.parametrize("route", ["job", "openai"])
-def test_a_flood_is_shared_three_to_one_within_two_percent(route: str) -> None:
+def test_a_flood_is_shared_three_to_one(route: str) -> None:
     settings = EmulatorSettings(
         api_key=RUNPOD_KEY, token_interval_s=TURN_TOKEN_S, limits_enforced=False, worker_concurrency=1000
     )
@@ -131,7 +134,7 @@ def test_a_flood_is_shared_three_to_one_within_two_percent(route: str) -> None:
         clients = {"three": 200, "one": 140}
         served, took_s = asyncio.run(flood_served(running, clients, text=TURN_TEXT, turns=TURNS))
         print(f"{served['three'] / served['one']:.4f} to 1 in {took_s:.1f} s")
-        assert served["three"] / served["one"] == pytest.approx(3, rel=0.02)
+        assert served["three"] / served["one"] == pytest.approx(3, rel=RATIO_WITHIN)
         # Nothing idles while somebody waits.
         assert sum(served.values()) >= 0.95 * SEATS * took_s
 
@@ -159,7 +162,7 @@ def test_a_polite_tenant_hardly_notices_a_flood() -> None:
     async def ask(running: Stack, http: httpx.AsyncClient, phase: str) -> None:
         body = {"model": "m", "messages": [{"role": "user", "content": "count to 2"}]}
         url, headers = f"{running.base_url}/chat/completions", {"authorization": "Bearer three"}
-        for _ in range(15):
+        for _ in range(POLITE_REQUESTS):
             answer = await http.post(url, json=body, headers=headers)
             waits_s[phase].append(int(answer.headers["x-fairpod-queue-ms"]) / 1000)
 

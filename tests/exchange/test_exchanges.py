@@ -9,6 +9,7 @@ from gateway.errors import BodiesFullError, DrainingError, GatewayError, Invalid
 from gateway.exchange.abandoning import abandon_submission
 from gateway.exchange.events import Event, Outcome, Settled
 from gateway.exchange.exchange import Ending
+from tests.effort import THOROUGH
 from tests.factories import attempt
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import EVENTS, Subject, answering, running
@@ -101,7 +102,7 @@ ENDLESS = [("IN_PROGRESS", [each]) for each in EVENTS[:2]] + [("IN_PROGRESS", []
 MANY = {"max_in_flight": 400, "min_workers": 1}
 
 
-@pytest.mark.parametrize("drain_s", [5, 30])
+@pytest.mark.parametrize("drain_s", [5, pytest.param(30, marks=THOROUGH)])
 async def test_all_jobs_of_many_streams_are_cancelled_within_the_budget(drain_s: float) -> None:
     """Runpod takes 100 cancels in 10 s: 400 of them need 40 s, which begin before the end of the drain."""
     runpod = FakeRunpod(pages=list(ENDLESS))

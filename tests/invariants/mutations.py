@@ -50,7 +50,13 @@ def caught_by(folder: pathlib.Path, tests: tuple[str, ...]) -> str:
         "no:cacheprovider",
         *(str(HERE / test) for test in tests),
     ]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", HUNT: "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        HUNT: "1",
+        "FAIRPOD_TEST_EFFORT": "1",
+    }
     try:
         done = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, timeout=RUN_S_MAX, check=False

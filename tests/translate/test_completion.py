@@ -306,3 +306,10 @@ def test_splitting_is_the_reverse_of_folding() -> None:
     whole = {"id": "x", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": {"a": 1}}
     chunks = split_completion(fields_of(whole))
     assert folded(*map(plain, chunks))["choices"] == whole["choices"]
+
+
+def test_choices_without_an_index_are_split_by_position() -> None:
+    whole = {"choices": [{"message": {"content": text}} for text in "ab"]}
+    chunks = split_completion(fields_of(whole))
+    assert [plain(each)["choices"][0]["index"] for each in chunks] == [0, 1]
+    assert [choice["message"]["content"] for choice in folded(*map(plain, chunks), n=2)["choices"]] == ["a", "b"]

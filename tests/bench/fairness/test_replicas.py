@@ -12,6 +12,7 @@ from bench.fairness.halved_limit import Case, halved
 from bench.fairness.replicas import PARTS, SINGLE, Crowd, Network, Scenario, live
 from bench.fairness.virtual_loop import VirtualClock, run_virtually
 from gateway.domain import Tenant
+from tests.effort import THOROUGH
 
 
 def hold_s(chance: Random) -> float:
@@ -87,7 +88,7 @@ def test_a_crowd_asks_in_turns() -> None:
     assert [crowd.pause_s(at_s) for at_s in (0.0, 4.9, 5.0, 7.0, 10.0)] == [0, 0, 5.0, 3.0, 0]
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", [pytest.param(1, marks=THOROUGH), 2])
 def test_a_limit_that_was_halved_is_found_out(count: int) -> None:
     steady = halved(Case(replicas=count, halves_at_s=halved_limit.STEADY, ends_s=40.0))
     assert steady.refused_part(0.0) == 0
