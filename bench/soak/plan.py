@@ -60,9 +60,14 @@ def visits(seconds: float, *, seats: int, seed: int = 1) -> Sequence[Visit]:
 
 
 def mean_hold_s() -> float:
-    """How long a request has a seat, on average, where it does not wait for it."""
+    """How long a request has a seat, on average, where it does not wait for it.
+
+    On the job route a cancel ends the job of a client that leaves. A relayed answer cannot be cancelled, and has its
+    seat to the end.
+    """
     whole_s = EDGES_S + TOKEN_S * (TOKENS_MIN + TOKENS_MAX) / 2
-    return (1 - LEAVING) * whole_s + LEAVING / 2 * (EARLY_S / 2 + whole_s / 2)
+    cancelled_s = (EARLY_S / 2 + whole_s / 2) / 2
+    return (1 - LEAVING) * whole_s + LEAVING * (whole_s + cancelled_s) / 2
 
 
 def _load(at_s: float) -> float:
