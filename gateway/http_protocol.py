@@ -83,6 +83,10 @@ class BoundedProtocol(ReadingProtocol):
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
         self._departure.happen()
+        # All of them lead back here. Without these references a closed connection is freed at once, not by a garbage
+        # collection, which is rare (`server._calm_collector`).
+        self.cycle = self.parser = self.scope = None  # type: ignore[assignment]
+        self._acceptance = Acceptance()
 
     def evict(self) -> None:
         """Close at once, to make room for another connection."""

@@ -46,7 +46,7 @@ class AttemptTime:
         """True if it was seen to wait for a worker, and no later state was seen."""
         self._time = time
         self._number = number
-        self._on_settled = on_settled
+        self._on_settled: Callable[[float], None] | None = on_settled
 
     @property
     def is_settled(self) -> bool:
@@ -82,9 +82,12 @@ class AttemptTime:
         self._time.dropped(self._number)
 
     def settle(self, gpu_s: float) -> None:
-        """Set its final GPU seconds. Only the owner of the clock calls this."""
+        """Set its final GPU seconds. Only the owner of the clock calls this, once."""
+        # Cleared, because the callback's owner holds this: the cycle would keep both until a garbage collection.
+        on_settled, self._on_settled = self._on_settled, None
         self.settled_s = gpu_s
-        self._on_settled(gpu_s)
+        if on_settled is not None:
+            on_settled(gpu_s)
 
 
 class GpuTime:

@@ -75,7 +75,10 @@ class OpenJobs:
         """Record that Runpod accepted a job: if this process dies, another one ends it."""
         self._journal.opened(self._entry(job))
         if self._journal.has_store:
-            job.on_start = lambda: self._journal.opened(self._entry(job))
+            job.on_start = self._started
+
+    def _started(self, job: QueueJob) -> None:
+        self._journal.opened(self._entry(job))
 
     def leave(self, job: QueueJob) -> None:
         """Close a job that no client waits for, or queue its cancel if it still runs. Never waits."""
@@ -178,10 +181,12 @@ class OpenJobs:
 
     def _until_over(self, job: QueueJob, release: Release) -> Release:
         """Return `release`, extended: until it is called, the endpoint counts the job among its requests in flight."""
+        # The job keeps the function, so that the function must not keep the job.
+        activity, under_way, clock = job.activity, job.upstream.workers.under_way, self._clock
 
         def ended() -> None:
-            if job.activity is not None:
-                job.upstream.workers.under_way.end(job.activity, self._clock.monotonic_s())
+            if activity is not None:
+                under_way.end(activity, clock.monotonic_s())
             release()
 
         return ended

@@ -1,6 +1,5 @@
 """Run one job over HTTP: submit it once, and read it with a single poller."""
 
-import zlib
 from collections.abc import Callable
 
 import anyio
@@ -21,7 +20,7 @@ from gateway.exchange.abandoning import abandon_submission
 from gateway.exchange.answer_place import AnswerPlace
 from gateway.exchange.endpoint_state import Activity
 from gateway.exchange.gpu_time import AttemptCost, AttemptTime
-from gateway.exchange.job_policy import job_policy
+from gateway.exchange.job_policy import job_policy, retry_pause_s
 from gateway.exchange.seat import Seat
 from gateway.exchange.upstream import Upstream
 from gateway.translate.job_stream import JobStream, Next
@@ -33,7 +32,6 @@ POLL_WAIT_S_MIN = 1.0
 """Shortest poll that the service accepts, used before a worker starts and while other polls wait for the budget."""
 FAILED_CALLS_MAX = 5
 """Maximum number of consecutive failed calls, as in the Runpod SDK."""
-PAUSE_S_MAX = 4.0
 STATUS_PAUSE_S = 0.5
 HASTY_PAGE_S = 0.2
 """An empty page that returns in less than these seconds was not held open: pause, to save the budget that all share."""
@@ -74,8 +72,8 @@ class QueueJob:
         """Last time at which it was seen to wait for a worker."""
         self._is_stream, self._clock = is_stream, clock
         self.accepted_at_s = 0.0
-        self.on_start: Callable[[], None] = lambda: None
-        """Called when a worker is seen to have it."""
+        self.on_start: Callable[[QueueJob], None] = lambda _job: None
+        """Called with it when a worker is seen to have it."""
         self._failed_calls = 0
 
     async def submit(
@@ -95,21 +93,24 @@ class QueueJob:
         policy = job_policy(self._endpoint, client_s=client_s)
         ttl_s = (policy.ttl or 0) / 1000
         async with self.upstream.calling(Operation.RUN, tenant=self.tenant, wait_s_max=turn_s_max, is_urgent=is_urgent):
-            lost = UnreachableError("no reply to a submission", was_sent=True)
             # Shielded: if the client left before the reply, the job would run and could not be cancelled.
             with anyio.move_on_after(SUBMIT_S_MAX, shield=True):
                 try:
                     self.id = await self.upstream.jobs.submit(job_input, policy=policy, traceparent=traceparent)
                 except UnreachableError as error:
-                    lost = error
+                    if error.was_sent:
+                        self._abandon(ttl_s)
+                    raise
             if self.id is None:
-                if lost.was_sent:
-                    abandon_submission(self.upstream, self.cost.attempt, self.seat.keep(), ttl_s=ttl_s)
-                raise lost
+                self._abandon(ttl_s)
+                raise UnreachableError("no reply to a submission", was_sent=True)
         self.accepted_at_s = self._clock.monotonic_s()
         self.activity = self.upstream.begin(self.tenant)
         self._time = self.cost.open(self.upstream.gpu, job_id=self.id)
         self.expires_at_s = self.accepted_at_s + ttl_s
+
+    def _abandon(self, ttl_s: float) -> None:
+        abandon_submission(self.upstream, self.cost.attempt, self.seat.keep(), ttl_s=ttl_s)
 
     async def read(self, memory: AnswerPlace) -> list[Raw]:
         """Poll Runpod once; return the new outputs, if there are any. The caller must have passed on those before.
@@ -179,13 +180,11 @@ class QueueJob:
         self._failed_calls += 1
         if self._failed_calls > FAILED_CALLS_MAX:
             raise error
-        pause_s = min(PAUSE_S_MAX, 0.25 * 2**self._failed_calls)
-        if isinstance(error, UnreachableError):
-            if was_page and error.was_sent:
-                self.stream.lost()
-        else:
-            pause_s = error.retry_after_s or pause_s
-        await anyio.sleep(min(self._spread(pause_s), self._remaining_s(self._clock.monotonic_s())))
+        retry_after_s = None if isinstance(error, UnreachableError) else error.retry_after_s
+        if isinstance(error, UnreachableError) and was_page and error.was_sent:
+            self.stream.lost()
+        pause_s = retry_pause_s(self._failed_calls, retry_after_s, spread_by=self.id or self.tenant.name)
+        await anyio.sleep(min(pause_s, self._remaining_s(self._clock.monotonic_s())))
 
     async def learn_costs(self) -> None:
         """Read the times that Runpod reports only for ended jobs, after a complete answer. Best effort, and bounded."""
@@ -232,7 +231,7 @@ class QueueJob:
             began_at_s = await self._learn_start()
             self.upstream.taken(activity, at_s=began_at_s)
         time.started(began_at_s)
-        self.on_start()
+        self.on_start(self)
 
     async def _learn_start(self) -> float | None:
         """Return the time at which it left Runpod's queue, by a status request; None if unknown. Best effort."""
@@ -290,10 +289,6 @@ class QueueJob:
             raise UpstreamTimeoutError(ran_s=now_s - started_at_s, is_loading=is_loading)
         self.stream.delay_s = now_s - self.accepted_at_s
         raise self.upstream.no_worker(endpoint.cold_start_timeout_s)
-
-    def _spread(self, pause_s: float) -> float:
-        """Return the pause, changed by up to a quarter, so that jobs that failed together do not retry together."""
-        return pause_s * (0.75 + 0.5 * (zlib.crc32((self.id or self.tenant.name).encode()) % 1000) / 1000)
 
     def _known_id(self) -> str:
         assert self.id is not None  # noqa: S101 - a job is read only after it was submitted.

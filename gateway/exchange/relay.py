@@ -89,8 +89,7 @@ class Relay:
             Operation.OPENAI, tenant=self._order.tenant, wait_s_max=wait_s_max, is_urgent=is_urgent
         ):
             activity, time = upstream.begin(self._order.tenant), self._cost.open(upstream.gpu)
-            failure: GatewayError | None = None
-            is_over = False
+            is_over, was_sent = False, True
             patience = Patience(upstream.endpoint, is_stream=request.stream, is_warm=activity.was_warm)
             upstream.relays.open(time, activity, patience.seen)
             with patience.scope:
@@ -102,11 +101,11 @@ class Relay:
                         await self._pass_on(await good_pieces(opened), activity, time, patience)
                         is_over = True
                 except GatewayError as error:
-                    failure, is_over = error, _is_refusal(error, has_begun=activity.has_output)
+                    is_over, was_sent = _is_refusal(error, has_begun=activity.has_output), not never_sent(error)
                     self._explain(error, activity, time)
                     raise
                 finally:
-                    self._leave(activity, time, is_over=is_over, was_sent=not never_sent(failure))
+                    self._leave(activity, time, is_over=is_over, was_sent=was_sent)
             if patience.scope.cancelled_caught:
                 raise _time_is_over(upstream, activity, patience)
             await self._answer.take(self._reader.end())

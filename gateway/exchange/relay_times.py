@@ -7,7 +7,7 @@ from gateway.exchange.endpoint_state import Activity
 from gateway.exchange.gpu_time import AttemptTime
 
 
-def never_sent(error: GatewayError | None) -> bool:
+def never_sent(error: GatewayError) -> bool:
     """Return True if a relayed request reached no worker: no connection was made, or Runpod rejected it."""
     if isinstance(error, UnreachableError):
         return not error.was_sent

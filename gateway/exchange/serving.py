@@ -198,6 +198,8 @@ class Serving:
         finally:
             answer.memory.leave()
             usage = answer.usage() or unanswered_usage(cost, failure, prompt_tokens=self.prompt_tokens_guess())
+            # Its traceback holds this frame: the cycle would keep the whole request until a garbage collection.
+            failure = None
             record.usage, record.chunks = usage or record.usage, answer.chunks
             meter.settle_usage(usage)
 

@@ -76,10 +76,10 @@ class FakeRunpod(httpx.AsyncBaseTransport):
 
     def _answer(self, operation: str, job_id: str) -> tuple[int, list[bytes]]:
         if planned := self.answers.get(operation):
-            answer = planned.pop(0)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer[0], [answer[1]]
+            if isinstance(planned[0], Exception):
+                raise planned.pop(0)
+            status, body = planned.pop(0)
+            return status, [body]
         match operation:
             case "run":
                 self._submitted += 1

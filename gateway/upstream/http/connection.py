@@ -187,6 +187,7 @@ class Connection(asyncio.Protocol):
             else:
                 self._error = httpx.RemoteProtocolError("the connection was closed before the response was complete")
             self._error.__cause__ = exc
+            reader.close()
         self._unsent = None
         self._wake()
         self._on_lost(self)

@@ -95,6 +95,10 @@ class ResponseReader:
             self.is_complete = True
         self._parser = None
 
+    def close(self) -> None:
+        """Parse nothing more, and break the reference cycle of parser and reader."""
+        self._parser = None
+
     def take(self) -> bytes:
         """Return the part of the body received since the last call; empty if there is none."""
         pieces = self._pieces
