@@ -116,14 +116,6 @@ class EndpointState(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Api(StrEnum):
-    """Name an API that clients can call; the value is its path, here and at an OpenAI-compatible worker."""
-
-    CHAT_COMPLETIONS = "/v1/chat/completions"
-    COMPLETIONS = "/v1/completions"
-    EMBEDDINGS = "/v1/embeddings"
-
-
 class ModelKind(StrEnum):
     """Name the kind of a model."""
 

@@ -7,6 +7,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from gateway.api.front import CORS
 from gateway.errors import GatewayError, InvalidRequestError
+from gateway.translate.client_formats.openai_errors import error_body
 from gateway.translate.error_body import error_answer
 
 
@@ -23,9 +24,10 @@ def refusal(
     It always has CORS headers, because without a complete head it is unknown whether the request has an Origin.
     """
     answer = error_answer(error)
+    body = error_body(answer)
     headers = {
         "content-type": "application/json",
-        "content-length": str(len(answer.body)),
+        "content-length": str(len(body)),
         "cache-control": "no-store",
         "x-request-id": request_id,
         "connection": "close",
@@ -33,7 +35,7 @@ def refusal(
     }
     lines = [b"%s: %s\r\n" % (name.encode(), value.encode()) for name, value in headers.items()]
     lines += [b"%s: %s\r\n" % each for each in (*CORS, *default_headers)]
-    return b"".join([STATUS_LINE[answer.status], *lines, b"\r\n", b"" if is_head else answer.body])
+    return b"".join([STATUS_LINE[answer.status], *lines, b"\r\n", b"" if is_head else body])
 
 
 def knows_chunks(http_version: str) -> bool:

@@ -5,18 +5,19 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from gateway.domain import Api, Attempt, Endpoint, Limit, Operation, Resource, Route, Secret, Tenant
+from gateway.domain import Attempt, Endpoint, Limit, Operation, Resource, Route, Secret, Tenant
 from gateway.exchange.left_job import LeftJob
+from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS, Api
 from gateway.translate.request import ClientRequest, read_request
 from gateway.wire.openai import Fields
 
 
-def client_request(api: Api = Api.CHAT_COMPLETIONS, **fields: Any) -> ClientRequest:
+def client_request(api: Api = CHAT_COMPLETIONS, **fields: Any) -> ClientRequest:
     """A request as a client would send it; `...` leaves a field out."""
     asked = {
-        Api.CHAT_COMPLETIONS: {"messages": [{"role": "user", "content": "Hello"}]},
-        Api.COMPLETIONS: {"prompt": "Hello"},
-        Api.EMBEDDINGS: {"input": "Hello"},
+        CHAT_COMPLETIONS: {"messages": [{"role": "user", "content": "Hello"}]},
+        COMPLETIONS: {"prompt": "Hello"},
+        EMBEDDINGS: {"input": "Hello"},
     }[api]
     body = {name: value for name, value in {"model": "m", **asked, **fields}.items() if value is not ...}
     return read_request(api, msgspec.json.encode(body))

@@ -16,8 +16,9 @@ from gateway.api.signs_of_life import Rhythm, SignsOfLife
 from gateway.errors import GatewayError
 from gateway.exchange.exchange import Ending
 from gateway.exchange.exchanges import AnyExchange, Exchanges
+from gateway.translate.client_formats.contract import ClientFormat
 from gateway.translate.error_body import INTERNAL_ERROR, error_answer
-from gateway.wire.sse import KEEP_ALIVE, encode_event
+from gateway.wire.sse import KEEP_ALIVE
 
 SLICE_BYTES = 256 * 1024
 """Maximum size in bytes of one write of an answer in one piece."""
@@ -48,10 +49,11 @@ class _EventStream:
         (b"x-accel-buffering", b"no"),
     )
 
-    def __init__(self, exchange: AnyExchange, rhythm: Rhythm) -> None:
+    def __init__(self, exchange: AnyExchange, client_format: ClientFormat, rhythm: Rhythm) -> None:
         self.patience_s = rhythm.comment_s
         self._chunk_s = rhythm.chunk_s
         self._exchange = exchange
+        self._error_event = client_format.error_event
         self._idle_chunks = 0
 
     def length_headers(self, _body: bytes) -> Headers:
@@ -69,9 +71,8 @@ class _EventStream:
         self._idle_chunks = 0
 
     def failure(self, error: Exception) -> bytes:
-        """Return the error as the last event. `[DONE]` does not follow: it marks a complete answer."""
-        answer = error_answer(error) if isinstance(error, GatewayError) else INTERNAL_ERROR
-        return encode_event(answer.body)
+        """Return the error as the last event."""
+        return self._error_event(error_answer(error) if isinstance(error, GatewayError) else INTERNAL_ERROR)
 
 
 class _WholeBody:
@@ -104,11 +105,20 @@ class AnswerResponse:
     The server drops the connection of a client that does not read, which is then reported by the `Departure`.
     """
 
-    def __init__(self, exchanges: Exchanges, exchange: AnyExchange, rhythm: Rhythm, signs: SignsOfLife) -> None:
+    def __init__(
+        self,
+        exchanges: Exchanges,
+        exchange: AnyExchange,
+        client_format: ClientFormat,
+        rhythm: Rhythm,
+        signs: SignsOfLife,
+    ) -> None:
         self._exchanges = exchanges
         self._exchange = exchange
         self._record = exchange.record
-        self._manner: _Manner = _EventStream(exchange, rhythm) if exchange.is_stream else _WholeBody(rhythm)
+        self._manner: _Manner = (
+            _EventStream(exchange, client_format, rhythm) if exchange.is_stream else _WholeBody(rhythm)
+        )
         self._signs = signs
         self._send: Send | None = None
         self._has_begun = False

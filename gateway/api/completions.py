@@ -19,7 +19,6 @@ from gateway.api.paths import endpoint_of, paths_of
 from gateway.api.patience import patience_s
 from gateway.api.repeats import name_of, repeatable_of
 from gateway.api.signs_of_life import Rhythm, SignsOfLife
-from gateway.domain import Api
 from gateway.errors import FailedKeysError, GatewayError
 from gateway.exchange.catalogue import Catalogue
 from gateway.exchange.events import BeginTrace
@@ -27,7 +26,9 @@ from gateway.exchange.exchanges import Exchanges
 from gateway.exchange.idempotency import JoinedExchange, Name
 from gateway.exchange.order import Order
 from gateway.exchange.record import Record
-from gateway.translate.request import LARGE_BYTES, read_request
+from gateway.translate.client_formats.contract import ClientFormat
+from gateway.translate.client_formats.registry import CLIENT_FORMATS
+from gateway.translate.request import LARGE_BYTES
 
 Handler = Callable[[AnyRequest], Awaitable[ASGIApp]]
 
@@ -64,15 +65,16 @@ class Completions:
         self._room.admit(body_bytes_max=bytes_max)
 
     def routes(self) -> list[HTTPRouteHandler]:
-        """Return one route handler for each API."""
-        return [post(paths_of(api), status_code=200)(self._handler(api)) for api in Api]
+        """Return one route handler for each client format."""
+        return [post(paths_of(each.path), status_code=200)(self._handler(each)) for each in CLIENT_FORMATS]
 
-    def _handler(self, api: Api) -> Handler:
+    def _handler(self, client_format: ClientFormat) -> Handler:
         async def handle(request: AnyRequest) -> ASGIApp:
             notes = notes_of(request.scope)
             notes.record = record = self._exchanges.record(notes.request_id)
+            notes.error_body = client_format.error_body
             try:
-                return await self._open(api, request, notes, record)
+                return await self._open(client_format, request, notes, record)
             except FailedKeysError:
                 # The key ring reported it already; to log each one here is what the limit has to prevent.
                 raise
@@ -80,21 +82,23 @@ class Completions:
                 self._exchanges.settle_early(record, error)
                 raise
 
-        handle.__name__ = api.name.lower()
+        handle.__name__ = client_format.name
         return handle
 
-    async def _open(self, api: Api, request: AnyRequest, notes: RequestNotes, record: Record) -> ASGIApp:
+    async def _open(
+        self, client_format: ClientFormat, request: AnyRequest, notes: RequestNotes, record: Record
+    ) -> ASGIApp:
         caller = self._keys.authenticate(request.scope, notes)
         record.tenant = caller.tenant.name
         if self._begin_trace is not None:
             # Only after authentication: a client without a key must neither create spans nor have a trace recorded.
-            record.trace_context = self._begin_trace(api, request.scope["headers"], record.elapsed_s())
+            record.trace_context = self._begin_trace(client_format, request.scope["headers"], record.elapsed_s())
         # Before the body is read: a request over its quota costs neither memory nor JSON parsing. The server discards
         # the rest of its body.
-        repeated = name_of(request.scope, api, repeater=caller.repeater)
+        repeated = name_of(request.scope, client_format.path, repeater=caller.repeater)
         in_flight = self._exchanges.enter(caller.quota, repeated)
         try:
-            return await self._open_entered(api, request, record, caller, in_flight, repeated)
+            return await self._open_entered(client_format, request, record, caller, in_flight, repeated)
         except BaseException:
             # No exchange was opened that would release it.
             in_flight.release()
@@ -102,7 +106,7 @@ class Completions:
 
     async def _open_entered(
         self,
-        api: Api,
+        client_format: ClientFormat,
         request: AnyRequest,
         record: Record,
         caller: Caller,
@@ -117,17 +121,18 @@ class Completions:
         with self._room.place(tenant.name) as place:
             bytes_max = self._room.body_bytes_max
             body = await read_body(request.receive, place, bytes_max=bytes_max, decompressor=decompressor)
-            asked = read_request(api, body)
+            asked = client_format.read(body)
             place.fit(len(body), fields=len(asked.fields))
             if len(body) > LARGE_BYTES:
                 # To parse it took milliseconds, and to encode it again will: let other tasks run in between.
                 await anyio.lowlevel.checkpoint()
-            model = self._catalogue.find_for(api, asked.model, tenant, endpoint=endpoint)
+            model = self._catalogue.find_for(client_format.api, asked.model, tenant, endpoint=endpoint)
             record.model, record.is_stream = model.label, asked.stream
             # A request with an Idempotency-Key gets no deadline: the client can fetch the answer with a retry later.
             repeatable = None if repeated is None else repeatable_of(repeated, body)
             order = Order(
                 request=asked,
+                client_format=client_format,
                 tenant=tenant,
                 member=caller.member,
                 quota=caller.quota,
@@ -142,4 +147,4 @@ class Completions:
             if not notes.is_replay:
                 # From here on the exchange releases the place; a replay does not need it.
                 place.keep()
-        return AnswerResponse(self._exchanges, exchange, self._rhythm, self.signs)
+        return AnswerResponse(self._exchanges, exchange, client_format, self._rhythm, self.signs)

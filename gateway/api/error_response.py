@@ -1,4 +1,4 @@
-"""Answer every failure with OpenAI's error JSON: the gateway's own errors, Litestar's, and unexpected exceptions."""
+"""Answer failures in the client's format: the gateway's own errors, Litestar's, and unexpected exceptions."""
 
 from collections.abc import Callable
 
@@ -17,8 +17,8 @@ Report = Callable[[str, Exception], None]
 def exception_handlers(report: Report) -> ExceptionHandlersMap:
     """Return the exception handlers for Litestar; `report` receives unexpected exceptions."""
 
-    def foreseen(_request: AnyRequest, error: errors.GatewayError) -> Response[bytes]:
-        return _response(error_answer(error))
+    def foreseen(request: AnyRequest, error: errors.GatewayError) -> Response[bytes]:
+        return _response(request, error_answer(error))
 
     def from_litestar(request: AnyRequest, error: HTTPException) -> Response[bytes]:
         match error.status_code:
@@ -27,20 +27,21 @@ def exception_handlers(report: Report) -> ExceptionHandlersMap:
             case 405:
                 allowed = (error.headers or {}).get("allow", "")
                 answer = error_answer(errors.MethodError(method=request.method, allowed=allowed))
-                return _response(answer, {"allow": allowed})
+                return _response(request, answer, {"allow": allowed})
             case status if status < 500:
                 ours = errors.InvalidRequestError("The request could not be read.")
             case _:
                 return unforeseen(request, error)
-        return _response(error_answer(ours))
+        return _response(request, error_answer(ours))
 
     def unforeseen(request: AnyRequest, error: Exception) -> Response[bytes]:
         report(notes_of(request.scope).request_id, error)
-        return _response(INTERNAL_ERROR)
+        return _response(request, INTERNAL_ERROR)
 
     return {errors.GatewayError: foreseen, HTTPException: from_litestar, Exception: unforeseen}
 
 
-def _response(answer: ErrorAnswer, more_headers: dict[str, str] | None = None) -> Response[bytes]:
+def _response(request: AnyRequest, answer: ErrorAnswer, more_headers: dict[str, str] | None = None) -> Response[bytes]:
     headers = answer.headers() | (more_headers or {})
-    return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON, headers=headers)
+    body = notes_of(request.scope).error_body(answer)
+    return Response(body, status_code=answer.status, media_type=MediaType.JSON, headers=headers)

@@ -1,6 +1,7 @@
 """Collect facts about one HTTP request while it is handled, for the headers of its response."""
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from litestar import Request
@@ -9,6 +10,8 @@ from litestar.types import Scope
 from gateway.domain import Tenant
 from gateway.exchange.record import Record
 from gateway.fairshare.quota import BucketReading, TenantQuota
+from gateway.translate.client_formats.openai_errors import error_body
+from gateway.translate.error_body import ErrorAnswer
 
 _KEY = "fairpod.notes"
 Headers = list[tuple[bytes, bytes]]
@@ -25,6 +28,8 @@ class RequestNotes:
         self.tenant: Tenant | None = None
         self.quota: TenantQuota | None = None
         self.record: Record | None = None
+        self.error_body: Callable[[ErrorAnswer], bytes] = error_body
+        """Encodes an error for the client; OpenAI's format until the route is known."""
         self.is_replay = False
         """True if the answer was made for another request with the same Idempotency-Key."""
 

@@ -8,10 +8,11 @@ from litestar import MediaType, Response, route
 from litestar.handlers import HTTPRouteHandler
 
 from gateway import __version__
-from gateway.api.openapi_schemas import ANSWERS, REQUESTS, JsonObject, ref, schemas
+from gateway.api.openapi_schemas import JsonObject, ref, schemas
 from gateway.api.operations import LIVE_PATHS, METRICS_TYPE, READ
 from gateway.api.paths import MODEL_PATHS, OF_ENDPOINT, paths_of
-from gateway.domain import Api
+from gateway.translate.client_formats.contract import ClientFormat
+from gateway.translate.client_formats.registry import CLIENT_FORMATS
 
 PATH = "/openapi.json"
 
@@ -113,18 +114,24 @@ def describe(*, has_metrics: bool) -> JsonObject:
 
 
 def _completion_paths() -> JsonObject:
-    return {_path(path): _path_item(path, {"post": _completion(api)}) for api in Api for path in paths_of(api)}
+    return {
+        _path(path): _path_item(path, {"post": _completion(each)})
+        for each in CLIENT_FORMATS
+        for path in paths_of(each.path)
+    }
 
 
-def _completion(api: Api) -> JsonObject:
-    content = {_JSON: {"schema": ref(ANSWERS[api])}}
-    if api is not Api.EMBEDDINGS:
+def _completion(client_format: ClientFormat) -> JsonObject:
+    schemas = client_format.schemas
+    request = {_JSON: {"schema": ref(schemas.request_name)}}
+    content = {_JSON: {"schema": ref(schemas.answer_name)}}
+    if client_format.open_stream is not None:
         content["text/event-stream"] = {"schema": _EVENT}
     return {
-        "summary": api.value,
+        "summary": client_format.path,
         "security": _KEYS,
         "parameters": [{"name": "idempotency-key", "in": "header", "schema": _IDEMPOTENCY_KEY}],
-        "requestBody": {"description": _BODY, "required": True, "content": {_JSON: {"schema": ref(REQUESTS[api])}}},
+        "requestBody": {"description": _BODY, "required": True, "content": request},
         "responses": {
             "200": _response("The answer.", content, headers=(*_ANSWER_HEADERS, *_QUOTA_HEADERS)),
             **_errors(*_ERRORS),

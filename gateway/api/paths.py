@@ -2,16 +2,14 @@
 
 from litestar.types import Scope
 
-from gateway.domain import Api
-
 OF_ENDPOINT = "/v2/{endpoint_id:str}/openai"
 """Prefix of Runpod's own URLs of one endpoint."""
 MODEL_PATHS = ["/v1/models", "/models", f"{OF_ENDPOINT}/v1/models"]
 
 
-def paths_of(api: Api) -> list[str]:
-    """Return the paths of an API, in Litestar's syntax."""
-    return [api.value, api.value.removeprefix("/v1"), OF_ENDPOINT + api.value]
+def paths_of(path: str) -> list[str]:
+    """Return all paths of a client format with this path, in Litestar's syntax."""
+    return [path, path.removeprefix("/v1"), OF_ENDPOINT + path]
 
 
 def endpoint_of(scope: Scope) -> str | None:

@@ -10,7 +10,6 @@ import re
 from litestar.types import Scope
 
 from gateway.api.paths import endpoint_of
-from gateway.domain import Api
 from gateway.errors import InvalidRequestError
 from gateway.exchange.idempotency import Name, Repeatable
 from gateway.wire.request_head import header_values
@@ -18,15 +17,15 @@ from gateway.wire.request_head import header_values
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-def name_of(scope: Scope, api: Api, *, repeater: str) -> Name | None:
-    """Return the name that identifies a repeatable request within its `repeater`; None without an Idempotency-Key.
+def name_of(scope: Scope, path: str, *, repeater: str) -> Name | None:
+    """Return the name of a repeatable request to a path, unique within its `repeater`; None without an Idempotency-Key.
 
     The key is not validated here but in `repeatable_of`, before an answer is kept under it.
     """
     keys = header_values(scope["headers"], b"idempotency-key")
     if not keys:
         return None
-    return (repeater, f"{endpoint_of(scope) or ''}{api.value}", keys[0].decode("latin-1"))
+    return (repeater, f"{endpoint_of(scope) or ''}{path}", keys[0].decode("latin-1"))
 
 
 def repeatable_of(name: Name, body: bytes | bytearray) -> Repeatable:

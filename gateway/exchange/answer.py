@@ -3,20 +3,18 @@
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from gateway.domain import Api, Usage
+from gateway.domain import Usage
 from gateway.errors import OutputLostError, UpstreamError
 from gateway.exchange.answer_place import UNCOUNTED, AnswerPlace
 from gateway.exchange.sink import Sink
-from gateway.translate.chunks import ChunkWriter
-from gateway.translate.completion import CompletionFold, finish_completion, split_completion, text_bytes
+from gateway.translate.client_formats.contract import Finish, StreamWriter
+from gateway.translate.completion import CompletionFold, split_completion, text_bytes
 from gateway.translate.dialects.contract import Chunk, Damage, Delta, Whole
-from gateway.translate.embeddings import finish_embeddings
 from gateway.translate.request import ClientRequest
 from gateway.translate.restart_detector import RestartDetector
 from gateway.translate.usage import read_usage, settle_usage
 from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import Fields
-from gateway.wire.sse import DONE
 
 
 class _Understanding:
@@ -109,7 +107,7 @@ class StreamedAnswer:
 
     def __init__(
         self,
-        writer: ChunkWriter,
+        writer: StreamWriter,
         sink: Sink,
         *,
         note_first: Callable[[], None],
@@ -167,13 +165,13 @@ class StreamedAnswer:
         return (self._writer.write_again(delta.refrain, delta.text),)
 
     async def finish(self) -> None:
-        """Write the end of the stream, and exactly one `[DONE]`, whether or not the worker sent one."""
+        """Write the end of the stream."""
         self._damage.check_end()
         if not self.chunks:
             raise OutputLostError("The worker sent no answer.")
         with understanding:
             ending = self._writer.end()
-        await self._sink.finish(ending + DONE)
+        await self._sink.finish(ending)
 
 
 class WholeAnswer:
@@ -184,6 +182,7 @@ class WholeAnswer:
         request: ClientRequest,
         sink: Sink,
         *,
+        finish: Finish,
         answer_id: str,
         created_s: int,
         note_first: Callable[[], None],
@@ -192,6 +191,7 @@ class WholeAnswer:
         self.chunks = 0
         self._request = request
         self._sink = sink
+        self._finish = finish
         self._note_first = note_first
         self._answer_id = answer_id
         self._created_s = created_s
@@ -259,19 +259,15 @@ class WholeAnswer:
         await self._sink.finish(body)
 
     def _body(self, whole: Fields) -> bytes:
-        usage = self._usage(whole)
-        if self._request.api is Api.EMBEDDINGS:
-            return finish_embeddings(whole, self._request, usage=usage)
-        return finish_completion(
-            whole, self._request, answer_id=self._answer_id, created_s=self._created_s, usage=usage
-        )
+        answer_id, created_s, usage = self._answer_id, self._created_s, self._usage(whole)
+        return self._finish(whole, self._request, answer_id=answer_id, created_s=created_s, usage=usage)
 
     def _usage(self, whole: Fields) -> Usage:
         counted = read_usage(whole.get("usage"))
         if counted is not None and counted.completion_tokens:
             # There is nothing to estimate, so the text need not be measured.
             return counted
-        completion_bytes = 0 if self._request.api is Api.EMBEDDINGS else text_bytes(whole)
+        completion_bytes = text_bytes(whole) if self._request.api.has_choices else 0
         return self._settled(counted, completion_bytes, self._fold.parts)
 
     def _settled(self, counted: Usage | None, completion_bytes: int, parts: int) -> Usage:

@@ -4,14 +4,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from gateway.domain import ANY, Api, Endpoint, Model, ModelKind, Tenant
+from gateway.domain import ANY, Endpoint, Model, Tenant
 from gateway.errors import InvalidRequestError, ModelForbiddenError, UnknownEndpointError, UnknownModelError
-
-_KINDS = {
-    Api.CHAT_COMPLETIONS: ModelKind.CHAT,
-    Api.COMPLETIONS: ModelKind.CHAT,
-    Api.EMBEDDINGS: ModelKind.EMBEDDING,
-}
+from gateway.translate.apis import Api
 
 
 class Catalogue:
@@ -72,8 +67,8 @@ class Catalogue:
             InvalidRequestError: It is of another kind.
         """
         model = self.find(name, tenant, endpoint=endpoint)
-        if model.kind not in {None, _KINDS[api]}:
-            raise InvalidRequestError(f"The model '{model.id}' does not serve {api.value}.", param="model")
+        if model.kind not in {None, api.kind}:
+            raise InvalidRequestError(f"The model '{model.id}' does not serve {api.path}.", param="model")
         return model
 
     def _on(self, endpoint: str, model: Model) -> tuple[Endpoint, ...]:

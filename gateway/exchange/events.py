@@ -10,8 +10,9 @@ import msgspec
 
 from gateway.admission.lease_store import RecordKind
 from gateway.connections import Refusal
-from gateway.domain import Api, Attempt, Operation, Usage
+from gateway.domain import Attempt, Operation, Usage
 from gateway.errors import ConnectFault
+from gateway.translate.client_formats.contract import ClientFormat
 from gateway.wire.traceparent import TraceParent
 
 
@@ -107,7 +108,7 @@ class FirstChunk(msgspec.Struct, frozen=True, kw_only=True):
 class TraceContext(msgspec.Struct, frozen=True, kw_only=True):
     """Hold the position of an exchange in a trace that may span several services."""
 
-    api: Api
+    client_format: ClientFormat
     own: TraceParent
     parent: TraceParent | None
     """The caller's span, if it sent one."""
@@ -115,8 +116,8 @@ class TraceContext(msgspec.Struct, frozen=True, kw_only=True):
     """Unix time in seconds."""
 
 
-BeginTrace = Callable[[Api, Iterable[tuple[bytes, bytes]], float], TraceContext]
-"""Function of the API, the headers of a request, and the number of seconds since it was received."""
+BeginTrace = Callable[[ClientFormat, Iterable[tuple[bytes, bytes]], float], TraceContext]
+"""Function of the client format, the headers of a request, and the number of seconds since it was received."""
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):

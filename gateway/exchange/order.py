@@ -12,6 +12,7 @@ from gateway.exchange.health_watch import HealthWatch
 from gateway.exchange.open_jobs import OpenJobs
 from gateway.exchange.upstream import Upstream
 from gateway.fairshare.quota import TenantQuota
+from gateway.translate.client_formats.contract import ClientFormat
 from gateway.translate.request import ClientRequest
 
 
@@ -19,6 +20,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Describe a request, its tenant and its model."""
 
     request: ClientRequest
+    client_format: ClientFormat
     tenant: Tenant
     member: str
     """Member of the tenant that sent it: a tenant's members are served round robin."""

@@ -96,7 +96,7 @@ class Relay:
                 try:
                     # Longer than the timeouts, so that an expired one is reported as such, and not as an outage.
                     async with upstream.openai.opened(
-                        request.api, body, read_timeout_s=patience.s_max + READ_SLACK_S, traceparent=traceparent
+                        request.api.path, body, read_timeout_s=patience.s_max + READ_SLACK_S, traceparent=traceparent
                     ) as opened:
                         await self._pass_on(await good_pieces(opened), activity, time, patience)
                         is_over = True

@@ -4,24 +4,20 @@ from functools import partial
 
 import anyio
 
-from gateway.domain import Api, Attempt, Endpoint, Route
+from gateway.domain import Attempt, Endpoint, Route
 from gateway.errors import (
-    ClientDeadlineError,
-    DrainingError,
     GatewayError,
     JobNotRunError,
     NoTurnError,
     NoWorkerError,
-    RequestError,
     UnreachableError,
     UpstreamBusyError,
-    UpstreamTimeoutError,
-    WorkerError,
 )
 from gateway.exchange.admission import Admission
 from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer
 from gateway.exchange.answer_place import AnswerPlace
 from gateway.exchange.events import Admitted, FirstChunk, JobEnded
+from gateway.exchange.failover import may_fail_over
 from gateway.exchange.gpu_time import AttemptCost
 from gateway.exchange.job_answer import read_answer
 from gateway.exchange.job_size import check_fields, fitting
@@ -34,7 +30,7 @@ from gateway.exchange.seat import Seat
 from gateway.exchange.sink import Sink
 from gateway.exchange.unanswered import unanswered_usage
 from gateway.exchange.upstream import Upstream
-from gateway.translate.chunks import ChunkWriter
+from gateway.translate.client_formats.contract import StreamWriter
 from gateway.translate.dialects.contract import Dialect
 from gateway.translate.dialects.table import DIALECTS
 
@@ -43,9 +39,6 @@ TRIES_MAX = 3
 """Maximum number of times that a request is sent by its last route, if Runpod answers 429 or accepts no connection."""
 UNREACHABLE_PAUSE_S = 0.25
 """Seconds before the second try; after a 429 the gate delays the call instead."""
-_FINAL = (UpstreamTimeoutError, ClientDeadlineError, DrainingError)
-"""Errors after which no other way is tried: the time for the request is over."""
-_ID_PREFIXES = {Api.CHAT_COMPLETIONS: "chatcmpl", Api.COMPLETIONS: "cmpl", Api.EMBEDDINGS: "embd"}
 
 
 class Serving:
@@ -58,10 +51,11 @@ class Serving:
         self._request = order.request
         self._tenant = order.tenant
         self._answered: QueueJob | None = None
-        self._answer_id = f"{_ID_PREFIXES[order.request.api]}-{record.request_id}"
+        self._format = order.client_format
+        self._answer_id = self._format.answer_id(record.request_id)
         self._created_s = int(means.clock.unix_s())
-        self.writer = self._writer() if order.request.stream else None
-        """Writer of the chunks of a stream; None for a whole answer."""
+        self.writer = self._open_stream()
+        """Writer of a stream; None for a whole answer."""
 
     async def serve(self, sink: Sink) -> None:
         """Try the model's endpoints in order."""
@@ -77,16 +71,8 @@ class Serving:
                 return
 
     def _may_go_on(self, error: GatewayError) -> bool:
-        """Return True if another way may be tried.
-
-        No output may have reached the client, and nothing may have been started upstream, except a job that has ended
-        or is being cancelled.
-        """
-        if self._record.first_chunk_s is not None:
-            return False
-        if error.is_elsewhere_safe:
-            return True
-        return self._record.job_id is not None and not isinstance(error, _FINAL) and not _is_at_fault(error)
+        record = self._record
+        return may_fail_over(error, has_output=record.first_chunk_s is not None, has_job=record.job_id is not None)
 
     async def _serve_at(self, upstream: Upstream, sink: Sink, *, is_last: bool) -> None:
         """Wait for a permit at one endpoint, then try its routes in order.
@@ -229,16 +215,23 @@ class Serving:
         return self._request.prompt_tokens
 
     def _answer(self, sink: Sink, meter: Meter) -> Answer:
+        # A failed attempt may have started a choice before a byte was sent: the next one needs a new writer.
+        self.writer = self._open_stream()
         if self.writer is not None:
-            # A failed attempt may have started a choice before a byte was sent: the next one needs a new writer.
-            self.writer = self._writer()
             return StreamedAnswer(self.writer, sink, note_first=self._note_first, note_chunks=meter.wrote)
         return WholeAnswer(
-            self._request, sink, answer_id=self._answer_id, created_s=self._created_s, note_first=self._note_first
+            self._request,
+            sink,
+            finish=self._format.finish,
+            answer_id=self._answer_id,
+            created_s=self._created_s,
+            note_first=self._note_first,
         )
 
-    def _writer(self) -> ChunkWriter:
-        return ChunkWriter(self._request, answer_id=self._answer_id, created_s=self._created_s)
+    def _open_stream(self) -> StreamWriter | None:
+        if self._format.open_stream is None or not self._request.stream:
+            return None
+        return self._format.open_stream(self._request, answer_id=self._answer_id, created_s=self._created_s)
 
     def _note_first(self) -> None:
         record = self._record
@@ -293,8 +286,3 @@ class Serving:
         job.note_times()
         stream = job.stream
         self._means.observe(JobEnded(attempt=job.cost.attempt, execution_s=stream.execution_s, delay_s=stream.delay_s))
-
-
-def _is_at_fault(error: GatewayError) -> bool:
-    """Return True if the request itself is invalid, by the gateway or a worker: it would fail elsewhere too."""
-    return isinstance(error, RequestError) or (isinstance(error, WorkerError) and error.status < 500)

@@ -22,8 +22,8 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 
 from gateway import __version__
 from gateway.clock import Clock
-from gateway.domain import Api
 from gateway.exchange.events import Event, Outcome, Settled, Trace, TraceContext
+from gateway.translate.client_formats.contract import ClientFormat
 from gateway.wire.request_head import header_values
 from gateway.wire.traceparent import TraceParent, read_traceparent, root_flags
 
@@ -34,7 +34,6 @@ SEND_PAUSE_S = 1.0
 EXPORT_S_MAX = 5.0
 """Maximum number of seconds to send one batch, including the SDK's own retries."""
 CLOSE_S_MAX = 2.0
-_OPERATIONS = {Api.CHAT_COMPLETIONS: "chat", Api.COMPLETIONS: "text_completion", Api.EMBEDDINGS: "embeddings"}
 _UNSET, _FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
 _SCOPE = InstrumentationScope("fairpod", __version__)
 
@@ -69,7 +68,9 @@ class Traces:
             max_export_batch_size=BATCH_SPANS,
         )
 
-    def begin(self, api: Api, headers: Iterable[tuple[bytes, bytes]], elapsed_s: float) -> TraceContext:
+    def begin(
+        self, client_format: ClientFormat, headers: Iterable[tuple[bytes, bytes]], elapsed_s: float
+    ) -> TraceContext:
         """Return the trace context of a request: within the client's trace, or within a new one.
 
         `elapsed_s` is the number of seconds since the request was received.
@@ -84,14 +85,16 @@ class Traces:
         else:
             trace_id, flags = parent.trace_id, parent.flags
         own = TraceParent(trace_id=trace_id, span_id=self._ids.generate_span_id(), flags=flags)
-        return TraceContext(api=api, own=own, parent=parent, received_at_s=self._clock.unix_s() - elapsed_s)
+        return TraceContext(
+            client_format=client_format, own=own, parent=parent, received_at_s=self._clock.unix_s() - elapsed_s
+        )
 
     def observe(self, event: Event) -> None:
         """Create the spans of an exchange that has ended, and queue them for the thread that sends them."""
         if not isinstance(event, Settled) or event.trace is None or not event.trace.context.own.is_sampled:
             return
         trace, context = event.trace, event.trace.context
-        operation = _OPERATIONS[context.api]
+        operation = context.client_format.api.operation
         own = _span_context(context.own, is_remote=False)
         # Not created by a Tracer, which would choose the span id: it was sent to Runpod before.
         whole = ReadableSpan(
@@ -188,7 +191,7 @@ def _attributes(event: Settled, operation: str) -> Iterator[tuple[str, Attribute
         "gen_ai.usage.input_tokens": usage.prompt_tokens if usage else None,
         "gen_ai.usage.output_tokens": usage.completion_tokens if usage else None,
         "http.request.method": "POST",
-        "http.route": trace.context.api.value,
+        "http.route": trace.context.client_format.path,
         "http.response.status_code": event.status,
         "error.type": None if event.outcome is Outcome.COMPLETED else _error_type(event),
         "fairpod.request_id": event.request_id,

@@ -8,7 +8,6 @@ answers use the same rules. Conforming chunks are returned unchanged.
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from gateway.domain import Api
 from gateway.errors import OutputLostError
 from gateway.translate.choice_content import (
     completion_text_of,
@@ -58,7 +57,7 @@ class ChoiceNormalizer:
         generates at least one token for each, whatever the names of their fields."""
         self._request = request
         self._answer_id = answer_id
-        self._is_chat = request.api is Api.CHAT_COMPLETIONS
+        self._is_chat = request.api.is_chat
         self._choices: dict[int, ChoiceState] = {}
         self._only_index: int | None = None
         """The worker's index of the choice if only one was requested; None until it arrives."""

@@ -6,7 +6,7 @@ follow the rules of `translate.choices`. A conforming worker's choices are passe
 
 from msgspec import Raw
 
-from gateway.domain import Api, Usage
+from gateway.domain import Usage
 from gateway.errors import OutputLostError
 from gateway.translate.choices import ChoiceNormalizer
 from gateway.translate.refrain import Refrain
@@ -16,11 +16,10 @@ from gateway.translate.usage import estimate_usage, read_usage, settle_usage, us
 from gateway.wire import openai
 from gateway.wire.lenient import is_null, is_object
 from gateway.wire.openai import Fields
-from gateway.wire.sse import encode_event
+from gateway.wire.sse import DONE, encode_event
 
 RESTARTED = "The worker was lost in the middle of its answer, and the job began anew."
 _OWN_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
-_OBJECTS = {Api.CHAT_COMPLETIONS: "chat.completion.chunk", Api.COMPLETIONS: "text_completion"}
 
 
 class ChunkWriter:
@@ -34,7 +33,7 @@ class ChunkWriter:
         self._counted_parts = 0
         self._usage_fields: Fields = {}
         self._request = request
-        self._is_chat = request.api is Api.CHAT_COMPLETIONS
+        self._is_chat = request.api.is_chat
         self._choices = ChoiceNormalizer(request, answer_id=answer_id)
         self._restarts = RestartDetector()
         self._refrain: Refrain | None = None
@@ -42,7 +41,8 @@ class ChunkWriter:
         """Encoded bytes around the text of a chunk that repeats the template `_refrain`."""
         self._is_plain = False
         """True if the last chunk's choices were passed on unchanged and it carried no usage."""
-        head = {"id": answer_id, "object": _OBJECTS[request.api], "created": created_s, "model": request.model}
+        object_name = "chat.completion.chunk" if self._is_chat else "text_completion"
+        head = {"id": answer_id, "object": object_name, "created": created_s, "model": request.model}
         self._head = openai.encode(head)[:-1] + b',"choices":'
 
     @property
@@ -111,7 +111,7 @@ class ChunkWriter:
         return event
 
     def end(self) -> bytes:
-        """Return the events that complete the answer: finish reasons, and usage if requested.
+        """Return the events that complete the answer: finish reasons, usage if requested, and exactly one `[DONE]`.
 
         Raises:
             OutputLostError: The answer is not complete.
@@ -121,7 +121,7 @@ class ChunkWriter:
         if self._request.wants_usage:
             usage = self._usage_fields | usage_fields(self.settled_usage())
             events.append(self._event(Raw(b"[]"), usage=Raw(openai.encode(usage))))
-        return b"".join(events)
+        return b"".join([*events, DONE])
 
     def idle(self) -> bytes:
         """Return a chunk without content, for clients that limit the time between chunks.

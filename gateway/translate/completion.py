@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from gateway.domain import Api, Usage
+from gateway.domain import Usage
 from gateway.errors import OutputLostError
 from gateway.translate.choice_content import (
     completion_text_of,
@@ -27,7 +27,6 @@ from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import NULL, Fields
 
 JsonObject = dict[str, Any]
-_OBJECTS = {Api.CHAT_COMPLETIONS: "chat.completion", Api.COMPLETIONS: "text_completion"}
 _NO_COMPLETION = "The worker sent something that is not a completion."
 _NO_CONTENT = "The worker sent a choice without content."
 _CONTENT = frozenset({"message", "delta", "text"})
@@ -187,7 +186,7 @@ def finish_completion(whole: Fields, request: ClientRequest, *, answer_id: str, 
     given = msgspec.json.decode(whole["usage"], type=JsonObject) if is_object(whole.get("usage")) else {}
     own = {
         "id": answer_id,
-        "object": _OBJECTS[request.api],
+        "object": "chat.completion" if request.api.is_chat else "text_completion",
         "created": created_s,
         "model": request.model,
         "choices": choices,
@@ -238,7 +237,7 @@ def _finish_choices(choices: list[Fields], request: ClientRequest, answer_id: st
         indexes = list(range(len(choices)))
     finished = []
     for number, (choice, reason, index) in enumerate(zip(choices, reasons, indexes, strict=True)):
-        if request.api is Api.CHAT_COMPLETIONS:
+        if request.api.is_chat:
             message = _finish_message(choice, reason, id_prefix=f"{answer_id.rpartition('-')[2][:20]}{number:02x}")
             own: Fields = {"message": Raw(openai.encode(message))}
             has_tool_calls = "tool_calls" in message

@@ -1,4 +1,4 @@
-"""Map the gateway's errors to OpenAI's error JSON, for answers and for events in a stream. This is the only such table.
+"""Map the gateway's errors to HTTP statuses and to the terms of OpenAI's error JSON. This is the only such table.
 
 Statuses, types and codes are those that openai-python and openai-node map to their exception classes. Both retry after
 408, 409, 429 and 5xx; `x-should-retry: false` prevents this where a retry cannot help.
@@ -49,14 +49,18 @@ def start_text(state: EndpointState, *, since_s: float | None, usual_s: float | 
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Represent an encoded error answer."""
+    """Represent an error answer, which each client format encodes in its own way."""
 
     status: int
-    code: str | None
-    body: bytes
+    detail: openai.ErrorDetail
     retry_after_s: float | None = None
     is_retry_useless: bool = False
     more_headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def code(self) -> str | None:
+        """Return the error's code."""
+        return self.detail.code
 
     def headers(self) -> dict[str, str]:
         """Return the headers that tell a client whether and when to retry, and what to send instead."""
@@ -98,8 +102,7 @@ def _answer(
     retry_after_s: float | None = None,
 ) -> ErrorAnswer:
     detail = openai.ErrorDetail(message=message, type=type_, param=param, code=code)
-    body = openai.encode(openai.ErrorBody(error=detail))
-    return ErrorAnswer(status=status, code=code, body=body, retry_after_s=retry_after_s)
+    return ErrorAnswer(status=status, detail=detail, retry_after_s=retry_after_s)
 
 
 INTERNAL_ERROR = _answer(500, "The gateway had an internal error. It was logged with this request's x-request-id.")

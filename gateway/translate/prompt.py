@@ -3,7 +3,6 @@
 import msgspec
 from msgspec import Raw
 
-from gateway.domain import Api
 from gateway.errors import InvalidRequestError
 from gateway.translate.request import ClientRequest
 from gateway.wire import openai
@@ -38,8 +37,8 @@ def refuse_beyond_text(request: ClientRequest) -> None:
     Raises:
         InvalidRequestError: The request asks for tools, a response format, log probabilities, audio or embeddings.
     """
-    if request.api is Api.EMBEDDINGS:
-        raise InvalidRequestError("This model's worker does not serve embeddings.", param="model")
+    if not request.api.has_choices:
+        raise InvalidRequestError(f"This model's worker does not serve {request.api.path}.", param="model")
     for name in _NEEDS_OPENAI:
         if not openai.is_present(request.fields, name) or _is_idle(bytes(request.fields[name])):
             continue
@@ -70,7 +69,7 @@ def flatten(request: ClientRequest) -> str:
     Raises:
         InvalidRequestError: A message contains something other than text, or the prompt is not a single string.
     """
-    if request.api is Api.COMPLETIONS:
+    if not request.api.is_chat:
         return _one_prompt(request)
     try:
         messages = _decode_messages(request.fields["messages"])

@@ -6,8 +6,8 @@ from collections.abc import Container
 import msgspec
 from msgspec import Raw
 
-from gateway.domain import Api
 from gateway.errors import InvalidRequestError
+from gateway.translate.apis import Api
 from gateway.translate.prompt_size import prompt_tokens_estimate
 from gateway.wire import openai
 from gateway.wire.json_bounds import DEPTH_MAX, PARTS_MAX, is_within_bounds
@@ -18,14 +18,6 @@ from gateway.wire.openai import Fields, RequestView
 N_MAX = 128
 """Maximum `n`, OpenAI's own limit."""
 MODEL_NAME_LENGTH_MAX = 512
-_PROMPT_FIELDS = {
-    Api.CHAT_COMPLETIONS: ("messages",),
-    Api.COMPLETIONS: ("prompt", "prompt_embeds"),
-    Api.EMBEDDINGS: ("input", "messages"),
-}
-"""Fields that may hold the prompt, OpenAI's own name first. vLLM alternatively takes embeddings of a prompt, and
-messages to be embedded (docs.vllm.ai: "Prompt Embedding Inputs", "Embeddings API")."""
-_PROMPTS = frozenset(name for names in _PROMPT_FIELDS.values() for name in names)
 COMPLETION_TOKENS_GUESS = 256
 """Tokens reserved for each choice of a request without a maximum, until its real usage is known."""
 LARGE_BYTES = 1024 * 1024
@@ -70,7 +62,7 @@ def read_request(api: Api, body: bytes | bytearray) -> ClientRequest:
     try:
         fields = openai.decode_fields(body)
         # A large prompt was parsed once, and is not parsed again.
-        rest = body if len(body) <= LARGE_BYTES else openai.encode(_without(fields, _PROMPTS))
+        rest = body if len(body) <= LARGE_BYTES else openai.encode(_without(fields, api.prompt_fields))
         view = openai.decode_request(rest)
     except msgspec.ValidationError as error:
         raise _explain(error) from None
@@ -78,7 +70,7 @@ def read_request(api: Api, body: bytes | bytearray) -> ClientRequest:
         raise InvalidRequestError("The body is not valid JSON. Send a JSON object.", code="invalid_json") from None
     _check(api, view, fields)
     options, n = view.stream_options, view.n or 1
-    stream = bool(view.stream) and api is not Api.EMBEDDINGS
+    stream = bool(view.stream) and api.has_choices
     return ClientRequest(
         api=api,
         model=view.model,
@@ -86,7 +78,7 @@ def read_request(api: Api, body: bytes | bytearray) -> ClientRequest:
         wants_usage=stream and options is not None and bool(options.include_usage),
         wants_continuous_usage=stream and options is not None and bool(options.continuous_usage_stats),
         n=n,
-        expected_choices=_prompt_count(api, fields) * (1 if api is Api.EMBEDDINGS else n),
+        expected_choices=_prompt_count(api, fields) * (n if api.has_choices else 1),
         max_tokens=view.max_tokens if view.max_completion_tokens is None else view.max_completion_tokens,
         encoding_format=view.encoding_format,
         fields=fields,
@@ -100,7 +92,7 @@ def tokens_to_reserve(request: ClientRequest) -> int:
 
     `best_of` sequences are generated for each prompt, although only `n` are returned (OpenAI, "Create completion").
     """
-    if request.api is Api.EMBEDDINGS:
+    if not request.api.has_choices:
         return request.prompt_tokens
     tokens_max = request.max_tokens
     if tokens_max is None or tokens_max < 0:
@@ -169,7 +161,7 @@ def _prompt_count(api: Api, fields: Fields) -> int:
 
 def _prompt_field(api: Api, fields: Fields) -> str:
     """Return the name of the field that holds the prompt; OpenAI's own name if there is none."""
-    names = _PROMPT_FIELDS[api]
+    names = api.prompt_fields
     return next((name for name in names if not is_null(fields.get(name))), names[0])
 
 

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from gateway.domain import Api
 from gateway.errors import GatewayError, UnreachableError
 from gateway.upstream.client import EndpointClient, OpenAnswer, Opened
 from gateway.upstream.failures import relay_failure, unreachable
@@ -12,7 +11,6 @@ from gateway.upstream.failures import relay_failure, unreachable
 ERROR_BYTES_MAX = 64 * 1024
 GOOD_STATUSES = frozenset({200, 201})
 """Statuses of success: servers based on NestJS answer a POST with 201."""
-_PATHS = {api: f"/openai{api.value}" for api in Api}
 
 
 class OpenAIRoute:
@@ -23,7 +21,7 @@ class OpenAIRoute:
 
     def opened(
         self,
-        api: Api,
+        api_path: str,
         body: tuple[bytes | memoryview, ...],
         *,
         read_timeout_s: float,
@@ -31,12 +29,13 @@ class OpenAIRoute:
     ) -> Opened:
         """POST the body, given in parts, and hold the answer open, whatever its status.
 
+        `api_path` is the path at the worker, such as `/v1/chat/completions`.
         Leaving the context closes the call.
 
         Raises:
             UnreachableError: There was no answer, or it broke off.
         """
-        path = _PATHS[api]
+        path = f"/openai{api_path}"
         return self._client.opened("POST", path, body=body, read_timeout_s=read_timeout_s, traceparent=traceparent)
 
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from gateway.config.keys import key_line
-from gateway.domain import Api
+from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS
 from tests.stacks import KEY, Stack, stack
 from tests.waiting import eventually
 
@@ -90,15 +90,15 @@ def test_the_paths_that_people_arrive_at(running: Stack, path: str) -> None:
 
 def test_every_api_has_its_route(running: Stack) -> None:
     bodies = {
-        Api.CHAT_COMPLETIONS: CHAT,
-        Api.COMPLETIONS: {"model": "m", "prompt": "count to 3"},
-        Api.EMBEDDINGS: {"model": "embedder", "input": "x"},
+        CHAT_COMPLETIONS: CHAT,
+        COMPLETIONS: {"model": "m", "prompt": "count to 3"},
+        EMBEDDINGS: {"model": "embedder", "input": "x"},
     }
-    kinds = {api: post(running, body, api.value).json()["object"] for api, body in bodies.items()}
+    kinds = {api: post(running, body, api.path).json()["object"] for api, body in bodies.items()}
     assert kinds == {
-        Api.CHAT_COMPLETIONS: "chat.completion",
-        Api.COMPLETIONS: "text_completion",
-        Api.EMBEDDINGS: "list",
+        CHAT_COMPLETIONS: "chat.completion",
+        COMPLETIONS: "text_completion",
+        EMBEDDINGS: "list",
     }
 
 

@@ -1,11 +1,10 @@
 from typing import Any
 
 from gateway.api.paths import MODEL_PATHS, endpoint_of, paths_of
-from gateway.domain import Api
 
 
-def test_every_api_has_three_paths() -> None:
-    assert paths_of(Api.COMPLETIONS) == [
+def test_every_format_has_three_paths() -> None:
+    assert paths_of("/v1/completions") == [
         "/v1/completions",
         "/completions",
         "/v2/{endpoint_id:str}/openai/v1/completions",

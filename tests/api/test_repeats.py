@@ -3,7 +3,6 @@ from typing import Any
 import pytest
 
 from gateway.api.repeats import name_of, repeatable_of
-from gateway.domain import Api
 from gateway.errors import InvalidRequestError
 
 
@@ -11,12 +10,12 @@ def scope(*headers: tuple[bytes, bytes], **path_params: str) -> Any:
     return {"headers": list(headers), "path_params": path_params}
 
 
-def named(key: bytes = b"k", *, repeater: str = "a", api: Api = Api.COMPLETIONS, **path_params: str) -> Any:
-    return name_of(scope((b"idempotency-key", key), **path_params), api, repeater=repeater)
+def named(key: bytes = b"k", *, repeater: str = "a", path: str = "/v1/completions", **path_params: str) -> Any:
+    return name_of(scope((b"idempotency-key", key), **path_params), path, repeater=repeater)
 
 
 def test_a_request_without_a_key_is_not_repeated() -> None:
-    assert name_of(scope((b"x-key", b"k")), Api.COMPLETIONS, repeater="a") is None
+    assert name_of(scope((b"x-key", b"k")), "/v1/completions", repeater="a") is None
 
 
 def test_repeater_path_and_key_name_it_and_the_body_is_its_fingerprint() -> None:
@@ -26,7 +25,7 @@ def test_repeater_path_and_key_name_it_and_the_body_is_its_fingerprint() -> None
 
 
 def test_what_differs_has_another_name() -> None:
-    others = [named(b"l"), named(repeater="b"), named(api=Api.EMBEDDINGS), named(endpoint_id="ep1")]
+    others = [named(b"l"), named(repeater="b"), named(path="/v1/embeddings"), named(endpoint_id="ep1")]
     assert len({named(), *others}) == 5
 
 

@@ -110,7 +110,7 @@ def test_a_client_reads_one_well_formed_answer(recording: Recording) -> None:
     for delta in recording.read(recording.outputs):
         for part in [delta.fields] if isinstance(delta, Chunk) else split_completion(delta.fields):
             frames += writer.write(part)
-    chunks = [msgspec.json.decode(frame[6:]) for frame in (frames + writer.end()).split(b"\n\n")[:-1]]
+    chunks = [msgspec.json.decode(frame[6:]) for frame in (frames + writer.end()).split(b"\n\n")[:-2]]
     assert frames.replace(b"\n\n", b"").count(b"\n") == 0, "an event has to stay on one line"
     choices = [choice for chunk in chunks for choice in chunk["choices"]]
     roles = [choice["delta"].get("role") for choice in choices]

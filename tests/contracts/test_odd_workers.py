@@ -14,6 +14,7 @@ from msgspec import Raw
 from gateway.errors import GatewayError, UpstreamError
 from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer
 from gateway.translate.chunks import ChunkWriter
+from gateway.translate.completion import finish_completion
 from gateway.translate.dialects.table import DIALECTS
 from gateway.translate.request import ClientRequest
 from tests.contracts.test_dialects import RECORDINGS, Recording
@@ -54,7 +55,9 @@ class Client:
 
 def answer_to(request: ClientRequest) -> Answer:
     if not request.stream:
-        return WholeAnswer(request, Client(), answer_id="x", created_s=1, note_first=lambda: None)
+        return WholeAnswer(
+            request, Client(), finish=finish_completion, answer_id="x", created_s=1, note_first=lambda: None
+        )
     writer = ChunkWriter(request, answer_id="x", created_s=1)
     return StreamedAnswer(writer, Client(), note_first=lambda: None, note_chunks=lambda _: None)
 

@@ -8,6 +8,7 @@ import pytest
 from gateway.errors import OutputLostError, WorkerError
 from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer
 from gateway.translate.chunks import ChunkWriter
+from gateway.translate.completion import finish_completion
 from gateway.translate.dialects.contract import Chunk, Damage, Delta, Whole
 from gateway.translate.worker_errors import output_error
 from tests.factories import client_request, fields_of
@@ -31,7 +32,9 @@ class Client:
 def answer_to(client: Client, *, stream: bool) -> Answer:
     request = client_request(stream=stream)
     if not stream:
-        return WholeAnswer(request, client, answer_id="x", created_s=1, note_first=lambda: None)
+        return WholeAnswer(
+            request, client, finish=finish_completion, answer_id="x", created_s=1, note_first=lambda: None
+        )
     writer = ChunkWriter(request, answer_id="x", created_s=1)
     return StreamedAnswer(writer, client, note_first=lambda: None, note_chunks=lambda _: None)
 

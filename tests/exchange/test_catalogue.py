@@ -1,8 +1,9 @@
 import pytest
 
-from gateway.domain import Api, Endpoint, Model, ModelKind
+from gateway.domain import Endpoint, Model, ModelKind
 from gateway.errors import InvalidRequestError, ModelForbiddenError, UnknownEndpointError, UnknownModelError
 from gateway.exchange.catalogue import Catalogue
+from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS
 from tests.factories import endpoint, tenant
 
 
@@ -48,10 +49,10 @@ def test_an_allow_list_holds() -> None:
 
 
 def test_a_model_does_what_it_is_for() -> None:
-    assert FIXED.find_for(Api.EMBEDDINGS, "e", ANYONE)
-    assert FIXED.find_for(Api.EMBEDDINGS, "a", ANYONE)
-    assert FIXED.find_for(Api.COMPLETIONS, "c", ANYONE)
-    for api, name in ((Api.CHAT_COMPLETIONS, "e"), (Api.EMBEDDINGS, "c")):
+    assert FIXED.find_for(EMBEDDINGS, "e", ANYONE)
+    assert FIXED.find_for(EMBEDDINGS, "a", ANYONE)
+    assert FIXED.find_for(COMPLETIONS, "c", ANYONE)
+    for api, name in ((CHAT_COMPLETIONS, "e"), (EMBEDDINGS, "c")):
         with pytest.raises(InvalidRequestError):
             FIXED.find_for(api, name, ANYONE)
 
@@ -122,7 +123,7 @@ def test_an_endpoint_does_not_loosen_what_a_tenant_may_use() -> None:
     with pytest.raises(ModelForbiddenError):
         PLACED.find("both", tenant(models=("first",)), endpoint="id1")
     with pytest.raises(InvalidRequestError):
-        PLACED.find_for(Api.CHAT_COMPLETIONS, "second", ANYONE, endpoint="id2")
+        PLACED.find_for(CHAT_COMPLETIONS, "second", ANYONE, endpoint="id2")
 
 
 def test_the_models_of_an_endpoint_are_listed() -> None:

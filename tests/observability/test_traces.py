@@ -10,6 +10,7 @@ import pytest
 
 from gateway.observability import traces
 from gateway.observability.traces import Traces
+from gateway.translate.client_formats.openai_embeddings import OPENAI_EMBEDDINGS
 from gateway.wire.traceparent import read_traceparent
 from tests.exchange.test_exchange import COMPLETION
 from tests.fakes.clock import FakeClock
@@ -202,7 +203,7 @@ async def test_about_the_ratio_is_recorded(collector: Collector) -> None:
     places = Traces(
         endpoint=collector.url, headers={}, sample_ratio=0.25, service_name="x", clock=FakeClock(), say=print
     )
-    begun = [places.begin(traces.Api.EMBEDDINGS, [], 2.0) for _ in range(4000)]
+    begun = [places.begin(OPENAI_EMBEDDINGS, [], 2.0) for _ in range(4000)]
     await places.aclose()
     assert 850 < sum(each.own.is_sampled for each in begun) < 1150
     assert len({each.own.trace_id for each in begun}) == 4000

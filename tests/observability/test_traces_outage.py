@@ -10,10 +10,10 @@ import anyio
 import httpx
 import pytest
 
-from gateway.domain import Api
 from gateway.exchange.events import Settled, Trace
 from gateway.observability import traces as module
 from gateway.observability.traces import SPANS_MAX, Traces
+from gateway.translate.client_formats.openai_chat import OPENAI_CHAT
 from tests.fakes.clock import FakeClock
 from tests.fakes.collector import Collector, collecting
 from tests.observability.test_metrics import settled
@@ -51,7 +51,7 @@ def traces_to(url: str, said: Said) -> Traces:
 
 def ended(traces: Traces) -> Settled:
     """A traced exchange that is over."""
-    context = traces.begin(Api.CHAT_COMPLETIONS, [], 2.0)
+    context = traces.begin(OPENAI_CHAT, [], 2.0)
     times = {"queued_at_s": 0.0, "turn_at_s": 0.1, "sent_at_s": 0.1, "accepted_at_s": 0.2}
     return settled(trace=Trace(context=context, is_stream=True, **times))
 

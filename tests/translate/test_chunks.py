@@ -3,8 +3,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.domain import Api
 from gateway.errors import JobFailedError, OutputLostError, WorkerError
+from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, Api
 from gateway.translate.chunks import ChunkWriter
 from tests.factories import client_request, fields_of
 
@@ -21,11 +21,11 @@ def chunk(*choices: Any, **more: Any) -> dict[str, Any]:
 class Written:
     """What a client reads of these chunks."""
 
-    def __init__(self, *chunks: dict[str, Any], api: Api = Api.CHAT_COMPLETIONS, **asked: Any) -> None:
+    def __init__(self, *chunks: dict[str, Any], api: Api = CHAT_COMPLETIONS, **asked: Any) -> None:
         self.writer = ChunkWriter(client_request(api, stream=True, **asked), answer_id="our-id", created_s=99)
         text = b"".join(self.writer.write(fields_of(each)) for each in chunks) + self.writer.end()
         frames = text.split(b"\n\n")
-        assert frames.pop() == b""
+        assert [frames.pop(), frames.pop()] == [b"", b"data: [DONE]"]
         assert all(frame.startswith(b"data: ") for frame in frames)
         self.chunks = [msgspec.json.decode(frame[6:]) for frame in frames]
 
@@ -162,7 +162,7 @@ def test_a_missing_reason_beside_another_is_a_cut_answer() -> None:
     """ai-dynamo/dynamo#3953: two prompts, and the stream ends after the first one's end."""
     texts = [{"index": index, "text": "x", "finish_reason": None} for index in (0, 1)]
     with pytest.raises(OutputLostError, match="cut short"):
-        Written(chunk(*texts), chunk({**texts[0], "finish_reason": "stop"}), api=Api.COMPLETIONS, prompt=["x", "y"])
+        Written(chunk(*texts), chunk({**texts[0], "finish_reason": "stop"}), api=COMPLETIONS, prompt=["x", "y"])
 
 
 def test_a_missing_reason_after_something_unknown_is_a_cut_answer() -> None:
@@ -173,10 +173,10 @@ def test_a_missing_reason_after_something_unknown_is_a_cut_answer() -> None:
 
 def test_every_prompt_has_its_choices() -> None:
     done = [{"index": index, "text": "x", "finish_reason": "stop"} for index in range(4)]
-    written = Written(chunk(*done), api=Api.COMPLETIONS, prompt=["x", "y"], n=2)
+    written = Written(chunk(*done), api=COMPLETIONS, prompt=["x", "y"], n=2)
     assert written.writer.is_whole
     with pytest.raises(OutputLostError, match="3 of 4"):
-        Written(chunk(*done[:3]), api=Api.COMPLETIONS, prompt=["x", "y"], n=2)
+        Written(chunk(*done[:3]), api=COMPLETIONS, prompt=["x", "y"], n=2)
 
 
 def test_choices_beyond_those_asked_for_are_bounded() -> None:
@@ -442,7 +442,7 @@ def test_an_error_in_a_choice_is_raised(finish: str | None) -> None:
 
 def test_the_other_object_s_text_is_not_lost() -> None:
     assert Written(chunk({"index": 0, "text": "a"})).deltas()[0]["content"] == "a"
-    written = Written(chunk({"index": 0, "delta": {"content": "a"}}), api=Api.COMPLETIONS)
+    written = Written(chunk({"index": 0, "delta": {"content": "a"}}), api=COMPLETIONS)
     assert written.chunks[0]["choices"][0]["text"] == "a"
 
 
@@ -458,7 +458,7 @@ def test_unknown_fields_pass() -> None:
 
 
 def test_text_completions_have_no_roles() -> None:
-    written = Written({"choices": [{"index": 0, "text": "a", "finish_reason": None}]}, api=Api.COMPLETIONS)
+    written = Written({"choices": [{"index": 0, "text": "a", "finish_reason": None}]}, api=COMPLETIONS)
     assert [each["choices"][0] for each in written.chunks] == [
         {"index": 0, "text": "a", "finish_reason": None},
         {"index": 0, "text": "", "finish_reason": "stop"},
@@ -472,13 +472,11 @@ def test_content_that_is_no_text_is_a_failure(content: Any) -> None:
         with pytest.raises(OutputLostError):
             Written(*map(chunk, parts))
     with pytest.raises(OutputLostError):
-        Written(chunk({"index": 0, "text": content}), api=Api.COMPLETIONS)
+        Written(chunk({"index": 0, "text": content}), api=COMPLETIONS)
 
 
 def test_a_text_completion_always_has_its_text() -> None:
-    written = Written(
-        chunk({"index": 0, "text": "a"}), chunk({"index": 0, "finish_reason": "stop"}), api=Api.COMPLETIONS
-    )
+    written = Written(chunk({"index": 0, "text": "a"}), chunk({"index": 0, "finish_reason": "stop"}), api=COMPLETIONS)
     assert [each["choices"][0]["text"] for each in written.chunks] == ["a", ""]
 
 
@@ -523,7 +521,7 @@ def test_every_chunk_is_counted_as_a_token_at_least(name: str) -> None:
 
 def test_every_choice_of_a_chunk_is_counted() -> None:
     both = chunk({"index": 0, "text": "x", "finish_reason": None}, {"index": 1, "text": "y", "finish_reason": None})
-    writer = ChunkWriter(client_request(Api.COMPLETIONS, prompt=["a", "b"], stream=True), answer_id="x", created_s=1)
+    writer = ChunkWriter(client_request(COMPLETIONS, prompt=["a", "b"], stream=True), answer_id="x", created_s=1)
     for _ in range(10):
         writer.write(fields_of(both))
     assert writer.settled_usage().completion_tokens == 20

@@ -3,21 +3,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.domain import Api, Usage
+from gateway.domain import Usage
 from gateway.errors import JobFailedError, OutputLostError, WorkerError
+from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, Api
 from gateway.translate.completion import CompletionFold, finish_completion, split_completion, text_bytes
 from tests.factories import client_request, fields_of, plain
 
 USAGE = Usage(prompt_tokens=3, completion_tokens=2)
 
 
-def finish(whole: Any, api: Api = Api.CHAT_COMPLETIONS, **asked: Any) -> Any:
+def finish(whole: Any, api: Api = CHAT_COMPLETIONS, **asked: Any) -> Any:
     request = client_request(api, **asked)
     body = finish_completion(fields_of(whole), request, answer_id="our-id", created_s=99, usage=USAGE)
     return msgspec.json.decode(body)
 
 
-def folded(*chunks: Any, api: Api = Api.CHAT_COMPLETIONS, **asked: Any) -> Any:
+def folded(*chunks: Any, api: Api = CHAT_COMPLETIONS, **asked: Any) -> Any:
     fold = CompletionFold(client_request(api, **asked), answer_id="chatcmpl-x")
     for chunk in chunks:
         fold.add(fields_of(chunk))
@@ -89,7 +90,7 @@ def test_too_few_choices_are_a_failure() -> None:
     with pytest.raises(OutputLostError, match="1 of 2"):
         finish({"choices": [{"index": 0, "message": {"content": "x"}}]}, n=2)
     with pytest.raises(OutputLostError, match="1 of 2"):
-        finish({"choices": [{"index": 0, "text": "x"}]}, api=Api.COMPLETIONS, prompt=["a", "b"])
+        finish({"choices": [{"index": 0, "text": "x"}]}, api=COMPLETIONS, prompt=["a", "b"])
 
 
 def test_a_choice_that_was_cut_is_a_failure() -> None:
@@ -137,7 +138,7 @@ def test_a_fold_with_an_early_reason_keeps_all_of_the_text() -> None:
 def test_a_fold_that_lacks_a_choice_is_a_failure() -> None:
     texts = [{"index": index, "text": "x", "finish_reason": "stop"} for index in (0, 1)]
     with pytest.raises(OutputLostError, match="1 of 2"):
-        folded({"choices": texts[:1]}, api=Api.COMPLETIONS, prompt=["a", "b"])
+        folded({"choices": texts[:1]}, api=COMPLETIONS, prompt=["a", "b"])
     fold = CompletionFold(client_request(), answer_id="x")
     assert (fold.has_started, fold.is_whole, fold.usage) == (False, False, None)
     fold.add(fields_of({**chunk("stop", content="abcd"), "usage": {"prompt_tokens": 1}}))
@@ -151,7 +152,7 @@ def test_an_answer_that_the_worker_gave_up_is_a_failure() -> None:
 
 
 def test_text_completions_keep_their_text() -> None:
-    answer = finish({"choices": [{"index": 0, "text": "x", "finish_reason": "stop"}]}, api=Api.COMPLETIONS)
+    answer = finish({"choices": [{"index": 0, "text": "x", "finish_reason": "stop"}]}, api=COMPLETIONS)
     assert answer["object"] == "text_completion"
     assert answer["choices"] == [{"index": 0, "text": "x", "finish_reason": "stop", "logprobs": None}]
 
@@ -174,10 +175,10 @@ def test_what_clients_read_of_a_choice_is_always_there() -> None:
     chat = finish({"choices": [{"message": {"role": "bot"}}, {"message": {}}]})
     assert [choice["index"] for choice in chat["choices"]] == [0, 1]
     assert chat["choices"][0]["message"] == {"role": "assistant", "content": None, "refusal": None}
-    assert finish({"choices": [{"text": None}]}, api=Api.COMPLETIONS)["choices"][0]["text"] == ""
+    assert finish({"choices": [{"text": None}]}, api=COMPLETIONS)["choices"][0]["text"] == ""
 
 
-@pytest.mark.parametrize("api", [Api.CHAT_COMPLETIONS, Api.COMPLETIONS])
+@pytest.mark.parametrize("api", [CHAT_COMPLETIONS, COMPLETIONS])
 @pytest.mark.parametrize(
     "choice",
     [
@@ -191,7 +192,7 @@ def test_what_clients_read_of_a_choice_is_always_there() -> None:
 )
 def test_the_content_is_found_wherever_it_is(api: Api, choice: Any) -> None:
     (finished,) = finish({"choices": [{"index": 0, **choice, "finish_reason": "stop"}]}, api=api)["choices"]
-    if api is Api.COMPLETIONS:
+    if api is COMPLETIONS:
         assert finished == {"index": 0, "text": "x", "logprobs": None, "finish_reason": "stop"}
     else:
         assert finished["message"]["content"] == "x"
@@ -202,13 +203,13 @@ def test_the_content_is_found_wherever_it_is(api: Api, choice: Any) -> None:
     "choice", [{"finish_reason": "stop"}, {"message": None}, {"delta": None, "finish_reason": "stop"}]
 )
 def test_a_choice_without_content_is_lost_output(choice: Any) -> None:
-    for api in (Api.CHAT_COMPLETIONS, Api.COMPLETIONS):
+    for api in (CHAT_COMPLETIONS, COMPLETIONS):
         with pytest.raises(OutputLostError, match="without content"):
             finish({"choices": [{"index": 0, **choice}]}, api=api)
 
 
 def test_a_filter_leaves_a_choice_without_content() -> None:
-    for api in (Api.CHAT_COMPLETIONS, Api.COMPLETIONS):
+    for api in (CHAT_COMPLETIONS, COMPLETIONS):
         (choice,) = finish({"choices": [{"index": 0, "finish_reason": "content_filter"}]}, api=api)["choices"]
         assert choice["finish_reason"] == "content_filter"
         assert choice.get("text", "") == ""

@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.domain import Api, Usage
+from gateway.domain import Usage
 from gateway.errors import OutputLostError
+from gateway.translate.apis import EMBEDDINGS
 from gateway.translate.embeddings import finish_embeddings
 from tests.factories import client_request, fields_of
 
@@ -20,7 +21,7 @@ def finish(embedding: Any, **asked: Any) -> Any:
         "data": [{"object": "embedding", "embedding": embedding, "index": 0}],
         "model": "org/real",
     }
-    request = client_request(Api.EMBEDDINGS, **asked)
+    request = client_request(EMBEDDINGS, **asked)
     return msgspec.json.decode(finish_embeddings(fields_of(whole), request, usage=Usage(prompt_tokens=4)))
 
 
@@ -44,7 +45,7 @@ def test_anything_else_is_a_failure(given: object) -> None:
 
 
 def finished(*data: dict[str, Any], count: int = 2, encoding: str | None = "base64") -> list[Any]:
-    request = client_request(Api.EMBEDDINGS, input=["x"] * count, encoding_format=encoding)
+    request = client_request(EMBEDDINGS, input=["x"] * count, encoding_format=encoding)
     body = finish_embeddings(fields_of({"data": list(data)}), request, usage=Usage())
     return [item["index"] for item in msgspec.json.decode(body)["data"]]
 
@@ -76,7 +77,7 @@ def test_every_vector_has_its_index(given: tuple[Any, ...], indexes: list[int], 
 
 @pytest.mark.parametrize("own", [None, "list", 5, {}])
 def test_the_object_of_an_embedding_is_ours(own: Any) -> None:
-    request = client_request(Api.EMBEDDINGS)
+    request = client_request(EMBEDDINGS)
     body = finish_embeddings(fields_of({"data": [item(0, object=own)]}), request, usage=Usage())
     assert msgspec.json.decode(body)["data"] == [{"object": "embedding", "index": 0, "embedding": NUMBERS}]
 
@@ -110,6 +111,6 @@ def test_a_missing_vector_is_a_failure(data: tuple[Any, ...]) -> None:
 
 
 def test_one_list_of_token_ids_is_one_input() -> None:
-    request = client_request(Api.EMBEDDINGS, input=[1, 2, 3])
+    request = client_request(EMBEDDINGS, input=[1, 2, 3])
     assert finish_embeddings(fields_of({"data": [item(0)]}), request, usage=Usage())
-    assert client_request(Api.EMBEDDINGS, input=[[1, 2], [3]]).expected_choices == 2
+    assert client_request(EMBEDDINGS, input=[[1, 2], [3]]).expected_choices == 2

@@ -3,6 +3,7 @@ import pytest
 
 from gateway import errors
 from gateway.domain import EndpointState
+from gateway.translate.client_formats.openai_errors import error_body
 from gateway.translate.error_body import INTERNAL_ERROR, error_answer
 from gateway.wire.content_coding import UNREADABLE
 
@@ -67,7 +68,7 @@ def test_every_error_has_its_answer(
     error: errors.GatewayError, status: int, code: str | None, has_retry_after: bool
 ) -> None:
     answer = error_answer(error)
-    detail = msgspec.json.decode(answer.body)["error"]
+    detail = msgspec.json.decode(error_body(answer))["error"]
     assert set(detail) == {"message", "type", "param", "code"}
     assert (answer.status, detail["code"]) == (status, code)
     assert detail["message"]
@@ -89,7 +90,7 @@ def test_every_error_has_its_answer(
 )
 def test_an_endpoint_without_a_worker_for_us_is_told_as_it_is(state: EndpointState, word: str) -> None:
     answer = error_answer(errors.NoWorkerError(waited_s=600, state=state, usual_s=44.2))
-    assert word in answer.body.decode()
+    assert word in error_body(answer).decode()
     # No start is under way, or it could not be: nothing says how long it takes.
     is_start = state not in {
         EndpointState.THROTTLED,
@@ -97,28 +98,28 @@ def test_an_endpoint_without_a_worker_for_us_is_told_as_it_is(state: EndpointSta
         EndpointState.ABSENT,
         EndpointState.WARM,
     }
-    assert ("usually takes 44 s" in answer.body.decode()) is is_start
+    assert ("usually takes 44 s" in error_body(answer).decode()) is is_start
     assert answer.headers()["retry-after"] == "45"
 
 
 def test_only_a_job_is_said_to_be_cancelled() -> None:
     for is_cancelled in (True, False):
         answer = error_answer(errors.UpstreamTimeoutError(ran_s=3, is_cancelled=is_cancelled))
-        assert (b"cancelled" in answer.body) is is_cancelled
+        assert (b"cancelled" in error_body(answer)) is is_cancelled
 
 
 def test_the_wait_for_a_start_that_is_under_way_is_what_is_left_of_it() -> None:
     waking = errors.NoWorkerError(waited_s=40, state=EndpointState.WAKING, since_s=40, usual_s=60)
     answer = error_answer(waking)
-    assert b"a worker is starting (for 40 s, a start usually takes 60 s)" in answer.body
+    assert b"a worker is starting (for 40 s, a start usually takes 60 s)" in error_body(answer)
     assert answer.headers()["retry-after"] == "20"
     late = errors.NoWorkerError(waited_s=90, state=EndpointState.WAKING, since_s=90, usual_s=60)
     assert error_answer(late).headers()["retry-after"] == "60"
 
 
 def test_a_time_that_is_over_is_told_with_what_is_known() -> None:
-    assert b"It ran for 12 s." in error_answer(errors.UpstreamTimeoutError(ran_s=12)).body
-    assert b"loading its model" in error_answer(errors.UpstreamTimeoutError(ran_s=12, is_loading=True)).body
+    assert b"It ran for 12 s." in error_body(error_answer(errors.UpstreamTimeoutError(ran_s=12)))
+    assert b"loading its model" in error_body(error_answer(errors.UpstreamTimeoutError(ran_s=12, is_loading=True)))
 
 
 def test_the_table_is_total() -> None:
@@ -138,21 +139,21 @@ def test_a_missing_key_is_asked_for_and_a_bad_one_is_told() -> None:
     missing, bad = (error_answer(errors.InvalidKeyError(is_missing=each)) for each in (True, False))
     assert missing.headers() == {"www-authenticate": 'Bearer realm="fairpod"'}
     assert bad.headers() == {"www-authenticate": 'Bearer realm="fairpod", error="invalid_token"'}
-    assert b"No API key" in missing.body
-    assert b"Incorrect API key" in bad.body
+    assert b"No API key" in error_body(missing)
+    assert b"Incorrect API key" in error_body(bad)
 
 
 def test_an_encoding_that_is_not_read_is_named_with_those_that_are() -> None:
     answer = error_answer(errors.UnsupportedEncodingError("br", ["gzip", "deflate"]))
     assert answer.headers() == {"accept-encoding": "gzip, deflate"}
-    assert b"`br`" in answer.body
-    assert b"gzip, deflate" in answer.body
+    assert b"`br`" in error_body(answer)
+    assert b"gzip, deflate" in error_body(answer)
 
 
 def test_an_unreadable_answer_is_told_and_other_reasons_are_not() -> None:
     told = errors.UnreachableError(f"{UNREADABLE}: br", was_sent=True, status=200)
-    assert b"unreadable content-encoding: br" in error_answer(told).body
-    assert b"secret" not in error_answer(errors.UnreachableError("secret", was_sent=True)).body
+    assert b"unreadable content-encoding: br" in error_body(error_answer(told))
+    assert b"secret" not in error_body(error_answer(errors.UnreachableError("secret", was_sent=True)))
 
 
 def test_an_error_outside_the_tree_is_ours() -> None:
@@ -170,7 +171,7 @@ def test_retry_after_stays_in_the_window_that_clients_honour(wait_s: float, head
 @pytest.mark.parametrize("limit", ["max_in_flight", "requests_per_minute", "tokens_per_minute"])
 def test_a_wait_longer_than_clients_honour_is_told_in_words(limit: str) -> None:
     def told(wait_s: float) -> bytes:
-        return error_answer(errors.TenantLimitError(limit=limit, maximum=5, retry_after_s=wait_s)).body
+        return error_body(error_answer(errors.TenantLimitError(limit=limit, maximum=5, retry_after_s=wait_s)))
 
     assert b"Try again in 540 s." in told(539.2)
     assert b"Try again" not in told(60)
@@ -185,18 +186,18 @@ def test_a_wait_longer_than_clients_honour_is_told_in_words(limit: str) -> None:
     ],
 )
 def test_a_long_name_is_not_echoed_whole(error: errors.GatewayError) -> None:
-    assert len(error_answer(error).body) < 600
+    assert len(error_body(error_answer(error))) < 600
 
 
 def test_a_model_that_is_elsewhere_is_told_with_the_list_of_those_that_are_there() -> None:
-    body = error_answer(errors.UnknownModelError("m", endpoint="abc")).body
+    body = error_body(error_answer(errors.UnknownModelError("m", endpoint="abc")))
     assert b"`m` does not exist on the endpoint `abc`" in body
     assert b"GET /v2/abc/openai/v1/models" in body
-    assert b"GET /v1/models" in error_answer(errors.UnknownModelError("m")).body
+    assert b"GET /v1/models" in error_body(error_answer(errors.UnknownModelError("m")))
 
 
 def test_the_responses_api_is_explained() -> None:
-    message = msgspec.json.decode(error_answer(errors.UnknownUrlError("/v1/responses")).body)["error"]["message"]
+    message = msgspec.json.decode(error_body(error_answer(errors.UnknownUrlError("/v1/responses"))))["error"]["message"]
     assert "chat.completions" in message
 
 
@@ -216,5 +217,5 @@ def test_a_wait_that_the_upstream_asked_for_is_passed_on(kind: type[errors.Answe
 
 def test_an_unexpected_status_is_told_with_what_it_says() -> None:
     told = errors.UnreachableError("unexpected status", was_sent=True, status=500, detail="the engine is gone")
-    assert b"HTTP 500: the engine is gone" in error_answer(told).body
-    assert b"HTTP 500." in error_answer(errors.UnreachableError("x", was_sent=True, status=500)).body
+    assert b"HTTP 500: the engine is gone" in error_body(error_answer(told))
+    assert b"HTTP 500." in error_body(error_answer(errors.UnreachableError("x", was_sent=True, status=500)))

@@ -1,7 +1,7 @@
 import pytest
 
-from gateway.domain import Api
 from gateway.errors import InvalidRequestError
+from gateway.translate.apis import COMPLETIONS, EMBEDDINGS
 from gateway.translate.prompt import flatten, refuse_beyond_text, sampling_params
 from tests.factories import client_request, plain
 
@@ -14,7 +14,7 @@ MESSAGES = [
 
 def test_a_conversation_becomes_one_prompt() -> None:
     assert flatten(client_request(messages=MESSAGES)) == "SYSTEM: Be brief.\nUSER: Two parts\nASSISTANT: \nASSISTANT:"
-    assert flatten(client_request(Api.COMPLETIONS, prompt="as it is")) == "as it is"
+    assert flatten(client_request(COMPLETIONS, prompt="as it is")) == "as it is"
 
 
 @pytest.mark.parametrize("messages", [[{"content": "x"}], [3], [{"role": "user", "content": 5}]])
@@ -31,7 +31,7 @@ def test_a_picture_is_refused() -> None:
 
 def test_a_list_of_prompts_is_refused() -> None:
     with pytest.raises(InvalidRequestError, match="one text"):
-        flatten(client_request(Api.COMPLETIONS, prompt=["a", "b"]))
+        flatten(client_request(COMPLETIONS, prompt=["a", "b"]))
 
 
 def test_sampling_parameters_keep_their_names_and_others_stay_out() -> None:
@@ -57,4 +57,4 @@ def test_what_asks_for_nothing_passes(asked: dict[str, object]) -> None:
 
 def test_embeddings_are_refused() -> None:
     with pytest.raises(InvalidRequestError):
-        refuse_beyond_text(client_request(Api.EMBEDDINGS))
+        refuse_beyond_text(client_request(EMBEDDINGS))

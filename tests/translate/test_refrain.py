@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.domain import Api
 from gateway.errors import GatewayError, OutputLostError
+from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, Api
 from gateway.translate.chunks import ChunkWriter
 from gateway.translate.completion import split_completion
 from gateway.translate.dialects.contract import Chunk, Damage, Delta
@@ -103,7 +103,7 @@ def _plain_delta(data: bytes) -> Delta:
     is_ascii=st.booleans(),
     spaced=st.booleans(),
     n=st.integers(1, 2),
-    api=st.sampled_from([Api.CHAT_COMPLETIONS, Api.COMPLETIONS]),
+    api=st.sampled_from([CHAT_COMPLETIONS, COMPLETIONS]),
     continuous=st.booleans(),
 )
 @example(
@@ -111,7 +111,7 @@ def _plain_delta(data: bytes) -> Delta:
     is_ascii=True,
     spaced=False,
     n=1,
-    api=Api.CHAT_COMPLETIONS,
+    api=CHAT_COMPLETIONS,
     continuous=False,
 )
 def test_a_refrain_writes_what_its_chunk_would(

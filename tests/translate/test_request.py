@@ -4,8 +4,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.domain import Api
 from gateway.errors import InvalidRequestError
+from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS, Api
 from gateway.translate.request import (
     COMPLETION_TOKENS_GUESS,
     read_request,
@@ -53,18 +53,18 @@ from tests.factories import client_request, plain
 )
 def test_a_bad_body_is_explained(body: bytes, param: str | None, code: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        read_request(Api.CHAT_COMPLETIONS, body)
+        read_request(CHAT_COMPLETIONS, body)
     assert (caught.value.param, caught.value.code) == (param, code)
 
 
 def test_the_message_names_types_and_never_values() -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        read_request(Api.CHAT_COMPLETIONS, b'{"model":"m","messages":"a secret prompt"}')
+        read_request(CHAT_COMPLETIONS, b'{"model":"m","messages":"a secret prompt"}')
     assert "secret" not in caught.value.reason
 
 
 def test_each_api_needs_its_own_field() -> None:
-    for api, name in ((Api.COMPLETIONS, "prompt"), (Api.EMBEDDINGS, "input")):
+    for api, name in ((COMPLETIONS, "prompt"), (EMBEDDINGS, "input")):
         with pytest.raises(InvalidRequestError) as caught:
             read_request(api, b'{"model":"m"}')
         assert caught.value.param == name
@@ -78,7 +78,7 @@ def test_unknown_fields_reach_the_worker_untouched() -> None:
 
 
 def test_numbers_keep_their_digits() -> None:
-    request = read_request(Api.CHAT_COMPLETIONS, b'{"model":"m","messages":[{}],"seed":12345678901234567890,"t":1.10}')
+    request = read_request(CHAT_COMPLETIONS, b'{"model":"m","messages":[{}],"seed":12345678901234567890,"t":1.10}')
     body = msgspec.json.encode(worker_fields(request, upstream_model="m"))
     assert b'"seed":12345678901234567890' in body
     assert b'"t":1.10' in body
@@ -109,7 +109,7 @@ def test_the_newer_name_of_the_length_wins() -> None:
 @pytest.mark.parametrize("tokens", [0, -1])
 def test_a_length_is_the_worker_s_to_judge(tokens: int) -> None:
     """0 with `echo` asks for the prompt alone (vllm#9336), -1 for no maximum (llama-cpp-python#111)."""
-    request = client_request(Api.COMPLETIONS, max_tokens=tokens)
+    request = client_request(COMPLETIONS, max_tokens=tokens)
     assert request.max_tokens == tokens
     assert plain(worker_fields(request, upstream_model="m"))["max_tokens"] == tokens
 
@@ -117,12 +117,12 @@ def test_a_length_is_the_worker_s_to_judge(tokens: int) -> None:
 @pytest.mark.parametrize(
     ("api", "field", "code"),
     [
-        (Api.COMPLETIONS, {"prompt": None}, "missing_required_parameter"),
-        (Api.COMPLETIONS, {"prompt": []}, "invalid_value"),
-        (Api.COMPLETIONS, {"prompt": {}}, "invalid_type"),
-        (Api.EMBEDDINGS, {"input": None}, "missing_required_parameter"),
-        (Api.EMBEDDINGS, {"input": []}, "invalid_value"),
-        (Api.EMBEDDINGS, {"input": 5}, "invalid_type"),
+        (COMPLETIONS, {"prompt": None}, "missing_required_parameter"),
+        (COMPLETIONS, {"prompt": []}, "invalid_value"),
+        (COMPLETIONS, {"prompt": {}}, "invalid_type"),
+        (EMBEDDINGS, {"input": None}, "missing_required_parameter"),
+        (EMBEDDINGS, {"input": []}, "invalid_value"),
+        (EMBEDDINGS, {"input": 5}, "invalid_type"),
     ],
 )
 def test_what_no_worker_can_answer_costs_no_job(api: Api, field: dict[str, Any], code: str) -> None:
@@ -136,10 +136,10 @@ def test_what_no_worker_can_answer_costs_no_job(api: Api, field: dict[str, Any],
     [("x", 1), ("", 1), (["x", "y"], 2), ([1, 2, 3], 1), ([[1, 2], [3]], 2), (["x"], 1), ([" [", "]"], 2)],
 )
 def test_choices_are_expected_for_each_prompt(prompt: Any, count: int) -> None:
-    assert client_request(Api.COMPLETIONS, prompt=prompt).expected_choices == count
-    assert client_request(Api.COMPLETIONS, prompt=prompt, n=3).expected_choices == 3 * count
+    assert client_request(COMPLETIONS, prompt=prompt).expected_choices == count
+    assert client_request(COMPLETIONS, prompt=prompt, n=3).expected_choices == 3 * count
     # Embeddings know no `n`.
-    assert client_request(Api.EMBEDDINGS, input=prompt, n=3).expected_choices == count
+    assert client_request(EMBEDDINGS, input=prompt, n=3).expected_choices == count
     assert client_request(n=2).expected_choices == 2
 
 
@@ -156,31 +156,31 @@ def test_choices_are_expected_for_each_prompt(prompt: Any, count: int) -> None:
     ],
 )
 def test_every_prompt_and_every_sequence_is_reserved_for(fields: dict[str, Any], choices: int) -> None:
-    given = client_request(Api.COMPLETIONS, max_tokens=1000, **fields)
+    given = client_request(COMPLETIONS, max_tokens=1000, **fields)
     assert tokens_to_reserve(given) == given.prompt_tokens + 1000 * choices
     for unbounded in (None, -1):
-        guessed = client_request(Api.COMPLETIONS, max_tokens=unbounded, **fields)
+        guessed = client_request(COMPLETIONS, max_tokens=unbounded, **fields)
         assert tokens_to_reserve(guessed) == guessed.prompt_tokens + COMPLETION_TOKENS_GUESS * choices
 
 
 def test_all_prompts_of_a_request_are_reserved_for() -> None:
-    for api, name in ((Api.COMPLETIONS, "prompt"), (Api.EMBEDDINGS, "input")):
+    for api, name in ((COMPLETIONS, "prompt"), (EMBEDDINGS, "input")):
         one, many = (client_request(api, max_tokens=0, **{name: ["x" * 400] * count}) for count in (1, 100))
         assert tokens_to_reserve(many) == pytest.approx(100 * tokens_to_reserve(one), rel=0.02)
-    assert tokens_to_reserve(client_request(Api.EMBEDDINGS, input=["x" * 400] * 100)) >= 10_000
+    assert tokens_to_reserve(client_request(EMBEDDINGS, input=["x" * 400] * 100)) >= 10_000
     assert tokens_to_reserve(client_request(n=4, max_completion_tokens=50)) >= 200
 
 
 def test_vllm_s_other_prompts_are_taken() -> None:
     messages = [{"role": "user", "content": "x"}]
-    embedded = client_request(Api.EMBEDDINGS, input=..., messages=messages)
+    embedded = client_request(EMBEDDINGS, input=..., messages=messages)
     assert embedded.expected_choices == 1
     assert plain(worker_fields(embedded, upstream_model="m"))["messages"] == messages
-    assert client_request(Api.EMBEDDINGS, input=None, messages=messages).expected_choices == 1
+    assert client_request(EMBEDDINGS, input=None, messages=messages).expected_choices == 1
     for prompt in (..., None):
-        assert client_request(Api.COMPLETIONS, prompt=prompt, prompt_embeds=["AAAA", "BBBB"]).expected_choices == 2
-        assert client_request(Api.COMPLETIONS, prompt=prompt, prompt_embeds="AAAA").expected_choices == 1
-    for api, field in ((Api.EMBEDDINGS, {"input": ..., "messages": []}), (Api.COMPLETIONS, {"prompt": ...})):
+        assert client_request(COMPLETIONS, prompt=prompt, prompt_embeds=["AAAA", "BBBB"]).expected_choices == 2
+        assert client_request(COMPLETIONS, prompt=prompt, prompt_embeds="AAAA").expected_choices == 1
+    for api, field in ((EMBEDDINGS, {"input": ..., "messages": []}), (COMPLETIONS, {"prompt": ...})):
         with pytest.raises(InvalidRequestError):
             client_request(api, **field)
 
@@ -194,18 +194,18 @@ def test_the_names_of_tools_are_read_where_they_can_be() -> None:
 
 
 def test_embeddings_never_stream() -> None:
-    assert not client_request(Api.EMBEDDINGS, stream=True).stream
+    assert not client_request(EMBEDDINGS, stream=True).stream
 
 
 def test_of_a_field_that_comes_twice_only_the_last_reaches_the_worker() -> None:
-    request = read_request(Api.CHAT_COMPLETIONS, b'{"model":"a","n":9,"messages":[{}],"model":"b","n":1}')
+    request = read_request(CHAT_COMPLETIONS, b'{"model":"a","n":9,"messages":[{}],"model":"b","n":1}')
     assert (request.model, request.n) == ("b", 1)
     assert msgspec.json.encode(worker_fields(request, upstream_model="m")).count(b'"n"') == 1
 
 
 def test_a_list_of_very_many_things_is_not_taken_apart() -> None:
     tracemalloc.start()
-    read_request(Api.CHAT_COMPLETIONS, b'{"model":"m","messages":[' + b"1," * 1_000_000 + b"1]}")
+    read_request(CHAT_COMPLETIONS, b'{"model":"m","messages":[' + b"1," * 1_000_000 + b"1]}")
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak_bytes < 20_000_000

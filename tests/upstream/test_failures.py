@@ -13,6 +13,7 @@ from gateway.errors import (
     UpstreamConfigError,
     WorkerError,
 )
+from gateway.translate.client_formats.openai_errors import error_body
 from gateway.translate.error_body import error_answer
 from gateway.upstream.failures import (
     RETRY_AFTER_S_MAX,
@@ -121,7 +122,7 @@ def test_a_5xx_never_becomes_the_client_s_fault_by_a_guess(status: int, body: ob
     assert isinstance(error, UnreachableError | WorkerError)
     answer = error_answer(error)
     assert answer.status == 502
-    assert b"engine died" in answer.body
+    assert b"engine died" in error_body(answer)
 
 
 def test_the_platform_s_errors_are_told_from_the_worker_s() -> None:

@@ -39,7 +39,7 @@ class OpenAIDialect:
     def job_input(self) -> Parts:
         """Return the same pair of fields that Runpod's own /openai route makes of a request."""
         fields = worker_fields(self._request, upstream_model=self._upstream_model)
-        route = openai.encode(self._request.api.value)
+        route = openai.encode(self._request.api.path)
         return b'{"openai_route":' + route + b',"openai_input":', *openai.join_fields(fields), b"}"
 
     def read(self, output: Raw) -> list[Delta]:

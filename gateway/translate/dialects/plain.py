@@ -2,7 +2,7 @@
 
 from msgspec import Raw
 
-from gateway.domain import Api
+from gateway.translate.apis import Api
 from gateway.translate.dialects.contract import Chunk, Delta
 from gateway.translate.request import ClientRequest
 from gateway.wire import openai
@@ -16,16 +16,16 @@ def finish_chunk(request: ClientRequest, *, completion_tokens: int) -> list[Delt
     tokens_max = request.max_tokens
     if request.n != 1 or tokens_max is None or tokens_max < 1 or completion_tokens < tokens_max:
         return []
-    text: dict[str, object] = {"text": ""} if request.api is Api.COMPLETIONS else {"delta": {}}
+    text: dict[str, object] = {"delta": {}} if request.api.is_chat else {"text": ""}
     return [Chunk({"choices": Raw(openai.encode([{"index": 0, **text, "finish_reason": "length"}]))})]
 
 
 def text_chunk(api: Api, texts: list[str], *, usage: tuple[int, int] | None = None) -> Chunk:
     """Build a chunk with one text for each choice, and the usage so far as (prompt, completion) tokens."""
     choices = [
-        {"index": index, "text": text, "finish_reason": None}
-        if api is Api.COMPLETIONS
-        else {"index": index, "delta": {"content": text}, "finish_reason": None}
+        {"index": index, "delta": {"content": text}, "finish_reason": None}
+        if api.is_chat
+        else {"index": index, "text": text, "finish_reason": None}
         for index, text in enumerate(texts)
     ]
     fields = {"choices": Raw(openai.encode(choices))}

@@ -11,7 +11,6 @@ state shows that an answer was cut short.
 import msgspec
 from msgspec import Raw
 
-from gateway.domain import Api
 from gateway.errors import OutputLostError
 from gateway.translate.dialects.contract import Delta
 from gateway.translate.dialects.plain import finish_chunk, text_chunk
@@ -60,10 +59,10 @@ class TokensDialect:
         The first batches are small, to shorten the time to the first token.
         """
         request = self._request
-        if request.api is Api.COMPLETIONS:
-            asked = {"prompt": Raw(openai.encode(flatten(request)))}
-        else:
+        if request.api.is_chat:
             asked = {"messages": request.fields["messages"]}
+        else:
+            asked = {"prompt": Raw(openai.encode(flatten(request)))}
         batching = {"min_batch_size": 1, "batch_size_growth_factor": 2, "max_batch_size": 8}
         params = sampling_params(request)
         return (openai.encode({**asked, "stream": request.stream, "sampling_params": params, **batching}),)

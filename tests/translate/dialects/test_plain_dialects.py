@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.domain import Api
 from gateway.errors import InvalidRequestError
+from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, Api
 from gateway.translate.dialects.table import DIALECTS
 from tests.factories import client_request
 
@@ -17,18 +17,18 @@ def job_input(name: str, api: Api, **asked: Any) -> Any:
 
 @pytest.mark.parametrize("name", ["text", "tokens", "legacy"])
 def test_a_text_completion_is_asked_by_its_prompt_alone(name: str) -> None:
-    asked = job_input(name, Api.COMPLETIONS, prompt="Once")
+    asked = job_input(name, COMPLETIONS, prompt="Once")
     assert asked["prompt"] == "Once"
     assert "messages" not in asked
 
 
 @pytest.mark.parametrize("name", ["text", "tokens"])
 def test_a_chat_is_asked_by_its_messages(name: str) -> None:
-    asked = job_input(name, Api.CHAT_COMPLETIONS)
+    asked = job_input(name, CHAT_COMPLETIONS)
     assert asked["messages"] == [{"role": "user", "content": "Hello"}]
 
 
 def test_a_worker_of_plain_text_gives_one_choice() -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        job_input("text", Api.CHAT_COMPLETIONS, n=2)
+        job_input("text", CHAT_COMPLETIONS, n=2)
     assert caught.value.param == "n"
