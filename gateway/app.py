@@ -15,34 +15,34 @@ from gateway.admission.lease_agent import LeaseAgent
 from gateway.api.auth import KeyRing
 from gateway.api.body import BodyRoom
 from gateway.api.completions import Completions
+from gateway.api.keepalive import Rhythm
 from gateway.api.models import Models
+from gateway.api.not_found import unknown_route
 from gateway.api.openapi import openapi_route
-from gateway.api.operations import Readiness, metrics_route, operation_routes
+from gateway.api.probes import Readiness, metrics_route, operation_routes
 from gateway.api.router import build_http
-from gateway.api.signs_of_life import Rhythm
-from gateway.api.unknown import unknown_route
 from gateway.clock import Clock, SystemClock
+from gateway.composition.endpoints import Endpoints
+from gateway.composition.optional import journal_store, lease_store, traces
+from gateway.composition.tenants_and_models import guest_of, keys_of, models_of, weights_of
 from gateway.config.changes import changes
-from gateway.config.domain_of import endpoint_of, memory_plan_of
-from gateway.config.reading import Problem
-from gateway.config.sections import Config, State
-from gateway.configured import guest_of, keys_of, models_of, weights_of
-from gateway.endpoints import Endpoints
+from gateway.config.loader import Problem
+from gateway.config.schema import Config, State
+from gateway.config.to_domain import endpoint_of, memory_plan_of
+from gateway.endpoints.health_checker import HealthWatch
+from gateway.events import ConfigRead, RecordsUnreadable, Reload, ReplicaOvertaken, StateStoreChanged
 from gateway.exchange.catalogue import Catalogue
-from gateway.exchange.events import ConfigRead, RecordsUnreadable, Reload, ReplicaOvertaken, StateStoreChanged
-from gateway.exchange.exchanges import Exchanges
-from gateway.exchange.health_watch import HealthWatch
-from gateway.exchange.journal import JournalStore
-from gateway.exchange.open_jobs import OpenJobs
-from gateway.exchange.order import Means
-from gateway.fairshare.room import Room
+from gateway.exchange.registry import Exchanges
+from gateway.exchange.resolved_request import Means
+from gateway.fairshare.memory_shares import Room
+from gateway.jobs.job_tracker import OpenJobs
+from gateway.jobs.journal import JournalStore
 from gateway.observability.fan_out import fan_out
+from gateway.observability.gauges import Reading
 from gateway.observability.logs import EventLog
 from gateway.observability.metrics import Metrics
 from gateway.observability.metrics_page import MetricsPage
 from gateway.observability.process_log import lines_dropped
-from gateway.observability.readings import Reading
-from gateway.on_demand import journal_store, lease_store, traces
 from gateway.supervisor import Supervisor
 from gateway.upstream.client import make_transport
 

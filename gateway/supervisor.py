@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from gateway.clock import Clock
-from gateway.exchange.events import Observer, TaskFailed
-from gateway.restarts import Restarts
+from gateway.events import Observer, TaskFailed
+from gateway.restart_policy import Restarts
 
 Run = Callable[[], Awaitable[None]]
 """Task that runs until it is cancelled. It is called again after a failure, so it has to continue from that state."""

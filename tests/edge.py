@@ -14,11 +14,11 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-import gateway.connections
-from gateway.api.acceptance import accept
-from gateway.connections import ClientLimits, Connections, Refusal
-from gateway.http_protocol import BoundedProtocol
-from gateway.server import _server
+import gateway.connection_limits
+from gateway.api.key_acceptance import accept
+from gateway.connection_limits import ClientLimits, Connections, Refusal
+from gateway.server.protocol import BoundedProtocol
+from gateway.server.run import _server
 from tests.fakes.clock import FakeClock
 from tests.waiting import BOUND_S, eventually
 
@@ -241,11 +241,11 @@ def error_of(answer: bytes, status: int) -> dict[str, Any]:
 @contextlib.contextmanager
 def sweeping_at_once() -> Iterator[None]:
     """Let the server's sweep begin with a look, where it would wait for a second."""
-    usual, gateway.connections.SWEEP_S = gateway.connections.SWEEP_S, 0.0
+    usual, gateway.connection_limits.SWEEP_S = gateway.connection_limits.SWEEP_S, 0.0
     try:
         yield
     finally:
-        gateway.connections.SWEEP_S = usual
+        gateway.connection_limits.SWEEP_S = usual
 
 
 @contextlib.contextmanager

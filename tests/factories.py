@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.domain import Attempt, Endpoint, Limit, Operation, Resource, Route, Secret, Tenant
-from gateway.exchange.left_job import LeftJob
+from gateway.jobs.pending_cancel import LeftJob
 from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS, Api
 from gateway.translate.request import ClientRequest, read_request
 from gateway.wire.openai import Fields

@@ -9,8 +9,8 @@ from typing import Any
 import uvicorn
 
 from gateway.clock import SystemClock
-from gateway.connections import ClientLimits, Connections
-from gateway.http_protocol import bounded_by
+from gateway.connection_limits import ClientLimits, Connections
+from gateway.server.protocol import bounded_by
 
 START_S_MAX = 30.0
 STOP_S_MAX = 30.0

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.app import Gateway
 from gateway.config.keys import key_line
-from gateway.config.reading import parse_config
+from gateway.config.loader import parse_config
 from gateway.emulator.app import build_emulator
 from gateway.emulator.settings import EmulatorSettings
 from tests.serving import serving, serving_gateway

@@ -9,10 +9,10 @@ from typing import Any
 import anyio
 import structlog
 
-from gateway.api.signs_of_life import Rhythm
+from gateway.api.keepalive import Rhythm
 from gateway.app import Gateway
 from gateway.clock import Clock
-from gateway.config.reading import parse_config
+from gateway.config.loader import parse_config
 from gateway.domain import Operation
 from gateway.observability.logs import configure_logs
 from tests.fakes.asgi import AsgiCall

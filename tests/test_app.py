@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.admission.lease_store import Beat, BeatAnswer, OvertakenError
-from gateway.exchange.events import Event, ReplicaOvertaken, StateStoreChanged
+from gateway.events import Event, ReplicaOvertaken, StateStoreChanged
 from tests.fakes.killable import LoneJournal, LoneLeases
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import Subject

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from gateway.cli import COMMANDS
-from gateway.config import sections
+from gateway.config import schema as sections
 from gateway.observability.metrics import Metrics
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -14,7 +14,7 @@ import anyio.lowlevel
 import pytest
 import structlog
 
-from gateway.api.signs_of_life import Rhythm
+from gateway.api.keepalive import Rhythm
 from gateway.observability.logs import configure_logs
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.killable import KillableSupervisor, LoneJournal, LoneLeases

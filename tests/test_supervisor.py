@@ -3,8 +3,8 @@ import asyncio
 import anyio
 import pytest
 
-from gateway.exchange.events import Event, TaskFailed
-from gateway.restarts import FAILURES_MAX
+from gateway.events import Event, TaskFailed
+from gateway.restart_policy import FAILURES_MAX
 from gateway.supervisor import Supervisor
 from tests.virtual_time import LoopClock
 

@@ -13,8 +13,8 @@ from redis.retry import Retry
 import gateway.state
 from gateway.admission.lease_store import Beat, BeatAnswer, StoreError
 from gateway.clock import Clock
+from gateway.state.redis_connection import RedisScript, _is_refused
 from gateway.state.redis_leases import pack_beat, read_answer
-from gateway.state.redis_script import RedisScript, _is_refused
 
 CLOCK = "redis.call('TIME')"
 TOLD_KEY = "told-time"

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from numpy.random import RandomState
 
 from gateway.fairshare.account import Account
+from gateway.fairshare.cost_model import Tariff, of_seats
 from gateway.fairshare.fair_queue import FairQueue
 from gateway.fairshare.lazy_heap import LazyHeap
-from gateway.fairshare.tariff import Tariff, of_seats
 
 SEATS = 400
 TENANTS = (10, 100, SEATS, 1000, 10_000)

@@ -14,7 +14,7 @@ from gateway.admission.capacity import Capacity, StaticCapacity
 from gateway.admission.gate import Gate
 from gateway.admission.lease_agent import LeaseAgent
 from gateway.domain import PUBLISHED_LIMITS, Operation, OutagePolicy, Tenant
-from gateway.fairshare.tariff import of_calls
+from gateway.fairshare.cost_model import of_calls
 from tests.models.lease_table import LeaseTable
 
 LIMIT = PUBLISHED_LIMITS[Operation.RUN]

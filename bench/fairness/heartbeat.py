@@ -17,9 +17,9 @@ from gateway.admission.gate import Gate
 from gateway.admission.lease_agent import LeaseAgent
 from gateway.admission.lease_store import Ask, Beat, BeatAnswer, Grant
 from gateway.domain import OutagePolicy, Tenant
-from gateway.fairshare.elsewhere import Report, TenantUse
+from gateway.fairshare.cost_model import of_seats
 from gateway.fairshare.lease import HOLD_S, LIVE_S, SETTLE_S, token_rate
-from gateway.fairshare.tariff import of_seats
+from gateway.fairshare.remote_usage import Report, TenantUse
 from gateway.state.redis_leases import RedisLeases
 from tests.redis_server import redis_server
 

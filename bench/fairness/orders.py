@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from gateway.fairshare.cost_model import of_calls, of_seats
 from gateway.fairshare.fair_queue import FairQueue
-from gateway.fairshare.tariff import of_calls, of_seats
 
 CALL_SEATS = 400
 

@@ -17,14 +17,14 @@ from anyio.abc import TaskGroup
 from bench.fairness.measures import jain
 from bench.fairness.virtual_loop import VirtualClock, run_virtually
 from gateway.admission.capacity import StaticCapacity
-from gateway.admission.capacity_leased import LeasedCapacity
 from gateway.admission.gate import Gate
 from gateway.admission.lease_agent import LeaseAgent
 from gateway.admission.lease_store import Beat, BeatAnswer, StoreError
+from gateway.admission.leased_capacity import LeasedCapacity
 from gateway.domain import OutagePolicy, Tenant
+from gateway.fairshare.cost_model import of_seats
 from gateway.fairshare.lease import BEAT_S
 from gateway.fairshare.overflow import QueueLimits
-from gateway.fairshare.tariff import of_seats
 from tests.models.lease_table import LeaseTable
 
 MEASURED_FROM_S = 60.0

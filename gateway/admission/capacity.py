@@ -8,11 +8,11 @@ from typing import Protocol
 
 from gateway.admission.permit import Permit
 from gateway.domain import Limit
-from gateway.fairshare.elsewhere import News
+from gateway.fairshare.adaptive_limit import Throttle
+from gateway.fairshare.cost_model import Tariff
 from gateway.fairshare.occupancy import Occupancy
 from gateway.fairshare.pacer import Pacer
-from gateway.fairshare.tariff import Tariff
-from gateway.fairshare.throttle import Throttle
+from gateway.fairshare.remote_usage import News
 
 
 class Demand(Protocol):

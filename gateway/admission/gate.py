@@ -6,19 +6,19 @@ from operator import attrgetter
 import anyio
 
 from gateway.admission.capacity import Capacity
-from gateway.admission.narrowing import Narrowing
+from gateway.admission.cold_start_cap import Narrowing
 from gateway.admission.permit import Permit, Turn
 from gateway.admission.wake_timer import WakeTimer
 from gateway.clock import Clock
 from gateway.domain import Tenant
 from gateway.errors import NoTurnError, OverShareError, RefusedError
 from gateway.fairshare.account import Account
-from gateway.fairshare.elsewhere import News
+from gateway.fairshare.adaptive_limit import PAUSE_S
+from gateway.fairshare.cost_model import Tariff
 from gateway.fairshare.fair_queue import FairQueue
 from gateway.fairshare.overflow import QueueLimits, Verdict
-from gateway.fairshare.share_meter import ShareMeter
-from gateway.fairshare.tariff import Tariff
-from gateway.fairshare.throttle import PAUSE_S
+from gateway.fairshare.remote_usage import News
+from gateway.fairshare.share_ratios import ShareMeter
 
 NARROW_LOOK_S = 1.0
 """Seconds after which a ticket whose wait is over checks again whether the gate is still narrowed."""

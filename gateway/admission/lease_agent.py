@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 import anyio
 import msgspec
 
-from gateway.admission.capacity_leased import LeasedCapacity
 from gateway.admission.lease_store import (
     RECORD_VERSION,
     Ask,
@@ -18,12 +17,13 @@ from gateway.admission.lease_store import (
     StoreError,
     StoreWatcher,
 )
+from gateway.admission.leased_capacity import LeasedCapacity
 from gateway.clock import Clock
 from gateway.domain import Limit, OutagePolicy
 from gateway.fairshare.allocator import split
-from gateway.fairshare.elsewhere import Report
 from gateway.fairshare.lease import BEAT_S, HOLD_S, LIVE_S, SETTLE_S, Contact, token_rate
 from gateway.fairshare.quota import TenantQuota
+from gateway.fairshare.remote_usage import Report
 from gateway.fairshare.replica_jobs import JobsAmongReplicas
 from gateway.wire.malformed import MALFORMED
 

@@ -11,11 +11,11 @@ from typing import Protocol
 import anyio
 from litestar.types import Message, Receive, Scope, Send
 
-from gateway.api.departure import departure_of
-from gateway.api.signs_of_life import Rhythm, SignsOfLife
+from gateway.api.disconnect import departure_of
+from gateway.api.keepalive import Rhythm, SignsOfLife
 from gateway.errors import GatewayError
 from gateway.exchange.exchange import Ending
-from gateway.exchange.exchanges import AnyExchange, Exchanges
+from gateway.exchange.registry import AnyExchange, Exchanges
 from gateway.translate.client_formats.contract import ClientFormat
 from gateway.translate.error_body import INTERNAL_ERROR, error_answer
 from gateway.wire.sse import KEEP_ALIVE

@@ -7,16 +7,16 @@ from collections.abc import Iterable
 import msgspec
 from litestar.types import Scope
 
-from gateway.admission.shared_hold import Release, hold_running
-from gateway.api.acceptance import accept
+from gateway.admission.ref_counted_hold import Release, hold_running
 from gateway.api.client_network import network_of
 from gateway.api.failed_keys import FailedKeys
-from gateway.api.notes import RequestNotes
+from gateway.api.key_acceptance import accept
+from gateway.api.request_context import RequestNotes
 from gateway.clock import Clock
-from gateway.connections import Refusal
+from gateway.connection_limits import Refusal
 from gateway.domain import Tenant
 from gateway.errors import FailedKeysError, InvalidKeyError
-from gateway.exchange.events import ClientRefused, Observer
+from gateway.events import ClientRefused, Observer
 from gateway.fairshare.quota import TenantQuota
 
 KEY_HEADERS = (b"api-key", b"x-api-key")

@@ -6,8 +6,8 @@ import anyio.lowlevel
 from litestar.types import Receive, Scope
 
 from gateway.errors import BodiesFullError, BodyTooLargeError, InvalidRequestError, UnsupportedEncodingError
-from gateway.fairshare.room import Place as RoomPlace
-from gateway.fairshare.room import Room
+from gateway.fairshare.memory_shares import Place as RoomPlace
+from gateway.fairshare.memory_shares import Room
 from gateway.wire.content_coding import (
     DamagedContentError,
     Decompressor,

@@ -10,22 +10,22 @@ from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
-from gateway.admission.shared_hold import SharedHold
+from gateway.admission.ref_counted_hold import SharedHold
 from gateway.api.answer_response import AnswerResponse
 from gateway.api.auth import Caller, KeyRing
 from gateway.api.body import BodyRoom, decompressor_of, read_body
-from gateway.api.notes import AnyRequest, RequestNotes, notes_of
+from gateway.api.client_timeout import patience_s
+from gateway.api.idempotency_key import name_of, repeatable_of
+from gateway.api.keepalive import Rhythm, SignsOfLife
 from gateway.api.paths import endpoint_of, paths_of
-from gateway.api.patience import patience_s
-from gateway.api.repeats import name_of, repeatable_of
-from gateway.api.signs_of_life import Rhythm, SignsOfLife
+from gateway.api.request_context import AnyRequest, RequestNotes, notes_of
 from gateway.errors import FailedKeysError, GatewayError
+from gateway.events import BeginTrace
 from gateway.exchange.catalogue import Catalogue
-from gateway.exchange.events import BeginTrace
-from gateway.exchange.exchanges import Exchanges
 from gateway.exchange.idempotency import JoinedExchange, Name
-from gateway.exchange.order import Order
 from gateway.exchange.record import Record
+from gateway.exchange.registry import Exchanges
+from gateway.exchange.resolved_request import Order
 from gateway.translate.client_formats.contract import ClientFormat
 from gateway.translate.client_formats.registry import CLIENT_FORMATS
 from gateway.translate.request import LARGE_BYTES

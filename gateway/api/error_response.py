@@ -7,7 +7,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
 from gateway import errors
-from gateway.api.notes import AnyRequest, notes_of
+from gateway.api.request_context import AnyRequest, notes_of
 from gateway.translate.error_body import INTERNAL_ERROR, ErrorAnswer, error_answer
 
 Report = Callable[[str, Exception], None]

@@ -5,9 +5,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from gateway.api.auth import KeyRing
-from gateway.api.notes import AnyRequest, notes_of
-from gateway.api.operations import READ
 from gateway.api.paths import MODEL_PATHS, endpoint_of
+from gateway.api.probes import READ
+from gateway.api.request_context import AnyRequest, notes_of
 from gateway.domain import Tenant
 from gateway.exchange.catalogue import Catalogue
 from gateway.wire.openai import ModelCard, ModelList, encode

@@ -9,8 +9,8 @@ from litestar.handlers import HTTPRouteHandler
 
 from gateway import __version__
 from gateway.api.openapi_schemas import JsonObject, ref, schemas
-from gateway.api.operations import LIVE_PATHS, METRICS_TYPE, READ
 from gateway.api.paths import MODEL_PATHS, OF_ENDPOINT, paths_of
+from gateway.api.probes import LIVE_PATHS, METRICS_TYPE, READ
 from gateway.translate.client_formats.contract import ClientFormat
 from gateway.translate.client_formats.registry import CLIENT_FORMATS
 

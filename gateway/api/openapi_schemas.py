@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.api.operations import Readiness
+from gateway.api.probes import Readiness
 from gateway.translate.client_formats.registry import CLIENT_FORMATS
 from gateway.translate.client_formats.schema import SCHEMAS
 from gateway.translate.request import MODEL_NAME_LENGTH_MAX, N_MAX

@@ -8,7 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from gateway.api.error_response import Report, exception_handlers
-from gateway.api.front import Front
+from gateway.api.middleware import Front
 from gateway.clock import Clock
 
 

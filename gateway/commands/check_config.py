@@ -9,9 +9,9 @@ from gateway.app import Gateway
 from gateway.commands.exit_codes import OK, report
 from gateway.commands.serve import check_start, room_of
 from gateway.config.config_file import ConfigFile
-from gateway.config.reading import ConfigError
-from gateway.descriptors import limit_at_start
-from gateway.memory import MIB
+from gateway.config.loader import ConfigError
+from gateway.file_descriptors import limit_at_start
+from gateway.memory_plan import MIB
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 
-from gateway.config.reading import ConfigError
+from gateway.config.loader import ConfigError
 
 OK, FAILED, MISUSED = 0, 1, 2
 

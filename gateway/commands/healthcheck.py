@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.commands.exit_codes import FAILED, OK
-from gateway.config.listening import read_listen
-from gateway.config.sections import Listen
+from gateway.config.listen_address import read_listen
+from gateway.config.schema import Listen
 
 PATH = "/livez"
 TIMEOUT_S = 2.0

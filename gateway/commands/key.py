@@ -5,7 +5,7 @@ import re
 
 from gateway.commands.exit_codes import OK
 from gateway.config.keys import key_line, new_key
-from gateway.config.sections import NAME
+from gateway.config.schema import NAME
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

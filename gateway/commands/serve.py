@@ -8,19 +8,19 @@ import sys
 from pathlib import Path
 
 from gateway.app import Gateway
+from gateway.commands.config_reload import Reloading
 from gateway.commands.exit_codes import report
-from gateway.commands.kept_key import is_told, keep_key
-from gateway.commands.reloading import Reloading
+from gateway.commands.generated_key import is_told, keep_key
 from gateway.config.config_file import ConfigFile
-from gateway.config.domain_of import endpoint_of
+from gateway.config.loader import ConfigError, Problem
 from gateway.config.quickstart import quickstart
-from gateway.config.reading import ConfigError, Problem
-from gateway.config.sections import Config
-from gateway.connections import ClientLimits
-from gateway.descriptors import Room, raise_limit, reserve_of, share_out
+from gateway.config.schema import Config
+from gateway.config.to_domain import endpoint_of
+from gateway.connection_limits import ClientLimits
+from gateway.file_descriptors import Room, raise_limit, reserve_of, share_out
 from gateway.observability.process_log import log_in_thread
-from gateway.server import Address, serve
-from gateway.workers import WORKERS_MAX, run_workers
+from gateway.server.processes import WORKERS_MAX, run_workers
+from gateway.server.run import Address, serve
 
 PORT_MAX = 65535
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.config.reading import ConfigError, Problem
-from gateway.config.sections import Config, EndpointSection, ModelSection, TenantSection
+from gateway.config.loader import ConfigError, Problem
+from gateway.config.schema import Config, EndpointSection, ModelSection, TenantSection
 
 _TAKEN = {"models", "tenants", "guest", "drain_s", "body_bytes_max"}
 _TAKEN_OF_ENDPOINTS = {

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.config.reading import ConfigError, Problem, key_problem, load_config
-from gateway.config.sections import Config, EndpointSection
+from gateway.config.loader import ConfigError, Problem, key_problem, load_config
+from gateway.config.schema import Config, EndpointSection
 
 
 class _Print(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gateway.config.sections import Config, EndpointSection, GuestSection, ModelSection, TenantSection
+from gateway.config.schema import Config, EndpointSection, GuestSection, ModelSection, TenantSection
 from gateway.domain import ModelKind, Route
 
 _REMEDY = "its worker has to be 'openai'"

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import msgspec
 
 from gateway.config.keys import key_line, new_key
-from gateway.config.reading import ConfigError, Problem, parse_config
-from gateway.config.sections import Config
+from gateway.config.loader import ConfigError, Problem, parse_config
+from gateway.config.schema import Config
 
 
 class Quickstart(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,7 +54,7 @@ class Child:
     ) -> Self:
         """Start one of our modules, tied to this process, in its own session, which a Ctrl-C does not reach."""
         process = await anyio.open_process(
-            [sys.executable, "-m", "gateway.tether", str(os.getpid()), "SIGKILL", *command],
+            [sys.executable, "-m", "gateway.server.parent_death", str(os.getpid()), "SIGKILL", *command],
             stdin=DEVNULL,
             env=environment,
             start_new_session=True,

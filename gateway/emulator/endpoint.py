@@ -9,10 +9,10 @@ from gateway.emulator.faults import FaultPlan
 from gateway.emulator.job import Job, Occupancy, Terms
 from gateway.emulator.jobs import JobStore
 from gateway.emulator.limits import PUBLISHED, Limit, Meter, Operation
+from gateway.emulator.notifier import Signals
 from gateway.emulator.settings import EmulatorSettings
-from gateway.emulator.signals import Signals
+from gateway.emulator.worker_pool import Condition, Worker, Workforce
 from gateway.emulator.worker_time import WorkerTime
-from gateway.emulator.workforce import Condition, Worker, Workforce
 from gateway.wire.runpod import EndpointHealth, JobPolicy
 
 QUEUE = "queue"

@@ -15,7 +15,7 @@ from gateway.emulator.dispatch import GET_OR_POST, TOO_MANY, Route
 from gateway.emulator.job import Job, QueueFullError
 from gateway.emulator.limits import Operation
 from gateway.emulator.replies import EVENT_STREAM, Reply, encode, error_reply
-from gateway.emulator.script_dialects import event
+from gateway.emulator.script.dialects import event
 from gateway.wire.runpod import JobState, StreamItem
 
 

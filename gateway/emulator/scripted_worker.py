@@ -5,9 +5,9 @@ import anyio.lowlevel
 
 from gateway.emulator.endpoint import Endpoint
 from gateway.emulator.job import Job
-from gateway.emulator.script_failures import cut_short
-from gateway.emulator.script_play import Play, play
-from gateway.emulator.workforce import Worker
+from gateway.emulator.script.failures import cut_short
+from gateway.emulator.script.play import Play, play
+from gateway.emulator.worker_pool import Worker
 
 OUTPUTS_AT_ONCE_MAX = 16
 """Number of outputs after which an answer without pauses lets other tasks run."""

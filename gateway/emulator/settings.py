@@ -7,7 +7,7 @@ import msgspec
 
 from gateway.emulator.faults import Faults
 from gateway.emulator.limits import Limit
-from gateway.emulator.workforce import IdleShown
+from gateway.emulator.worker_pool import IdleShown
 
 MEBIBYTE = 1024 * 1024
 

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from gateway.exchange.meter import Meter
-from gateway.exchange.seat import Seat
-from gateway.exchange.upstream import Upstream
+from gateway.admission.request_meter import Meter
+from gateway.admission.seat import Seat
+from gateway.endpoints.upstream import Upstream
 
 
 class Admission(msgspec.Struct, frozen=True):

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from gateway.domain import Usage
 from gateway.errors import OutputLostError, UpstreamError
-from gateway.exchange.answer_place import UNCOUNTED, AnswerPlace
 from gateway.exchange.sink import Sink
+from gateway.jobs.answer_memory import UNCOUNTED, AnswerPlace
 from gateway.translate.client_formats.contract import Finish, StreamWriter
 from gateway.translate.completion import CompletionFold, split_completion, text_bytes
 from gateway.translate.dialects.contract import Chunk, Damage, Delta, Whole

@@ -4,7 +4,7 @@ from enum import Enum, auto
 
 import anyio
 
-from gateway.admission.shared_hold import SharedHold
+from gateway.admission.ref_counted_hold import SharedHold
 from gateway.errors import (
     ClientDeadlineError,
     DrainingError,
@@ -14,10 +14,10 @@ from gateway.errors import (
     UnreachableError,
     WorkerError,
 )
-from gateway.exchange.events import Outcome
-from gateway.exchange.order import Means, Order
+from gateway.events import Outcome
+from gateway.exchange.dispatcher import Serving
 from gateway.exchange.record import Record
-from gateway.exchange.serving import Serving
+from gateway.exchange.resolved_request import Means, Order
 from gateway.exchange.sink import Sink
 from gateway.translate.error_body import error_answer
 from gateway.translate.request import tokens_to_reserve

@@ -12,15 +12,15 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from gateway.admission.shared_hold import Release, SharedHold
+from gateway.admission.ref_counted_hold import Release, SharedHold
 from gateway.clock import Clock
 from gateway.errors import DrainingError, GatewayError, IdempotencyError, OutputLostError
-from gateway.exchange.events import Observer, Outcome
+from gateway.events import Observer, Outcome
 from gateway.exchange.exchange import CLIENT_LEFT_STATUS, DRAIN_RETRY_S, Ending, Exchange, outcome_of
 from gateway.exchange.record import Record
-from gateway.exchange.recording import Recording
+from gateway.exchange.replay_buffer import Recording
 from gateway.exchange.sink import Sink
-from gateway.fairshare.room import Place, Room
+from gateway.fairshare.memory_shares import Place, Room
 from gateway.translate.error_body import error_answer
 
 LIFETIME_S = 600.0

@@ -7,8 +7,8 @@ from msgspec import Raw
 
 from gateway.errors import OutputLostError
 from gateway.exchange.answer import Answer
-from gateway.exchange.queue_job import QueueJob
 from gateway.exchange.record import Record
+from gateway.jobs.job_poller import QueueJob
 from gateway.translate.dialects.contract import Delta, Dialect
 from gateway.translate.job_stream import Next
 

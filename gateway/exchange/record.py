@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from gateway.clock import Clock
 from gateway.domain import Usage
-from gateway.exchange.events import Outcome, Settled, Trace, TraceContext
-from gateway.exchange.gpu_time import AttemptCost
+from gateway.endpoints.gpu_time import AttemptCost
+from gateway.events import Outcome, Settled, Trace, TraceContext
 
 
 class Record:

@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from gateway.fairshare.line import Line
+from gateway.fairshare.tenant_queue import Line
 
 T = TypeVar("T", bound=Hashable)
 

@@ -14,10 +14,10 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
 from gateway.fairshare.account import Account
+from gateway.fairshare.cost_model import Tariff
 from gateway.fairshare.lazy_heap import LazyHeap
 from gateway.fairshare.occupancy import Occupancy
 from gateway.fairshare.overflow import OverflowPolicy, QueueLimits, Verdict
-from gateway.fairshare.tariff import Tariff
 
 T = TypeVar("T", bound=Hashable)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from gateway.exchange.events import Event, Observer
+from gateway.events import Event, Observer
 from gateway.observability.logs import EventLog
 
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from gateway.observability.line_queue import LineQueue
+from gateway.observability.log_queue import LineQueue
 
 GATHER_S = 0.01
 """Seconds that a first line waits for others: to wake the thread for each line costs more than the line."""

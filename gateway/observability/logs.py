@@ -10,9 +10,9 @@ import msgspec
 import structlog
 
 from gateway.admission.lease_store import RecordKind
-from gateway.connections import Refusal
+from gateway.connection_limits import Refusal
 from gateway.domain import Attempt
-from gateway.exchange.events import (
+from gateway.events import (
     Admitted,
     Broke,
     CallOutcome,
@@ -34,7 +34,7 @@ from gateway.exchange.events import (
     TaskFailed,
     UpstreamCalled,
 )
-from gateway.observability.line_limit import LineLimit
+from gateway.observability.log_rate_limit import LineLimit
 
 _REDACTED = frozenset(
     {

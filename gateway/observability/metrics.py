@@ -21,10 +21,10 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from gateway.connections import Refusal
+from gateway.connection_limits import Refusal
 from gateway.domain import Operation
 from gateway.errors import ConnectFault
-from gateway.exchange.events import (
+from gateway.events import (
     Admitted,
     Broke,
     CallOutcome,
@@ -45,9 +45,9 @@ from gateway.exchange.events import (
     TaskFailed,
     UpstreamCalled,
 )
-from gateway.observability.paced import Paced
+from gateway.observability.cooperative_rendering import Paced
+from gateway.observability.gauges import Reading, Readings
 from gateway.observability.process_metrics import ConfigMetrics, StoreMetrics
-from gateway.observability.readings import Reading, Readings
 from gateway.observability.tenant_series import TenantSeries
 
 # A `_created` series for each counter would double their number, and add nothing to the process's start time.

@@ -5,8 +5,8 @@ import msgspec
 from anyio import to_thread
 
 from gateway.clock import Clock
+from gateway.observability.cooperative_rendering import pause
 from gateway.observability.metrics import Metrics, media_type_for
-from gateway.observability.paced import pause
 
 KEPT_S = 1.0
 

@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from gateway.admission.lease_store import RecordKind
-from gateway.exchange.events import ConfigRead, Reload
+from gateway.events import ConfigRead, Reload
 
 
 class StoreMetrics:

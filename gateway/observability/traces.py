@@ -22,7 +22,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 
 from gateway import __version__
 from gateway.clock import Clock
-from gateway.exchange.events import Event, Outcome, Settled, Trace, TraceContext
+from gateway.events import Event, Outcome, Settled, Trace, TraceContext
 from gateway.translate.client_formats.contract import ClientFormat
 from gateway.wire.request_head import header_values
 from gateway.wire.traceparent import TraceParent, read_traceparent, root_flags

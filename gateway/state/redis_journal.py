@@ -5,9 +5,9 @@ from itertools import islice
 import msgspec
 
 from gateway.admission.lease_store import RECORD_VERSION, RecordKind
-from gateway.exchange.events import Observer, RecordsUnreadable
-from gateway.exchange.journal import KEEP_S, TAKEN_S, Entry, EntryAnswer, OpenJob
-from gateway.state.redis_script import RedisScript
+from gateway.events import Observer, RecordsUnreadable
+from gateway.jobs.journal import KEEP_S, TAKEN_S, Entry, EntryAnswer, OpenJob
+from gateway.state.redis_connection import RedisScript
 from gateway.wire.malformed import MALFORMED
 
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from gateway.admission.lease_store import Beat, BeatAnswer, Grant, OvertakenError
-from gateway.state.redis_script import RedisScript
+from gateway.state.redis_connection import RedisScript
 
 _LATE = -1
 _OVERTAKEN = -2

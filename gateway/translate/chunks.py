@@ -9,7 +9,7 @@ from msgspec import Raw
 from gateway.domain import Usage
 from gateway.errors import OutputLostError
 from gateway.translate.choices import ChoiceNormalizer
-from gateway.translate.refrain import Refrain
+from gateway.translate.chunk_template import Refrain
 from gateway.translate.request import ClientRequest
 from gateway.translate.restart_detector import RestartDetector
 from gateway.translate.usage import estimate_usage, read_usage, settle_usage, usage_fields

@@ -3,7 +3,7 @@
 import re
 
 from gateway.translate.credentials import REDACTED, without_credentials
-from gateway.translate.places import with_bare_urls, without_places
+from gateway.translate.private_places import with_bare_urls, without_places
 
 __all__ = ["REDACTED", "SHOWN_LENGTH_MAX", "SOURCE_LENGTH_MAX", "redact"]
 

@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from gateway.errors import JobFailedError, JobNotRunError, UpstreamError, WorkerError
 from gateway.translate import context_overflow
-from gateway.translate.error_accounts import (
+from gateway.translate.error_shapes import (
     CODE_KEYS,
     ERROR_KEYS,
     READ_LENGTH_MAX,
@@ -28,7 +28,7 @@ from gateway.translate.error_accounts import (
     read_account,
     status_in,
 )
-from gateway.translate.error_statements import Detail, parsed
+from gateway.translate.error_texts import Detail, parsed
 from gateway.translate.redaction import SOURCE_LENGTH_MAX, redact
 from gateway.wire.lenient import is_empty, is_null
 from gateway.wire.malformed import MALFORMED

@@ -16,7 +16,7 @@ from gateway import __version__
 from gateway.clock import SystemClock
 from gateway.domain import Endpoint, Secret
 from gateway.errors import UnreachableError
-from gateway.fairshare.room import Room
+from gateway.fairshare.memory_shares import Room
 from gateway.upstream.content_decoding import decoded
 from gateway.upstream.failures import read_date, read_retry_after, unreachable
 from gateway.upstream.http.outgoing import Parts

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from gateway.domain import JOB_BODY_BYTES_MAX
 from gateway.errors import AnswersFullError, BodyTooLargeError, OutputLostError, UnreachableError
-from gateway.fairshare.room import Place
+from gateway.fairshare.memory_shares import Place
 from gateway.translate.job_stream import TOO_MANY_OUTPUTS
 from gateway.upstream.client import REPLY_BYTES_MAX, TOO_LARGE, EndpointClient, Hold, Reply, bounded
 from gateway.upstream.failures import job_call_failure

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from gateway.admission.capacity import StaticCapacity
 from gateway.admission.gate import Gate
 from gateway.errors import NoTurnError, OverShareError
+from gateway.fairshare.cost_model import of_seats
 from gateway.fairshare.overflow import QueueLimits
-from gateway.fairshare.tariff import of_seats
 from tests.factories import tenant
 from tests.virtual_time import LoopClock
 

@@ -17,8 +17,8 @@ from gateway.admission.lease_agent import LeaseAgent
 from gateway.admission.lease_store import BeatAnswer, Grant, RecordKind
 from gateway.domain import Limit, OutagePolicy, Tenant
 from gateway.errors import NoTurnError, RefusedError, TenantLimitError
+from gateway.fairshare.cost_model import of_calls, of_seats
 from gateway.fairshare.quota import TenantQuota
-from gateway.fairshare.tariff import of_calls, of_seats
 from tests.factories import tenant
 from tests.redis_server import RedisServer
 from tests.told_redis import ToldLeases, VirtualStore

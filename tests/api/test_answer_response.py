@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 
-from gateway.api.signs_of_life import Rhythm
+from gateway.api.keepalive import Rhythm
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import PAGES, running

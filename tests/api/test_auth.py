@@ -3,10 +3,10 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.admission.shared_hold import hold_in_flight
-from gateway.api.acceptance import Acceptance, attach_acceptance
+from gateway.admission.ref_counted_hold import hold_in_flight
 from gateway.api.auth import Caller, Key, KeyRing, key_id
-from gateway.api.notes import RequestNotes
+from gateway.api.key_acceptance import Acceptance, attach_acceptance
+from gateway.api.request_context import RequestNotes
 from gateway.config.keys import key_line
 from gateway.errors import InvalidKeyError
 from gateway.exchange.record import Record

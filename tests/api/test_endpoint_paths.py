@@ -7,8 +7,8 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.config.keys import key_line
+from gateway.config.loader import parse_config
 from gateway.config.quickstart import quickstart
-from gateway.config.reading import parse_config
 from tests.fakes.asgi import AsgiCall
 from tests.stacks import KEY, RUNPOD_KEY, config_of
 from tests.subject import Subject, answering, running

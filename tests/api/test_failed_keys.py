@@ -5,9 +5,9 @@ import pytest
 from gateway.api import failed_keys
 from gateway.api.auth import Key, KeyRing
 from gateway.api.failed_keys import FailedKeys
-from gateway.api.notes import RequestNotes
+from gateway.api.request_context import RequestNotes
 from gateway.config.keys import key_line
-from gateway.connections import Refusal
+from gateway.connection_limits import Refusal
 from gateway.errors import FailedKeysError, InvalidKeyError
 from tests.factories import tenant
 from tests.fakes.asgi import AsgiCall

@@ -14,7 +14,7 @@ import structlog
 
 from gateway.app import Gateway
 from gateway.config.keys import key_line
-from gateway.config.reading import parse_config
+from gateway.config.loader import parse_config
 from gateway.observability.logs import configure_logs
 from tests.chaos.questions import MODELS, RUNPOD_KEY, TENANT_KEYS
 from tests.processes import Served

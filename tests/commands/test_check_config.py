@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from gateway.commands import check_config
-from gateway.memory import MIB
+from gateway.memory_plan import MIB
 from tests.stacks import config_of
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.commands.serve import PORT_MAX, check_start
-from gateway.config.reading import ConfigError, parse_config
+from gateway.config.loader import ConfigError, parse_config
 from tests.stacks import config_of
 
 

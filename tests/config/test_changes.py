@@ -7,8 +7,8 @@ import pytest
 
 from gateway.config.changes import changes
 from gateway.config.keys import key_line
-from gateway.config.reading import ConfigError, parse_config
-from gateway.config.sections import Config, EndpointSection
+from gateway.config.loader import ConfigError, parse_config
+from gateway.config.schema import Config, EndpointSection
 from tests.stacks import config_of
 
 RUNNING = {

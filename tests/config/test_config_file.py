@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from gateway.config.config_file import ConfigFile
-from gateway.config.reading import ConfigError
+from gateway.config.loader import ConfigError
 from tests.stacks import config_of
 
 

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
+from gateway.config.loader import ConfigError, parse_config
 from gateway.config.model_checks import endpoint_names
-from gateway.config.reading import ConfigError, parse_config
 
 KEY = "0" * 64
 NO_JOB_ROUTE = {"worker": "text", "route": "openai"}

@@ -1,8 +1,8 @@
 import pytest
 
 from gateway.config.keys import key_line
+from gateway.config.loader import ConfigError, key_digest
 from gateway.config.quickstart import quickstart
-from gateway.config.reading import ConfigError, key_digest
 
 
 def test_two_variables_are_enough() -> None:

@@ -14,7 +14,7 @@ from gateway.translate.completion import CompletionFold, split_completion
 from gateway.translate.dialects.contract import Chunk, Damage, Delta, Dialect
 from gateway.translate.dialects.openai_object import read_object
 from gateway.translate.dialects.openai_stream import OpenAIReader
-from gateway.translate.dialects.table import DIALECTS
+from gateway.translate.dialects.registry import DIALECTS
 from tests.factories import client_request, plain, raw
 
 RECORDINGS = sorted((pathlib.Path(__file__).parent.parent / "recordings").glob("*.jsonl"))

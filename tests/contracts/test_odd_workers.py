@@ -15,7 +15,7 @@ from gateway.errors import GatewayError, UpstreamError
 from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer
 from gateway.translate.chunks import ChunkWriter
 from gateway.translate.completion import finish_completion
-from gateway.translate.dialects.table import DIALECTS
+from gateway.translate.dialects.registry import DIALECTS
 from gateway.translate.request import ClientRequest
 from tests.contracts.test_dialects import RECORDINGS, Recording
 from tests.effort import tries

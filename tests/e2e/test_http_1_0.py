@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gateway.api.signs_of_life import Rhythm
+from gateway.api.keepalive import Rhythm
 from gateway.app import Gateway
-from gateway.config.reading import parse_config
+from gateway.config.loader import parse_config
 from tests.edge import read_all
 from tests.fakes.runpod import FakeRunpod
 from tests.serving import serving_gateway

@@ -13,14 +13,14 @@ import pytest
 import yaml
 
 from gateway.app import Gateway
-from gateway.commands.reloading import Reloading
+from gateway.commands.config_reload import Reloading
 from gateway.config.config_file import ConfigFile
 from gateway.config.keys import key_line
-from gateway.connections import ClientLimits
-from gateway.descriptors import Room
+from gateway.connection_limits import ClientLimits
 from gateway.emulator.app import build_emulator
 from gateway.emulator.settings import EmulatorSettings
-from gateway.server import Address, _serve, listen, serve
+from gateway.file_descriptors import Room
+from gateway.server.run import Address, _serve, listen, serve
 from tests.fakes.killable import KillableSupervisor
 from tests.redis_server import RedisServer
 from tests.serving import serving
@@ -130,9 +130,9 @@ async def test_everything_works_again_after_the_death_of_a_task_of_the_server(
 def test_a_process_that_cannot_keep_a_task_running_drains_and_ends_with_an_error(
     monkeypatch: pytest.MonkeyPatch, emulator_url: str
 ) -> None:
-    from gateway.config.reading import parse_config
+    from gateway.config.loader import parse_config
 
-    monkeypatch.setattr("gateway.restarts.PAUSE_S_FIRST", 0.001)
+    monkeypatch.setattr("gateway.restart_policy.PAUSE_S_FIRST", 0.001)
     gateway = Gateway(parse_config(config_of(emulator_url, drain_s=1), {}))
 
     async def fails() -> None:

@@ -4,7 +4,7 @@ from gateway.emulator.endpoint import Endpoint
 from gateway.emulator.faults import FaultPlan, Faults
 from gateway.emulator.limits import Limit, Operation
 from gateway.emulator.settings import EmulatorSettings
-from gateway.emulator.workforce import Worker
+from gateway.emulator.worker_pool import Worker
 from gateway.wire.runpod import JobPolicy, JobState
 from tests.emulator.support import HandClock
 

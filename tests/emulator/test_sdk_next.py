@@ -10,7 +10,7 @@ import pytest
 
 from gateway.emulator.app import build_emulator
 from gateway.emulator.faults import FailWith
-from gateway.emulator.script_failures import fault_error, job_error
+from gateway.emulator.script.failures import fault_error, job_error
 from gateway.emulator.settings import EmulatorSettings
 from tests.emulator.sdk_processes import NEXT_PYTHON, sdk_worker
 from tests.serving import serving

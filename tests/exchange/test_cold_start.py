@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from gateway.domain import EndpointState
-from gateway.exchange.breaker import FAILURES_MAX, PAUSE_S_FIRST, Evidence
-from gateway.exchange.endpoint_state import SILENT_S_MAX
-from gateway.exchange.upstream import Upstream
+from gateway.endpoints.circuit_breaker import FAILURES_MAX, PAUSE_S_FIRST, Evidence
+from gateway.endpoints.upstream import Upstream
+from gateway.endpoints.worker_state import SILENT_S_MAX
 from gateway.wire.runpod import EndpointHealth
 from tests.exchange.test_exchange import content
 from tests.factories import tenant

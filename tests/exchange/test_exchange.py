@@ -9,10 +9,10 @@ import httpx
 import msgspec
 import pytest
 
-from gateway.api.signs_of_life import Rhythm
+from gateway.api.keepalive import Rhythm
 from gateway.config.keys import key_line
-from gateway.exchange.events import Event, Settled
-from gateway.exchange.queue_job import COST_PAUSES_S
+from gateway.events import Event, Settled
+from gateway.jobs.job_poller import COST_PAUSES_S
 from tests.factories import left_job, tenant
 from tests.fakes.runpod import FakeRunpod
 from tests.stacks import KEY

@@ -7,14 +7,14 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from gateway.admission.shared_hold import SharedHold
+from gateway.admission.ref_counted_hold import SharedHold
 from gateway.config.keys import key_line
 from gateway.errors import OutputLostError
+from gateway.events import Event, Outcome, Settled
 from gateway.exchange import idempotency as module
-from gateway.exchange.events import Event, Outcome, Settled
 from gateway.exchange.idempotency import Idempotency
-from gateway.exchange.recording import Recording
-from gateway.fairshare.room import Room
+from gateway.exchange.replay_buffer import Recording
+from gateway.fairshare.memory_shares import Room
 from tests.exchange.test_exchange import COMPLETION, content
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod

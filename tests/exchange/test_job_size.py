@@ -3,8 +3,8 @@ from msgspec import Raw
 
 from gateway.domain import JOB_BODY_BYTES_MAX
 from gateway.errors import BodyTooLargeError
-from gateway.exchange.job_policy import job_policy
 from gateway.exchange.job_size import AROUND_BYTES, check_fields, fitting
+from gateway.jobs.job_policy import job_policy
 from gateway.wire.runpod import submission
 from tests.factories import endpoint
 

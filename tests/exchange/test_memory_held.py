@@ -9,11 +9,11 @@ import pytest
 
 from gateway.api.answer_response import SLICE_BYTES
 from gateway.api.body import REQUEST_BYTES, BodyRoom
-from gateway.exchange.answer_place import WHOLE_COPIES
-from gateway.fairshare.room import Room
+from gateway.fairshare.memory_shares import Room
+from gateway.jobs.answer_memory import WHOLE_COPIES
 from tests.exchange.test_exchange import content
 from tests.exchange.test_idempotency import keyed
-from tests.exchange.test_relay import EndlessRunpod
+from tests.exchange.test_openai_relay import EndlessRunpod
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import EVENTS, PAGES, Subject, answering, event, running
 

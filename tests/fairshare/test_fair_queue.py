@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.fairshare.cost_model import of_calls, of_seats
 from gateway.fairshare.fair_queue import FairQueue
-from gateway.fairshare.tariff import of_calls, of_seats
 
 Hold = Callable[[random.Random], float]
 

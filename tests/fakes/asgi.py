@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from gateway.api.departure import Departure, attach_departure
+from gateway.api.disconnect import Departure, attach_departure
 from tests.stacks import KEY
 
 

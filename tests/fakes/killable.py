@@ -7,8 +7,8 @@ import anyio.lowlevel
 
 from gateway.admission.lease_store import Beat, BeatAnswer, Grant
 from gateway.clock import Clock
-from gateway.exchange.events import Observer
-from gateway.exchange.journal import Entry, EntryAnswer
+from gateway.events import Observer
+from gateway.jobs.journal import Entry, EntryAnswer
 from gateway.supervisor import Run, Supervisor
 
 

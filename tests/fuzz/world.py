@@ -10,7 +10,7 @@ import anyio.lowlevel
 import httpx
 
 from bench.fairness.virtual_loop import VirtualClock, VirtualLoop
-from gateway.api.signs_of_life import Rhythm
+from gateway.api.keepalive import Rhythm
 from gateway.config.keys import key_line
 from gateway.domain import Resource
 from tests.fakes.asgi import AsgiCall

@@ -14,7 +14,7 @@ import yaml
 from gateway.app import Gateway
 from gateway.cli import COMMANDS
 from gateway.config.keys import key_line
-from gateway.config.reading import all_keys, load_config, parse_config
+from gateway.config.loader import all_keys, load_config, parse_config
 from gateway.emulator.app import build_emulator
 from gateway.emulator.command import read_settings
 from tests.grafana.expressions import GRAFANA, ROOT, dashboards

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.config.sections import Config
+from gateway.config.schema import Config
 from gateway.domain import Operation
 from tests.helm.chart import CHART
 

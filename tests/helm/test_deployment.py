@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from gateway import __version__
-from gateway.config.sections import METRICS_PORT, Config, Listen
+from gateway.config.schema import METRICS_PORT, Config, Listen
 from gateway.exchange.drain_plan import FLUSH_S, SLACK
-from gateway.server import SHUTDOWN_S_MAX
+from gateway.server.run import SHUTDOWN_S_MAX
 from tests.helm.chart import ROOT, Rendered, chart, render, values_of, with_values
 from tests.helm.test_manifests import CASES
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import yaml
 
-from gateway.config.sections import METRICS_PORT
+from gateway.config.schema import METRICS_PORT
 from tests.grafana.scraping import scraping
 from tests.grafana.tools import path_of
 from tests.helm.chart import CHART, Rendered, chart, merge, values_of

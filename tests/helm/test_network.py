@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config.sections import METRICS_PORT, EndpointSection
+from gateway.config.schema import METRICS_PORT, EndpointSection
 from tests.helm.chart import Rendered, render, values_of, with_values
 from tests.helm.test_manifests import CASES
 

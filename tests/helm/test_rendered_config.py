@@ -7,7 +7,7 @@ import signal
 import httpx
 import pytest
 
-from gateway.config.reading import ConfigError, load_config, parse_config
+from gateway.config.loader import ConfigError, load_config, parse_config
 from tests.helm.chart import Rendered, render, values_of, with_values
 from tests.helm.test_manifests import CASES
 from tests.processes import fairpod, serving_process

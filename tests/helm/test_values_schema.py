@@ -70,7 +70,7 @@ def test_it_knows_the_configuration_as_the_gateway_does() -> None:
     if is_writing() and found != expected:
         write_definitions()
         pytest.fail(f"values.schema.json is written: read the difference, then run without {VARIABLE}")
-    assert found == expected, f"gateway/config/sections.py has moved on; {VARIABLE}=1 writes values.schema.json"
+    assert found == expected, f"gateway/config/schema.py has moved on; {VARIABLE}=1 writes values.schema.json"
 
 
 @pytest.mark.parametrize(

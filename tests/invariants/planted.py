@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
-GATE, GATES, CAPACITY = "admission/gate.py", "admission/gates.py", "admission/capacity.py"
+GATE, GATES, CAPACITY = "admission/gate.py", "admission/endpoint_gates.py", "admission/capacity.py"
 PERMIT, TIMER = "admission/permit.py", "admission/wake_timer.py"
-ORDER, HEAP, LINE = "fairshare/fair_queue.py", "fairshare/lazy_heap.py", "fairshare/line.py"
-OVERFLOW, PACER, THROTTLE = "fairshare/overflow.py", "fairshare/pacer.py", "fairshare/throttle.py"
+ORDER, HEAP, LINE = "fairshare/fair_queue.py", "fairshare/lazy_heap.py", "fairshare/tenant_queue.py"
+OVERFLOW, PACER, THROTTLE = "fairshare/overflow.py", "fairshare/pacer.py", "fairshare/adaptive_limit.py"
 ALLOCATOR, ACCOUNT = "fairshare/allocator.py", "fairshare/account.py"
 SCRIPT, LEASE = "state/lease.lua", "fairshare/lease.py"
-JOBS, SEAT = "exchange/open_jobs.py", "exchange/seat.py"
+JOBS, SEAT = "jobs/job_tracker.py", "admission/seat.py"
 TOOLS, CALL = "translate/tool_calls.py", "translate/assembled_call.py"
 
 
@@ -483,7 +483,7 @@ PLANTED = [
     Planted(
         14,
         "a job that was left is not under way",
-        "exchange/queue_job.py",
+        "jobs/job_poller.py",
         "may_run=not self.stream.is_terminal",
         "may_run=False",
     ),
@@ -521,14 +521,14 @@ PLANTED = [
     Planted(
         14,
         "a job that is over keeps its seat",
-        "exchange/cancel_queue.py",
+        "jobs/canceller.py",
         "        entry.release()\n        execution_s",
         "        execution_s",
     ),
     Planted(
         14,
         "all cancels share one line",
-        "exchange/cancel_queue.py",
+        "jobs/canceller.py",
         "cancel_longest, tenant=tenant, wait_s_max=TURN_S_MAX",
         'cancel_longest, tenant=Tenant(name=""), wait_s_max=TURN_S_MAX',
     ),

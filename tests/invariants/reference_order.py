@@ -6,8 +6,8 @@ every key. What the production order does with heaps has to come to the same.
 
 from dataclasses import dataclass, field
 
+from gateway.fairshare.cost_model import Tariff
 from gateway.fairshare.fair_queue import COST_CHANGE_MIN, DEBT_S_MAX, EPOCH_S, MOMENT_S, OWED_S_MAX
-from gateway.fairshare.tariff import Tariff
 
 MEMORY = 0.98
 

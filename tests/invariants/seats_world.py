@@ -5,8 +5,8 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 
+from gateway.fairshare.cost_model import Tariff, of_seats
 from gateway.fairshare.fair_queue import FairQueue
-from gateway.fairshare.tariff import Tariff, of_seats
 
 
 class SeatsWorld:

@@ -10,8 +10,8 @@ from gateway.admission.capacity import StaticCapacity
 from gateway.admission.gate import Gate
 from gateway.domain import Tenant
 from gateway.errors import RefusedError
+from gateway.fairshare.cost_model import of_calls, of_seats
 from gateway.fairshare.overflow import QueueLimits
-from gateway.fairshare.tariff import of_calls, of_seats
 from tests.fakes.clock import FakeClock
 from tests.invariants.virtual_loop import VirtualLoop
 

@@ -11,8 +11,8 @@ from gateway.admission.capacity import StaticCapacity
 from gateway.admission.gate import Gate
 from gateway.domain import Tenant
 from gateway.errors import RefusedError
+from gateway.fairshare.cost_model import of_calls
 from gateway.fairshare.overflow import QueueLimits
-from gateway.fairshare.tariff import of_calls
 from tests.fakes.clock import FakeClock
 from tests.invariants.stage import Stage, Visit, check_gate_is_empty
 from tests.invariants.virtual_loop import VirtualLoop

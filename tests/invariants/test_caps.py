@@ -7,9 +7,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from hypothesis.stateful import run_state_machine_as_test as run
 
 from gateway.domain import Tenant
+from gateway.fairshare.adaptive_limit import CALM_S, PART_MIN, PAUSE_S_MAX, STEP_S, Throttle
 from gateway.fairshare.overflow import QueueLimits
 from gateway.fairshare.pacer import Pacer
-from gateway.fairshare.throttle import CALM_S, PART_MIN, PAUSE_S_MAX, STEP_S, Throttle
 from tests.invariants.profile import steady
 from tests.invariants.stage import Stage
 

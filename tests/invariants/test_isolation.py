@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.admission.capacity import StaticCapacities
+from gateway.admission.endpoint_gates import CallBudgets, EndpointGates
 from gateway.admission.gate import Gate
-from gateway.admission.gates import CallBudgets, EndpointGates
 from gateway.domain import PUBLISHED_LIMITS, Operation, Tenant
-from gateway.exchange.cancel_queue import TURN_S_MAX
+from gateway.fairshare.cost_model import of_calls
 from gateway.fairshare.fair_queue import FairQueue
-from gateway.fairshare.tariff import of_calls
+from gateway.jobs.canceller import TURN_S_MAX
 from tests.factories import endpoint
 from tests.fakes.clock import FakeClock
 from tests.invariants.profile import steady

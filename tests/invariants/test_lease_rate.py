@@ -5,9 +5,9 @@ from random import Random
 
 import pytest
 
-from gateway.admission.capacity_leased import LeasedCapacity
 from gateway.admission.lease_agent import HUNGRY_FOR_CALLS_S
 from gateway.admission.lease_store import Ask, Beat
+from gateway.admission.leased_capacity import LeasedCapacity
 from gateway.domain import OutagePolicy
 from gateway.fairshare.lease import BEAT_S, HOLD_S, JITTER_S, LIVE_S, SETTLE_S, Contact, token_rate
 from tests.effort import tries

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain import OutagePolicy
-from gateway.fairshare.elsewhere import GateElsewhere, TenantUse
 from gateway.fairshare.lease import HOLD_S, SETTLE_S
+from gateway.fairshare.remote_usage import GateElsewhere, TenantUse
 from tests.models.lease_world import Rules, Way, World
 
 SEATS = 8

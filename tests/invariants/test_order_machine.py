@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run
 
+from gateway.fairshare.cost_model import HOLD_S_FIRST_GUESS as FIRST_GUESS_S
+from gateway.fairshare.cost_model import of_calls, of_seats, of_tokens
 from gateway.fairshare.fair_queue import FairQueue
-from gateway.fairshare.tariff import HOLD_S_FIRST_GUESS as FIRST_GUESS_S
-from gateway.fairshare.tariff import of_calls, of_seats, of_tokens
 from tests.invariants.profile import steady
 from tests.invariants.reference_order import ReferenceOrder
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from gateway.admission.gate import Gate
 from gateway.admission.permit import Permit
 from gateway.domain import Tenant
+from gateway.fairshare.cost_model import of_seats
 from gateway.fairshare.fair_queue import FairQueue
-from gateway.fairshare.tariff import of_seats
 from tests.invariants.profile import steady
 from tests.invariants.stage import Stage
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.fairshare.cost_model import of_seats
 from gateway.fairshare.fair_queue import DEBT_S_MAX, MOMENT_S, OWED_S_MAX, FairQueue
-from gateway.fairshare.tariff import of_seats
 from tests.invariants.profile import steady
 from tests.invariants.seats_world import SeatsWorld
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.fairshare.allocator import water_fill
 from gateway.fairshare.fair_queue import DEBT_S_MAX
-from gateway.fairshare.line import URGENT_IN_A_ROW_MAX, Line
+from gateway.fairshare.tenant_queue import URGENT_IN_A_ROW_MAX, Line
 from tests.invariants.profile import steady
 from tests.invariants.seats_world import SeatsWorld
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 import structlog
 
-from gateway.observability.line_queue import LineQueue
+from gateway.observability.log_queue import LineQueue
 from gateway.observability.log_writer import LogWriter, QueuedText, QueueLogger, file_writer
 from tests.waiting import BOUND_S
 

@@ -7,8 +7,8 @@ import pytest
 import structlog
 
 from gateway.admission.lease_store import RecordKind
-from gateway.connections import Refusal
-from gateway.exchange.events import (
+from gateway.connection_limits import Refusal
+from gateway.events import (
     Broke,
     CallOutcome,
     ClientRefused,

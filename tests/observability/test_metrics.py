@@ -2,10 +2,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.admission.lease_store import RecordKind
-from gateway.connections import Refusal
+from gateway.connection_limits import Refusal
 from gateway.domain import Operation, Usage
 from gateway.errors import ConnectFault
-from gateway.exchange.events import (
+from gateway.events import (
     Admitted,
     Broke,
     CallOutcome,
@@ -25,8 +25,8 @@ from gateway.exchange.events import (
     TaskFailed,
     UpstreamCalled,
 )
+from gateway.observability.gauges import Reading
 from gateway.observability.metrics import Metrics
-from gateway.observability.readings import Reading
 from tests.factories import attempt
 
 READING = Reading(

@@ -7,10 +7,10 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.config.keys import key_line
-from gateway.connections import Refusal
+from gateway.connection_limits import Refusal
 from gateway.domain import Operation
 from gateway.errors import ConnectFault
-from gateway.exchange.events import CallOutcome, Outcome
+from gateway.events import CallOutcome, Outcome
 from gateway.observability.metrics import LATENCY_S, WAIT_S
 from tests.effort import tries
 from tests.fakes.asgi import AsgiCall

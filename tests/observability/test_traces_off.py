@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.api.notes import notes_of
-from gateway.exchange.events import Outcome
+from gateway.api.request_context import notes_of
+from gateway.events import Outcome
 from tests.stacks import config_of
 from tests.subject import answering, running
 
@@ -20,7 +20,7 @@ TRACES = {"traces": {"endpoint": "http://collector:4318"}}
 LOADED = """
 import sys
 from gateway.app import Gateway
-from gateway.config.reading import parse_config
+from gateway.config.loader import parse_config
 import yaml
 Gateway(parse_config(yaml.safe_load(sys.stdin.read()), {}))
 ours = ("gateway.observability.traces", "opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.trace")

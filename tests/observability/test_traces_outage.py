@@ -10,7 +10,7 @@ import anyio
 import httpx
 import pytest
 
-from gateway.exchange.events import Settled, Trace
+from gateway.events import Settled, Trace
 from gateway.observability import traces as module
 from gateway.observability.traces import SPANS_MAX, Traces
 from gateway.translate.client_formats.openai_chat import OPENAI_CHAT

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from redis import Redis
 
-from gateway.exchange.events import Event, RecordsUnreadable
-from gateway.exchange.journal import Entry, EntryAnswer, OpenJob
+from gateway.events import Event, RecordsUnreadable
+from gateway.jobs.journal import Entry, EntryAnswer, OpenJob
 from gateway.state.redis_journal import DROPPED_MAX, RedisJournal
 from tests.fakes.clock import FakeClock
 from tests.redis_server import RedisServer

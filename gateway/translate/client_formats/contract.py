@@ -7,8 +7,8 @@ import msgspec
 
 from gateway.domain import Usage
 from gateway.translate.apis import Api
+from gateway.translate.chunk_template import Refrain
 from gateway.translate.error_body import ErrorAnswer
-from gateway.translate.refrain import Refrain
 from gateway.translate.request import ClientRequest
 from gateway.wire.openai import Fields
 

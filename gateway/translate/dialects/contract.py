@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.errors import UpstreamError
-from gateway.translate.refrain import Refrain
+from gateway.translate.chunk_template import Refrain
 from gateway.wire.openai import Fields, Parts
 
 

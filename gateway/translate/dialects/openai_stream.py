@@ -10,9 +10,9 @@ import re
 import msgspec
 
 from gateway.errors import OutputLostError
+from gateway.translate.chunk_template import RefrainReader
 from gateway.translate.dialects.contract import Chunk, Damage, Delta
 from gateway.translate.dialects.openai_object import NOT_JSON, raise_hidden_error, read_object
-from gateway.translate.refrain import RefrainReader
 from gateway.translate.worker_errors import output_error
 from gateway.wire.items import decode_items
 from gateway.wire.json_repair import Sequence, read_sequence

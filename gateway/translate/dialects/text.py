@@ -5,7 +5,7 @@ from msgspec import Raw
 
 from gateway.errors import InvalidRequestError, OutputLostError
 from gateway.translate.dialects.contract import Delta
-from gateway.translate.dialects.plain import text_chunk
+from gateway.translate.dialects.synthetic_chunks import text_chunk
 from gateway.translate.prompt import flatten, refuse_beyond_text, sampling_params
 from gateway.translate.request import ClientRequest
 from gateway.translate.worker_errors import raise_error_in

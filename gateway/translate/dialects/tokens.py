@@ -13,8 +13,8 @@ from msgspec import Raw
 
 from gateway.errors import OutputLostError
 from gateway.translate.dialects.contract import Delta
-from gateway.translate.dialects.plain import finish_chunk, text_chunk
-from gateway.translate.error_accounts import is_blank
+from gateway.translate.dialects.synthetic_chunks import finish_chunk, text_chunk
+from gateway.translate.error_shapes import is_blank
 from gateway.translate.prompt import flatten, refuse_beyond_text, sampling_params
 from gateway.translate.request import ClientRequest
 from gateway.translate.worker_errors import raise_error_in

@@ -11,8 +11,8 @@ from bench.fairness.closed_loop import Client, Scenario
 from bench.fairness.machine import simulate
 from bench.fairness.measures import percentile
 from bench.fairness.orders import call_orders, seat_orders
+from gateway.fairshare.cost_model import of_seats
 from gateway.fairshare.fair_queue import FairQueue
-from gateway.fairshare.tariff import of_seats
 
 
 def test_many_threads_win_under_fifo_only() -> None:

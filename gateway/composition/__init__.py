@@ -1,0 +1,1 @@
+"""Build the parts of a gateway process from its configuration."""

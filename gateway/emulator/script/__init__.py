@@ -1,0 +1,1 @@
+"""Write what scripted workers say, in the formats of real ones."""

@@ -1,0 +1,214 @@
+"""Track all exchanges of this process: open them while it serves, and wait for or cut them when it drains."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import anyio
+import msgspec
+
+from gateway.admission.ref_counted_hold import SharedHold, hold_in_flight
+from gateway.domain import Operation
+from gateway.errors import DrainingError, GatewayError, TenantLimitError
+from gateway.events import Broke
+from gateway.exchange.drain_plan import FLUSH_S, cuts_due, flush_s_max
+from gateway.exchange.exchange import DRAIN_RETRY_S, Ending, Exchange, outcome_of
+from gateway.exchange.idempotency import KEPT_BYTES_MAX, Idempotency, JoinedExchange, Name, Repeatable
+from gateway.exchange.record import Record
+from gateway.exchange.resolved_request import Means, Order
+from gateway.exchange.sink import Sink
+from gateway.fairshare.pacer import WINDOW_S
+from gateway.fairshare.quota import TenantQuota
+from gateway.translate.error_body import error_answer
+
+MEASURE_S = 1.0
+CUT_S = 0.5
+"""Seconds between checks of a draining process whether it has to cut answers early."""
+
+AnyExchange = Exchange | JoinedExchange
+
+
+class LeftRunning(msgspec.Struct, frozen=True, kw_only=True):
+    """Report what may still run at Runpod after a process has drained, by endpoint."""
+
+    jobs: dict[str, int]
+    """Number of jobs whose cancels are not confirmed."""
+    abandoned: dict[str, int]
+    """Number of attempts that have no id by which they could be cancelled."""
+
+
+class Exchanges:
+    """Open exchanges, and track those in progress."""
+
+    def __init__(self, means: Means, *, kept_bytes_max: int = KEPT_BYTES_MAX) -> None:
+        """Create it; `kept_bytes_max` bounds the memory of answers that are kept for an `Idempotency-Key`."""
+        self.is_draining = False
+        self._means = means
+        self._idempotency = Idempotency(means.clock, means.observe, self.run, bytes_max=kept_bytes_max)
+        self._live: set[AnyExchange] = set()
+        self._settled = anyio.Event()
+
+    @property
+    def count(self) -> int:
+        """Return the number of exchanges in progress."""
+        return len(self._live)
+
+    def record(self, request_id: str) -> Record:
+        """Create the record of a request."""
+        return Record(request_id=request_id, clock=self._means.clock)
+
+    def enter(self, quota: TenantQuota, repeated: Name | None = None) -> SharedHold:
+        """Count a request, and hold its place in flight; the exchange that is opened for it ends its first use.
+
+        A request that repeats another by its name, while no client waits for the answer, takes over the place that is
+        held for that answer.
+
+        Raises:
+            TenantLimitError: The tenant is at its limit of requests in flight, or in this minute; or it has no tokens
+                left for a request that is not a repeat, and that is counted nevertheless.
+        """
+        inherited = None
+        if repeated is None or not self._idempotency.knows(repeated):
+            now_s = self._means.clock.monotonic_s()
+            try:
+                quota.check_debt(now_s)
+            except TenantLimitError:
+                quota.count(now_s)
+                raise
+        else:
+            inherited = self._idempotency.inherit(repeated)
+        if inherited is None:
+            return hold_in_flight(quota, self._means.clock)
+        hold = SharedHold(inherited)
+        try:
+            quota.count(self._means.clock.monotonic_s())
+        except TenantLimitError:
+            hold.release()
+            raise
+        return hold
+
+    def open(self, order: Order, record: Record, asked: Repeatable | None = None) -> AnyExchange:
+        """Return an exchange to be run: a new one, or for a request with an idempotency key the one that it repeats.
+
+        Raises:
+            DrainingError: This process accepts no new requests.
+            IdempotencyError: The request repeats one that it differs from, or whose answer is not kept.
+        """
+        if self.is_draining:
+            raise DrainingError(retry_after_s=DRAIN_RETRY_S)
+        if asked is None:
+            return Exchange(self._means, order, record)
+        joined = self._idempotency.find(asked, record, order.in_flight)
+        return joined or self._idempotency.begin(asked, Exchange(self._means, order, record), order.in_flight)
+
+    def settle_early(self, record: Record, error: GatewayError) -> None:
+        """Settle a request that failed before it became an exchange."""
+        answer = error_answer(error)
+        self._means.observe(
+            record.settle(outcome_of(error), status=answer.status, reason=answer.code, error=type(error).__name__)
+        )
+
+    def report(self, request_id: str, error: Exception) -> None:
+        """Report an unexpected exception."""
+        self._means.observe(Broke(request_id=request_id, error=error))
+
+    async def run(self, exchange: AnyExchange, sink: Sink) -> None:
+        """Run an exchange to its end."""
+        self._live.add(exchange)
+        try:
+            await exchange.run(sink)
+        finally:
+            self._live.discard(exchange)
+            if not self._live:
+                self._settled.set()
+                self._settled = anyio.Event()
+
+    def background(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Return the background tasks by name. Each runs until it is cancelled."""
+        return {
+            "review": self._review,
+            "idempotency": self._idempotency.run,
+            "health": self._means.health.run,
+            **self._means.jobs.background(),
+        }
+
+    async def _review(self) -> None:
+        while True:
+            for upstream in self._means.upstreams.values():
+                upstream.gates.work.measure_shares()
+                upstream.review()
+                upstream.gpu.advance()
+            await anyio.sleep(MEASURE_S)
+
+    async def drain(self, drain_s: float, *, is_hurried: bool = False) -> "LeftRunning":
+        """Accept no new requests, let the others finish for `drain_s` seconds, then cut the rest and cancel their jobs.
+
+        If there are more jobs than can be cancelled after that, answers are cut earlier; `is_hurried` limits the time
+        for cancels to `FLUSH_S`.
+
+        Returns:
+            What may still run at Runpod.
+        """
+        self.is_draining = True
+        with anyio.move_on_after(drain_s) as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._cut_early, scope.deadline)
+                await self._idle()
+                tasks.cancel_scope.cancel()
+        for exchange in self._live:
+            exchange.end(Ending.PROCESS)
+        with anyio.move_on_after(FLUSH_S):
+            await self._idle()
+        needed_s = [flush_s_max(count, cancels_per_s=self._rates[at]) for at, count in self._pending().items()]
+        with anyio.move_on_after(FLUSH_S if is_hurried else max(needed_s, default=FLUSH_S)):
+            await self._means.jobs.flush()
+        upstreams = self._means.upstreams
+        return LeftRunning(
+            jobs={name: count for name, count in self._means.jobs.cancels_pending().items() if count},
+            abandoned={name: len(each.abandoned) for name, each in upstreams.items() if each.abandoned},
+        )
+
+    async def _cut_early(self, until_s: float) -> None:
+        """Cut answers before the end of the drain, if their jobs could not all be cancelled after it."""
+        while True:
+            pending = self._pending()
+            for address, exchanges in self._cuttable().items():
+                count = cuts_due(
+                    len(exchanges),
+                    pending.get(address, 0),
+                    cancels_per_s=self._rates[address],
+                    left_s=until_s - anyio.current_time(),
+                )
+                for exchange in exchanges[:count]:
+                    exchange.end(Ending.PROCESS)
+            await anyio.sleep(CUT_S)
+
+    def _cuttable(self) -> dict[str, list[Exchange]]:
+        """Return the exchanges whose jobs would have to be cancelled, by the endpoint's address, the newest first."""
+        found: dict[str, list[Exchange]] = {}
+        own = [each for each in self._live if isinstance(each, Exchange)]
+        for each in sorted(own, key=lambda each: each.record.elapsed_s()):
+            if each.record.job_id is not None and not each.has_ended:
+                found.setdefault(self._address_of(each.record.endpoint), []).append(each)
+        return found
+
+    def _pending(self) -> dict[str, int]:
+        """Return the number of unconfirmed cancels by address: all entries for one Runpod endpoint share its budget."""
+        found = Counter[str]()
+        for name, count in self._means.jobs.cancels_pending().items():
+            found[self._address_of(name)] += count
+        return found
+
+    def _address_of(self, endpoint: str) -> str:
+        return self._means.upstreams[endpoint].endpoint.address
+
+    @property
+    def _rates(self) -> dict[str, float]:
+        """Return the cancels per second by address, as limited by the first entry with that address."""
+        rates: dict[str, float] = {}
+        for upstream in self._means.upstreams.values():
+            rates.setdefault(upstream.endpoint.address, upstream.endpoint.limit(Operation.CANCEL).per_10s / WINDOW_S)
+        return rates
+
+    async def _idle(self) -> None:
+        while self._live:
+            await self._settled.wait()

@@ -1,0 +1,1 @@
+"""Run jobs at Runpod, and keep track of those that outlive their requests."""

@@ -1,0 +1,1 @@
+"""Run gateway processes: sockets, HTTP, limits of connections, and signals."""

@@ -1,0 +1,290 @@
+"""Enforce the server's limits on client connections, before and after the application handles a request."""
+
+import asyncio
+import contextlib
+import functools
+import secrets
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.server import ServerState
+
+from gateway.api.disconnect import Departure, attach_departure
+from gateway.api.key_acceptance import Acceptance, attach_acceptance
+from gateway.api.probes import PROBES
+from gateway.body_rate import LINGER_S
+from gateway.connection_limits import RETRY_S, SWEEP_S, Connections, Refusal, Standing
+from gateway.errors import GatewayError, HeadTooLargeError, SlowRequestError, TooManyConnectionsError
+from gateway.server.early_responses import UntilClose, knows_chunks, malformed, refusal
+from gateway.server.request_parser import Reading, ReadingProtocol
+
+READ_BYTES_PER_S_MIN = 16 * 1024
+"""Minimum rate in bytes per second at which a client has to read, once the write buffer was full for `write_s`."""
+_NO_LINGER = struct.pack("ii", 1, 0)
+
+
+def bounded_by(connections: Connections) -> Callable[..., "BoundedProtocol"]:
+    """Return the protocol factory that uvicorn calls for each new connection."""
+    return functools.partial(BoundedProtocol, connections)
+
+
+class BoundedProtocol(ReadingProtocol):
+    """Serve one connection: enforce timeouts for each part of a request, and answer requests that are rejected."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(connections, config, server_state, app_state, _loop)
+        self._is_turned_away = False
+        self._unread_bytes = 0
+        self._unread_since_s: float | None = None
+        self._gone_by_s: float | None = None
+        self._departure = Departure()
+        self._acceptance = Acceptance()
+        self._holder: str | None = None
+        """Tenant whose request is being answered."""
+
+    @property
+    def is_held(self) -> bool:
+        """Return True if a tenant's request, or a guest's completely received request, is being answered."""
+        cycle = self._last_cycle()
+        if cycle is None or cycle.response_complete or self._gone_by_s is not None:
+            return False
+        return self._acceptance.is_tenant or (self._acceptance.is_guest and not self._reading.is_in_message)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Admit the connection, or reject it if there are too many."""
+        super().connection_made(transport)
+        if self._all.admit(self):
+            return
+        self._all.open.add(self)
+        if self._all.turned_away > self._limits.turned_away_max:
+            self._all.refused(Refusal.NO_ROOM, "")
+            transport.abort()
+        else:
+            # Answered with 503 after its request: clients expect no answer before, and probes must be served.
+            self._is_turned_away = True
+            self._gone_by_s = self._all.now_s + LINGER_S + SWEEP_S
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Remove the connection, and report the disconnect."""
+        self._all.forget(self)
+        self._unclaim()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+        self._departure.happen()
+        # All of them lead back here. Without these references a closed connection is freed at once, not by a garbage
+        # collection, which is rare (`server._calm_collector`).
+        self.cycle = self.parser = self.scope = None  # type: ignore[assignment]
+        self._acceptance = Acceptance()
+
+    def evict(self) -> None:
+        """Close at once, to make room for another connection."""
+        self._drop()
+
+    def _claim(self, tenant: str) -> None:
+        if self not in self._all.open:
+            # The client left before its key was checked, and the connection will not be lost again.
+            return
+        self._unclaim()
+        self._all.claim(tenant)
+        self._holder = tenant
+
+    def _unclaim(self) -> None:
+        if self._holder is not None:
+            self._all.unclaim(self._holder)
+            self._holder = None
+
+    def _check_room(self) -> None:
+        if self._is_turned_away and self.url not in PROBES:
+            # Since this connection was opened, another one may have been closed, or may have become evictable.
+            if not self._all.admit(self):
+                raise TooManyConnectionsError(retry_after_s=RETRY_S)
+            self._is_turned_away, self._gone_by_s = False, None
+
+    def on_message_begin(self) -> None:
+        """Record that a request begins."""
+        super().on_message_begin()
+        self._all.move(self, Standing.INCOMPLETE)
+
+    def on_message_complete(self) -> None:
+        """Record that a request was received completely."""
+        super().on_message_complete()
+        if self._reading.is_in_message:
+            return
+        self._all.move(self, Standing.IDLE if self.cycle.response_complete else Standing.UNKNOWN)
+        if self.cycle.response_complete and not self.transport.is_closing():
+            # The response started the keep-alive timeout, and the rest of the body, received since, cancelled it.
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def on_response_complete(self) -> None:
+        """Record that the response is complete, and discard the buffered body, which will not be read."""
+        self.cycle.body.clear()
+        self._unclaim()
+        if self._reading.is_in_message:
+            self._pace.begin(self._all.now_s, self._framing.body_bytes)
+        self._all.move(self, Standing.LINGERING if self._reading.is_in_message else Standing.IDLE)
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """Record that the write buffer is full: the client reads too slowly."""
+        super().pause_writing()
+        self._unread_bytes = self.transport.get_write_buffer_size()
+        self._unread_since_s = self._all.now_s
+
+    def resume_writing(self) -> None:
+        """Record that the client has caught up."""
+        super().resume_writing()
+        self._unread_since_s = None
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        async def whole_or_cut(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+            try:
+                await app(scope, receive, send if knows_chunks(cycle.scope["http_version"]) else UntilClose(cycle).send)
+            finally:
+                if cycle.response_started and not cycle.response_complete:
+                    # A regular close would keep unsent data in memory for a client that may never read it.
+                    self._drop()
+
+        self._departure, self._acceptance = Departure(), Acceptance(self._claim)
+        attach_departure(cycle.scope, self._departure)
+        attach_acceptance(cycle.scope, self._acceptance)
+        super()._start_asgi_task(cycle, whole_or_cut)
+
+    def check(self) -> None:
+        """Check the timeouts of this connection, at the time of the sweep."""
+        now_s, limits = self._all.now_s, self._limits
+        if self._gone_by_s is not None:
+            if now_s >= self._gone_by_s:
+                self._drop()
+        elif self._unread_since_s is not None:
+            read_bytes = self._unread_bytes - self.transport.get_write_buffer_size()
+            if now_s - self._unread_since_s >= limits.write_s + read_bytes / READ_BYTES_PER_S_MIN:
+                self._drop()
+        elif self.transport.is_closing():
+            self._gone_by_s = now_s + limits.write_s
+        elif not self._is_discarding:
+            self._check_reading(now_s)
+
+    def _check_reading(self, now_s: float) -> None:
+        limits, cycle = self._limits, self._last_cycle()
+        if self._reading is Reading.HEAD or cycle is None:
+            if now_s - self._head_since_s >= limits.head_s:
+                if self._reading is Reading.HEAD:
+                    self._refuse(SlowRequestError("headers"))
+                else:
+                    self._drop()
+        elif self._reading.is_in_message:
+            self._check_body(cycle, now_s)
+        elif cycle.response_complete and self.timeout_keep_alive_task is None:
+            # Bytes that begin no request cancelled the keep-alive timeout, so the connection would never be closed.
+            self.transport.close()
+
+    def _check_body(self, cycle: RequestResponseCycle, now_s: float) -> None:
+        """Check that the body arrives at the minimum rate, or that a body that is only discarded ends in time."""
+        came_bytes, read_s = self._framing.body_bytes, self._limits.read_s
+        if cycle.response_complete:
+            if self._pace.is_linger_over(now_s, came_bytes):
+                self._drop()
+        elif self.flow.read_paused or cycle.waiting_for_100_continue:
+            # The application does not read the body yet: the timeout starts when it does.
+            self._read_at_s = now_s
+            self._pace.begin(now_s, came_bytes)
+        elif now_s - self._read_at_s >= read_s or self._pace.is_too_slow(now_s, came_bytes, read_s=read_s):
+            self._refuse(SlowRequestError("body"))
+
+    def _refuse(self, error: BaseException) -> None:
+        request_id = self._answer_refusal(error if isinstance(error, GatewayError) else malformed())
+        self._all.refused(_refusal_of(error), request_id)
+
+    def _answer_refusal(self, error: GatewayError) -> str:
+        """Answer with an error if a response is still possible, and close; return its request id, empty without one."""
+        cycle = self._last_cycle()
+        if cycle is not None and not cycle.response_complete:
+            if not self._reading.is_in_message:
+                # This request is complete and being answered; the error is in the data after it.
+                self._hear_no_more()
+                return ""
+            if cycle.response_started:
+                self._drop()
+                return ""
+            self._leave(cycle)
+        elif self._reading is Reading.BODY:
+            # The request was answered already, before its body was complete.
+            self._drop()
+            return ""
+        is_head = self._reading.is_in_message and self.parser.get_method() == b"HEAD"
+        self._reading = Reading.DISCARD
+        self._gone_by_s = self._all.now_s + LINGER_S + SWEEP_S
+        self._all.move(self, Standing.LINGERING)
+        self._unset_keepalive_if_required()
+        if self.transport.is_closing():
+            return ""
+        self.flow.resume_reading()
+        request_id = secrets.token_hex(16)
+        headers = self.server_state.default_headers
+        self.transport.write(refusal(error, headers, request_id=request_id, is_head=is_head))
+        self.transport.write_eof()
+        return request_id
+
+    def _hear_no_more(self) -> None:
+        """Ignore further data, and close the connection after the current response."""
+        self._reading = Reading.DISCARD
+        self.cycle.keep_alive = False
+        if self.cycle.response_complete:
+            self.transport.close()
+
+    def _drop(self) -> None:
+        """Close the connection now, and discard unsent data."""
+        self._reading = Reading.DISCARD
+        cycle = self._last_cycle()
+        if cycle is not None:
+            self._leave(cycle)
+        is_half = cycle is not None and not self.transport.is_closing() and _is_half_until_close(cycle)
+        if self.transport.get_write_buffer_size() or is_half:
+            # With a reset (SO_LINGER 0). Otherwise the system would keep retrying to send its buffer for minutes, and
+            # an incomplete response without a length would look complete. The socket may be closed already.
+            with contextlib.suppress(OSError):
+                self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
+
+    def _leave(self, cycle: RequestResponseCycle) -> None:
+        """Report to the application that its client has disconnected."""
+        cycle.disconnected = True
+        cycle.message_event.set()
+        self._departure.happen()
+
+    def _last_cycle(self) -> RequestResponseCycle | None:
+        """Return the latest request and its response; None before the first request."""
+        return self.cycle
+
+
+def _refusal_of(error: BaseException) -> Refusal:
+    match error:
+        case HeadTooLargeError():
+            return Refusal.TOO_LARGE
+        case SlowRequestError():
+            return Refusal.SLOW
+        case TooManyConnectionsError():
+            return Refusal.NO_ROOM
+        case _:
+            return Refusal.MALFORMED
+
+
+def _is_half_until_close(cycle: RequestResponseCycle) -> bool:
+    """Return True for an incomplete response whose end is the end of the connection (RFC 9112, 8)."""
+    is_under_way = cycle.response_started and not cycle.response_complete
+    return is_under_way and not knows_chunks(cycle.scope["http_version"])

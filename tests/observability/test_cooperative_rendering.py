@@ -1,0 +1,26 @@
+from collections.abc import Iterator
+
+from prometheus_client import generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gateway.observability.cooperative_rendering import SAMPLES_BETWEEN, Paced, pause
+
+
+class Gauges(Collector):
+    def collect(self) -> Iterator[Metric]:
+        for name, count in (("a", 3 * SAMPLES_BETWEEN), ("b", SAMPLES_BETWEEN - 1)):
+            family = GaugeMetricFamily(name, "x", labels=["n"])
+            for number in range(count):
+                family.add_metric([str(number)], number)
+            yield family
+
+
+def test_the_page_is_the_same_and_the_loop_has_its_turns() -> None:
+    pauses: list[None] = []
+    assert generate_latest(Paced(Gauges(), lambda: pauses.append(None))) == generate_latest(Gauges())
+    assert len(pauses) == 3
+
+
+def test_a_pause_ends() -> None:
+    pause()
