@@ -13,9 +13,9 @@ from gateway import __version__
 from gateway.admission.capacity import Capacities, StaticCapacities
 from gateway.admission.lease_agent import LeaseAgent
 from gateway.api.auth import KeyRing
-from gateway.api.body import BodyRoom
+from gateway.api.body import BodyBudget
 from gateway.api.completions import Completions
-from gateway.api.keepalive import Rhythm
+from gateway.api.keepalive import KeepAliveIntervals
 from gateway.api.models import Models
 from gateway.api.not_found import unknown_route
 from gateway.api.openapi import openapi_route
@@ -29,16 +29,16 @@ from gateway.config.changes import changes
 from gateway.config.loader import Problem
 from gateway.config.schema import Config, State
 from gateway.config.to_domain import endpoint_of, memory_plan_of
-from gateway.endpoints.health_checker import HealthWatch
+from gateway.endpoints.health_checker import HealthChecker
 from gateway.events import ConfigRead, RecordsUnreadable, Reload, ReplicaOvertaken, StateStoreChanged
 from gateway.exchange.catalogue import Catalogue
-from gateway.exchange.registry import Exchanges
-from gateway.exchange.resolved_request import Means
-from gateway.fairshare.memory_shares import Room
-from gateway.jobs.job_tracker import OpenJobs
+from gateway.exchange.registry import ExchangeRegistry
+from gateway.exchange.resolved_request import Services
+from gateway.fairshare.memory_shares import MemoryShares
+from gateway.jobs.job_tracker import JobTracker
 from gateway.jobs.journal import JournalStore
 from gateway.observability.fan_out import fan_out
-from gateway.observability.gauges import Reading
+from gateway.observability.gauges import EndpointGauges
 from gateway.observability.logs import EventLog
 from gateway.observability.metrics import Metrics
 from gateway.observability.metrics_page import MetricsPage
@@ -56,13 +56,13 @@ class Gateway:
         *,
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
-        rhythm: Rhythm | None = None,
+        intervals: KeepAliveIntervals | None = None,
         replica: str = "",
         processes: int = 1,
     ) -> None:
         """Create it. `replica` is its name in the store, kept over restarts; `processes` the number on this machine."""
         self._config = config
-        self._rhythm = rhythm or Rhythm()
+        self._intervals = intervals or KeepAliveIntervals()
         self._clock = clock or SystemClock()
         self._transport = transport or make_transport()
         self.memory = memory_plan_of(config, processes=processes)
@@ -90,11 +90,11 @@ class Gateway:
             self._endpoints.tell(self._agent)
         process = f"{replica} {self._incarnation}"
         self._jobs = self._open_jobs(journal_store(config.state, process, self._observe))
-        health = HealthWatch(self._upstreams.values(), self._observe)
-        means = Means(
+        health = HealthChecker(self._upstreams.values(), self._observe)
+        services = Services(
             upstreams=self._upstreams, jobs=self._jobs, health=health, clock=self._clock, observe=self._observe
         )
-        self.exchanges = Exchanges(means, kept_bytes_max=self.memory.kept)
+        self.exchanges = ExchangeRegistry(services, kept_bytes_max=self.memory.kept)
         self._endpoints.reweigh(weights_of(config))
         endpoints = {name: upstream.endpoint for name, upstream in self._upstreams.items()}
         self._catalogue = Catalogue(models_of(config, endpoints), endpoints.values())
@@ -102,8 +102,8 @@ class Gateway:
             keys=self._keys,
             catalogue=self._catalogue,
             exchanges=self.exchanges,
-            room=BodyRoom(body_bytes_max=config.body_bytes_max, bytes_max=self.memory.requests),
-            rhythm=self._rhythm,
+            room=BodyBudget(body_bytes_max=config.body_bytes_max, bytes_max=self.memory.requests),
+            intervals=self._intervals,
             begin_trace=self._traces.begin if self._traces else None,
         )
         self.app = self._build_app()
@@ -157,9 +157,9 @@ class Gateway:
         say = self.log.warn if self.has_left_jobs else self.log.say
         say("gateway.drained", exchanges=self.exchanges.count, jobs_left=left.jobs, abandoned=left.abandoned)
 
-    def _open_jobs(self, store: JournalStore | None) -> OpenJobs:
+    def _open_jobs(self, store: JournalStore | None) -> JobTracker:
         hold = self._keys.hold_place
-        return OpenJobs(self._upstreams, clock=self._clock, observe=self._observe, store=store, hold_place=hold)
+        return JobTracker(self._upstreams, clock=self._clock, observe=self._observe, store=store, hold_place=hold)
 
     def _lease_agent(self, state: State, replica: str) -> LeaseAgent | None:
         store = lease_store(state)
@@ -185,7 +185,7 @@ class Gateway:
         return Endpoints(
             (endpoint_of(section) for section in self._config.endpoints),
             transport=self._transport,
-            answers=Room(self.memory.answers),
+            answers=MemoryShares(self.memory.answers),
             capacities=self._capacities,
             clock=self._clock,
             observe=self._observe,
@@ -236,7 +236,7 @@ class Gateway:
 
     async def background(self) -> None:
         """Run the background tasks until cancelled. Requests with an Idempotency-Key depend on one of them."""
-        running = {"signs_of_life": self._completions.signs.run, **self.exchanges.background()}
+        running = {"keepalive": self._completions.keepalives.run, **self.exchanges.background()}
         if self._agent is not None:
             running["leases"] = self._agent.run
         async with anyio.create_task_group() as tasks:
@@ -261,7 +261,7 @@ class Gateway:
             return "redis"
         return f"redis is out of reach; on_outage: {self._config.state.on_outage.value}"
 
-    def _read(self) -> Iterator[Reading]:
+    def _read(self) -> Iterator[EndpointGauges]:
         # Only one of all replicas must count the idle time.
         counts_idle = self._agent is None or self._agent.contact.rank == 0
         return self._endpoints.read(self._jobs.cancels_pending(), counts_idle=counts_idle)

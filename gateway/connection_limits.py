@@ -72,7 +72,7 @@ class Standing(IntEnum):
     """A request with an accepted key is being answered: the connection is not evicted."""
 
 
-class Connection(Protocol):
+class EvictableConnection(Protocol):
     """Define what `Connections` needs of a connection."""
 
     @property
@@ -98,15 +98,15 @@ class Connections:
         """Create the set; `refused` receives the reason of each refusal and the request id, empty without one."""
         self.limits = limits
         self.now_s = clock.monotonic_s()
-        self.open: set[Connection] = set()
+        self.open: set[EvictableConnection] = set()
         self.refused = refused
         self._clock = clock
         self._held = Counter[str]()
         """Connections on which a tenant's request is being answered, by tenant."""
         self._held_count = 0
-        self._standings: dict[Connection, Standing] = {}
+        self._standings: dict[EvictableConnection, Standing] = {}
         """States of the connections that are within the limit."""
-        self._lines: list[OrderedDict[Connection, None]] = [OrderedDict() for _ in Standing]
+        self._lines: list[OrderedDict[EvictableConnection, None]] = [OrderedDict() for _ in Standing]
         """Connections by state, in the order in which they entered it. HELD connections are only separated from UNKNOWN
         ones when room is needed, so that this costs nothing per request."""
 
@@ -115,7 +115,7 @@ class Connections:
         """Return the number of open connections beyond the limit."""
         return len(self.open) - len(self._standings)
 
-    def admit(self, connection: Connection) -> bool:
+    def admit(self, connection: EvictableConnection) -> bool:
         """Add a connection, and evict another one if necessary; return False if none can be evicted."""
         if len(self._standings) >= self.limits.connections_max and not self._make_room():
             return False
@@ -124,7 +124,7 @@ class Connections:
         self._lines[Standing.INCOMPLETE][connection] = None
         return True
 
-    def move(self, connection: Connection, standing: Standing) -> None:
+    def move(self, connection: EvictableConnection, standing: Standing) -> None:
         """Set the state of a connection; do nothing if it is beyond the limit or closed."""
         before = self._standings.get(connection)
         if before is not None and before is not standing:
@@ -151,7 +151,7 @@ class Connections:
         if not self._held[tenant]:
             del self._held[tenant]
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: EvictableConnection) -> None:
         """Remove a connection that is closed."""
         self.open.discard(connection)
         standing = self._standings.pop(connection, None)

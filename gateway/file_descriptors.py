@@ -22,7 +22,7 @@ OPERATOR_CONNECTIONS_MAX = 64
 OPERATOR_TURNED_AWAY_MAX = 16
 
 
-class Room(msgspec.Struct, frozen=True, kw_only=True):
+class DescriptorBudget(msgspec.Struct, frozen=True, kw_only=True):
     """Hold the connection limits of the listeners of a process."""
 
     clients: ClientLimits
@@ -68,7 +68,7 @@ def reserve_of(endpoints: Iterable[Endpoint], *, descriptors: int) -> int:
     return min(max(needed, RESERVE_MIN), descriptors // 2)
 
 
-def share_out(asked: ClientLimits, *, descriptors: int, reserve: int, has_metrics_port: bool) -> Room:
+def share_out(asked: ClientLimits, *, descriptors: int, reserve: int, has_metrics_port: bool) -> DescriptorBudget:
     """Return the connection limits for a process with `descriptors`, of which `reserve` are not for clients.
 
     A connection that is answered with 503 needs a descriptor too, until its answer was sent.
@@ -78,7 +78,7 @@ def share_out(asked: ClientLimits, *, descriptors: int, reserve: int, has_metric
     free -= operators
     turned_away = min(TURNED_AWAY_MAX, max(free // 8, free - asked.connections_max, 1))
     connections = min(asked.connections_max, max(1, free - turned_away))
-    return Room(
+    return DescriptorBudget(
         clients=msgspec.structs.replace(asked, connections_max=connections, turned_away_max=turned_away),
         operators=msgspec.structs.replace(
             asked,

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.domain import Attempt, Endpoint, Limit, Operation, Resource, Route, Secret, Tenant
-from gateway.jobs.pending_cancel import LeftJob
+from gateway.jobs.pending_cancel import PendingCancel
 from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS, Api
 from gateway.translate.request import ClientRequest, read_request
 from gateway.wire.openai import Fields
@@ -71,11 +71,11 @@ def tenant(**changes: Any) -> Tenant:
     return Tenant(**{"name": "acme", **changes})
 
 
-def left_job(job_id: str, **changes: Any) -> LeftJob:
+def left_job(job_id: str, **changes: Any) -> PendingCancel:
     """A job to be cancelled, that no worker was seen to take and no ttl ends soon."""
     owner = changes.pop("tenant", tenant())
     own = {"attempt": attempt(job_id=job_id, tenant=owner.name), "tenant": owner, "started_at_s": None}
-    return LeftJob(**{**own, "expires_at_s": 1e12, **changes})
+    return PendingCancel(**{**own, "expires_at_s": 1e12, **changes})
 
 
 def attempt(**changes: Any) -> Attempt:

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import structlog
 
-from gateway.api.keepalive import Rhythm
+from gateway.api.keepalive import KeepAliveIntervals
 from gateway.app import Gateway
 from gateway.clock import Clock
 from gateway.config.loader import parse_config
@@ -44,11 +44,16 @@ class Subject:
     """A gateway, the Runpod behind it, and what the gateway still holds."""
 
     def __init__(
-        self, runpod: FakeRunpod, *, rhythm: Rhythm | None = None, clock: Clock | None = None, **options: Any
+        self,
+        runpod: FakeRunpod,
+        *,
+        intervals: KeepAliveIntervals | None = None,
+        clock: Clock | None = None,
+        **options: Any,
     ) -> None:
         self.runpod = runpod
         config = parse_config(config_of("http://127.0.0.1:1", **options), {})
-        self.gateway = Gateway(config, transport=runpod, rhythm=rhythm, clock=clock or LoopClock())
+        self.gateway = Gateway(config, transport=runpod, intervals=intervals, clock=clock or LoopClock())
 
     async def post(self, path: str = CHAT, **asked: Any) -> AsgiCall:
         """One request to its end."""

@@ -170,13 +170,13 @@ def test_a_connection_that_is_closed_twice_is_forgotten_once() -> None:
 
 def test_making_room_costs_the_same_however_many_are_held() -> None:
     """Each is moved out of the way once."""
-    looked = 0
+    on_health = 0
 
     class Counted(Stranger):
         @property
         def is_held(self) -> bool:
-            nonlocal looked
-            looked += 1
+            nonlocal on_health
+            on_health += 1
             return self._is_held
 
         @is_held.setter
@@ -188,7 +188,7 @@ def test_making_room_costs_the_same_however_many_are_held() -> None:
         assert crowd.all.admit(Counted(is_held=True))
     for _ in range(1000):
         assert crowd.all.admit(Counted())
-    assert looked < 3000
+    assert on_health < 3000
 
 
 def test_a_tenant_leaves_connections_to_others() -> None:

@@ -14,7 +14,7 @@ from gateway.file_descriptors import (
     OPERATOR_CONNECTIONS_MAX,
     OWN_DESCRIPTORS,
     RESERVE_MIN,
-    Room,
+    DescriptorBudget,
     limit_at_start,
     reserve_of,
     share_out,
@@ -24,7 +24,7 @@ from tests.factories import endpoint
 ASKED = ClientLimits(head_bytes_max=1024, head_s=1, read_s=1, write_s=1, connections_max=10_000)
 
 
-def room(descriptors: int, *, reserve: int = 152, has_metrics_port: bool = False) -> Room:
+def room(descriptors: int, *, reserve: int = 152, has_metrics_port: bool = False) -> DescriptorBudget:
     return share_out(ASKED, descriptors=descriptors, reserve=reserve, has_metrics_port=has_metrics_port)
 
 

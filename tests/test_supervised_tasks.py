@@ -14,7 +14,7 @@ import anyio.lowlevel
 import pytest
 import structlog
 
-from gateway.api.keepalive import Rhythm
+from gateway.api.keepalive import KeepAliveIntervals
 from gateway.observability.logs import configure_logs
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.killable import KillableSupervisor, LoneJournal, LoneLeases
@@ -25,7 +25,7 @@ from tests.virtual_time import LoopClock
 BACK_S_MAX = 5.0
 """How long after its death everything works again."""
 COMMENT_S = 1.0
-TASKS = {"signs_of_life", "review", "idempotency", "health", "cancels", "journal", "leases"}
+TASKS = {"keepalive", "review", "idempotency", "health", "cancels", "journal", "leases"}
 ENDLESS: list[Any] = [*PAGES[:2], *[("IN_PROGRESS", [event(delta={"content": "."})])] * 100_000]
 
 
@@ -39,7 +39,7 @@ class Victim:
         monkeypatch.setattr("gateway.app.journal_store", lambda *_: self.journal)
         self.runpod = FakeRunpod(pages=list(PAGES))
         state = {"kind": "redis", "url": "redis://127.0.0.1:1/0"}
-        self.subject = Subject(self.runpod, rhythm=Rhythm(comment_s=COMMENT_S), state=state)
+        self.subject = Subject(self.runpod, intervals=KeepAliveIntervals(comment_s=COMMENT_S), state=state)
         self.gateway = self.subject.gateway
         self.supervisor = KillableSupervisor(LoopClock(), self.gateway._observe)
         self.gateway.supervisor = self.supervisor
@@ -71,7 +71,7 @@ class Victim:
     async def proofs(self, name: str) -> None:
         """Wait until what this task does was done."""
         wait: dict[str, Callable[[], Any]] = {
-            "signs_of_life": self._sign_of_life,
+            "keepalive": self._sign_of_life,
             "review": lambda: _more(lambda: self.reviews),
             "idempotency": self._keyed,
             "health": self._health,
@@ -109,7 +109,7 @@ class Victim:
 
     async def _health(self) -> None:
         before = self.runpod.count("health")
-        self.gateway.exchanges._means.health.ask(self.upstream)
+        self.gateway.exchanges._services.health.ask(self.upstream)
         while self.runpod.count("health") == before:
             await anyio.sleep(0.05)
 

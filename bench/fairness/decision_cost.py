@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from numpy.random import RandomState
 
 from gateway.fairshare.account import Account
-from gateway.fairshare.cost_model import Tariff, of_seats
+from gateway.fairshare.cost_model import CostModel, of_seats
 from gateway.fairshare.fair_queue import FairQueue
 from gateway.fairshare.lazy_heap import LazyHeap
 
@@ -117,8 +117,8 @@ class CountingHeap(LazyHeap[Account[int]]):
 class CountingOrder(FairQueue[int]):
     """`FairQueue` with a heap that counts."""
 
-    def __init__(self, tariff: Tariff) -> None:
-        super().__init__(tariff)
+    def __init__(self, cost_model: CostModel) -> None:
+        super().__init__(cost_model)
         self.heap = CountingHeap(self._key)
         self._next = self.heap
 

@@ -106,7 +106,7 @@ async def _client(gate: Gate, upstream: _Upstream, clock: VirtualClock) -> None:
 
 async def _run(case: Case) -> HalvedRun:
     upstream, clock, table, chance = _Upstream(case), VirtualClock(), LeaseTable(), Random(1)  # noqa: S311 - a simulation.
-    tariff = of_calls(LIMIT.per_10s / WINDOW_S, seats=LIMIT.concurrent)
+    cost_model = of_calls(LIMIT.per_10s / WINDOW_S, seats=LIMIT.concurrent)
     async with anyio.create_task_group() as tasks:
         for number in range(case.replicas):
             capacity: Capacity = StaticCapacity(LIMIT.concurrent, calls_per_10s=LIMIT.per_10s)
@@ -121,7 +121,7 @@ async def _run(case: Case) -> HalvedRun:
                 )
                 capacity = leases.calls("run", LIMIT)
                 tasks.start_soon(leases.run)
-            gate = Gate(capacity, tariff, clock=clock)
+            gate = Gate(capacity, cost_model, clock=clock)
             for _ in range(CLIENTS):
                 tasks.start_soon(_client, gate, upstream, clock)
         await anyio.sleep(case.ends_s)

@@ -185,17 +185,17 @@ class _Fleet:
         scenario, clock = self._scenario, self._clock
         self._alive.append(number)
         self._scopes.append({})
-        tariff = of_seats(scenario.seats)
+        cost_model = of_seats(scenario.seats)
         if scenario.way != SHARED:
             part = scenario.seats // count + (number < scenario.seats % count)
-            self._gates.append(Gate(StaticCapacity(part), tariff, clock=clock, limits=_LIMITS))
+            self._gates.append(Gate(StaticCapacity(part), cost_model, clock=clock, limits=_LIMITS))
             return
         store = TableStore(self._table, scenario.network, self._chance)
         leases = LeaseAgent(
             store, replica=f"r{number}", incarnation="1", policy=OutagePolicy.SHARE, clock=clock, watch=unwatched
         )
         self._leases.append(leases.seats("work", scenario.seats))
-        self._gates.append(Gate(self._leases[-1], tariff, clock=clock, limits=_LIMITS))
+        self._gates.append(Gate(self._leases[-1], cost_model, clock=clock, limits=_LIMITS))
         self._tasks.start_soon(self._beat, leases, number)
 
     def _crash(self, number: int) -> None:

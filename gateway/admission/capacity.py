@@ -8,11 +8,11 @@ from typing import Protocol
 
 from gateway.admission.permit import Permit
 from gateway.domain import Limit
-from gateway.fairshare.adaptive_limit import Throttle
-from gateway.fairshare.cost_model import Tariff
+from gateway.fairshare.adaptive_limit import AdaptiveLimit
+from gateway.fairshare.cost_model import CostModel
 from gateway.fairshare.occupancy import Occupancy
 from gateway.fairshare.pacer import Pacer
-from gateway.fairshare.remote_usage import News
+from gateway.fairshare.remote_usage import UsageReport
 
 
 class Demand(Protocol):
@@ -24,7 +24,7 @@ class Demand(Protocol):
         """Return the total service of each tenant that is present."""
         ...
 
-    def note_elsewhere(self, news: Iterable[News]) -> None:
+    def note_remote_usage(self, news: Iterable[UsageReport]) -> None:
         """Record what other replicas do for the tenants."""
         ...
 
@@ -39,15 +39,15 @@ class Capacity(Protocol):
     seats_max: int
     """Number of seats of all replicas together."""
 
-    def bind(self, demand: Demand, tariff: Tariff) -> None:
+    def bind(self, demand: Demand, cost_model: CostModel) -> None:
         """Set the gate that uses this capacity."""
         ...
 
-    def resize(self, seats: int, tariff: Tariff) -> None:
+    def resize(self, seats: int, cost_model: CostModel) -> None:
         """Set the number of seats of all replicas together."""
         ...
 
-    def starve(self) -> None:
+    def request_more(self) -> None:
         """Ask for more capacity, if other replicas have any: a ticket has to wait for it."""
         ...
 
@@ -109,30 +109,30 @@ class StaticCapacity:
         self.seats_max = seats
         self._calls_per_10s = calls_per_10s
         self._pacer = Pacer(calls_per_10s) if calls_per_10s else None
-        self._throttle = Throttle()
+        self._adaptive_limit = AdaptiveLimit()
 
-    def bind(self, demand: Demand, tariff: Tariff) -> None:
+    def bind(self, demand: Demand, cost_model: CostModel) -> None:
         """Do nothing: this capacity needs no gate."""
 
-    def resize(self, seats: int, _tariff: Tariff) -> None:
+    def resize(self, seats: int, _cost_model: CostModel) -> None:
         """Set the number of seats."""
         self.seats_max = seats
 
-    def starve(self) -> None:
+    def request_more(self) -> None:
         """Do nothing: there is no other capacity."""
 
     def seats(self, _now_s: float) -> int:
         """Return the seats, reduced to the part in use after 429s, but at least one."""
-        return max(1, int(self.seats_max * self._throttle.concurrency))
+        return max(1, int(self.seats_max * self._adaptive_limit.concurrency))
 
     @property
     def paused_until_s(self) -> float:
         """Return the end of the pause after the last 429."""
-        return self._throttle.paused_until_s
+        return self._adaptive_limit.paused_until_s
 
     def ready_at_s(self, now_s: float) -> float:
         """Return when the pacer allows the next call, but not before the end of the pause."""
-        paused_until_s = self._throttle.paused_until_s
+        paused_until_s = self._adaptive_limit.paused_until_s
         return paused_until_s if self._pacer is None else max(paused_until_s, self._pacer.ready_at_s(now_s))
 
     def take(self, now_s: float) -> None:
@@ -142,22 +142,22 @@ class StaticCapacity:
 
     def used(self, held: int, now_s: float) -> float:
         """Return the part of the published limits in use."""
-        calls_used = self._calls_used(now_s) * self._throttle.rate
+        calls_used = self._calls_used(now_s) * self._adaptive_limit.rate
         return max(held / self.seats_max, calls_used)
 
     def refused(self, held: int, now_s: float, *, retry_after_s: float | None, is_certain: bool = True) -> None:
         """Reduce the rate or the seats, and pause."""
-        self._throttle.refused(
+        self._adaptive_limit.refused(
             seats_used=held / self.seats(now_s), retry_after_s=retry_after_s, now_s=now_s, is_certain=is_certain
         )
         self._apply()
 
     def accepted(self, held: int, now_s: float) -> None:
         """Increase the rate or the seats again if they were reduced."""
-        if self._throttle.is_open:
+        if self._adaptive_limit.is_open:
             return
         calls_used = self._calls_used(now_s)
-        if self._throttle.accepted(seats_used=held / self.seats(now_s), calls_used=calls_used, now_s=now_s):
+        if self._adaptive_limit.accepted(seats_used=held / self.seats(now_s), calls_used=calls_used, now_s=now_s):
             self._apply()
 
     def _calls_used(self, now_s: float) -> float:
@@ -165,7 +165,7 @@ class StaticCapacity:
 
     def _apply(self) -> None:
         if self._pacer is not None and self._calls_per_10s is not None:
-            self._pacer.limit(self._calls_per_10s * self._throttle.rate)
+            self._pacer.limit(self._calls_per_10s * self._adaptive_limit.rate)
 
 
 class StaticCapacities:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 
-class Narrowing:
+class ColdStartCap:
     """Track a temporary ceiling on the permits of each tenant, and the total time under one, in monotonic seconds.
 
     The ceiling applies to each tenant and not to their sum; otherwise, failing requests of one tenant would make the

@@ -7,8 +7,8 @@ from gateway.admission.capacity import Capacities
 from gateway.admission.gate import Gate
 from gateway.clock import Clock
 from gateway.domain import Endpoint, Operation, Resource
-from gateway.fairshare import cost_model as tariff
-from gateway.fairshare.cost_model import Tariff
+from gateway.fairshare import cost_model
+from gateway.fairshare.cost_model import CostModel
 from gateway.fairshare.overflow import QueueLimits
 
 _CALL_LIMITS = QueueLimits(tickets_max=1_000_000, tenant_tickets_max=1_000_000, refuses_hopeless=False)
@@ -24,7 +24,7 @@ class CallBudgets:
         for operation in Operation:
             limit = endpoint.limit(operation)
             capacity = capacities.calls(f"{endpoint.address} {operation.value}", limit)
-            price = tariff.of_calls(limit.per_10s / 10, seats=limit.concurrent)
+            price = cost_model.of_calls(limit.per_10s / 10, seats=limit.concurrent)
             self.gates[operation] = Gate(capacity, price, clock=clock, limits=_CALL_LIMITS)
 
 
@@ -38,13 +38,15 @@ class EndpointGates:
 
     def __init__(self, endpoint: Endpoint, clock: Clock, *, budgets: CallBudgets, capacities: Capacities) -> None:
         seats = capacities.seats(f"{endpoint.name} work", endpoint.max_in_flight)
-        self.work = Gate(seats, _work_tariff(endpoint), clock=clock, narrow_wait_s_max=endpoint.cold_start_timeout_s)
+        self.work = Gate(
+            seats, _work_cost_model(endpoint), clock=clock, capped_wait_s_max=endpoint.cold_start_timeout_s
+        )
         self.calls = budgets.gates
 
     def take(self, endpoint: Endpoint) -> None:
         """Apply a new configuration of the endpoint; its call budgets stay the same."""
         cold_s = endpoint.cold_start_timeout_s
-        self.work.resize(endpoint.max_in_flight, _work_tariff(endpoint), narrow_wait_s_max=cold_s)
+        self.work.resize(endpoint.max_in_flight, _work_cost_model(endpoint), capped_wait_s_max=cold_s)
 
     def reweigh(self, weights: Mapping[str, float]) -> None:
         """Set the weights of the tenants."""
@@ -56,11 +58,11 @@ class EndpointGates:
         return self.calls[operation]
 
 
-def _work_tariff(endpoint: Endpoint) -> Tariff:
+def _work_cost_model(endpoint: Endpoint) -> CostModel:
     match endpoint.share_by:
         case Resource.SEAT_SECONDS | Resource.GPU_SECONDS:
-            return tariff.of_seats(endpoint.max_in_flight)
+            return cost_model.of_seats(endpoint.max_in_flight)
         case Resource.TOKENS:
-            return tariff.of_tokens(endpoint.max_in_flight)
+            return cost_model.of_tokens(endpoint.max_in_flight)
         case _:
             assert_never(endpoint.share_by)

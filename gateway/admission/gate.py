@@ -6,21 +6,21 @@ from operator import attrgetter
 import anyio
 
 from gateway.admission.capacity import Capacity
-from gateway.admission.cold_start_cap import Narrowing
-from gateway.admission.permit import Permit, Turn
+from gateway.admission.cold_start_cap import ColdStartCap
+from gateway.admission.permit import Permit, PermitContext
 from gateway.admission.wake_timer import WakeTimer
 from gateway.clock import Clock
 from gateway.domain import Tenant
 from gateway.errors import NoTurnError, OverShareError, RefusedError
 from gateway.fairshare.account import Account
 from gateway.fairshare.adaptive_limit import PAUSE_S
-from gateway.fairshare.cost_model import Tariff
+from gateway.fairshare.cost_model import CostModel
 from gateway.fairshare.fair_queue import FairQueue
 from gateway.fairshare.overflow import QueueLimits, Verdict
-from gateway.fairshare.remote_usage import News
-from gateway.fairshare.share_ratios import ShareMeter
+from gateway.fairshare.remote_usage import UsageReport
+from gateway.fairshare.share_ratios import ShareRatios
 
-NARROW_LOOK_S = 1.0
+CAPPED_LOOK_S = 1.0
 """Seconds after which a ticket whose wait is over checks again whether the gate is still narrowed."""
 LATE_S = 0.05
 """Seconds after a grant beyond which the call counts as sent when its task wakes: otherwise a busy event loop would
@@ -37,24 +37,24 @@ class Gate:
     def __init__(
         self,
         capacity: Capacity,
-        tariff: Tariff,
+        cost_model: CostModel,
         *,
         clock: Clock,
         limits: QueueLimits | None = None,
-        narrow_wait_s_max: float = float("inf"),
+        capped_wait_s_max: float = float("inf"),
     ) -> None:
-        """Create the gate; `narrow_wait_s_max` limits the wait of a ticket, including the time of narrowing."""
+        """Create the gate; `capped_wait_s_max` limits the wait of a ticket, including the time of narrowing."""
         self._capacity = capacity
-        self._tariff = tariff
+        self._cost_model = cost_model
         self._clock = clock
-        self._queue: FairQueue[Permit] = FairQueue(tariff, limits, attrgetter("size"))
+        self._queue: FairQueue[Permit] = FairQueue(cost_model, limits, attrgetter("size"))
         self.occupancy = self._queue.occupancy
         self._timer = WakeTimer(self.pump)
-        self.narrowing = Narrowing()
-        self._narrow_wait_s_max = narrow_wait_s_max
-        self._shares = ShareMeter()
+        self.cold_start_cap = ColdStartCap()
+        self._capped_wait_s_max = capped_wait_s_max
+        self._shares = ShareRatios()
         self._weights: Mapping[str, float] = {}
-        capacity.bind(self, tariff)
+        capacity.bind(self, cost_model)
 
     @property
     def held(self) -> dict[str, int]:
@@ -77,21 +77,21 @@ class Gate:
         return bool(self._queue)
 
     @property
-    def is_narrowed(self) -> bool:
+    def is_capped(self) -> bool:
         """Return True if there is a ceiling on the permits of each tenant."""
-        return self.narrowing.seats is not None
+        return self.cold_start_cap.seats is not None
 
-    def narrow(self, seats: int) -> None:
-        """Limit each tenant to `seats` permits until `widen`; the limits of waits are extended meanwhile.
+    def cap(self, seats: int) -> None:
+        """Limit each tenant to `seats` permits until `uncap`; the limits of waits are extended meanwhile.
 
         Used when the resource that the permits are for is unavailable.
         """
-        self.narrowing.begin(seats, self._clock.monotonic_s())
+        self.cold_start_cap.begin(seats, self._clock.monotonic_s())
 
-    def widen(self) -> None:
+    def uncap(self) -> None:
         """Remove the ceiling."""
-        if self.is_narrowed:
-            self.narrowing.end(self._clock.monotonic_s())
+        if self.is_capped:
+            self.cold_start_cap.end(self._clock.monotonic_s())
             self.pump()
 
     def reweigh(self, weights: Mapping[str, float]) -> None:
@@ -100,11 +100,11 @@ class Gate:
         for tenant, weight in weights.items():
             self._queue.reweigh(tenant, weight, now_s)
 
-    def resize(self, seats: int, tariff: Tariff, *, narrow_wait_s_max: float) -> None:
+    def resize(self, seats: int, cost_model: CostModel, *, capped_wait_s_max: float) -> None:
         """Change the number of seats; permits beyond it stay valid until they are released."""
-        self._capacity.resize(seats, tariff)
-        self._queue.retune(tariff)
-        self._tariff, self._narrow_wait_s_max = tariff, narrow_wait_s_max
+        self._capacity.resize(seats, cost_model)
+        self._queue.retune(cost_model)
+        self._cost_model, self._capped_wait_s_max = cost_model, capped_wait_s_max
         self.pump()
 
     def served(self) -> dict[str, float]:
@@ -139,7 +139,7 @@ class Gate:
     def _cost(self, permit: Permit) -> float:
         """Return what was charged for a permit so far, without the price of its grant."""
         until_s = self._clock.monotonic_s() if permit.returned_at_s is None else permit.returned_at_s
-        return permit.charged + self._tariff.per_second * (until_s - permit.since_s)
+        return permit.charged + self._cost_model.per_second * (until_s - permit.since_s)
 
     def measure_shares(self) -> None:
         """Sample the service of the tenants; to be called about once a second."""
@@ -157,14 +157,14 @@ class Gate:
         """Return the recent service of each tenant divided by its fair share."""
         return self._shares.ratios()
 
-    def note_elsewhere(self, news: Iterable[News]) -> None:
+    def note_remote_usage(self, news: Iterable[UsageReport]) -> None:
         """Record what other replicas do for the tenants: it counts as if it was done here."""
         own = ((name, self._weights.get(name, weight), held, served) for name, weight, held, served in news)
-        self._queue.note_elsewhere(own, self._clock.monotonic_s())
+        self._queue.note_remote_usage(own, self._clock.monotonic_s())
 
     def permit(
         self, tenant: Tenant, *, wait_s_max: float, member: str = "", size: int = 0, is_urgent: bool = False
-    ) -> Turn:
+    ) -> PermitContext:
         """Wait for a grant, hold the permit for the body of the `async with`, and return it.
 
         `member` identifies the API key or the client network; `size` is the memory held while waiting, in bytes.
@@ -173,7 +173,7 @@ class Gate:
             OverShareError: The tenant uses or queues its share, and no grant is expected within `wait_s_max`.
             NoTurnError: The tenant holds less than its share, and got no grant: capacity is missing.
         """
-        return Turn(self._admit(tenant, wait_s_max=wait_s_max, member=member, size=size, is_urgent=is_urgent))
+        return PermitContext(self._admit(tenant, wait_s_max=wait_s_max, member=member, size=size, is_urgent=is_urgent))
 
     def hold(self, tenant: Tenant) -> Permit:
         """Hold a permit for work that already runs, regardless of the capacity; the caller releases it."""
@@ -190,7 +190,7 @@ class Gate:
         now_s = self._clock.monotonic_s()
         permit = Permit(tenant, size=size, now_s=now_s, give_back=self._give_back)
         has_seat = self.occupancy.held < self._capacity.seats(now_s)
-        has_seat &= not self.narrowing.is_full(tenant.name, self._queue.held_by(tenant.name))
+        has_seat &= not self.cold_start_cap.is_full(tenant.name, self._queue.held_by(tenant.name))
         weight = self._weights.get(tenant.name, tenant.weight)
         if has_seat and not self._queue and self._capacity.ready_at_s(now_s) <= now_s:
             self._capacity.take(now_s)
@@ -199,7 +199,7 @@ class Gate:
         if self._capacity.paused_until_s - now_s > max(wait_s_max, PAUSE_S):
             # Runpod asked for a longer pause than this request may wait: reject it now, with the time left.
             raise NoTurnError(retry_after_s=self._capacity.paused_until_s - now_s)
-        permit.narrowed_s = self.narrowing.total_s(now_s)
+        permit.capped_s = self.cold_start_cap.total_s(now_s)
         if self.has_line or not has_seat:
             self._make_room(permit, weight, wait_s_max, now_s)
         self._queue.enqueue(permit, tenant=tenant.name, weight=weight, member=member, is_urgent=is_urgent, now_s=now_s)
@@ -222,9 +222,9 @@ class Gate:
         while permit.is_waiting:
             now_s = self._clock.monotonic_s()
             waited_s = now_s - permit.ticket_at_s
-            left_s = wait_s_max - (waited_s - (self.narrowing.total_s(now_s) - permit.narrowed_s))
-            if self.is_narrowed:
-                left_s = min(max(left_s, NARROW_LOOK_S), self._narrow_wait_s_max - waited_s)
+            left_s = wait_s_max - (waited_s - (self.cold_start_cap.total_s(now_s) - permit.capped_s))
+            if self.is_capped:
+                left_s = min(max(left_s, CAPPED_LOOK_S), self._capped_wait_s_max - waited_s)
             if left_s <= 0:
                 return
             with anyio.move_on_after(left_s):
@@ -266,25 +266,25 @@ class Gate:
         """Grant as many tickets as there are seats and calls now. Never awaits."""
         while self._queue:
             now_s = self._clock.monotonic_s()
-            self.narrowing.look(now_s)
+            self.cold_start_cap.look(now_s)
             if self.occupancy.held >= self._capacity.seats(now_s):
-                self._capacity.starve()
+                self._capacity.request_more()
                 return
             ready_at_s = self._capacity.ready_at_s(now_s)
             if ready_at_s > now_s:
                 if ready_at_s == float("inf"):
-                    self._capacity.starve()
+                    self._capacity.request_more()
                 else:
                     self._timer.set(ready_at_s - now_s)
                 return
-            permit = self._queue.grant(now_s, self._may_enter if self.is_narrowed else None)
+            permit = self._queue.grant(now_s, self._may_enter if self.is_capped else None)
             if permit is None:
                 return
             self._capacity.take(now_s)
             permit.grant(now_s)
 
     def _may_enter(self, account: Account[Permit]) -> bool:
-        return not self.narrowing.is_full(account.tenant, account.held)
+        return not self.cold_start_cap.is_full(account.tenant, account.held)
 
     def _give_back(self, permit: Permit) -> None:
         if permit.is_waiting:

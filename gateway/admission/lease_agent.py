@@ -82,7 +82,7 @@ class LeaseAgent:
         self._beats = 0
         self._sent_at_s = float("-inf")
         self._pause_s = BEAT_S
-        self._hungry = anyio.Event()
+        self._demand = anyio.Event()
 
     def seats(self, name: str, seats: int) -> LeasedCapacity:
         """Return a capacity for this many permits at a time, at all replicas together."""
@@ -99,7 +99,7 @@ class LeaseAgent:
             calls_per_10s=calls_per_10s,
             policy=self._policy,
             contact=self.contact,
-            on_hunger=self._note_hunger,
+            on_demand=self._note_demand,
         )
         return capacity
 
@@ -108,13 +108,13 @@ class LeaseAgent:
         self._quotas = quotas
 
     def watch_running(
-        self, running: Callable[[], dict[str, int]], note_elsewhere: Callable[[Mapping[str, int]], None]
+        self, running: Callable[[], dict[str, int]], note_remote_usage: Callable[[Mapping[str, int]], None]
     ) -> None:
         """Set the source of the number of attempts that run here, by endpoint, for reports to other replicas.
 
-        `note_elsewhere` receives their sums at the other replicas.
+        `note_remote_usage` receives their sums at the other replicas.
         """
-        self._running, self._note_running_elsewhere = running, note_elsewhere
+        self._running, self._note_running_elsewhere = running, note_remote_usage
 
     def watch_unreadable(self, note: Callable[[RecordKind, int], None]) -> None:
         """Call `note` with the kind and number of records that were skipped as unreadable."""
@@ -145,13 +145,13 @@ class LeaseAgent:
         while True:
             await self.beat()
             with anyio.move_on_after(BEAT_S):
-                await self._hungry.wait()
+                await self._demand.wait()
                 # Not at once: the same tickets still wait after the answer, and would cause heartbeats without a pause.
                 await anyio.sleep(max(0.0, self._sent_at_s + self._pause_s - self._clock.monotonic_s()))
 
     async def beat(self) -> None:
         """Send one heartbeat, and apply its answer."""
-        self._hungry, self._pause_s = anyio.Event(), BEAT_S
+        self._demand, self._pause_s = anyio.Event(), BEAT_S
         sent_at_s = self._sent_at_s = self._clock.monotonic_s()
         beat, report = self._beat(is_leaving=False), self._report()
         try:
@@ -186,11 +186,11 @@ class LeaseAgent:
             finally:
                 await self._store.aclose()
 
-    def _note_hunger(self, is_for_calls: bool) -> None:  # noqa: FBT001 - a callback's one argument.
+    def _note_demand(self, is_for_calls: bool) -> None:  # noqa: FBT001 - a callback's one argument.
         if self.is_up is False:
             return
         self._pause_s = min(self._pause_s, HUNGRY_FOR_CALLS_S if is_for_calls else HUNGRY_FOR_SEATS_S)
-        self._hungry.set()
+        self._demand.set()
 
     def _note_store(self, *, is_up: bool, reason: str) -> None:
         if is_up is not self.is_up:
@@ -254,7 +254,7 @@ class LeaseAgent:
         self._note_running_elsewhere({})
         self.jobs.disconnected()
         for capacity in self._capacities.values():
-            capacity.demand.note_elsewhere(capacity.elsewhere.silence())
+            capacity.demand.note_remote_usage(capacity.remote.silence())
         for quota in self._quotas.values():
             quota.forget_in_flight_elsewhere()
 
@@ -281,12 +281,12 @@ class LeaseAgent:
             capacity.lease.renew(epoch=grant.epoch, limit=grant.limit, tokens=grant.tokens, sent_at_s=sent_at_s)
             self._silent[capacity.name] = grant.silent
             uses = {name: report.gates.get(capacity.name, {}) for name, report in named.items()}
-            capacity.demand.note_elsewhere(capacity.elsewhere.news(uses, now_s))
+            capacity.demand.note_remote_usage(capacity.remote.news(uses, now_s))
         tenants = {tenant for report in named.values() for tenant in report.quotas}
         for tenant in tenants | self._told:
             if (quota := self._quotas.get(tenant)) is not None:
                 quota_uses = {name: report.quotas[tenant] for name, report in named.items() if tenant in report.quotas}
-                quota.note_elsewhere(quota_uses, self._known, now_s)
+                quota.note_remote_usage(quota_uses, self._known, now_s)
         self._told, self._known = tenants, set(named)
 
 

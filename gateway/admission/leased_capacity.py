@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from gateway.admission.capacity import Demand
 from gateway.domain import OutagePolicy
-from gateway.fairshare.adaptive_limit import Throttle
-from gateway.fairshare.cost_model import Tariff
+from gateway.fairshare.adaptive_limit import AdaptiveLimit
+from gateway.fairshare.cost_model import CostModel
 from gateway.fairshare.lease import Contact, Lease
 from gateway.fairshare.pacer import Pacer
 from gateway.fairshare.remote_usage import GateElsewhere, TenantUse
@@ -31,32 +31,32 @@ class LeasedCapacity:
         calls_per_10s: float | None,
         policy: OutagePolicy,
         contact: Contact,
-        on_hunger: Callable[[bool], None],
+        on_demand: Callable[[bool], None],
     ) -> None:
-        """Create the capacity; `on_hunger` is called when seats (False) or calls (True) are missing here."""
+        """Create the capacity; `on_demand` is called when seats (False) or calls (True) are missing here."""
         self.name = name
         self.seats_max = seats
         self.calls_per_10s = calls_per_10s
         self.lease = Lease(seats_max=seats, policy=policy, contact=contact)
-        self.throttle = Throttle()
+        self.adaptive_limit = AdaptiveLimit()
         self._contact = contact
-        self._on_hunger = on_hunger
+        self._on_hunger = on_demand
         self._pacer = Pacer(calls_per_10s) if calls_per_10s else None
         self._parts: int | None = None
         self._calls = 0
         self._calls_per_beat = 0.0
         self._demand: Demand | None = None
-        self._elsewhere: GateElsewhere | None = None
+        self._remote: GateElsewhere | None = None
 
-    def bind(self, demand: Demand, tariff: Tariff) -> None:
+    def bind(self, demand: Demand, cost_model: CostModel) -> None:
         """Set the gate that uses this capacity."""
         self._demand = demand
-        self._elsewhere = GateElsewhere(tariff.capacity_per_s)
+        self._remote = GateElsewhere(cost_model.capacity_per_s)
 
-    def resize(self, seats: int, tariff: Tariff) -> None:
+    def resize(self, seats: int, cost_model: CostModel) -> None:
         """Set the number of seats that the next heartbeat asks for."""
         self.seats_max = self.lease.seats_max = seats
-        self.elsewhere.capacity_per_s = tariff.capacity_per_s
+        self.remote.capacity_per_s = cost_model.capacity_per_s
 
     @property
     def demand(self) -> Demand:
@@ -65,12 +65,12 @@ class LeasedCapacity:
         return self._demand
 
     @property
-    def elsewhere(self) -> GateElsewhere:
+    def remote(self) -> GateElsewhere:
         """Return the other replicas' use of the gate."""
-        assert self._elsewhere is not None  # noqa: S101 - see above.
-        return self._elsewhere
+        assert self._remote is not None  # noqa: S101 - see above.
+        return self._remote
 
-    def starve(self) -> None:
+    def request_more(self) -> None:
         """Ask the lease agent for more, which may send the next heartbeat earlier: a ticket is waiting."""
         now_is_calls = self._pacer is not None and self.demand.occupancy.held < self.lease.limit
         self._on_hunger(now_is_calls)
@@ -79,13 +79,15 @@ class LeasedCapacity:
         """Return the leased seats, reduced after 429s."""
         leased = self.lease.seats(now_s)
         return (
-            leased if self.throttle.concurrency >= 1 else min(leased, max(1, int(leased * self.throttle.concurrency)))
+            leased
+            if self.adaptive_limit.concurrency >= 1
+            else min(leased, max(1, int(leased * self.adaptive_limit.concurrency)))
         )
 
     @property
     def paused_until_s(self) -> float:
         """Return the end of the pause after the last 429 at this replica."""
-        return self.throttle.paused_until_s
+        return self.adaptive_limit.paused_until_s
 
     def ready_at_s(self, now_s: float) -> float:
         """Return when the next call may be sent; infinity if only the next answer of the store can tell.
@@ -93,11 +95,11 @@ class LeasedCapacity:
         With a token a call may be sent now, or, while 429s reduce the rate, when the pacer allows it. In an outage the
         pacer decides as well.
         """
-        paused_until_s = self.throttle.paused_until_s
+        paused_until_s = self.adaptive_limit.paused_until_s
         if self._pacer is None or paused_until_s > now_s:
             return paused_until_s
         if self.lease.has_token(now_s):
-            return paused_until_s if self.throttle.rate >= 1 else self._pace(self._contact.replicas, now_s)
+            return paused_until_s if self.adaptive_limit.rate >= 1 else self._pace(self._contact.replicas, now_s)
         parts = self.lease.parts(now_s)
         return float("inf") if parts is None else self._pace(parts, now_s)
 
@@ -112,7 +114,7 @@ class LeasedCapacity:
             if self._contact.rank >= senders:
                 return float("inf")
             parts = senders
-        self._pacer.limit(self.calls_per_10s * self.throttle.rate / parts)
+        self._pacer.limit(self.calls_per_10s * self.adaptive_limit.rate / parts)
         if parts != self._parts:
             self._parts = parts
             self._pacer.spend_burst(now_s)
@@ -125,7 +127,7 @@ class LeasedCapacity:
         self._calls += 1
         if self.lease.has_token(now_s):
             self.lease.tokens -= 1
-            if self.throttle.rate >= 1 and self._parts is not None:
+            if self.adaptive_limit.rate >= 1 and self._parts is not None:
                 self._parts = None
                 self._pacer.limit(self.calls_per_10s or 1)
         self._pacer.take(now_s)
@@ -142,13 +144,17 @@ class LeasedCapacity:
     def refused(self, held: int, now_s: float, *, retry_after_s: float | None, is_certain: bool = True) -> None:
         """Reduce the used part of the lease, and pause."""
         seats_used = held / max(1, self.seats(now_s))
-        self.throttle.refused(seats_used=seats_used, retry_after_s=retry_after_s, now_s=now_s, is_certain=is_certain)
+        self.adaptive_limit.refused(
+            seats_used=seats_used, retry_after_s=retry_after_s, now_s=now_s, is_certain=is_certain
+        )
 
     def accepted(self, held: int, now_s: float) -> None:
         """Increase the used part again if it was reduced."""
-        if not self.throttle.is_open:
-            calls_used = self._calls_used(now_s) * self._contact.replicas / self.throttle.rate
-            self.throttle.accepted(seats_used=held / max(1, self.seats(now_s)), calls_used=calls_used, now_s=now_s)
+        if not self.adaptive_limit.is_open:
+            calls_used = self._calls_used(now_s) * self._contact.replicas / self.adaptive_limit.rate
+            self.adaptive_limit.accepted(
+                seats_used=held / max(1, self.seats(now_s)), calls_used=calls_used, now_s=now_s
+            )
 
     def wanted_tokens(self) -> int:
         """Return how many calls to ask for, and start the next period of counting calls.

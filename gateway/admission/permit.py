@@ -19,9 +19,9 @@ class Permit:
         "_give_back",
         "_turn",
         "_users",
+        "capped_s",
         "charged",
         "granted_at_s",
-        "narrowed_s",
         "refusal",
         "returned_at_s",
         "since_s",
@@ -38,7 +38,7 @@ class Permit:
         self.size = size
         """Memory held while it waits, in bytes."""
         self.ticket_at_s = now_s
-        self.narrowed_s = 0.0
+        self.capped_s = 0.0
         """Total time for which its gate was narrowed before the ticket was made, in seconds."""
         self.granted_at_s: float | None = None
         self.returned_at_s: float | None = None
@@ -99,7 +99,7 @@ class Permit:
         await self._turn.wait()
 
 
-class Turn:
+class PermitContext:
     """Hold a permit for the duration of an `async with`.
 
     A class rather than `@asynccontextmanager`: this is on the hot path of every request and every call.

@@ -8,7 +8,7 @@ from gateway.fairshare.quota import TenantQuota
 Release = Callable[[], None]
 
 
-class SharedHold:
+class RefCountedHold:
     """Call `release` once, when the last user is done.
 
     It is created with one user, whose use ends with `release()`.
@@ -54,10 +54,10 @@ def hold_running(quota: TenantQuota, clock: Clock) -> Release:
     """Count a tenant's running work as in flight, regardless of its cap; return the function that ends that."""
     entered_at_s = clock.monotonic_s()
     quota.hold(entered_at_s)
-    return SharedHold(lambda: quota.leave(clock.monotonic_s(), entered_at_s=entered_at_s)).release
+    return RefCountedHold(lambda: quota.leave(clock.monotonic_s(), entered_at_s=entered_at_s)).release
 
 
-def hold_in_flight(quota: TenantQuota, clock: Clock) -> SharedHold:
+def hold_in_flight(quota: TenantQuota, clock: Clock) -> RefCountedHold:
     """Count a request of a tenant, and hold its place in flight.
 
     Raises:
@@ -65,4 +65,4 @@ def hold_in_flight(quota: TenantQuota, clock: Clock) -> SharedHold:
     """
     entered_at_s = clock.monotonic_s()
     quota.enter(entered_at_s)
-    return SharedHold(lambda: quota.leave(clock.monotonic_s(), entered_at_s=entered_at_s))
+    return RefCountedHold(lambda: quota.leave(clock.monotonic_s(), entered_at_s=entered_at_s))

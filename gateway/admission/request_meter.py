@@ -6,7 +6,7 @@ from gateway.domain import Resource, Usage
 from gateway.fairshare.cost_model import TOKENS_PER_SEAT_SECOND
 
 
-class Meter:
+class RequestMeter:
     """Charge one request at one endpoint. Seats are charged by the gate; tokens and GPU seconds here."""
 
     def __init__(self, gate: Gate, permit: Permit, resource: Resource) -> None:

@@ -1,7 +1,7 @@
 """Hold what a request occupies, and what its job occupies after it."""
 
 from gateway.admission.permit import Permit
-from gateway.admission.ref_counted_hold import Release, SharedHold
+from gateway.admission.ref_counted_hold import RefCountedHold, Release
 
 
 def both(release_permit: Release, release_place: Release) -> Release:
@@ -23,7 +23,7 @@ class Seat:
 
     __slots__ = ("_in_flight", "_permit")
 
-    def __init__(self, permit: Permit, in_flight: SharedHold) -> None:
+    def __init__(self, permit: Permit, in_flight: RefCountedHold) -> None:
         self._permit = permit
         self._in_flight = in_flight
 

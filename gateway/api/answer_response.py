@@ -11,11 +11,11 @@ from typing import Protocol
 import anyio
 from litestar.types import Message, Receive, Scope, Send
 
-from gateway.api.disconnect import departure_of
-from gateway.api.keepalive import Rhythm, SignsOfLife
+from gateway.api.disconnect import disconnect_of
+from gateway.api.keepalive import KeepAliveIntervals, KeepAliveScheduler
 from gateway.errors import GatewayError
 from gateway.exchange.exchange import Ending
-from gateway.exchange.registry import AnyExchange, Exchanges
+from gateway.exchange.registry import AnyExchange, ExchangeRegistry
 from gateway.translate.client_formats.contract import ClientFormat
 from gateway.translate.error_body import INTERNAL_ERROR, error_answer
 from gateway.wire.sse import KEEP_ALIVE
@@ -26,15 +26,15 @@ SLICE_BYTES = 256 * 1024
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
-class _Manner(Protocol):
+class _Encoder(Protocol):
     """Encode one kind of answer for the wire."""
 
     headers: Headers
-    patience_s: float
+    keepalive_after_s: float
 
     def length_headers(self, body: bytes) -> Headers: ...
 
-    def sign_of_life(self, silent_s: float) -> bytes: ...
+    def keepalive(self, silent_s: float) -> bytes: ...
 
     def output_was_sent(self) -> None: ...
 
@@ -49,9 +49,9 @@ class _EventStream:
         (b"x-accel-buffering", b"no"),
     )
 
-    def __init__(self, exchange: AnyExchange, client_format: ClientFormat, rhythm: Rhythm) -> None:
-        self.patience_s = rhythm.comment_s
-        self._chunk_s = rhythm.chunk_s
+    def __init__(self, exchange: AnyExchange, client_format: ClientFormat, intervals: KeepAliveIntervals) -> None:
+        self.keepalive_after_s = intervals.comment_s
+        self._chunk_s = intervals.chunk_s
         self._exchange = exchange
         self._error_event = client_format.error_event
         self._idle_chunks = 0
@@ -59,7 +59,7 @@ class _EventStream:
     def length_headers(self, _body: bytes) -> Headers:
         return ()
 
-    def sign_of_life(self, silent_s: float) -> bytes:
+    def keepalive(self, silent_s: float) -> bytes:
         """Return a comment, or an empty chunk once per `chunk_s` without output."""
         if silent_s < self._chunk_s * (self._idle_chunks + 1):
             return KEEP_ALIVE
@@ -80,14 +80,14 @@ class _WholeBody:
 
     headers: Headers = ((b"content-type", b"application/json"),)
 
-    def __init__(self, rhythm: Rhythm) -> None:
-        self.patience_s = rhythm.blank_s
+    def __init__(self, intervals: KeepAliveIntervals) -> None:
+        self.keepalive_after_s = intervals.blank_s
 
     def length_headers(self, body: bytes) -> Headers:
         """Return the Content-Length header. Only called if no keep-alive data was sent before the body."""
         return ((b"content-length", str(len(body)).encode()),)
 
-    def sign_of_life(self, _silent_s: float) -> bytes:
+    def keepalive(self, _silent_s: float) -> bytes:
         """Return white space, which is allowed before the JSON."""
         return b"\n"
 
@@ -102,58 +102,58 @@ class _WholeBody:
 class AnswerResponse:
     """Send the answer of one exchange; the sink that the exchange writes to.
 
-    The server drops the connection of a client that does not read, which is then reported by the `Departure`.
+    The server drops the connection of a client that does not read, which is then reported by the `Disconnect`.
     """
 
     def __init__(
         self,
-        exchanges: Exchanges,
+        exchanges: ExchangeRegistry,
         exchange: AnyExchange,
         client_format: ClientFormat,
-        rhythm: Rhythm,
-        signs: SignsOfLife,
+        intervals: KeepAliveIntervals,
+        keepalives: KeepAliveScheduler,
     ) -> None:
         self._exchanges = exchanges
         self._exchange = exchange
         self._record = exchange.record
-        self._manner: _Manner = (
-            _EventStream(exchange, client_format, rhythm) if exchange.is_stream else _WholeBody(rhythm)
+        self._encoder: _Encoder = (
+            _EventStream(exchange, client_format, intervals) if exchange.is_stream else _WholeBody(intervals)
         )
-        self._signs = signs
+        self._keepalives = keepalives
         self._send: Send | None = None
         self._has_begun = False
         self._is_finished = False
         self._is_writing = False
         self._output_at_s = self._sent_at_s = self._record.elapsed_s()
-        self._alarm: asyncio.TimerHandle | None = None
-        self._aside: anyio.Event | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._keepalive_done: anyio.Event | None = None
         """Set while keep-alive data is written: other writes wait for it, to keep their order."""
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Run the exchange until it ends or the client disconnects."""
         self._send = send
-        departure = departure_of(scope)
-        departure.tell(self._client_left)
-        self._set_alarm(self._manner.patience_s)
+        disconnect = disconnect_of(scope)
+        disconnect.subscribe(self._client_left)
+        self._set_timer(self._encoder.keepalive_after_s)
         try:
             await self._exchanges.run(self._exchange, self)
         except Exception as error:
-            while self._aside is not None:
-                await self._aside.wait()
+            while self._keepalive_done is not None:
+                await self._keepalive_done.wait()
             if not self._has_begun:
                 raise
             await self._fail(error)
         finally:
             # Keep-alive data that is queued already must not be written after this.
             self._is_finished = True
-            departure.tell(None)
-            self._stop_alarm()
+            disconnect.subscribe(None)
+            self._stop_timer()
 
     async def send(self, frames: bytes) -> None:
         """Send encoded events of the stream."""
-        while self._aside is not None:
-            await self._aside.wait()
-        self._manner.output_was_sent()
+        while self._keepalive_done is not None:
+            await self._keepalive_done.wait()
+        self._encoder.output_was_sent()
         if not self._has_begun:
             await self._begin()
         await self._write({"type": "http.response.body", "body": frames, "more_body": True})
@@ -161,11 +161,11 @@ class AnswerResponse:
 
     async def finish(self, body: bytes) -> None:
         """Send the last part of a stream, or the whole body."""
-        while self._aside is not None:
-            await self._aside.wait()
+        while self._keepalive_done is not None:
+            await self._keepalive_done.wait()
         self._is_finished = True
         if not self._has_begun:
-            await self._begin(self._manner.length_headers(body))
+            await self._begin(self._encoder.length_headers(body))
         if len(body) > SLICE_BYTES:
             body = await self._write_slices(body)
         await self._write({"type": "http.response.body", "body": body, "more_body": False})
@@ -184,7 +184,7 @@ class AnswerResponse:
 
     async def _begin(self, more_headers: Headers = ()) -> None:
         self._has_begun = True
-        headers = [*self._manner.headers, *more_headers]
+        headers = [*self._encoder.headers, *more_headers]
         await self._write({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def _write(self, message: Message) -> None:
@@ -200,46 +200,46 @@ class AnswerResponse:
         if not self._is_finished:
             self._exchange.end(Ending.CLIENT)
 
-    def _set_alarm(self, wait_s: float) -> None:
-        self._alarm = asyncio.get_running_loop().call_later(wait_s, self._ring)
+    def _set_timer(self, wait_s: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._on_timer)
 
-    def _stop_alarm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
-    def _ring(self) -> None:
-        """Send keep-alive data if nothing was sent for `patience_s`, and set the timer again.
+    def _on_timer(self) -> None:
+        """Send keep-alive data if nothing was sent for `keepalive_after_s`, and set the timer again.
 
         One timer is set again when it fires: to reset it with every chunk would cost more.
         """
-        patience_s = self._manner.patience_s
-        left_s = self._sent_at_s + patience_s - self._record.elapsed_s()
+        keepalive_after_s = self._encoder.keepalive_after_s
+        left_s = self._sent_at_s + keepalive_after_s - self._record.elapsed_s()
         if left_s <= 0:
-            self._signs.show(self._record.request_id, self._show_life)
-        self._set_alarm(left_s if left_s > 0 else patience_s)
+            self._keepalives.show(self._record.request_id, self._send_keepalive)
+        self._set_timer(left_s if left_s > 0 else keepalive_after_s)
 
-    async def _show_life(self) -> None:
+    async def _send_keepalive(self) -> None:
         """Write keep-alive data; the exchange's own writes wait for it.
 
         Return at once while another write waits for the client: keep-alive data would only queue behind it.
         """
         if self._is_writing or self._is_finished:
             return
-        aside = self._aside = anyio.Event()
+        done = self._keepalive_done = anyio.Event()
         try:
             if not self._has_begun:
                 await self._begin()
-            sign = self._manner.sign_of_life(self._record.elapsed_s() - self._output_at_s)
+            sign = self._encoder.keepalive(self._record.elapsed_s() - self._output_at_s)
             await self._write({"type": "http.response.body", "body": sign, "more_body": True})
         finally:
-            self._aside = None
-            aside.set()
+            self._keepalive_done = None
+            done.set()
 
     async def _fail(self, error: Exception) -> None:
         """Report a failure to a client whose response has started."""
         if not isinstance(error, GatewayError):
             self._exchanges.report(self._record.request_id, error)
-        last = self._manner.failure(error)
+        last = self._encoder.failure(error)
         if last is not None and not self._is_finished:
             self._is_finished = True
             await self._write({"type": "http.response.body", "body": last, "more_body": False})

@@ -11,7 +11,7 @@ from gateway.admission.ref_counted_hold import Release, hold_running
 from gateway.api.client_network import network_of
 from gateway.api.failed_keys import FailedKeys
 from gateway.api.key_acceptance import accept
-from gateway.api.request_context import RequestNotes
+from gateway.api.request_context import RequestContext
 from gateway.clock import Clock
 from gateway.connection_limits import Refusal
 from gateway.domain import Tenant
@@ -106,8 +106,8 @@ class KeyRing:
         quota = self.quotas.get(tenant)
         return (lambda: None) if quota is None else hold_running(quota, self._clock)
 
-    def authenticate(self, scope: Scope, notes: RequestNotes) -> Caller:
-        """Return the caller that the key in the headers belongs to; store its tenant and quota in `notes`.
+    def authenticate(self, scope: Scope, context: RequestContext) -> Caller:
+        """Return the caller that the key in the headers belongs to; store its tenant and quota in `context`.
 
         Raises:
             InvalidKeyError: The key is missing, unknown or expired.
@@ -115,37 +115,37 @@ class KeyRing:
         """
         presented = _presented(scope)
         digest = hashlib.sha256(presented or b"").hexdigest()
-        if notes.record is not None and presented is not None:
+        if context.record is not None and presented is not None:
             # Recorded before the key is checked, so that a rejected key can be found in the log.
-            notes.record.key_id, notes.record.key_label = key_id(digest), self._label(digest)
+            context.record.key_id, context.record.key_label = key_id(digest), self._label(digest)
         tenant = None if presented is None else self._tenant(digest)
         if tenant is None:
             public_id = "" if presented is None else key_id(digest)
             # Checked after the digest, so that a valid key works even if wrong keys come from the same network.
-            self._check_failures(scope, notes, public_id)
-            if notes.record is None:
-                self._refused(Refusal.KEY, notes, public_id)
+            self._check_failures(scope, context, public_id)
+            if context.record is None:
+                self._refused(Refusal.KEY, context, public_id)
             raise InvalidKeyError(is_missing=presented is None)
         accept(scope, tenant.name, is_guest=tenant is self._guest)
-        notes.tenant, notes.quota = tenant, self.quotas[tenant.name]
+        context.tenant, context.quota = tenant, self.quotas[tenant.name]
         member, repeater = digest[:_MEMBER_DIGITS], tenant.name
         if tenant is self._guest:
             # Scheduling guests by key would give a client one share for each key that it makes up.
             member = network_of(scope)
             repeater = f"{tenant.name}\0{member}\0{digest}"
-        return Caller(tenant=tenant, quota=notes.quota, member=member, repeater=repeater)
+        return Caller(tenant=tenant, quota=context.quota, member=member, repeater=repeater)
 
-    def _check_failures(self, scope: Scope, notes: RequestNotes, public_id: str) -> None:
+    def _check_failures(self, scope: Scope, context: RequestContext, public_id: str) -> None:
         if self._failed_keys is None:
             return
         wait_s = self._failed_keys.fail(network_of(scope), self._clock.monotonic_s())
         if wait_s is not None:
-            self._refused(Refusal.FAILED_KEYS, notes, public_id)
+            self._refused(Refusal.FAILED_KEYS, context, public_id)
             raise FailedKeysError(retry_after_s=wait_s)
 
-    def _refused(self, reason: Refusal, notes: RequestNotes, public_id: str) -> None:
+    def _refused(self, reason: Refusal, context: RequestContext, public_id: str) -> None:
         at_s = self._clock.monotonic_s()
-        self._observe(ClientRefused(reason=reason, request_id=notes.request_id, at_s=at_s, key_id=public_id))
+        self._observe(ClientRefused(reason=reason, request_id=context.request_id, at_s=at_s, key_id=public_id))
 
     def _label(self, digest: str) -> str | None:
         key = self._keys.get(digest)

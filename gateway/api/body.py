@@ -6,8 +6,7 @@ import anyio.lowlevel
 from litestar.types import Receive, Scope
 
 from gateway.errors import BodiesFullError, BodyTooLargeError, InvalidRequestError, UnsupportedEncodingError
-from gateway.fairshare.memory_shares import Place as RoomPlace
-from gateway.fairshare.memory_shares import Room
+from gateway.fairshare.memory_shares import MemoryReservation, MemoryShares
 from gateway.wire.content_coding import (
     DamagedContentError,
     Decompressor,
@@ -38,7 +37,7 @@ TURN_BYTES = 1024 * 1024
 """Number of decompressed bytes after which other tasks run: it takes milliseconds to decompress them."""
 
 
-class BodyRoom(Room):
+class BodyBudget(MemoryShares):
     """Count the memory of requests in this process, from the first byte of the body until the answer ends."""
 
     def __init__(self, *, body_bytes_max: int, bytes_max: int | None = None) -> None:
@@ -55,9 +54,9 @@ class BodyRoom(Room):
             self.resize(max(ROOM_BYTES_MAX, ROOM_BODIES_MIN * body_bytes_max))
         self.body_bytes_max = min(body_bytes_max, int((self.bytes_max // 2 - REQUEST_BYTES) / GROWTH))
 
-    def place(self, tenant: str) -> "Place":
+    def place(self, tenant: str) -> "BodyReservation":
         """Return the place of one request: a context manager that releases it at the end, unless `keep` was called."""
-        return Place(self, tenant)
+        return BodyReservation(self, tenant)
 
     def take(self, tenant: str, size: int) -> None:
         """Add `size` bytes to what the tenant holds.
@@ -70,12 +69,12 @@ class BodyRoom(Room):
         self.add(tenant, size)
 
 
-class Place(RoomPlace):
+class BodyReservation(MemoryReservation):
     """Hold the memory reservation of one request."""
 
     __slots__ = ("_is_kept",)
 
-    def __init__(self, room: BodyRoom, tenant: str) -> None:
+    def __init__(self, room: BodyBudget, tenant: str) -> None:
         super().__init__(room, tenant)
         self._is_kept = False
 
@@ -135,7 +134,7 @@ def decompressor_of(scope: Scope) -> Decompressor | None:
 
 
 async def read_body(
-    receive: Receive, place: Place, *, bytes_max: int, decompressor: Decompressor | None = None
+    receive: Receive, place: BodyReservation, *, bytes_max: int, decompressor: Decompressor | None = None
 ) -> bytes | bytearray:
     """Read the whole body, and decompress it as it arrives.
 
@@ -214,7 +213,7 @@ class _Body:
     A large body is collected in a `bytearray`: joining a list of pieces would need its memory twice.
     """
 
-    def __init__(self, place: Place, bytes_max: int) -> None:
+    def __init__(self, place: BodyReservation, bytes_max: int) -> None:
         self._place = place
         self._bytes_max = bytes_max
         self.content: bytes | bytearray = b""

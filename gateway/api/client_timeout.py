@@ -16,7 +16,7 @@ SDKs restart their timeout with every byte received, so a cold start of 15 minut
 _NAMES = (b"x-stainless-read-timeout", b"x-stainless-timeout")
 
 
-def patience_s(scope: Scope) -> float | None:
+def client_timeout_s(scope: Scope) -> float | None:
     """Return the shortest timeout in the headers in seconds; None if they hold none, or no valid one below 600 s."""
     waits_s = [_seconds(value) for value in header_values(scope["headers"], *_NAMES)]
     return min((wait_s for wait_s in waits_s if wait_s is not None), default=None)

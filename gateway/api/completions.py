@@ -10,22 +10,22 @@ from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
-from gateway.admission.ref_counted_hold import SharedHold
+from gateway.admission.ref_counted_hold import RefCountedHold
 from gateway.api.answer_response import AnswerResponse
 from gateway.api.auth import Caller, KeyRing
-from gateway.api.body import BodyRoom, decompressor_of, read_body
-from gateway.api.client_timeout import patience_s
+from gateway.api.body import BodyBudget, decompressor_of, read_body
+from gateway.api.client_timeout import client_timeout_s
 from gateway.api.idempotency_key import name_of, repeatable_of
-from gateway.api.keepalive import Rhythm, SignsOfLife
+from gateway.api.keepalive import KeepAliveIntervals, KeepAliveScheduler
 from gateway.api.paths import endpoint_of, paths_of
-from gateway.api.request_context import AnyRequest, RequestNotes, notes_of
+from gateway.api.request_context import AnyRequest, RequestContext, request_context_of
 from gateway.errors import FailedKeysError, GatewayError
 from gateway.events import BeginTrace
 from gateway.exchange.catalogue import Catalogue
 from gateway.exchange.idempotency import JoinedExchange, Name
 from gateway.exchange.record import Record
-from gateway.exchange.registry import Exchanges
-from gateway.exchange.resolved_request import Order
+from gateway.exchange.registry import ExchangeRegistry
+from gateway.exchange.resolved_request import ResolvedRequest
 from gateway.translate.client_formats.contract import ClientFormat
 from gateway.translate.client_formats.registry import CLIENT_FORMATS
 from gateway.translate.request import LARGE_BYTES
@@ -41,9 +41,9 @@ class Completions:
         *,
         keys: KeyRing,
         catalogue: Catalogue,
-        exchanges: Exchanges,
-        room: BodyRoom,
-        rhythm: Rhythm,
+        exchanges: ExchangeRegistry,
+        room: BodyBudget,
+        intervals: KeepAliveIntervals,
         begin_trace: BeginTrace | None = None,
     ) -> None:
         """Create the handlers; with `begin_trace`, every request with an accepted key is traced."""
@@ -51,9 +51,9 @@ class Completions:
         self._catalogue = catalogue
         self._exchanges = exchanges
         self._room = room
-        self._rhythm = rhythm
+        self._intervals = intervals
         self._begin_trace = begin_trace
-        self.signs = SignsOfLife(exchanges.report)
+        self.keepalives = KeepAliveScheduler(exchanges.report)
 
     @property
     def body_bytes_max(self) -> int:
@@ -70,11 +70,11 @@ class Completions:
 
     def _handler(self, client_format: ClientFormat) -> Handler:
         async def handle(request: AnyRequest) -> ASGIApp:
-            notes = notes_of(request.scope)
-            notes.record = record = self._exchanges.record(notes.request_id)
-            notes.error_body = client_format.error_body
+            context = request_context_of(request.scope)
+            context.record = record = self._exchanges.record(context.request_id)
+            context.error_body = client_format.error_body
             try:
-                return await self._open(client_format, request, notes, record)
+                return await self._open(client_format, request, context, record)
             except FailedKeysError:
                 # The key ring reported it already; to log each one here is what the limit has to prevent.
                 raise
@@ -86,9 +86,9 @@ class Completions:
         return handle
 
     async def _open(
-        self, client_format: ClientFormat, request: AnyRequest, notes: RequestNotes, record: Record
+        self, client_format: ClientFormat, request: AnyRequest, context: RequestContext, record: Record
     ) -> ASGIApp:
-        caller = self._keys.authenticate(request.scope, notes)
+        caller = self._keys.authenticate(request.scope, context)
         record.tenant = caller.tenant.name
         if self._begin_trace is not None:
             # Only after authentication: a client without a key must neither create spans nor have a trace recorded.
@@ -110,10 +110,10 @@ class Completions:
         request: AnyRequest,
         record: Record,
         caller: Caller,
-        in_flight: SharedHold,
+        in_flight: RefCountedHold,
         repeated: Name | None,
     ) -> ASGIApp:
-        notes, tenant = notes_of(request.scope), caller.tenant
+        context, tenant = request_context_of(request.scope), caller.tenant
         endpoint = endpoint_of(request.scope)
         if endpoint is not None:
             self._catalogue.check_endpoint(endpoint)
@@ -130,7 +130,7 @@ class Completions:
             record.model, record.is_stream = model.label, asked.stream
             # A request with an Idempotency-Key gets no deadline: the client can fetch the answer with a retry later.
             repeatable = None if repeated is None else repeatable_of(repeated, body)
-            order = Order(
+            resolved = ResolvedRequest(
                 request=asked,
                 client_format=client_format,
                 tenant=tenant,
@@ -138,13 +138,13 @@ class Completions:
                 quota=caller.quota,
                 in_flight=in_flight,
                 model=model,
-                deadline_s=None if asked.stream or repeatable else patience_s(request.scope),
+                deadline_s=None if asked.stream or repeatable else client_timeout_s(request.scope),
                 release=place.leave,
             )
-            exchange = self._exchanges.open(order, record, repeatable)
+            exchange = self._exchanges.open(resolved, record, repeatable)
             if isinstance(exchange, JoinedExchange):
-                notes.record, notes.is_replay = exchange.served_as, exchange.is_replay
-            if not notes.is_replay:
+                context.record, context.is_replay = exchange.served_as, exchange.is_replay
+            if not context.is_replay:
                 # From here on the exchange releases the place; a replay does not need it.
                 place.keep()
-        return AnswerResponse(self._exchanges, exchange, client_format, self._rhythm, self.signs)
+        return AnswerResponse(self._exchanges, exchange, client_format, self._intervals, self.keepalives)

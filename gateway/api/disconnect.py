@@ -12,38 +12,38 @@ from litestar.types import Scope
 _KEY = "fairpod.departure"
 
 
-class Departure:
+class Disconnect:
     """Hold whether the client of one request has disconnected, and the callback for it."""
 
-    __slots__ = ("_has_happened", "_told")
+    __slots__ = ("_has_fired", "_told")
 
     def __init__(self) -> None:
-        self._has_happened = False
+        self._has_fired = False
         self._told: Callable[[], None] | None = None
 
-    def tell(self, told: Callable[[], None] | None) -> None:
+    def subscribe(self, told: Callable[[], None] | None) -> None:
         """Set the callback for the disconnect, or remove it with None; call it now if the client has disconnected.
 
         The callback must not raise.
         """
         self._told = told
-        if self._has_happened and told is not None:
+        if self._has_fired and told is not None:
             told()
 
-    def happen(self) -> None:
+    def fire(self) -> None:
         """Record the disconnect and call the callback. The server may call this more than once."""
-        if not self._has_happened:
-            self._has_happened = True
+        if not self._has_fired:
+            self._has_fired = True
             if self._told is not None:
                 self._told()
 
 
-def attach_departure(scope: Any, departure: Departure) -> None:
+def attach_disconnect(scope: Any, disconnect: Disconnect) -> None:
     """Store a departure in the ASGI scope for the handlers of this request."""
-    scope[_KEY] = departure
+    scope[_KEY] = disconnect
 
 
-def departure_of(scope: Scope) -> Departure:
+def disconnect_of(scope: Scope) -> Disconnect:
     """Return the departure of a request from its ASGI scope."""
-    departure: Departure = scope[_KEY]  # type: ignore[literal-required]
-    return departure
+    disconnect: Disconnect = scope[_KEY]  # type: ignore[literal-required]
+    return disconnect

@@ -7,7 +7,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
 from gateway import errors
-from gateway.api.request_context import AnyRequest, notes_of
+from gateway.api.request_context import AnyRequest, request_context_of
 from gateway.translate.error_body import INTERNAL_ERROR, ErrorAnswer, error_answer
 
 Report = Callable[[str, Exception], None]
@@ -35,7 +35,7 @@ def exception_handlers(report: Report) -> ExceptionHandlersMap:
         return _response(request, error_answer(ours))
 
     def unforeseen(request: AnyRequest, error: Exception) -> Response[bytes]:
-        report(notes_of(request.scope).request_id, error)
+        report(request_context_of(request.scope).request_id, error)
         return _response(request, INTERNAL_ERROR)
 
     return {errors.GatewayError: foreseen, HTTPException: from_litestar, Exception: unforeseen}
@@ -43,5 +43,5 @@ def exception_handlers(report: Report) -> ExceptionHandlersMap:
 
 def _response(request: AnyRequest, answer: ErrorAnswer, more_headers: dict[str, str] | None = None) -> Response[bytes]:
     headers = answer.headers() | (more_headers or {})
-    body = notes_of(request.scope).error_body(answer)
+    body = request_context_of(request.scope).error_body(answer)
     return Response(body, status_code=answer.status, media_type=MediaType.JSON, headers=headers)

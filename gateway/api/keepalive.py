@@ -9,7 +9,7 @@ import msgspec
 Write = Callable[[], Awaitable[None]]
 
 
-class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
+class KeepAliveIntervals(msgspec.Struct, frozen=True, kw_only=True):
     """Hold the intervals in seconds after which a silent answer sends keep-alive data."""
 
     comment_s: float = 10.0
@@ -23,7 +23,7 @@ class Rhythm(msgspec.Struct, frozen=True, kw_only=True):
     After it a failure can only break off a 200, so it is sent late, shortly before proxies would time out."""
 
 
-class SignsOfLife:
+class KeepAliveScheduler:
     """Run the tasks that write keep-alive data: one task for each write, because a client may be slow to read."""
 
     def __init__(self, report: Callable[[str, Exception], None]) -> None:

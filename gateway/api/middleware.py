@@ -7,7 +7,7 @@ and its error needs a request id too.
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.api.request_context import Headers, RequestNotes, attach_notes
+from gateway.api.request_context import Headers, RequestContext, attach_request_context
 from gateway.clock import Clock
 
 _EXPOSED = (
@@ -23,7 +23,7 @@ CORS: Headers = [
 _PREFLIGHT_AGE_S = 86400
 
 
-class Front:
+class Middleware:
     """Wrap the application: add request id, quota and CORS headers to its responses, and answer preflights."""
 
     def __init__(self, app: ASGIApp, clock: Clock) -> None:
@@ -35,13 +35,13 @@ class Front:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        notes = RequestNotes()
-        attach_notes(scope, notes)
+        context = RequestContext()
+        attach_request_context(scope, context)
         cors = CORS if _header(scope, b"origin") else []
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *notes.headers(self._clock.monotonic_s()), *cors]
+                message["headers"] = [*message["headers"], *context.headers(self._clock.monotonic_s()), *cors]
             await send(message)
 
         if scope.get("method") == "OPTIONS":

@@ -7,7 +7,7 @@ from litestar.params import FromPath
 from gateway.api.auth import KeyRing
 from gateway.api.paths import MODEL_PATHS, endpoint_of
 from gateway.api.probes import READ
-from gateway.api.request_context import AnyRequest, notes_of
+from gateway.api.request_context import AnyRequest, request_context_of
 from gateway.domain import Tenant
 from gateway.exchange.catalogue import Catalogue
 from gateway.wire.openai import ModelCard, ModelList, encode
@@ -47,7 +47,7 @@ class Models:
             InvalidKeyError: The key is missing, unknown or expired.
             UnknownEndpointError: The endpoint is not configured.
         """
-        tenant = self._keys.authenticate(request.scope, notes_of(request.scope)).tenant
+        tenant = self._keys.authenticate(request.scope, request_context_of(request.scope)).tenant
         endpoint = endpoint_of(request.scope)
         if endpoint is not None:
             self._catalogue.check_endpoint(endpoint)

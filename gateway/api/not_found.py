@@ -4,7 +4,7 @@ from litestar import route
 from litestar.handlers import HTTPRouteHandler
 
 from gateway.api.auth import KeyRing
-from gateway.api.request_context import AnyRequest, notes_of
+from gateway.api.request_context import AnyRequest, request_context_of
 from gateway.errors import UnknownUrlError
 
 
@@ -13,7 +13,7 @@ def unknown_route(keys: KeyRing) -> HTTPRouteHandler:
 
     @route("/v1/{rest:path}", http_method=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
     async def unknown(request: AnyRequest) -> None:
-        keys.authenticate(request.scope, notes_of(request.scope))
+        keys.authenticate(request.scope, request_context_of(request.scope))
         raise UnknownUrlError(request.scope["path"])
 
     return unknown

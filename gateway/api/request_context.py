@@ -20,7 +20,7 @@ _NO_STORE = (b"cache-control", b"no-store")
 AnyRequest = Request[Any, Any, Any]
 
 
-class RequestNotes:
+class RequestContext:
     """Hold the id of one HTTP request, and its tenant and exchange record once they are known."""
 
     def __init__(self) -> None:
@@ -50,15 +50,15 @@ class RequestNotes:
         return headers
 
 
-def attach_notes(scope: Any, notes: RequestNotes) -> None:
+def attach_request_context(scope: Any, context: RequestContext) -> None:
     """Store notes in the ASGI scope for the handlers of this request."""
-    scope[_KEY] = notes
+    scope[_KEY] = context
 
 
-def notes_of(scope: Scope) -> RequestNotes:
+def request_context_of(scope: Scope) -> RequestContext:
     """Return the notes of a request from its ASGI scope."""
-    notes: RequestNotes = scope[_KEY]  # type: ignore[literal-required]
-    return notes
+    context: RequestContext = scope[_KEY]  # type: ignore[literal-required]
+    return context
 
 
 def _rate_limit_headers(name: bytes, reading: BucketReading | None) -> Headers:

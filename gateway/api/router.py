@@ -8,14 +8,14 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from gateway.api.error_response import Report, exception_handlers
-from gateway.api.middleware import Front
+from gateway.api.middleware import Middleware
 from gateway.clock import Clock
 
 
 def build_http(
     routes: Sequence[HTTPRouteHandler], *, lifespan: Sequence[Callable[[Litestar], Any]], report: Report, clock: Clock
 ) -> ASGIApp:
-    """Return a Litestar application with these routes, wrapped in `Front`."""
+    """Return a Litestar application with these routes, wrapped in `Middleware`."""
     app = Litestar(
         route_handlers=list(routes),
         exception_handlers=exception_handlers(report),
@@ -23,4 +23,4 @@ def build_http(
         openapi_config=None,
         logging_config=None,
     )
-    return Front(app, clock)
+    return Middleware(app, clock)

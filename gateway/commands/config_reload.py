@@ -18,7 +18,7 @@ SETTLE_LOOKS_MAX = 40
 """Maximum number of looks at a file that is still being written: after ten seconds it is read as it is."""
 
 
-class Reloading:
+class ConfigReloader:
     """Read the configuration of a gateway that serves, one reading at a time. No other code reads it."""
 
     def __init__(self, gateway: Gateway, file: ConfigFile) -> None:

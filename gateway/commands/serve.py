@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from gateway.app import Gateway
-from gateway.commands.config_reload import Reloading
+from gateway.commands.config_reload import ConfigReloader
 from gateway.commands.exit_codes import report
 from gateway.commands.generated_key import is_told, keep_key
 from gateway.config.config_file import ConfigFile
@@ -17,7 +17,7 @@ from gateway.config.quickstart import quickstart
 from gateway.config.schema import Config
 from gateway.config.to_domain import endpoint_of
 from gateway.connection_limits import ClientLimits
-from gateway.file_descriptors import Room, raise_limit, reserve_of, share_out
+from gateway.file_descriptors import DescriptorBudget, raise_limit, reserve_of, share_out
 from gateway.observability.process_log import log_in_thread
 from gateway.server.processes import WORKERS_MAX, run_workers
 from gateway.server.run import Address, serve
@@ -82,11 +82,11 @@ def run(arguments: argparse.Namespace) -> int:
         gateway,
         Address(host=host, port=port, metrics_port=metrics_port, inherited=arguments.listener),
         room=room,
-        beside=None if file is None else Reloading(gateway, file).run,
+        beside=None if file is None else ConfigReloader(gateway, file).run,
     )
 
 
-def room_of(config: Config, *, descriptors: int) -> Room:
+def room_of(config: Config, *, descriptors: int) -> DescriptorBudget:
     """Return the number of connections that a process with this many file descriptors may have."""
     section = config.clients
     asked = ClientLimits(

@@ -11,15 +11,15 @@ from gateway.admission.lease_agent import LeaseAgent
 from gateway.clock import Clock
 from gateway.domain import Endpoint
 from gateway.endpoints.abandoned_attempts import AbandonedAttempts
-from gateway.endpoints.address_state import ENDS_SEEN_S, AtAddress
+from gateway.endpoints.address_state import ENDS_SEEN_S, AddressState
 from gateway.endpoints.gpu_time import GpuTime
-from gateway.endpoints.jobs_in_flight import RequestsUnderWay, UnderWay
-from gateway.endpoints.remote_jobs import JobsElsewhere
+from gateway.endpoints.jobs_in_flight import InFlightCounts, JobsInFlight
+from gateway.endpoints.remote_jobs import RemoteJobs
 from gateway.endpoints.upstream import Upstream
 from gateway.events import Observer
-from gateway.fairshare.memory_shares import Room
+from gateway.fairshare.memory_shares import MemoryShares
 from gateway.fairshare.replica_jobs import AbandonedElsewhere, ReplicaJobs, TimedJobs
-from gateway.observability.gauges import Reading
+from gateway.observability.gauges import EndpointGauges
 from gateway.upstream.client import EndpointClient
 
 SETTLE_S_MAX = 1.0
@@ -36,8 +36,8 @@ class _JobsAtAddress:
     async def settle(self, at_s: float) -> bool:
         return await self._endpoints.wait_for_reports(at_s + ENDS_SEEN_S)
 
-    def under_way(self, at_s: float) -> UnderWay:
-        return self._endpoints.under_way(self._address, at_s)
+    def jobs_in_flight(self, at_s: float) -> InFlightCounts:
+        return self._endpoints.jobs_in_flight(self._address, at_s)
 
     def abandoned_elsewhere(self) -> list[AbandonedElsewhere]:
         return self._endpoints.jobs_elsewhere.abandoned(self._address)
@@ -54,7 +54,7 @@ class Endpoints:
         endpoints: Iterable[Endpoint],
         *,
         transport: httpx.AsyncBaseTransport,
-        answers: Room,
+        answers: MemoryShares,
         capacities: Capacities,
         clock: Clock,
         observe: Observer,
@@ -65,8 +65,8 @@ class Endpoints:
         self._clock = clock
         self._observe = observe
         self._budgets: dict[str, CallBudgets] = {}
-        self._at_addresses: dict[str, AtAddress] = {}
-        self.jobs_elsewhere = JobsElsewhere()
+        self._at_addresses: dict[str, AddressState] = {}
+        self.jobs_elsewhere = RemoteJobs()
         self._reports_received = anyio.Event()
         self.upstreams: Mapping[str, Upstream] = {each.name: self._upstream(each) for each in endpoints}
         """Upstreams by the name of their endpoint."""
@@ -79,9 +79,9 @@ class Endpoints:
             self._budgets[endpoint.address] = budgets
         gates = EndpointGates(endpoint, self._clock, budgets=budgets, capacities=self._capacities)
         # By address, because two entries with the same address use the same workers.
-        at_address = self._at_addresses.get(endpoint.address)
-        if at_address is None:
-            at_address = self._at_addresses[endpoint.address] = AtAddress(
+        address_state = self._at_addresses.get(endpoint.address)
+        if address_state is None:
+            address_state = self._at_addresses[endpoint.address] = AddressState(
                 gpu=GpuTime(self._clock, self._observe),
                 abandoned=AbandonedAttempts(self._clock.unix_s() - self._clock.monotonic_s()),
                 jobs=_JobsAtAddress(self, endpoint.address),
@@ -92,19 +92,19 @@ class Endpoints:
             client=client,
             clock=self._clock,
             observe=self._observe,
-            at_address=at_address,
+            address_state=address_state,
         )
 
-    def under_way(self, address: str, at_s: float) -> UnderWay:
+    def jobs_in_flight(self, address: str, at_s: float) -> InFlightCounts:
         """Return the number of requests under way at `at_s`, from all entries and replicas."""
         counts = [each.count(at_s) for each in self._requests(address)]
-        counts.append(self.jobs_elsewhere.under_way(address, at_s, settled_at_s=at_s + ENDS_SEEN_S))
-        return UnderWay(sure=sum(each.sure for each in counts), all=sum(each.all for each in counts))
+        counts.append(self.jobs_elsewhere.jobs_in_flight(address, at_s, settled_at_s=at_s + ENDS_SEEN_S))
+        return InFlightCounts(sure=sum(each.sure for each in counts), all=sum(each.all for each in counts))
 
-    def _requests(self, address: str) -> Iterator[RequestsUnderWay]:
+    def _requests(self, address: str) -> Iterator[JobsInFlight]:
         for upstream in self.upstreams.values():
             if upstream.endpoint.address == address:
-                yield upstream.workers.under_way
+                yield upstream.workers.jobs_in_flight
 
     def jobs(self) -> dict[str, ReplicaJobs]:
         """Return this replica's report of its jobs to other replicas, by address; those without jobs are omitted."""
@@ -150,13 +150,13 @@ class Endpoints:
         for address, at in self._at_addresses.items():
             at.gpu.read_others(running.get(address, 0))
 
-    def read(self, cancels_pending: Mapping[str, int], *, counts_idle: bool) -> Iterator[Reading]:
+    def read(self, cancels_pending: Mapping[str, int], *, counts_idle: bool) -> Iterator[EndpointGauges]:
         """Yield the state of each endpoint for the metrics; idle GPU time only with `counts_idle`."""
         # Entries with the same address share its workers, so only the first one reports their idle time.
         seen: set[str] = set()
         for name, upstream in self.upstreams.items():
             gate = upstream.gates.work
-            yield Reading(
+            yield EndpointGauges(
                 endpoint=name,
                 tickets=gate.waiting,
                 permits=gate.held,

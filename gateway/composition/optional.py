@@ -12,7 +12,7 @@ from gateway.events import Observer
 from gateway.jobs.journal import JournalStore
 
 if TYPE_CHECKING:
-    from gateway.observability.traces import Traces
+    from gateway.observability.traces import TraceExporter
 
 
 def lease_store(state: State) -> LeaseStore | None:
@@ -33,7 +33,7 @@ def journal_store(state: State, process: str, observe: Observer) -> JournalStore
     return RedisJournal(state.url or "", prefix=state.prefix, process=process, observe=observe)
 
 
-def traces(section: TracesSection | None, *, clock: Clock, say: Callable[..., None]) -> "Traces | None":
+def traces(section: TracesSection | None, *, clock: Clock, say: Callable[..., None]) -> "TraceExporter | None":
     """Return the trace exporter; None if traces are not configured.
 
     Raises:
@@ -42,11 +42,11 @@ def traces(section: TracesSection | None, *, clock: Clock, say: Callable[..., No
     if section is None:
         return None
     try:
-        from gateway.observability.traces import Traces  # noqa: PLC0415
+        from gateway.observability.traces import TraceExporter  # noqa: PLC0415
     except ImportError:
         text = "this needs an extra part that is not installed: pip install 'fairpod[otel]'"
         raise ConfigError([Problem("traces", text)]) from None
-    return Traces(
+    return TraceExporter(
         endpoint=section.endpoint,
         headers=section.headers,
         sample_ratio=section.sample_ratio,

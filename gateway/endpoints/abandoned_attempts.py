@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from gateway.endpoints.jobs_in_flight import SUBMIT_S, UnderWay
+from gateway.endpoints.jobs_in_flight import SUBMIT_S, InFlightCounts
 from gateway.fairshare.replica_jobs import AbandonedElsewhere
 from gateway.wire.runpod import EndpointHealth
 
@@ -68,7 +68,7 @@ class AbandonedAttempts:
         """The same, from readings without abandoned attempts."""
         self._until_s: float | None = None
         """Time until which there may have been abandoned attempts."""
-        self._looked_at_s: float | None = None
+        self._probed_at_s: float | None = None
         """Time at which the last usable reading was requested."""
 
     def __len__(self) -> int:
@@ -110,7 +110,7 @@ class AbandonedAttempts:
         health: EndpointHealth | None,
         *,
         asked_at_s: float,
-        under_way: UnderWay,
+        jobs_in_flight: InFlightCounts,
         elsewhere: Sequence[AbandonedElsewhere] = (),
         elsewhere_until_s: float = float("-inf"),
     ) -> None:
@@ -122,17 +122,17 @@ class AbandonedAttempts:
         jobs_count = None if health is None else unfinished_jobs(health)
         if jobs_count is None:
             return
-        over_at_s = asked_at_s if self._looked_at_s is None else (self._looked_at_s + asked_at_s) / 2
-        self._looked_at_s = asked_at_s
+        over_at_s = asked_at_s if self._probed_at_s is None else (self._probed_at_s + asked_at_s) / 2
+        self._probed_at_s = asked_at_s
         if not self._attempts:
             if asked_at_s > max(elsewhere_until_s, self._until_s or float("-inf")):
-                self._strangers.append((asked_at_s, max(0, jobs_count - under_way.all)))
+                self._strangers.append((asked_at_s, max(0, jobs_count - jobs_in_flight.all)))
             self._rests.clear()
             return
         jobs_count -= self._strangers_count(asked_at_s)
         # An attempt that may be in the last reading, and is not in this one, ended between them.
-        self._keep_to(jobs_count - under_way.sure, asked_at_s, elsewhere, over_at_s=over_at_s)
-        self._rests.append((asked_at_s, jobs_count - under_way.all))
+        self._keep_to(jobs_count - jobs_in_flight.sure, asked_at_s, elsewhere, over_at_s=over_at_s)
+        self._rests.append((asked_at_s, jobs_count - jobs_in_flight.all))
         while self._rests[0][0] < asked_at_s - STEADY_S:
             self._rests.popleft()
         if len(self._rests) >= STEADY_READINGS:
@@ -149,7 +149,7 @@ class AbandonedAttempts:
         judged = sorted((each for each in every if each.since_s <= at_s), key=lambda each: each.expected_at)
         for each in judged[: max(0, len(judged) - max(0, most))]:
             if isinstance(each, _Attempt):
-                self._end(each, max(each.since_s, over_at_s), shown_at_s=self._looked_at_s or at_s)
+                self._end(each, max(each.since_s, over_at_s), shown_at_s=self._probed_at_s or at_s)
 
     def advance(self, now_s: float) -> None:
         """End the attempts whose maximum time has passed."""

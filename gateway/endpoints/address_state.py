@@ -7,7 +7,7 @@ import msgspec
 
 from gateway.endpoints.abandoned_attempts import AbandonedAttempts
 from gateway.endpoints.gpu_time import GpuTime
-from gateway.endpoints.jobs_in_flight import UnderWay
+from gateway.endpoints.jobs_in_flight import InFlightCounts
 from gateway.fairshare.replica_jobs import AbandonedElsewhere
 
 ENDS_SEEN_S = 0.1
@@ -21,7 +21,7 @@ class JobsAtAddress(Protocol):
         """Wait until everything that happened before this time is known here; return True if it is."""
         ...
 
-    def under_way(self, at_s: float) -> UnderWay:
+    def jobs_in_flight(self, at_s: float) -> InFlightCounts:
         """Return the number of requests that were in flight at a recent time."""
         ...
 
@@ -34,7 +34,7 @@ class JobsAtAddress(Protocol):
         ...
 
 
-class AtAddress(msgspec.Struct, frozen=True):
+class AddressState(msgspec.Struct, frozen=True):
     """Represent one Runpod endpoint, whichever configured entries use it."""
 
     gpu: GpuTime

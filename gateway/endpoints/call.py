@@ -2,13 +2,13 @@
 
 from typing import Protocol
 
-from gateway.admission.permit import Permit, Turn
+from gateway.admission.permit import Permit, PermitContext
 from gateway.domain import Operation
 from gateway.errors import GatewayError, JobExpiredError, UnreachableError, UpstreamBusyError
 from gateway.events import CallOutcome
 
 
-class Caller(Protocol):
+class CallObserver(Protocol):
     """Receive the outcome of each call."""
 
     def called(self, operation: Operation, permit: Permit, error: GatewayError | None) -> None:
@@ -21,7 +21,7 @@ class Call:
 
     __slots__ = ("_caller", "_operation", "_permit", "_turn")
 
-    def __init__(self, caller: Caller, operation: Operation, turn: Turn) -> None:
+    def __init__(self, caller: CallObserver, operation: Operation, turn: PermitContext) -> None:
         self._caller = caller
         self._operation = operation
         self._turn = turn

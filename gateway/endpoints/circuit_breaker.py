@@ -81,7 +81,7 @@ class _Run:
         return self.count(now_s) >= FAILURES_MAX and now_s - self.since_s >= ALONE_S
 
 
-class Breaker:
+class CircuitBreaker:
     """Open after failures that are the endpoint's own, or those of several tenants.
 
     It closes in two steps: /health is read, which wakes no worker; then one trial request of each tenant is allowed,
@@ -100,7 +100,7 @@ class Breaker:
         self._in_vain: set[str] = set()
         """Tenants whose trial request failed."""
         self._succeeded_at_s = float("-inf")
-        self._looked_at_s = float("-inf")
+        self._probed_at_s = float("-inf")
         self._unread_at_s: float | None = None
         """Time of the last reading of /health that failed after an earlier success; None if the last one succeeded."""
         self._was_read = False
@@ -115,14 +115,14 @@ class Breaker:
         """Return True if nothing has failed since the last success, so that another success changes nothing."""
         return self._state is _State.CLOSED and not self._runs and not self._certain_at_s
 
-    def wants_look(self, now_s: float) -> bool:
+    def needs_probe(self, now_s: float) -> bool:
         """Return True if it is time to read /health."""
         if self._state is _State.CLOSED:
-            is_due = bool(self._runs) and now_s - self._looked_at_s >= LOOK_S
+            is_due = bool(self._runs) and now_s - self._probed_at_s >= LOOK_S
             return is_due and any(run.is_long(now_s) for run in self._runs.values())
         return self._state is _State.OPEN and now_s >= self._until_s
 
-    def rest_s(self, tenant: str, now_s: float) -> float | None:
+    def cooldown_s(self, tenant: str, now_s: float) -> float | None:
         """Return the seconds until a request of this tenant is allowed, or None if one is allowed now."""
         if self._state is _State.OPEN:
             until_s = self._until_s
@@ -139,9 +139,9 @@ class Breaker:
 
     def enter_s(self, tenant: str, now_s: float) -> float | None:
         """Allow a request, perhaps as a trial, and return None; otherwise return the seconds until one is allowed."""
-        rest_s = self.rest_s(tenant, now_s)
-        if rest_s is not None:
-            return rest_s
+        cooldown_s = self.cooldown_s(tenant, now_s)
+        if cooldown_s is not None:
+            return cooldown_s
         if self._state is _State.CLOSED:
             run = self._runs.get(tenant)
             if run is None or run.rests_until_s is None:
@@ -157,9 +157,9 @@ class Breaker:
         self._in_vain.discard(tenant)
         return None
 
-    def looked(self, *, is_well: bool, now_s: float) -> None:
+    def on_health(self, *, is_well: bool, now_s: float) -> None:
         """Record whether /health could be read."""
-        self._looked_at_s = now_s
+        self._probed_at_s = now_s
         self._was_read |= is_well
         # If it never was readable, for example with a restricted key, a failed reading shows nothing.
         self._unread_at_s = None if is_well or not self._was_read else now_s

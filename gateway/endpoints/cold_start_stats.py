@@ -44,7 +44,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
         return self.waited_s if self.is_first_token else self.queued_s
 
 
-class WakeLessons:
+class ColdStartStats:
     """Hold the lessons of one endpoint. A pause is None if there was none, or if it is unknown."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ _NOBODY = Tenant(name="")
 """The gateway itself, as the tenant of these calls."""
 
 
-class HealthWatch:
+class HealthChecker:
     """Read /health of the endpoints whose state is needed."""
 
     def __init__(self, upstreams: Iterable[Upstream], observe: Observer) -> None:
@@ -48,7 +48,7 @@ class HealthWatch:
                 self._changed = anyio.Event()
                 for upstream in self._upstreams:
                     name = upstream.endpoint.name
-                    if name not in self._reading and (name in self._asked or upstream.wants_look()):
+                    if name not in self._reading and (name in self._asked or upstream.needs_probe()):
                         self._reading.add(name)
                         tasks.start_soon(self._read, upstream, tasks)
                 self._asked.clear()
@@ -70,7 +70,7 @@ class HealthWatch:
             self._observe(Broke(request_id="", error=error))
         finally:
             self._reading.discard(upstream.endpoint.name)
-            upstream.looked(health, asked_at_s=asked_at_s)
+            upstream.on_health(health, asked_at_s=asked_at_s)
             # In its own task, because it takes a while: the next reading does not have to wait for it.
             tasks.start_soon(self._compare, upstream, health, asked_at_s)
 

@@ -15,7 +15,7 @@ AGES = 20
 """Other replicas receive the counts of AGES moments, AGE_S seconds apart."""
 
 
-class UnderWay(msgspec.Struct, frozen=True, kw_only=True):
+class InFlightCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Count the requests that were in flight at one time."""
 
     sure: int
@@ -35,7 +35,7 @@ class _Request(msgspec.Struct, eq=False):
         return float("inf") if self.is_left else min(self.output_at_s, self.began_at_s + SUBMIT_S)
 
 
-class RequestsUnderWay:
+class JobsInFlight:
     """Track the requests of one endpoint. Times are monotonic seconds."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class RequestsUnderWay:
         while self._ended and self._ended[0].ended_at_s < now_s - MEMORY_S:
             self._ended.popleft()
 
-    def count(self, at_s: float) -> UnderWay:
+    def count(self, at_s: float) -> InFlightCounts:
         """Return the requests that were in flight at a time in the last MEMORY_S seconds.
 
         Only those that are still in flight are certain: one that ended since may have ended at Runpod before this was
@@ -73,9 +73,9 @@ class RequestsUnderWay:
         now = [each for each in self._requests.values() if each.began_at_s <= at_s]
         sure = sum(each.sure_at_s <= at_s for each in now)
         ended = sum(each.began_at_s <= at_s < each.ended_at_s for each in self._ended)
-        return UnderWay(sure=sure, all=len(now) + ended)
+        return InFlightCounts(sure=sure, all=len(now) + ended)
 
-    def recent(self, now_s: float) -> list[UnderWay]:
+    def recent(self, now_s: float) -> list[InFlightCounts]:
         """Return the requests in flight now, AGE_S ago, and so on, AGES times."""
         sure, every = [0] * (AGES + 1), [0] * (AGES + 1)
         for each in self._requests.values():
@@ -86,7 +86,7 @@ class RequestsUnderWay:
             every[_ages(now_s - each.began_at_s)] += 1
             every[_ages(now_s - each.ended_at_s)] -= 1
         counts = zip(_sums_from(sure), _sums_from(every), strict=True)
-        return [UnderWay(sure=of_sure, all=of_all) for of_sure, of_all in counts][1:]
+        return [InFlightCounts(sure=of_sure, all=of_all) for of_sure, of_all in counts][1:]
 
 
 def _ages(passed_s: float) -> int:

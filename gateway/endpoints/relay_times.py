@@ -40,7 +40,7 @@ class RelayTimes:
         else:
             self._waiting[time] = False
 
-    def looked(self, *, has_workers: bool | None) -> None:
+    def on_health(self, *, has_workers: bool | None) -> None:
         """Record whether workers run, by a reading of /health; None if not known.
 
         If not known, the requests are assumed to wait: otherwise the settlement of all other attempts would be delayed.

@@ -6,14 +6,14 @@ close to the time of a reading. The time of a report is known as an interval, by
 
 from collections.abc import Sequence
 
-from gateway.endpoints.jobs_in_flight import AGE_S, UnderWay
+from gateway.endpoints.jobs_in_flight import AGE_S, InFlightCounts
 from gateway.fairshare.replica_jobs import AbandonedElsewhere, TimedJobs
 
 GONE_S = 60.0
 """Seconds for which a replica that is gone may have left jobs that no replica reports."""
 
 
-class JobsElsewhere:
+class RemoteJobs:
     """Hold the last reports of all other replicas."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class JobsElsewhere:
         """Return True if each replica has reported after this time."""
         return not self._silent and all(each.from_s >= at_s for each in self._reports)
 
-    def under_way(self, address: str, at_s: float, *, settled_at_s: float) -> UnderWay:
+    def jobs_in_flight(self, address: str, at_s: float, *, settled_at_s: float) -> InFlightCounts:
         """Return the number of their requests in flight at this time.
 
         A report made before `settled_at_s`, by which the ends of requests were seen, adds nothing to `sure`.
@@ -44,7 +44,7 @@ class JobsElsewhere:
                 # The latest reported moment that is certainly before `at_s`: these requests existed at both times.
                 sure += _at_age(jobs.sure, int((report.until_s - at_s) / AGE_S) + 1)
             every += _at_age(jobs.all, max(0, round((report.from_s - at_s) / AGE_S)))
-        return UnderWay(sure=sure, all=every)
+        return InFlightCounts(sure=sure, all=every)
 
     def abandoned(self, address: str) -> list[AbandonedElsewhere]:
         """Return the abandoned attempts that they have reported."""

@@ -20,14 +20,14 @@ class StartReport(msgspec.Struct, frozen=True, kw_only=True):
     """Median seconds of recent starts; None before the first."""
 
 
-class StartWatch:
+class StartTracker:
     """Track the current start of one endpoint, if any. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._waking_since_s: float | None = None
         self._loading_since_s: float | None = None
 
-    def looked(self, workers: Mapping[str, int], now_s: float, *, is_taken: bool, is_waiting: bool) -> None:
+    def on_health(self, workers: Mapping[str, int], now_s: float, *, is_taken: bool, is_waiting: bool) -> None:
         """Record a reading of /health.
 
         `is_taken` is True if a worker has a request without output so far, `is_waiting` if any request waits for output

@@ -9,9 +9,9 @@ from gateway.admission.endpoint_gates import EndpointGates
 from gateway.admission.permit import Permit
 from gateway.clock import Clock
 from gateway.domain import Endpoint, Operation, Tenant
-from gateway.endpoints.address_state import ENDS_SEEN_S, AtAddress
+from gateway.endpoints.address_state import ENDS_SEEN_S, AddressState
 from gateway.endpoints.call import Call, outcome_of_call
-from gateway.endpoints.circuit_breaker import Breaker, Evidence
+from gateway.endpoints.circuit_breaker import CircuitBreaker, Evidence
 from gateway.endpoints.evidence import evidence_of
 from gateway.endpoints.gpu_time import CLOSE_LOOK_S, AttemptTime
 from gateway.endpoints.mean_times import MeanTimes
@@ -50,7 +50,7 @@ class Upstream:
         client: EndpointClient,
         clock: Clock,
         observe: Observer,
-        at_address: AtAddress,
+        address_state: AddressState,
     ) -> None:
         self.endpoint = endpoint
         self.gates = gates
@@ -60,17 +60,17 @@ class Upstream:
         self.jobs = JobApi(client)
         self.openai = OpenAIRoute(client)
         self.workers = EndpointStateMachine(min_workers=endpoint.min_workers)
-        self.gpu, self.abandoned, self._at_address = at_address.gpu, at_address.abandoned, at_address
+        self.gpu, self.abandoned, self._address_state = address_state.gpu, address_state.abandoned, address_state
         self.gpu_means = MeanTimes()
         """Mean GPU seconds of a tenant's complete requests."""
         self.relay_means = MeanTimes()
         """Mean seconds of a tenant's relayed answers."""
         self.relays = RelayTimes()
-        self._breaker = Breaker()
+        self._breaker = CircuitBreaker()
         self._refusals = Refusals()
         self._clock = clock
         self._observe = observe
-        gates.work.narrowing.ceiling, gates.work.narrowing.beside = self._ceiling, self._beside
+        gates.work.cold_start_cap.ceiling, gates.work.cold_start_cap.beside = self._ceiling, self._beside
 
     def take(self, endpoint: Endpoint) -> None:
         """Use other settings for the same endpoint from now on."""
@@ -95,7 +95,7 @@ class Upstream:
         Raises:
             EndpointDownError: The breaker is open, or this tenant is paused.
         """
-        self._turn_away(self._breaker.rest_s(tenant.name, self._clock.monotonic_s()))
+        self._turn_away(self._breaker.cooldown_s(tenant.name, self._clock.monotonic_s()))
 
     def enter(self, tenant: Tenant) -> None:
         """Admit a request that is about to be sent, perhaps as a trial.
@@ -110,14 +110,14 @@ class Upstream:
         if retry_after_s is not None:
             raise EndpointDownError(retry_after_s=retry_after_s)
 
-    def wants_look(self) -> bool:
+    def needs_probe(self) -> bool:
         """Return True if /health should be read: while requests are in flight or wait, and until workers have stopped.
 
         Each reading counts the running workers, for metrics and for GPU time, and shows whether the endpoint recovers.
         """
         now_s = self._clock.monotonic_s()
         work = self.gates.work
-        is_in_use = self.workers.has_activity or self.workers.is_used_since_read or (work.is_narrowed and work.has_line)
+        is_in_use = self.workers.has_activity or self.workers.is_used_since_read or (work.is_capped and work.has_line)
         # Only /health shows when a worker starts with a waiting relayed request, and when an abandoned one has ended.
         age_s_max = min(
             0.0 if self.abandoned else HEALTH_AGE_S_MAX,
@@ -128,14 +128,14 @@ class Upstream:
         is_old = self.workers.health_age_s(now_s) > age_s_max
         health = self.workers.health
         has_workers = health is not None and health.workers.get("running", 0) > 0
-        return self._breaker.wants_look(now_s) or (is_old and (is_in_use or has_workers))
+        return self._breaker.needs_probe(now_s) or (is_old and (is_in_use or has_workers))
 
-    def looked(self, health: EndpointHealth | None, *, asked_at_s: float | None = None) -> None:
+    def on_health(self, health: EndpointHealth | None, *, asked_at_s: float | None = None) -> None:
         """Record a reading of /health, which was requested at `asked_at_s`; None if it failed."""
         now_s = self._clock.monotonic_s()
         asked_at_s = now_s if asked_at_s is None else asked_at_s
         was_down = self.is_down
-        self._breaker.looked(is_well=health is not None, now_s=now_s)
+        self._breaker.on_health(is_well=health is not None, now_s=now_s)
         self._note_change(was_down, "health")
         if health is not None:
             self.workers.read(health, now_s, asked_at_s=asked_at_s)
@@ -144,7 +144,7 @@ class Upstream:
             # Without a newer reading, the old one must not count workers forever, here and in metrics.
             self.workers.health = None
             self.gpu.read_workers(None)
-        self.relays.looked(has_workers=self.workers.has_running_workers(now_s))
+        self.relays.on_health(has_workers=self.workers.has_running_workers(now_s))
 
     async def compare(self, health: EndpointHealth | None, *, asked_at_s: float) -> None:
         """Compare a reading of /health with the requests in flight at its time, once these are known."""
@@ -152,12 +152,12 @@ class Upstream:
             return
         if self.abandoned:
             await anyio.sleep(ENDS_SEEN_S)
-        jobs = self._at_address.jobs
+        jobs = self._address_state.jobs
         is_settled = await jobs.settle(asked_at_s)
         self.abandoned.look(
             health,
             asked_at_s=asked_at_s,
-            under_way=jobs.under_way(asked_at_s),
+            jobs_in_flight=jobs.jobs_in_flight(asked_at_s),
             elsewhere=jobs.abandoned_elsewhere(),
             elsewhere_until_s=jobs.abandoned_until_s() if is_settled else float("inf"),
         )
@@ -170,9 +170,9 @@ class Upstream:
         """
         work, ceiling = self.gates.work, self._ceiling()
         if ceiling is None:
-            work.widen()
+            work.uncap()
             return False
-        work.narrow(ceiling)
+        work.cap(ceiling)
         return work.occupancy.held >= ceiling + self.workers.speaking
 
     def _ceiling(self) -> int | None:
@@ -191,8 +191,8 @@ class Upstream:
     def review(self) -> None:
         """End abandoned attempts that timed out, and widen the gate if no ceiling applies. Call it every second."""
         self.abandoned.advance(self.now_s)
-        if self.gates.work.is_narrowed and self._ceiling() is None:
-            self.gates.work.widen()
+        if self.gates.work.is_capped and self._ceiling() is None:
+            self.gates.work.uncap()
 
     def begin(self, tenant: Tenant) -> Activity:
         """Record that a request was sent to Runpod; the caller has to end the activity."""
@@ -203,7 +203,7 @@ class Upstream:
         now_s = self._clock.monotonic_s()
         activity.taken(now_s, at_s=at_s)
         if activity.is_prompt and not self.is_down:
-            self.gates.work.widen()
+            self.gates.work.uncap()
 
     def relay_output(self, activity: Activity, time: AttemptTime, *, is_first_token: bool) -> None:
         """Record a byte of a relayed answer."""
@@ -223,7 +223,7 @@ class Upstream:
         activity.output(now_s, is_first_token=is_first_token)
         if not self._breaker.is_calm:
             self._tell(None, Evidence.SERVED, activity.tenant)
-        self.gates.work.widen()
+        self.gates.work.uncap()
 
     def no_worker(self, waited_s: float) -> NoWorkerError:
         """Build the 503 for a request that no worker answered, with what is known of the start."""
@@ -282,5 +282,5 @@ class Upstream:
         if self.is_down is was_down:
             return
         if not self.is_down and self.workers.is_ready_for_burst(self._clock.monotonic_s()):
-            self.gates.work.widen()
+            self.gates.work.uncap()
         self._observe(EndpointChanged(endpoint=self.endpoint.name, is_down=self.is_down, reason=reason))

@@ -17,9 +17,9 @@ loads.
 """
 
 from gateway.domain import EndpointState
-from gateway.endpoints.cold_start_stats import IDLE_PAUSE_S_MIN, PROMPT_S, PROMPTLY_TAKEN_S, Wait, WakeLessons
-from gateway.endpoints.jobs_in_flight import RequestsUnderWay
-from gateway.endpoints.start_tracker import StartReport, StartWatch, state_by_health
+from gateway.endpoints.cold_start_stats import IDLE_PAUSE_S_MIN, PROMPT_S, PROMPTLY_TAKEN_S, ColdStartStats, Wait
+from gateway.endpoints.jobs_in_flight import JobsInFlight
+from gateway.endpoints.start_tracker import StartReport, StartTracker, state_by_health
 from gateway.wire.runpod import EndpointHealth
 
 SILENT_S_MAX = 30.0
@@ -77,7 +77,7 @@ class Activity:
         """Record the first output; `is_first_token` is False for a whole answer, whose duration shows no start."""
         if not self.has_output and not self.is_over:
             self._machine.learn(self, now_s, is_first_token=is_first_token)
-            self._machine.under_way.output(self, now_s)
+            self._machine.jobs_in_flight.output(self, now_s)
             self.has_output = True
             if self.taken_at_s is None:
                 self.taken_at_s = now_s
@@ -90,7 +90,7 @@ class Activity:
     def end(self, now_s: float, *, was_sent: bool = True, may_run: bool = False) -> None:
         """Record the end of the request, which Runpod never received if not `was_sent`.
 
-        Its job `may_run`, until `under_way.end`.
+        Its job `may_run`, until `jobs_in_flight.end`.
         """
         if not self.is_over:
             self.is_over = True
@@ -109,7 +109,7 @@ class EndpointStateMachine:
         """True if a request was sent since the last reading, even if it has ended."""
         self._read_at_s = float("-inf")
         self._asked_at_s = float("-inf")
-        self._start = StartWatch()
+        self._start = StartTracker()
         self.evidence_at_s: float | None = None
         """Time of the last output of a worker; None before the first."""
         self.speaking = 0
@@ -118,12 +118,12 @@ class EndpointStateMachine:
         self._prompt = 0
         """Number of requests in flight for which `is_prompt` is True."""
         self._active: set[Activity] = set()
-        self.under_way = RequestsUnderWay()
+        self.jobs_in_flight = JobsInFlight()
         self._unanswered_at_s = float("-inf")
         """Time at which a request last ended without an answer: it may have woken a worker."""
         self._cold_at_s = float("-inf")
         """Time at which requests were last seen to wait while no worker ran."""
-        self._lessons = WakeLessons()
+        self._lessons = ColdStartStats()
 
     @property
     def waiting(self) -> int:
@@ -154,7 +154,7 @@ class EndpointStateMachine:
             tenant=tenant,
         )
         self._active.add(activity)
-        self.under_way.begin(activity, now_s)
+        self.jobs_in_flight.begin(activity, now_s)
         self.is_used_since_read = True
         return activity
 
@@ -188,7 +188,7 @@ class EndpointStateMachine:
         is_taken = any(each.taken_at_s is not None for each in waiting)
         is_waiting = bool(waiting) and not self.is_warm(now_s)
         workers = {} if self.health is None else self.health.workers
-        self._start.looked(workers, now_s, is_taken=is_taken, is_waiting=is_waiting)
+        self._start.on_health(workers, now_s, is_taken=is_taken, is_waiting=is_waiting)
 
     def _is_belied(self, activity: Activity) -> bool:
         """Return True if /health, requested after a worker took the job, shows that the worker is only starting."""
@@ -284,9 +284,9 @@ class EndpointStateMachine:
         """Remove a request that has ended."""
         self._active.discard(activity)
         if may_run:
-            self.under_way.leave(activity)
+            self.jobs_in_flight.leave(activity)
         else:
-            self.under_way.end(activity, now_s)
+            self.jobs_in_flight.end(activity, now_s)
         self._prompt -= activity.is_prompt
         if activity.has_output:
             self.speaking -= 1

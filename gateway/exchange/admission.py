@@ -2,7 +2,7 @@
 
 import msgspec
 
-from gateway.admission.request_meter import Meter
+from gateway.admission.request_meter import RequestMeter
 from gateway.admission.seat import Seat
 from gateway.endpoints.upstream import Upstream
 
@@ -11,5 +11,5 @@ class Admission(msgspec.Struct, frozen=True):
     """Hold the seat and the endpoint of an admitted request."""
 
     upstream: Upstream
-    meter: Meter
+    meter: RequestMeter
     seat: Seat

@@ -6,7 +6,7 @@ from typing import Protocol
 from gateway.domain import Usage
 from gateway.errors import OutputLostError, UpstreamError
 from gateway.exchange.sink import Sink
-from gateway.jobs.answer_memory import UNCOUNTED, AnswerPlace
+from gateway.jobs.answer_memory import UNCOUNTED, AnswerMemory
 from gateway.translate.client_formats.contract import Finish, StreamWriter
 from gateway.translate.completion import CompletionFold, split_completion, text_bytes
 from gateway.translate.dialects.contract import Chunk, Damage, Delta, Whole
@@ -43,7 +43,7 @@ TEXTLESS_CHUNKS_MAX = 8
 class Answer(Protocol):
     """Represent one answer in progress."""
 
-    memory: AnswerPlace
+    memory: AnswerMemory
     """Memory of what was read for the answer and not yet passed on; not counted until this place is set."""
 
     chunks: int
@@ -160,9 +160,9 @@ class StreamedAnswer:
     def _write(self, delta: Chunk | Whole) -> Iterable[bytes]:
         if isinstance(delta, Whole):
             return [self._writer.write(chunk) for chunk in split_completion(delta.fields)]
-        if delta.refrain is None:
+        if delta.template is None:
             return (self._writer.write(delta.fields),)
-        return (self._writer.write_again(delta.refrain, delta.text),)
+        return (self._writer.write_templated(delta.template, delta.text),)
 
     async def finish(self) -> None:
         """Write the end of the stream."""

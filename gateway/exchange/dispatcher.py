@@ -4,7 +4,7 @@ from functools import partial
 
 import anyio
 
-from gateway.admission.request_meter import Meter
+from gateway.admission.request_meter import RequestMeter
 from gateway.admission.seat import Seat
 from gateway.domain import Attempt, Endpoint, Route
 from gateway.endpoints.gpu_time import AttemptCost
@@ -25,11 +25,11 @@ from gateway.exchange.job_answer import read_answer
 from gateway.exchange.job_size import check_fields, fitting
 from gateway.exchange.openai_relay import Relay
 from gateway.exchange.record import Record
-from gateway.exchange.resolved_request import Means, Order
+from gateway.exchange.resolved_request import ResolvedRequest, Services
 from gateway.exchange.sink import Sink
 from gateway.exchange.unanswered_usage import unanswered_usage
-from gateway.jobs.answer_memory import AnswerPlace
-from gateway.jobs.job_poller import QueueJob
+from gateway.jobs.answer_memory import AnswerMemory
+from gateway.jobs.job_poller import JobPoller
 from gateway.translate.client_formats.contract import StreamWriter
 from gateway.translate.dialects.contract import Dialect
 from gateway.translate.dialects.registry import DIALECTS
@@ -41,29 +41,29 @@ UNREACHABLE_PAUSE_S = 0.25
 """Seconds before the second try; after a 429 the gate delays the call instead."""
 
 
-class Serving:
+class Dispatcher:
     """Serve one request until it is answered."""
 
-    def __init__(self, means: Means, order: Order, record: Record) -> None:
-        self._means = means
-        self._order = order
+    def __init__(self, services: Services, resolved: ResolvedRequest, record: Record) -> None:
+        self._services = services
+        self._resolved = resolved
         self._record = record
-        self._request = order.request
-        self._tenant = order.tenant
-        self._answered: QueueJob | None = None
-        self._format = order.client_format
+        self._request = resolved.request
+        self._tenant = resolved.tenant
+        self._answered: JobPoller | None = None
+        self._format = resolved.client_format
         self._answer_id = self._format.answer_id(record.request_id)
-        self._created_s = int(means.clock.unix_s())
+        self._created_s = int(services.clock.unix_s())
         self.writer = self._open_stream()
         """Writer of a stream; None for a whole answer."""
 
     async def serve(self, sink: Sink) -> None:
         """Try the model's endpoints in order."""
-        endpoints = self._order.model.endpoints
+        endpoints = self._resolved.model.endpoints
         for endpoint in endpoints:
             is_last = endpoint is endpoints[-1]
             try:
-                await self._serve_at(self._means.upstreams[endpoint.name], sink, is_last=is_last)
+                await self._serve_at(self._services.upstreams[endpoint.name], sink, is_last=is_last)
             except GatewayError as error:
                 if is_last or not self._may_go_on(error):
                     raise
@@ -90,24 +90,24 @@ class Serving:
             self._dialect(endpoint)
         upstream.check(self._tenant)
         if upstream.arrive():
-            self._means.health.ask(upstream)
+            self._services.health.ask(upstream)
         gate, arrived_at_s, has_turn = upstream.gates.work, record.elapsed_s(), False
         record.queued_at_s, record.turn_at_s, record.sent_at_s = arrived_at_s, None, None
         try:
             async with gate.permit(
                 self._tenant,
                 wait_s_max=endpoint.queue_timeout_s,
-                member=self._order.member,
+                member=self._resolved.member,
                 size=self._request.body_bytes,
             ) as permit:
                 has_turn = True
                 record.queue_s, record.turn_at_s = permit.wait_s, arrived_at_s + permit.wait_s
-                self._means.observe(Admitted(tenant=self._tenant.name, endpoint=endpoint.name, wait_s=permit.wait_s))
-                meter = Meter(gate, permit, endpoint.share_by)
-                turn = Admission(upstream, meter, Seat(permit, self._order.in_flight))
+                self._services.observe(Admitted(tenant=self._tenant.name, endpoint=endpoint.name, wait_s=permit.wait_s))
+                meter = RequestMeter(gate, permit, endpoint.share_by)
+                turn = Admission(upstream, meter, Seat(permit, self._resolved.in_flight))
                 await self._serve_in_turn(turn, sink, is_last=is_last)
         except NoTurnError:
-            if gate.is_narrowed and not has_turn:
+            if gate.is_capped and not has_turn:
                 raise upstream.no_worker(record.elapsed_s() - arrived_at_s) from None
             raise
 
@@ -130,11 +130,11 @@ class Serving:
     def _routes(self, upstream: Upstream) -> tuple[Route, ...]:
         """Return the routes to try: a request may move to the job route, which can wait, and never back."""
         endpoint = upstream.endpoint
-        if self._order.is_job_only:
+        if self._resolved.is_job_only:
             return (Route.JOB,)
         if endpoint.route is not Route.AUTO:
             return (endpoint.route,)
-        if endpoint.dialect == "openai" and upstream.workers.is_warm(self._means.clock.monotonic_s()):
+        if endpoint.dialect == "openai" and upstream.workers.is_warm(self._services.clock.monotonic_s()):
             return (Route.OPENAI, Route.JOB)
         return (Route.JOB,)
 
@@ -165,7 +165,7 @@ class Serving:
     async def _send_by(self, route: Route, turn: Admission, answer: Answer, *, is_urgent: bool) -> None:
         upstream, meter, record = turn.upstream, turn.meter, self._record
         upstream.enter(self._tenant)
-        answer.memory = AnswerPlace(upstream.answers, self._tenant.name, is_whole=self.writer is None)
+        answer.memory = AnswerMemory(upstream.answers, self._tenant.name, is_whole=self.writer is None)
         record.job_id, record.sent_at_s, record.accepted_at_s = None, record.elapsed_s(), None
         cost = self._new_attempt(route, upstream, meter)
         meter.read(self.prompt_tokens_guess())
@@ -174,7 +174,7 @@ class Serving:
             if route is Route.JOB:
                 await self._serve_job(turn, answer, cost, is_urgent=is_urgent)
             else:
-                relay = Relay(turn, self._order, answer, cost)
+                relay = Relay(turn, self._resolved, answer, cost)
                 await relay.run(is_urgent=is_urgent, traceparent=record.traceparent)
                 await answer.finish()
                 cost.complete()
@@ -189,7 +189,7 @@ class Serving:
             record.usage, record.chunks = usage or record.usage, answer.chunks
             meter.settle_usage(usage)
 
-    def _new_attempt(self, route: Route, upstream: Upstream, meter: Meter) -> AttemptCost:
+    def _new_attempt(self, route: Route, upstream: Upstream, meter: RequestMeter) -> AttemptCost:
         """Open the account of the next attempt; earlier attempts keep their costs."""
         record = self._record
         attempt = Attempt(
@@ -208,13 +208,13 @@ class Serving:
 
     def _dialect(self, endpoint: Endpoint) -> Dialect:
         check_fields(self._request.fields)
-        return DIALECTS[endpoint.dialect](self._request, self._order.model.upstream)
+        return DIALECTS[endpoint.dialect](self._request, self._resolved.model.upstream)
 
     def prompt_tokens_guess(self) -> int:
         """Return the estimated tokens of the prompt, before the worker has counted them."""
         return self._request.prompt_tokens
 
-    def _answer(self, sink: Sink, meter: Meter) -> Answer:
+    def _answer(self, sink: Sink, meter: RequestMeter) -> Answer:
         # A failed attempt may have started a choice before a byte was sent: the next one needs a new writer.
         self.writer = self._open_stream()
         if self.writer is not None:
@@ -239,10 +239,10 @@ class Serving:
         first = FirstChunk(
             request_id=record.request_id, model=record.model, route=record.route, after_s=record.first_chunk_s
         )
-        self._means.observe(first)
+        self._services.observe(first)
 
     async def _serve_job(self, turn: Admission, answer: Answer, cost: AttemptCost, *, is_urgent: bool) -> None:
-        upstream, jobs, record = turn.upstream, self._means.jobs, self._record
+        upstream, jobs, record = turn.upstream, self._services.jobs, self._record
         dialect, is_stream = self._dialect(upstream.endpoint), self._request.stream
         async with jobs.job(upstream, tenant=self._tenant, seat=turn.seat, is_stream=is_stream, cost=cost) as job:
             try:
@@ -265,7 +265,7 @@ class Serving:
 
     def _client_s(self) -> float | None:
         """Return the seconds for which the client still waits; None if not known."""
-        deadline_s = self._order.deadline_s
+        deadline_s = self._resolved.deadline_s
         return None if deadline_s is None else max(0.0, deadline_s - self._record.elapsed_s())
 
     async def settle_job(self) -> None:
@@ -278,11 +278,13 @@ class Serving:
                 with anyio.move_on_after(SETTLE_S_MAX, shield=True):
                     await job.learn_costs()
         finally:
-            self._means.jobs.leave(job)
+            self._services.jobs.leave(job)
             self._note_times(job)
 
-    def _note_times(self, job: QueueJob) -> None:
+    def _note_times(self, job: JobPoller) -> None:
         """Report the times of a job for the endpoint that ran it: another one may still serve the request."""
         job.note_times()
         stream = job.stream
-        self._means.observe(JobEnded(attempt=job.cost.attempt, execution_s=stream.execution_s, delay_s=stream.delay_s))
+        self._services.observe(
+            JobEnded(attempt=job.cost.attempt, execution_s=stream.execution_s, delay_s=stream.delay_s)
+        )

@@ -4,7 +4,7 @@ from enum import Enum, auto
 
 import anyio
 
-from gateway.admission.ref_counted_hold import SharedHold
+from gateway.admission.ref_counted_hold import RefCountedHold
 from gateway.errors import (
     ClientDeadlineError,
     DrainingError,
@@ -15,9 +15,9 @@ from gateway.errors import (
     WorkerError,
 )
 from gateway.events import Outcome
-from gateway.exchange.dispatcher import Serving
+from gateway.exchange.dispatcher import Dispatcher
 from gateway.exchange.record import Record
-from gateway.exchange.resolved_request import Means, Order
+from gateway.exchange.resolved_request import ResolvedRequest, Services
 from gateway.exchange.sink import Sink
 from gateway.translate.error_body import error_answer
 from gateway.translate.request import tokens_to_reserve
@@ -39,11 +39,11 @@ class Ending(Enum):
 class Exchange:
     """Represent one client request, which `run` serves; on every exit it releases what it holds."""
 
-    def __init__(self, means: Means, order: Order, record: Record) -> None:
+    def __init__(self, services: Services, resolved: ResolvedRequest, record: Record) -> None:
         self.record = record
-        self._means = means
-        self._order = order
-        self._serving = Serving(means, order, record)
+        self._services = services
+        self._resolved = resolved
+        self._dispatcher = Dispatcher(services, resolved, record)
         self._scope = anyio.CancelScope()
         self._ended_by: Ending | None = None
 
@@ -55,16 +55,16 @@ class Exchange:
     @property
     def is_stream(self) -> bool:
         """Return True if the client asked for a stream."""
-        return self._order.request.stream
+        return self._resolved.request.stream
 
     @property
-    def in_flight(self) -> SharedHold:
+    def in_flight(self) -> RefCountedHold:
         """Return its place among its tenant's requests in flight."""
-        return self._order.in_flight
+        return self._resolved.in_flight
 
     def idle_chunk(self) -> bytes:
         """Return an event without content, which shows that the answer is in progress; empty for a whole answer."""
-        writer = self._serving.writer
+        writer = self._dispatcher.writer
         return writer.idle() if writer else b""
 
     def end(self, by: Ending) -> None:
@@ -84,7 +84,7 @@ class Exchange:
             if await self._answer(sink):
                 # The client has its last byte: what follows is not part of its waiting time.
                 self.record.answered_s = self.record.elapsed_s()
-                await self._serving.settle_job()
+                await self._dispatcher.settle_job()
                 outcome, status = Outcome.COMPLETED, 200
             else:
                 outcome, status = Outcome.CLIENT_LEFT, CLIENT_LEFT_STATUS
@@ -96,22 +96,22 @@ class Exchange:
             outcome, status = Outcome.CLIENT_LEFT, CLIENT_LEFT_STATUS
             raise
         finally:
-            self._order.release()
-            self._means.observe(self.record.settle(outcome, status=status, reason=code, error=name))
+            self._resolved.release()
+            self._services.observe(self.record.settle(outcome, status=status, reason=code, error=name))
 
     async def _answer(self, sink: Sink) -> bool:
         """Answer within the client's own deadline; return True if the client stayed connected."""
-        quota, clock, deadline_s = self._order.quota, self._means.clock, self._order.deadline_s
+        quota, clock, deadline_s = self._resolved.quota, self._services.clock, self._resolved.deadline_s
         reserved = 0
         try:
             if self._ended_by is Ending.CLIENT:
                 # The client disconnected before anything was sent.
                 return False
-            reserved = quota.reserve(tokens_to_reserve(self._order.request), clock.monotonic_s())
+            reserved = quota.reserve(tokens_to_reserve(self._resolved.request), clock.monotonic_s())
             if deadline_s is not None:
                 self._scope.deadline = anyio.current_time() + deadline_s
             with self._scope:
-                await self._serving.serve(sink)
+                await self._dispatcher.serve(sink)
                 # An end that was requested at the moment of the last byte cancelled nothing.
                 return True
             match self._ended_by:
@@ -122,7 +122,7 @@ class Exchange:
                 case _:
                     raise ClientDeadlineError(waited_s=deadline_s or 0.0)
         finally:
-            self._order.in_flight.release()
+            self._resolved.in_flight.release()
             usage = self.record.usage
             quota.settle(reserved, usage.total_tokens if usage else 0, clock.monotonic_s())
 

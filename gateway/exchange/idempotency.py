@@ -12,15 +12,15 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from gateway.admission.ref_counted_hold import Release, SharedHold
+from gateway.admission.ref_counted_hold import RefCountedHold, Release
 from gateway.clock import Clock
 from gateway.errors import DrainingError, GatewayError, IdempotencyError, OutputLostError
 from gateway.events import Observer, Outcome
 from gateway.exchange.exchange import CLIENT_LEFT_STATUS, DRAIN_RETRY_S, Ending, Exchange, outcome_of
 from gateway.exchange.record import Record
-from gateway.exchange.replay_buffer import Recording
+from gateway.exchange.replay_buffer import ReplayBuffer
 from gateway.exchange.sink import Sink
-from gateway.fairshare.memory_shares import Place, Room
+from gateway.fairshare.memory_shares import MemoryReservation, MemoryShares
 from gateway.translate.error_body import error_answer
 
 LIFETIME_S = 600.0
@@ -28,7 +28,7 @@ LIFETIME_S = 600.0
 GRACE_S = 10.0
 """Seconds for which an exchange continues without a listener: SDKs wait up to 8 s before they retry."""
 KEPT_BYTES_MAX = 128 * 1024 * 1024
-"""Maximum bytes of all tenants' answers. A single tenant may use half of it, as in any `Room`."""
+"""Maximum bytes of all tenants' answers. A single tenant may use half of it, as in any `MemoryShares`."""
 ANSWER_BYTES = 6 * 1024
 """Memory of an answer beyond its own bytes: 3.5 KB by tracemalloc, and the account of its attempt."""
 
@@ -61,9 +61,9 @@ class _Shared(msgspec.Struct, eq=False):
     is_stream: bool
     exchange: Exchange | None
     """None after its end: only its answer is kept, and not the request."""
-    recording: Recording
+    buffer: ReplayBuffer
     scope: anyio.CancelScope
-    place: Place
+    place: MemoryReservation
     """Memory that its answer holds in the room."""
     ended_at_s: float | None = None
     departures: int = 0
@@ -123,7 +123,7 @@ class JoinedExchange:
         outcome, status, code = Outcome.BROKEN, 500, None
         try:
             with self._scope:
-                await self._shared.recording.tell(sink)
+                await self._shared.buffer.tell(sink)
             if not self._scope.cancelled_caught:
                 outcome, status = Outcome.COMPLETED, 200
             elif self._ended_by is Ending.CLIENT:
@@ -164,7 +164,7 @@ class Idempotency:
         """Those that completed successfully, the oldest first."""
         self._kept_of: dict[str, dict[_Shared, None]] = {}
         """The same by tenant."""
-        self._room = Room(bytes_max)
+        self._room = MemoryShares(bytes_max)
         self._tasks: TaskGroup | None = None
 
     def knows(self, name: Name | None) -> bool:
@@ -179,7 +179,7 @@ class Idempotency:
         rejected, the next one can. Return None if there is no such place.
         """
         shared = None if name is None else self._shared.get(name)
-        if shared is None or shared.exchange is None or shared.recording.has_listeners:
+        if shared is None or shared.exchange is None or shared.buffer.has_listeners:
             return None
         if shared.inherited == shared.departures:
             return None
@@ -193,7 +193,7 @@ class Idempotency:
 
         return release
 
-    def find(self, asked: Repeatable, record: Record, in_flight: SharedHold) -> JoinedExchange | None:
+    def find(self, asked: Repeatable, record: Record, in_flight: RefCountedHold) -> JoinedExchange | None:
         """Return the exchange of this key, to be joined; None if there is none.
 
         The joined exchange is the first user of `in_flight`, because the request has no exchange of its own.
@@ -207,11 +207,11 @@ class Idempotency:
             return None
         if shared.asked.fingerprint != asked.fingerprint:
             raise IdempotencyError("This Idempotency-Key came with another body before. A new request needs a new key.")
-        if not shared.recording.is_repeatable:
+        if not shared.buffer.is_repeatable:
             raise IdempotencyError("The answer to this Idempotency-Key was too long to be kept. Use a new key.")
         return JoinedExchange(shared, record, self._observe, leave=self._left, release=in_flight.release)
 
-    def begin(self, asked: Repeatable, exchange: Exchange, in_flight: SharedHold) -> JoinedExchange:
+    def begin(self, asked: Repeatable, exchange: Exchange, in_flight: RefCountedHold) -> JoinedExchange:
         """Start an exchange that may be joined, and join it.
 
         Raises:
@@ -220,9 +220,9 @@ class Idempotency:
         if self._tasks is None:
             raise DrainingError(retry_after_s=DRAIN_RETRY_S)
         record = exchange.record
-        place = Place(self._room, record.tenant)
-        recording = Recording(lambda size: self._make_room(place, record.tenant, size + ANSWER_BYTES))
-        shared = _Shared(asked, record, exchange.is_stream, exchange, recording, anyio.CancelScope(), place)
+        place = MemoryReservation(self._room, record.tenant)
+        buffer = ReplayBuffer(lambda size: self._make_room(place, record.tenant, size + ANSWER_BYTES))
+        shared = _Shared(asked, record, exchange.is_stream, exchange, buffer, anyio.CancelScope(), place)
         self._shared[asked.name] = shared
         self._tasks.start_soon(self._make, shared, exchange)
         self._left(shared)
@@ -236,21 +236,21 @@ class Idempotency:
         finally:
             self._tasks = None
             for shared in [each for each in self._shared.values() if each.ended_at_s is None]:
-                shared.recording.fail(OutputLostError("A fault of the gateway broke this answer off. Ask again."))
+                shared.buffer.fail(OutputLostError("A fault of the gateway broke this answer off. Ask again."))
                 self._forget(shared)
 
     async def _make(self, shared: _Shared, exchange: Exchange) -> None:
         try:
             with shared.scope:
-                await self._serve(exchange, shared.recording)
+                await self._serve(exchange, shared.buffer)
         except Exception as error:  # noqa: BLE001 - sent to every client that waits; it must not end the others' tasks.
-            shared.recording.fail(error)
+            shared.buffer.fail(error)
         if shared.scope.cancelled_caught:
             # A client may have joined at the last moment, and would wait forever.
-            shared.recording.fail(OutputLostError("This answer was given up, as nobody waited for it. Ask again."))
+            shared.buffer.fail(OutputLostError("This answer was given up, as nobody waited for it. Ask again."))
         shared.exchange, shared.ended_at_s = None, self._clock.monotonic_s()
         self._forget_old()
-        if shared.recording.is_finished and shared.recording.is_repeatable:
+        if shared.buffer.is_finished and shared.buffer.is_repeatable:
             self._kept[shared] = None
             self._kept_of.setdefault(shared.record.tenant, {})[shared] = None
         else:
@@ -258,15 +258,15 @@ class Idempotency:
             self._forget(shared)
 
     def _left(self, shared: _Shared) -> None:
-        if self._tasks is not None and shared.ended_at_s is None and not shared.recording.has_listeners:
+        if self._tasks is not None and shared.ended_at_s is None and not shared.buffer.has_listeners:
             shared.departures += 1
             self._tasks.start_soon(self._give_up, shared, shared.departures)
 
     async def _give_up(self, shared: _Shared, departure: int) -> None:
         """End an exchange that no client has joined again since this departure."""
         await anyio.sleep(GRACE_S)
-        recording = shared.recording
-        if departure == shared.departures and not recording.has_listeners and not recording.is_finished:
+        buffer = shared.buffer
+        if departure == shared.departures and not buffer.has_listeners and not buffer.is_finished:
             # Its end takes a while during a submission: no client may join any more.
             self._forget(shared)
             shared.scope.cancel()
@@ -276,7 +276,7 @@ class Idempotency:
         while (oldest := next(iter(self._kept), None)) is not None and (oldest.ended_at_s or 0.0) <= until_s:
             self._drop(oldest)
 
-    def _make_room(self, place: Place, tenant: str, size: int) -> bool:
+    def _make_room(self, place: MemoryReservation, tenant: str, size: int) -> bool:
         """Let an answer hold `size` bytes, if necessary by dropping its tenant's oldest; return False if it cannot."""
         while not place.hold(size):
             oldest = next(iter(self._kept_of.get(tenant, ())), None)

@@ -8,7 +8,7 @@ from msgspec import Raw
 from gateway.errors import OutputLostError
 from gateway.exchange.answer import Answer
 from gateway.exchange.record import Record
-from gateway.jobs.job_poller import QueueJob
+from gateway.jobs.job_poller import JobPoller
 from gateway.translate.dialects.contract import Delta, Dialect
 from gateway.translate.job_stream import Next
 
@@ -19,7 +19,7 @@ was yielded since the last one: if a client reads slowly, that is megabytes, whi
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 
 
-async def read_answer(job: QueueJob, dialect: Dialect, answer: Answer, record: Record) -> None:
+async def read_answer(job: JobPoller, dialect: Dialect, answer: Answer, record: Record) -> None:
     """Pass on the output of the worker. The caller has to finish the answer.
 
     Raises:
@@ -33,9 +33,9 @@ async def read_answer(job: QueueJob, dialect: Dialect, answer: Answer, record: R
         if dialect.is_over or answer.is_whole or not dialect.marks_end:
             await answer.take(dialect.end())
             return
-        if job.stream.is_doubted:
+        if job.stream.is_reconciled:
             raise OutputLostError("The worker's answer was cut short.")
-        job.stream.doubt()
+        job.stream.reconcile()
 
 
 async def _pass_on(outputs: list[Raw], dialect: Dialect, answer: Answer, record: Record) -> None:

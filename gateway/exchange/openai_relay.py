@@ -13,7 +13,7 @@ from gateway.endpoints.worker_state import Activity
 from gateway.errors import GatewayError, OutputLostError, UnreachableError, UpstreamTimeoutError, WorkerError
 from gateway.exchange.admission import Admission
 from gateway.exchange.answer import Answer
-from gateway.exchange.resolved_request import Order
+from gateway.exchange.resolved_request import ResolvedRequest
 from gateway.jobs.abandonment import abandon_relay
 from gateway.translate.dialects.openai_stream import OpenAIReader
 from gateway.translate.request import worker_fields
@@ -65,14 +65,14 @@ class Patience:
 class Relay:
     """Relay one request over the OpenAI route."""
 
-    def __init__(self, admission: Admission, order: Order, answer: Answer, cost: AttemptCost) -> None:
+    def __init__(self, admission: Admission, resolved: ResolvedRequest, answer: Answer, cost: AttemptCost) -> None:
         self._upstream = admission.upstream
         self._seat = admission.seat
         self._charge = admission.meter.ran_on
-        self._order = order
+        self._resolved = resolved
         self._answer = answer
         self._cost = cost
-        self._reader = OpenAIReader(stream=order.request.stream)
+        self._reader = OpenAIReader(stream=resolved.request.stream)
 
     async def run(self, *, is_urgent: bool = False, traceparent: str | None = None) -> None:
         """Send the request, and pass on the answer until its end. The caller has to finish the answer.
@@ -82,13 +82,13 @@ class Relay:
         Raises:
             GatewayError: The route or the worker failed, or the answer was cut short.
         """
-        upstream, request = self._upstream, self._order.request
-        body = join_fields(worker_fields(request, upstream_model=self._order.model.upstream))
+        upstream, request = self._upstream, self._resolved.request
+        body = join_fields(worker_fields(request, upstream_model=self._resolved.model.upstream))
         wait_s_max = upstream.endpoint.queue_timeout_s
         async with upstream.calling(
-            Operation.OPENAI, tenant=self._order.tenant, wait_s_max=wait_s_max, is_urgent=is_urgent
+            Operation.OPENAI, tenant=self._resolved.tenant, wait_s_max=wait_s_max, is_urgent=is_urgent
         ):
-            activity, time = upstream.begin(self._order.tenant), self._cost.open(upstream.gpu)
+            activity, time = upstream.begin(self._resolved.tenant), self._cost.open(upstream.gpu)
             is_over, was_sent = False, True
             patience = Patience(upstream.endpoint, is_stream=request.stream, is_warm=activity.was_warm)
             upstream.relays.open(time, activity, patience.seen)
@@ -115,7 +115,7 @@ class Relay:
     async def _pass_on(
         self, pieces: AsyncIterator[bytes], activity: Activity, time: AttemptTime, patience: Patience
     ) -> None:
-        upstream, reader, is_stream = self._upstream, self._reader, self._order.request.stream
+        upstream, reader, is_stream = self._upstream, self._reader, self._resolved.request.stream
         async for piece in pieces:
             if not activity.has_output:
                 patience.output()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import msgspec
 
-from gateway.admission.ref_counted_hold import SharedHold, hold_in_flight
+from gateway.admission.ref_counted_hold import RefCountedHold, hold_in_flight
 from gateway.domain import Operation
 from gateway.errors import DrainingError, GatewayError, TenantLimitError
 from gateway.events import Broke
@@ -14,7 +14,7 @@ from gateway.exchange.drain_plan import FLUSH_S, cuts_due, flush_s_max
 from gateway.exchange.exchange import DRAIN_RETRY_S, Ending, Exchange, outcome_of
 from gateway.exchange.idempotency import KEPT_BYTES_MAX, Idempotency, JoinedExchange, Name, Repeatable
 from gateway.exchange.record import Record
-from gateway.exchange.resolved_request import Means, Order
+from gateway.exchange.resolved_request import ResolvedRequest, Services
 from gateway.exchange.sink import Sink
 from gateway.fairshare.pacer import WINDOW_S
 from gateway.fairshare.quota import TenantQuota
@@ -36,14 +36,14 @@ class LeftRunning(msgspec.Struct, frozen=True, kw_only=True):
     """Number of attempts that have no id by which they could be cancelled."""
 
 
-class Exchanges:
+class ExchangeRegistry:
     """Open exchanges, and track those in progress."""
 
-    def __init__(self, means: Means, *, kept_bytes_max: int = KEPT_BYTES_MAX) -> None:
+    def __init__(self, services: Services, *, kept_bytes_max: int = KEPT_BYTES_MAX) -> None:
         """Create it; `kept_bytes_max` bounds the memory of answers that are kept for an `Idempotency-Key`."""
         self.is_draining = False
-        self._means = means
-        self._idempotency = Idempotency(means.clock, means.observe, self.run, bytes_max=kept_bytes_max)
+        self._services = services
+        self._idempotency = Idempotency(services.clock, services.observe, self.run, bytes_max=kept_bytes_max)
         self._live: set[AnyExchange] = set()
         self._settled = anyio.Event()
 
@@ -54,9 +54,9 @@ class Exchanges:
 
     def record(self, request_id: str) -> Record:
         """Create the record of a request."""
-        return Record(request_id=request_id, clock=self._means.clock)
+        return Record(request_id=request_id, clock=self._services.clock)
 
-    def enter(self, quota: TenantQuota, repeated: Name | None = None) -> SharedHold:
+    def enter(self, quota: TenantQuota, repeated: Name | None = None) -> RefCountedHold:
         """Count a request, and hold its place in flight; the exchange that is opened for it ends its first use.
 
         A request that repeats another by its name, while no client waits for the answer, takes over the place that is
@@ -68,7 +68,7 @@ class Exchanges:
         """
         inherited = None
         if repeated is None or not self._idempotency.knows(repeated):
-            now_s = self._means.clock.monotonic_s()
+            now_s = self._services.clock.monotonic_s()
             try:
                 quota.check_debt(now_s)
             except TenantLimitError:
@@ -77,16 +77,16 @@ class Exchanges:
         else:
             inherited = self._idempotency.inherit(repeated)
         if inherited is None:
-            return hold_in_flight(quota, self._means.clock)
-        hold = SharedHold(inherited)
+            return hold_in_flight(quota, self._services.clock)
+        hold = RefCountedHold(inherited)
         try:
-            quota.count(self._means.clock.monotonic_s())
+            quota.count(self._services.clock.monotonic_s())
         except TenantLimitError:
             hold.release()
             raise
         return hold
 
-    def open(self, order: Order, record: Record, asked: Repeatable | None = None) -> AnyExchange:
+    def open(self, resolved: ResolvedRequest, record: Record, asked: Repeatable | None = None) -> AnyExchange:
         """Return an exchange to be run: a new one, or for a request with an idempotency key the one that it repeats.
 
         Raises:
@@ -96,20 +96,20 @@ class Exchanges:
         if self.is_draining:
             raise DrainingError(retry_after_s=DRAIN_RETRY_S)
         if asked is None:
-            return Exchange(self._means, order, record)
-        joined = self._idempotency.find(asked, record, order.in_flight)
-        return joined or self._idempotency.begin(asked, Exchange(self._means, order, record), order.in_flight)
+            return Exchange(self._services, resolved, record)
+        joined = self._idempotency.find(asked, record, resolved.in_flight)
+        return joined or self._idempotency.begin(asked, Exchange(self._services, resolved, record), resolved.in_flight)
 
     def settle_early(self, record: Record, error: GatewayError) -> None:
         """Settle a request that failed before it became an exchange."""
         answer = error_answer(error)
-        self._means.observe(
+        self._services.observe(
             record.settle(outcome_of(error), status=answer.status, reason=answer.code, error=type(error).__name__)
         )
 
     def report(self, request_id: str, error: Exception) -> None:
         """Report an unexpected exception."""
-        self._means.observe(Broke(request_id=request_id, error=error))
+        self._services.observe(Broke(request_id=request_id, error=error))
 
     async def run(self, exchange: AnyExchange, sink: Sink) -> None:
         """Run an exchange to its end."""
@@ -127,13 +127,13 @@ class Exchanges:
         return {
             "review": self._review,
             "idempotency": self._idempotency.run,
-            "health": self._means.health.run,
-            **self._means.jobs.background(),
+            "health": self._services.health.run,
+            **self._services.jobs.background(),
         }
 
     async def _review(self) -> None:
         while True:
-            for upstream in self._means.upstreams.values():
+            for upstream in self._services.upstreams.values():
                 upstream.gates.work.measure_shares()
                 upstream.review()
                 upstream.gpu.advance()
@@ -160,10 +160,10 @@ class Exchanges:
             await self._idle()
         needed_s = [flush_s_max(count, cancels_per_s=self._rates[at]) for at, count in self._pending().items()]
         with anyio.move_on_after(FLUSH_S if is_hurried else max(needed_s, default=FLUSH_S)):
-            await self._means.jobs.flush()
-        upstreams = self._means.upstreams
+            await self._services.jobs.flush()
+        upstreams = self._services.upstreams
         return LeftRunning(
-            jobs={name: count for name, count in self._means.jobs.cancels_pending().items() if count},
+            jobs={name: count for name, count in self._services.jobs.cancels_pending().items() if count},
             abandoned={name: len(each.abandoned) for name, each in upstreams.items() if each.abandoned},
         )
 
@@ -194,18 +194,18 @@ class Exchanges:
     def _pending(self) -> dict[str, int]:
         """Return the number of unconfirmed cancels by address: all entries for one Runpod endpoint share its budget."""
         found = Counter[str]()
-        for name, count in self._means.jobs.cancels_pending().items():
+        for name, count in self._services.jobs.cancels_pending().items():
             found[self._address_of(name)] += count
         return found
 
     def _address_of(self, endpoint: str) -> str:
-        return self._means.upstreams[endpoint].endpoint.address
+        return self._services.upstreams[endpoint].endpoint.address
 
     @property
     def _rates(self) -> dict[str, float]:
         """Return the cancels per second by address, as limited by the first entry with that address."""
         rates: dict[str, float] = {}
-        for upstream in self._means.upstreams.values():
+        for upstream in self._services.upstreams.values():
             rates.setdefault(upstream.endpoint.address, upstream.endpoint.limit(Operation.CANCEL).per_10s / WINDOW_S)
         return rates
 

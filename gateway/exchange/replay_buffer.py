@@ -20,7 +20,7 @@ class _Listener(msgspec.Struct, eq=False):
     at: int = 0
 
 
-class Recording:
+class ReplayBuffer:
     """Act as a sink for one exchange, and as the source for any number of clients.
 
     The exchange waits for no client until the answer is longer than is kept; from then on it waits for the slowest.

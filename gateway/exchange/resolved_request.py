@@ -4,19 +4,19 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from gateway.admission.ref_counted_hold import SharedHold
+from gateway.admission.ref_counted_hold import RefCountedHold
 from gateway.clock import Clock
 from gateway.domain import Model, Tenant
-from gateway.endpoints.health_checker import HealthWatch
+from gateway.endpoints.health_checker import HealthChecker
 from gateway.endpoints.upstream import Upstream
 from gateway.events import Observer
 from gateway.fairshare.quota import TenantQuota
-from gateway.jobs.job_tracker import OpenJobs
+from gateway.jobs.job_tracker import JobTracker
 from gateway.translate.client_formats.contract import ClientFormat
 from gateway.translate.request import ClientRequest
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class ResolvedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Describe a request, its tenant and its model."""
 
     request: ClientRequest
@@ -25,7 +25,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     member: str
     """Member of the tenant that sent it: a tenant's members are served round robin."""
     quota: TenantQuota
-    in_flight: SharedHold
+    in_flight: RefCountedHold
     """Place of the request among its tenant's requests in flight. The exchange is its first user."""
     model: Model
     deadline_s: float | None = None
@@ -40,11 +40,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return self.tenant.is_job_only or self.model.is_job_only
 
 
-class Means(msgspec.Struct, frozen=True, kw_only=True):
+class Services(msgspec.Struct, frozen=True, kw_only=True):
     """Hold what every exchange of a process uses."""
 
     upstreams: Mapping[str, Upstream]
-    jobs: OpenJobs
-    health: HealthWatch
+    jobs: JobTracker
+    health: HealthChecker
     clock: Clock
     observe: Observer

@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from gateway.fairshare.tenant_queue import Line
+from gateway.fairshare.tenant_queue import TenantQueue
 
 T = TypeVar("T", bound=Hashable)
 
@@ -15,12 +15,12 @@ class Account(Generic[T]):
         "at_s",
         "attained",
         "credited",
-        "elsewhere",
         "held",
         "left_s",
         "line",
         "mean_hold_s",
         "owed",
+        "remote",
         "served",
         "served_elsewhere",
         "tenant",
@@ -40,14 +40,14 @@ class Account(Generic[T]):
         """Total service at this replica, not divided by the weight."""
         self.served_elsewhere = 0.0
         """Total service at other replicas, as far as they have reported it."""
-        self.elsewhere = 0
+        self.remote = 0
         """Number of seats held at other replicas."""
         self.credited = 0.0
         """Service assumed for the seats at other replicas since their last report."""
         self.owed = 0.0
         """Service, divided by the weight, that it had less than the others when its line became empty, at `left_s`."""
         self.left_s = 0.0
-        self.line: Line[T] = Line()
+        self.line: TenantQueue[T] = TenantQueue()
         self.waiting = 0
         """Number of tickets in the line: a copy of its length, because it is read often."""
         self.waiting_bytes = 0
@@ -65,14 +65,14 @@ class Account(Generic[T]):
 
         `per_second` is the service that accrues for each seat held, here or at other replicas.
         """
-        return self.attained + per_second * (self.held + self.elsewhere) * (now_s - self.at_s) / self.weight
+        return self.attained + per_second * (self.held + self.remote) * (now_s - self.at_s) / self.weight
 
     def bring_up(self, per_second: float, now_s: float) -> None:
         """Update the counters with the service that accrued until `now_s`."""
         self.attained = self.attained_at(per_second, now_s)
         accrued = per_second * (now_s - self.at_s)
         self.served += accrued * self.held
-        self.credited += accrued * self.elsewhere
+        self.credited += accrued * self.remote
         self.at_s = now_s
 
     def serve(self, cost: float) -> None:

@@ -22,7 +22,7 @@ PAUSE_S = 1.0
 PAUSE_S_MAX = 60.0
 
 
-class Throttle:
+class AdaptiveLimit:
     """Track the parts of rate and concurrency that may be used, each between PART_MIN and 1.
 
     Times are monotonic seconds.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
 from gateway.fairshare.account import Account
-from gateway.fairshare.cost_model import Tariff
+from gateway.fairshare.cost_model import CostModel
 from gateway.fairshare.lazy_heap import LazyHeap
 from gateway.fairshare.occupancy import Occupancy
 from gateway.fairshare.overflow import OverflowPolicy, QueueLimits, Verdict
@@ -43,10 +43,10 @@ class FairQueue(Generic[T]):
     """
 
     def __init__(
-        self, tariff: Tariff, limits: QueueLimits | None = None, size_of: Callable[[T], int] = lambda _: 0
+        self, cost_model: CostModel, limits: QueueLimits | None = None, size_of: Callable[[T], int] = lambda _: 0
     ) -> None:
         """Create an empty queue; `size_of` returns what a waiting ticket keeps in memory, in bytes."""
-        self._tariff = tariff
+        self._cost_model = cost_model
         self._size_of = size_of
         self._accounts: dict[str, Account[T]] = {}
         self._holders: set[Account[T]] = set()
@@ -59,7 +59,7 @@ class FairQueue(Generic[T]):
         self._last_attained = self._attained_before = 0.0
         """Attained service per weight of the account of the last grant, and of the grant before it. Newcomers start at
         the former while no ticket waits."""
-        self._mean_cost = tariff.first_guess
+        self._mean_cost = cost_model.first_guess
         self._costs_sum = 0.0
         self._costs_square_sum = 0.0
         self._epoch_ends_s = float("-inf")
@@ -111,9 +111,9 @@ class FairQueue(Generic[T]):
         if tenant in self._accounts:
             self._account(tenant, weight, now_s)
 
-    def retune(self, tariff: Tariff) -> None:
+    def retune(self, cost_model: CostModel) -> None:
         """Set the tariff of a changed capacity, which bounds debts; the prices must stay the same."""
-        self._tariff = tariff
+        self._cost_model = cost_model
 
     def withdraw(self, ticket: T, *, tenant: str) -> None:
         """Remove a ticket; do nothing if it is not waiting."""
@@ -128,7 +128,7 @@ class FairQueue(Generic[T]):
         if account is None:
             return None
         ticket = account.line.grant()
-        account.bring_up(self._tariff.per_second, now_s)
+        account.bring_up(self._cost_model.per_second, now_s)
         self._hold(account)
         self._leave_line(account, ticket)
         if account.waiting:
@@ -157,7 +157,7 @@ class FairQueue(Generic[T]):
         """Refund the price of a failed grant and its cost so far, as if it was never granted."""
         if self._last is not None and tenant == self._last.tenant:
             self._last_attained = self._attained_before
-        self.charge(tenant, -cost - self._tariff.per_grant, now_s)
+        self.charge(tenant, -cost - self._cost_model.per_grant, now_s)
 
     def release(self, *, tenant: str, cost: float, now_s: float, held_s: float | None = None) -> None:
         """Take back a seat.
@@ -166,7 +166,7 @@ class FairQueue(Generic[T]):
         it was held, in seconds; it predicts waits.
         """
         account = self._accounts[tenant]
-        account.bring_up(self._tariff.per_second, now_s)
+        account.bring_up(self._cost_model.per_second, now_s)
         self.occupancy.release(account)
         if held_s is not None:
             self._overflow.released(account, held_s)
@@ -184,47 +184,47 @@ class FairQueue(Generic[T]):
     def held_anywhere(self, tenant: str) -> int:
         """Return the number of seats of a known tenant, here and at other replicas."""
         account = self._accounts[tenant]
-        return account.held + account.elsewhere
+        return account.held + account.remote
 
     def served(self, tenants: Iterable[str], now_s: float) -> dict[str, float]:
         """Return the total service of these tenants at this replica; unknown tenants are left out."""
         found = [self._accounts[name] for name in tenants if name in self._accounts]
         for account in found:
-            account.bring_up(self._tariff.per_second, now_s)
+            account.bring_up(self._cost_model.per_second, now_s)
         return {account.tenant: account.served for account in found}
 
     def present_anywhere(self, now_s: float) -> dict[str, tuple[float, float]]:
         """Return weight and total service at all replicas of each tenant present here or holding seats elsewhere."""
         found: dict[str, tuple[float, float]] = {}
         for account in self._holders | self._next.members:
-            account.bring_up(self._tariff.per_second, now_s)
+            account.bring_up(self._cost_model.per_second, now_s)
             found[account.tenant] = account.weight, account.served + account.served_elsewhere
         return found
 
-    def note_elsewhere(self, news: Iterable[tuple[str, float, int, float]], now_s: float) -> None:
+    def note_remote_usage(self, news: Iterable[tuple[str, float, int, float]], now_s: float) -> None:
         """Record what other replicas did since: (tenant, weight, seats held there, service given there)."""
         for tenant, weight, held, served in news:
             account = self._account(tenant, weight, now_s)
-            account.bring_up(self._tariff.per_second, now_s)
-            is_less = served < account.credited or held < account.elsewhere
+            account.bring_up(self._cost_model.per_second, now_s)
+            is_less = served < account.credited or held < account.remote
             account.attained += (served - account.credited) / weight
             account.served_elsewhere += served
             account.credited = 0.0
-            account.elsewhere = held
+            account.remote = held
             self._note_holder(account)
             if is_less:
                 self._reread(account, now_s)
 
     def _hold(self, account: Account[T]) -> None:
         """Add one seat to an account that is brought up to date."""
-        account.serve(self._tariff.per_grant)
+        account.serve(self._cost_model.per_grant)
         self.occupancy.hold(account)
         self._holders.add(account)
         self._attained_before, self._last_attained = self._last_attained, account.attained
         self._last = account
 
     def _note_holder(self, account: Account[T]) -> None:
-        if account.held or account.elsewhere:
+        if account.held or account.remote:
             self._holders.add(account)
         else:
             self._holders.discard(account)
@@ -235,7 +235,7 @@ class FairQueue(Generic[T]):
             account = self._accounts[tenant] = Account(tenant, weight)
             account.at_s = now_s
         if account.weight != weight:
-            account.bring_up(self._tariff.per_second, now_s)
+            account.bring_up(self._cost_model.per_second, now_s)
             self.occupancy.reweigh(account, weight)
             self._reread(account, now_s)
             self._overflow.waiting_changed(account)
@@ -256,10 +256,10 @@ class FairQueue(Generic[T]):
 
     def _lift(self, account: Account[T], now_s: float) -> None:
         """Place a returning tenant: ahead of the others by at most what it is owed, behind by at most DEBT_S_MAX."""
-        account.bring_up(self._tariff.per_second, now_s)
+        account.bring_up(self._cost_model.per_second, now_s)
         lowest = self._floor.smallest(now_s)
         floor = self._last_attained if lowest is None else self._attained(lowest, now_s)
-        debt_max = DEBT_S_MAX * self._tariff.capacity_per_s / account.weight
+        debt_max = DEBT_S_MAX * self._cost_model.capacity_per_s / account.weight
         owed = account.owed if now_s - account.left_s <= MOMENT_S else 0.0
         account.attained = min(max(account.attained, floor - owed), floor + debt_max)
 
@@ -268,7 +268,7 @@ class FairQueue(Generic[T]):
         lowest = self._floor.smallest(now_s)
         account.left_s = now_s
         if lowest is not None:
-            owed_max = OWED_S_MAX * self._tariff.capacity_per_s / account.weight
+            owed_max = OWED_S_MAX * self._cost_model.capacity_per_s / account.weight
             account.owed = min(max(0.0, self._attained(lowest, now_s) - account.attained), owed_max)
 
     def _begin_epoch(self, now_s: float) -> None:
@@ -288,8 +288,8 @@ class FairQueue(Generic[T]):
                     self._next.push(account, now_s)
 
     def _attained(self, account: Account[T], now_s: float) -> float:
-        return account.attained_at(self._tariff.per_second, now_s)
+        return account.attained_at(self._cost_model.per_second, now_s)
 
     def _key(self, account: Account[T], now_s: float) -> float:
-        expected = self._mean_cost * (account.held + account.elsewhere) / account.weight
-        return account.attained_at(self._tariff.per_second, now_s) + expected
+        expected = self._mean_cost * (account.held + account.remote) / account.weight
+        return account.attained_at(self._cost_model.per_second, now_s) + expected

@@ -34,12 +34,12 @@ class HoldTimes:
         self._mean_s += (now_s - began_at_s - self._mean_s) * self._weight
         self._weight = max(_NEWEST_PART, self._weight / (1 + self._weight))
 
-    def next_end_s(self, now_s: float, *, elsewhere: int = 0) -> float:
+    def next_end_s(self, now_s: float, *, remote: int = 0) -> float:
         """Return the seconds until the first place is expected to become free, at least `NEXT_END_S_MIN`.
 
         A hold is expected to last as long as the mean, and an overdue one to take as long again as it is overdue: a
         client that is rejected repeatedly gets longer and longer times until a long answer ends. The start times of the
-        `elsewhere` holds at other replicas are unknown: they count as just begun.
+        `remote` holds at other replicas are unknown: they count as just begun.
         """
         due_s = now_s - self._mean_s
         overdue = bisect_right(self._starts_s, due_s)
@@ -48,6 +48,6 @@ class HoldTimes:
             expected_s.append(due_s - self._starts_s[overdue - 1])
         if overdue < len(self._starts_s):
             expected_s.append(self._starts_s[overdue] - due_s)
-        if elsewhere:
+        if remote:
             expected_s.append(self._mean_s)
         return max(NEXT_END_S_MIN, min(expected_s, default=0.0))

@@ -5,7 +5,7 @@ So some memory is always left for the next tenant, and no part is reserved and u
 """
 
 
-class Room:
+class MemoryShares:
     """Count the bytes of one kind of data in this process, by tenant."""
 
     def __init__(self, bytes_max: int) -> None:
@@ -31,12 +31,12 @@ class Room:
             self._tenants.pop(tenant, None)
 
 
-class Place:
+class MemoryReservation:
     """Represent one holder's part of a room. The owner has to call `leave`."""
 
     __slots__ = ("_room", "_tenant", "held_bytes")
 
-    def __init__(self, room: Room, tenant: str) -> None:
+    def __init__(self, room: MemoryShares, tenant: str) -> None:
         self._room = room
         self._tenant = tenant
         self.held_bytes = 0

@@ -103,9 +103,9 @@ class TenantQuota:
         Raises:
             TenantLimitError: A cap is reached, and nothing was counted.
         """
-        maximum, elsewhere = self._in_flight_max, self._in_flight_elsewhere
-        if maximum is not None and len(self._holds) + elsewhere >= maximum:
-            wait_s = self._holds.next_end_s(now_s, elsewhere=elsewhere)
+        maximum, remote = self._in_flight_max, self._in_flight_elsewhere
+        if maximum is not None and len(self._holds) + remote >= maximum:
+            wait_s = self._holds.next_end_s(now_s, remote=remote)
             raise TenantLimitError(limit="max_in_flight", maximum=maximum, retry_after_s=wait_s)
         self.count(now_s)
         self._holds.begin(now_s)
@@ -179,7 +179,7 @@ class TenantQuota:
         """Assume no requests in flight at other replicas: they no longer report."""
         self._in_flight_elsewhere = 0
 
-    def note_elsewhere(self, uses: Mapping[str, QuotaUse], known: AbstractSet[str], now_s: float) -> None:
+    def note_remote_usage(self, uses: Mapping[str, QuotaUse], known: AbstractSet[str], now_s: float) -> None:
         """Record the use at other replicas.
 
         `uses` is keyed by replica. The first report of a replica that is not in `known` changes no bucket, because how

@@ -38,7 +38,7 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
 FORGET_S = 35.0
 """Seconds without a report after which a replica is forgotten: a little longer than the store keeps its seats
 (`HOLD_S`)."""
-News = tuple[str, float, int, float]
+UsageReport = tuple[str, float, int, float]
 """A tenant, its weight, the number of seats it holds at other replicas, and the service it received there since the
 previous news."""
 
@@ -53,7 +53,7 @@ class GateElsewhere:
         self._heard_at_s: dict[str, float] = {}
         self._holders: dict[str, float] = {}
 
-    def news(self, uses: Mapping[str, Mapping[str, TenantUse]], now_s: float) -> Iterator[News]:
+    def news(self, uses: Mapping[str, Mapping[str, TenantUse]], now_s: float) -> Iterator[UsageReport]:
         """Yield the changes since the previous call.
 
         `uses` maps replicas to their tenants; the name of a replica includes its incarnation.
@@ -76,7 +76,7 @@ class GateElsewhere:
         for tenant, count in held.items():
             yield tenant, weights[tenant], count, gained[tenant]
 
-    def silence(self) -> Iterator[News]:
+    def silence(self) -> Iterator[UsageReport]:
         """Yield zero remote seats for every tenant that held some: no replica reports any more."""
         holders, self._holders = self._holders, {}
         for tenant, weight in holders.items():

@@ -16,7 +16,7 @@ class AbandonedElsewhere(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ReplicaJobs(msgspec.Struct, frozen=True, array_like=True):
-    """Describe the jobs of one replica at one Runpod endpoint, as `RequestsUnderWay.recent` counts them."""
+    """Describe the jobs of one replica at one Runpod endpoint, as `JobsInFlight.recent` counts them."""
 
     sure: list[int]
     """Number of requests in flight that Runpod certainly had, now and at earlier moments; counts only requests that are
@@ -68,14 +68,14 @@ class JobsAmongReplicas:
         """Minimum and maximum offset of the store's clock in seconds; None while it is unknown."""
 
     def watch(
-        self, jobs: Callable[[], dict[str, ReplicaJobs]], note_elsewhere: Callable[[Sequence[TimedJobs], int], None]
+        self, jobs: Callable[[], dict[str, ReplicaJobs]], note_remote_usage: Callable[[Sequence[TimedJobs], int], None]
     ) -> None:
         """Set the source of the local `jobs`, and the callback for the jobs of other replicas.
 
-        `note_elsewhere` receives their reports, and the number of replicas that have not reported jobs yet. While there
-        is no contact to the store, that number is 1.
+        `note_remote_usage` receives their reports, and the number of replicas that have not reported jobs yet. That
+        number is 1 without contact to the store.
         """
-        self._jobs, self._note = jobs, note_elsewhere
+        self._jobs, self._note = jobs, note_remote_usage
         self.disconnected()
 
     def disconnected(self) -> None:

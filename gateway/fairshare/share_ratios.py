@@ -14,7 +14,7 @@ FORGOTTEN = 0.01
 """Remaining weight of its presence below which a tenant is dropped."""
 
 
-class ShareMeter:
+class ShareRatios:
     """Compute share ratios from periodic samples of the total service of each tenant.
 
     Times are monotonic seconds.

@@ -48,7 +48,7 @@ class _Round(Generic[T]):
         return ticket
 
 
-class Line(Generic[T]):
+class TenantQueue(Generic[T]):
     """Hold tickets in the order in which they are granted. Every operation is O(1)."""
 
     __slots__ = ("_ordinary", "_urgent", "_urgent_in_a_row", "_where")

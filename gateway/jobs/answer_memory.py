@@ -1,7 +1,7 @@
 """Count the memory that one answer in progress uses in this process."""
 
 from gateway.errors import AnswersFullError
-from gateway.fairshare.memory_shares import Place, Room
+from gateway.fairshare.memory_shares import MemoryReservation, MemoryShares
 from gateway.upstream.job_api import RETRY_S, UNCOUNTED_BYTES
 
 WHOLE_COPIES = 2
@@ -11,12 +11,12 @@ OUTPUT_BYTES = 128
 FEW_OUTPUTS = 500
 
 
-class AnswerPlace:
+class AnswerMemory:
     """Count the bytes being read, and those kept until they can be passed on. The owner has to call `leave`."""
 
-    def __init__(self, room: Room, tenant: str, *, is_whole: bool) -> None:
+    def __init__(self, room: MemoryShares, tenant: str, *, is_whole: bool) -> None:
         """Create it; `is_whole` means that nothing is passed on before the end."""
-        self._place = Place(room, tenant)
+        self._place = MemoryReservation(room, tenant)
         self._is_whole = is_whole
         self._reply_bytes = 0
         self._kept_bytes = 0
@@ -68,10 +68,10 @@ class AnswerPlace:
             raise AnswersFullError(retry_after_s=RETRY_S)
 
 
-class _Uncounted(AnswerPlace):
+class _Uncounted(AnswerMemory):
     def _hold(self) -> None:
         return
 
 
-UNCOUNTED: AnswerPlace = _Uncounted(Room(0), "", is_whole=False)
+UNCOUNTED: AnswerMemory = _Uncounted(MemoryShares(0), "", is_whole=False)
 """Place for an answer whose size is not counted."""

@@ -17,8 +17,8 @@ from gateway.endpoints.mean_times import MeanTimes
 from gateway.endpoints.upstream import Upstream
 from gateway.errors import GatewayError, JobExpiredError
 from gateway.events import Broke, CallOutcome, GpuTimeSettled, JobCancelled, Observer
-from gateway.jobs.pending_cancel import LeftJob
-from gateway.jobs.pending_cancels import CancelEntry, CancelLine, DroppedError
+from gateway.jobs.pending_cancel import PendingCancel
+from gateway.jobs.pending_cancels import CancelEntry, DroppedError, PendingCancels
 from gateway.wire.runpod import JobState, JobStatus
 
 PAUSE_S_FIRST = 0.5
@@ -32,25 +32,25 @@ LOOKS_PER_S = 50
 """Status requests per second and endpoint, of 200 that /status allows: with more jobs, each is requested less often."""
 
 
-class CancelQueue:
+class Canceller:
     """Hold the cancels that have to be made. `run` makes them, one entry per job, until it is cancelled itself."""
 
     def __init__(self, clock: Clock, observe: Observer, executions: MeanTimes) -> None:
         self._clock = clock
         self._observe = observe
         self._executions = executions
-        self._lines: dict[str, CancelLine] = {}
+        self._lines: dict[str, PendingCancels] = {}
         self._numbers = itertools.count()
         self._tasks: TaskGroup | None = None
         self._settled = anyio.Event()
 
-    def add(self, upstream: Upstream, job: LeftJob) -> None:
+    def add(self, upstream: Upstream, job: PendingCancel) -> None:
         """Add a job to be cancelled."""
-        line = self._lines.setdefault(upstream.endpoint.name, CancelLine(upstream))
+        line = self._lines.setdefault(upstream.endpoint.name, PendingCancels(upstream))
         if job.job_id in line.pending:
             job.release()
         else:
-            entry = CancelEntry(job, job.started_at_s, looked_at_s=self._clock.monotonic_s())
+            entry = CancelEntry(job, job.started_at_s, probed_at_s=self._clock.monotonic_s())
             line.pending[job.job_id] = entry
             if job.time is not None and job.started_at_s is not None:
                 # This changes nothing, unless its client left while Runpod was asked for its start.
@@ -90,7 +90,7 @@ class CancelQueue:
         self._settled.set()
         self._settled = anyio.Event()
 
-    def _push(self, line: CancelLine, entry: CancelEntry) -> None:
+    def _push(self, line: PendingCancels, entry: CancelEntry) -> None:
         if entry.job.job_id not in line.pending:
             return
         tenant, endpoint = entry.job.tenant.name, line.upstream.endpoint
@@ -102,7 +102,7 @@ class CancelQueue:
     def _ran_s(self, entry: CancelEntry) -> float:
         return 0.0 if entry.started_at_s is None else self._clock.monotonic_s() - entry.started_at_s
 
-    def _dispatch(self, line: CancelLine, tenant: str) -> None:
+    def _dispatch(self, line: PendingCancels, tenant: str) -> None:
         """Start tasks until as many wait for the budget as the tenant has entries to cancel, within its concurrency."""
         tasks_max = line.upstream.endpoint.limit(Operation.CANCEL).concurrent
         due = line.due[tenant]
@@ -112,7 +112,7 @@ class CancelQueue:
         if not due and not line.asking[tenant]:
             del line.due[tenant], line.asking[tenant]
 
-    async def _cancel_one(self, line: CancelLine, tenant: Tenant) -> None:
+    async def _cancel_one(self, line: PendingCancels, tenant: Tenant) -> None:
         """Wait for a permit of this tenant; then cancel its job that has the most remaining work."""
         entry: CancelEntry | None = None
         has_turn = False
@@ -160,20 +160,20 @@ class CancelQueue:
             await anyio.sleep(LOOK_S)
             for line in tuple(self._lines.values()):
                 count = max(1, min(len(line.pending), int(LOOKS_PER_S * LOOK_S)))
-                entries = sorted(line.pending.values(), key=lambda entry: entry.looked_at_s)[:count]
+                entries = sorted(line.pending.values(), key=lambda entry: entry.probed_at_s)[:count]
                 for entry in entries:
-                    if self._clock.monotonic_s() - entry.looked_at_s >= LOOK_S and self._tasks is not None:
-                        entry.looked_at_s = self._clock.monotonic_s()
+                    if self._clock.monotonic_s() - entry.probed_at_s >= LOOK_S and self._tasks is not None:
+                        entry.probed_at_s = self._clock.monotonic_s()
                         self._tasks.start_soon(self._look_at, line, entry)
 
-    async def _look_at(self, line: CancelLine, entry: CancelEntry) -> None:
+    async def _look_at(self, line: PendingCancels, entry: CancelEntry) -> None:
         try:
             if (over := await self._look(line, entry)) is not None and entry.job.job_id in line.pending:
                 await self._settle(line, entry, *over)
         except Exception as error:  # noqa: BLE001 - one bad answer must not end the queue.
             self._observe(Broke(request_id=entry.job.attempt.request_id, error=error))
 
-    async def _try_again(self, line: CancelLine, entry: CancelEntry, status: JobStatus | None) -> None:
+    async def _try_again(self, line: PendingCancels, entry: CancelEntry, status: JobStatus | None) -> None:
         """Retry after a pause, because the call failed or the job has not ended, unless its ttl ends it before."""
         if status is not None:
             self._note_state(entry, status)
@@ -183,7 +183,7 @@ class CancelQueue:
         if not await self._pause(line, entry):
             await self._settle(line, entry, CallOutcome.FAILED, None)
 
-    async def _pause(self, line: CancelLine, entry: CancelEntry) -> bool:
+    async def _pause(self, line: PendingCancels, entry: CancelEntry) -> bool:
         """Wait, and queue its cancel again; return False if its ttl ends it before."""
         pause_s = min(PAUSE_S_MAX, PAUSE_S_FIRST * 2**entry.tries)
         entry.tries += 1
@@ -193,14 +193,14 @@ class CancelQueue:
         self._push(line, entry)
         return True
 
-    def _give_up(self, line: CancelLine, entry: CancelEntry) -> None:
+    def _give_up(self, line: PendingCancels, entry: CancelEntry) -> None:
         """Release a job without reporting its cost."""
         line.pending.pop(entry.job.job_id, None)
         entry.job.close()
         entry.release()
         self._note_settled()
 
-    async def _look(self, line: CancelLine, entry: CancelEntry) -> tuple[CallOutcome, JobStatus | None] | None:
+    async def _look(self, line: PendingCancels, entry: CancelEntry) -> tuple[CallOutcome, JobStatus | None] | None:
         """Return the outcome and status if the job has ended without a cancel; None if it has not, or if it is unknown.
 
         Runpod's reply to the cancel of a job that has ended is not documented, and cancels are scarce.
@@ -228,7 +228,7 @@ class CancelQueue:
                 job.time.started(began_at_s)
 
     async def _settle(
-        self, line: CancelLine, entry: CancelEntry, outcome: CallOutcome, status: JobStatus | None
+        self, line: PendingCancels, entry: CancelEntry, outcome: CallOutcome, status: JobStatus | None
     ) -> None:
         """Release an ended job, and report its cost and what the cancel saved."""
         job = entry.job
@@ -254,7 +254,7 @@ class CancelQueue:
             )
         )
 
-    def _end_time(self, line: CancelLine, entry: CancelEntry, execution_s: float | None) -> float:
+    def _end_time(self, line: PendingCancels, entry: CancelEntry, execution_s: float | None) -> float:
         """End its GPU time, after the run time that Runpod reports; return its GPU seconds as far as they are known."""
         job, time = entry.job, entry.job.time
         if time is None:
@@ -270,7 +270,7 @@ class CancelQueue:
         time.ended(after_s=execution_s)
         return time.gpu_s
 
-    async def _execution_s(self, line: CancelLine, job: LeftJob, status: JobStatus | None) -> float | None:
+    async def _execution_s(self, line: PendingCancels, job: PendingCancel, status: JobStatus | None) -> float | None:
         """Return the seconds for which a worker ran it, as Runpod reports them; None if they are not available."""
         if status is not None and status.execution_s is None:
             try:
@@ -279,7 +279,7 @@ class CancelQueue:
                 return None
         return None if status is None else status.execution_s
 
-    async def _status(self, line: CancelLine, job: LeftJob) -> JobStatus:
+    async def _status(self, line: PendingCancels, job: PendingCancel) -> JobStatus:
         return await line.upstream.call(
             Operation.STATUS,
             lambda: line.upstream.jobs.read_status(job.job_id),

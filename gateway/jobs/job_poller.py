@@ -21,7 +21,7 @@ from gateway.errors import (
     UpstreamTimeoutError,
 )
 from gateway.jobs.abandonment import abandon_submission
-from gateway.jobs.answer_memory import AnswerPlace
+from gateway.jobs.answer_memory import AnswerMemory
 from gateway.jobs.job_policy import job_policy, retry_pause_s
 from gateway.translate.job_stream import JobStream, Next
 from gateway.wire.openai import Parts
@@ -42,7 +42,7 @@ COST_PAUSES_S = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 """Pauses before each request whether an answered job has ended; after the last one it is cancelled."""
 
 
-class QueueJob:
+class JobPoller:
     """Represent a job in progress. `read` returns the worker's output; `stream` is its state."""
 
     def __init__(
@@ -72,7 +72,7 @@ class QueueJob:
         """Last time at which it was seen to wait for a worker."""
         self._is_stream, self._clock = is_stream, clock
         self.accepted_at_s = 0.0
-        self.on_start: Callable[[QueueJob], None] = lambda _job: None
+        self.on_start: Callable[[JobPoller], None] = lambda _job: None
         """Called with it when a worker is seen to have it."""
         self._failed_calls = 0
 
@@ -112,7 +112,7 @@ class QueueJob:
     def _abandon(self, ttl_s: float) -> None:
         abandon_submission(self.upstream, self.cost.attempt, self.seat.keep(), ttl_s=ttl_s)
 
-    async def read(self, memory: AnswerPlace) -> list[Raw]:
+    async def read(self, memory: AnswerMemory) -> list[Raw]:
         """Poll Runpod once; return the new outputs, if there are any. The caller must have passed on those before.
 
         Raises:
@@ -146,7 +146,7 @@ class QueueJob:
             await anyio.sleep(HASTY_PAGE_S if reads_page else STATUS_PAUSE_S)
         return outputs
 
-    async def _read_page(self, remaining_s: float, now_s: float, memory: AnswerPlace) -> list[Raw]:
+    async def _read_page(self, remaining_s: float, now_s: float, memory: AnswerMemory) -> list[Raw]:
         gate = self.upstream.gates.call(Operation.STREAM)
         # Short until a worker has it, because its GPU time counts from then.
         is_short = gate.has_line or not self.stream.has_started
@@ -166,7 +166,7 @@ class QueueJob:
         memory.reply_outputs(len(outputs))
         return outputs
 
-    async def _read_status(self, remaining_s: float, memory: AnswerPlace) -> list[Raw]:
+    async def _read_status(self, remaining_s: float, memory: AnswerMemory) -> list[Raw]:
         status = await self.upstream.call(
             Operation.STATUS,
             lambda: self.upstream.jobs.read_status(self._known_id(), hold=memory.reply),

@@ -13,15 +13,15 @@ from gateway.endpoints.mean_times import MeanTimes
 from gateway.endpoints.upstream import Upstream
 from gateway.errors import JobExpiredError, JobFailedError, JobNotRunError, OutputLostError
 from gateway.events import Broke, JournalChanged, Observer
-from gateway.jobs.canceller import CancelQueue
-from gateway.jobs.job_poller import QueueJob
+from gateway.jobs.canceller import Canceller
+from gateway.jobs.job_poller import JobPoller
 from gateway.jobs.journal import Journal, JournalStore, OpenJob
-from gateway.jobs.pending_cancel import LeftJob
+from gateway.jobs.pending_cancel import PendingCancel
 
 LOST = "The gateway process was silent for so long that another one took it for dead and cancelled the job."
 
 
-class OpenJobs:
+class JobTracker:
     """Own the journal of open jobs and the queue of their cancels; the tasks of `background` run both."""
 
     def __init__(
@@ -42,7 +42,7 @@ class OpenJobs:
         self._clock = clock
         self._executions = MeanTimes()
         self._observe = observe
-        self._cancels = CancelQueue(clock, observe, self._executions)
+        self._cancels = Canceller(clock, observe, self._executions)
         self._journal = Journal(clock, store)
         self._journal.give_back = self._give_back
         self._journal.watch = self._note_journal
@@ -50,12 +50,12 @@ class OpenJobs:
     @asynccontextmanager
     async def job(
         self, upstream: Upstream, *, tenant: Tenant, seat: Seat, is_stream: bool, cost: AttemptCost
-    ) -> AsyncIterator[QueueJob]:
+    ) -> AsyncIterator[JobPoller]:
         """Make a job for the body of the `async with`: after it the job is answered, has ended, or will be cancelled.
 
         A job that has not ended keeps the seat: an answered one until `leave`, any other until its end is confirmed.
         """
-        job = QueueJob(upstream, tenant=tenant, seat=seat, is_stream=is_stream, cost=cost, clock=self._clock)
+        job = JobPoller(upstream, tenant=tenant, seat=seat, is_stream=is_stream, cost=cost, clock=self._clock)
         try:
             yield job
         except (JobFailedError, JobExpiredError):
@@ -71,16 +71,16 @@ class OpenJobs:
             elif not job.stream.is_terminal:
                 job.kept = self._until_over(job, job.seat.keep_answered())
 
-    def accepted(self, job: QueueJob) -> None:
+    def accepted(self, job: JobPoller) -> None:
         """Record that Runpod accepted a job: if this process dies, another one ends it."""
         self._journal.opened(self._entry(job))
         if self._journal.has_store:
             job.on_start = self._started
 
-    def _started(self, job: QueueJob) -> None:
+    def _started(self, job: JobPoller) -> None:
         self._journal.opened(self._entry(job))
 
-    def leave(self, job: QueueJob) -> None:
+    def leave(self, job: JobPoller) -> None:
         """Close a job that no client waits for, or queue its cancel if it still runs. Never waits."""
         if job.id is None:
             return
@@ -92,7 +92,7 @@ class OpenJobs:
             if job.kept is not None:
                 job.kept()
             return
-        left = LeftJob(
+        left = PendingCancel(
             attempt=job.cost.attempt,
             tenant=job.tenant,
             started_at_s=job.started_at_s,
@@ -159,7 +159,7 @@ class OpenJobs:
         unix_less_monotonic_s = self._clock.unix_s() - self._clock.monotonic_s()
         # The gate knows the configured weight.
         tenant = Tenant(name=entry.tenant)
-        left = LeftJob(
+        left = PendingCancel(
             attempt=Attempt(
                 request_id=entry.request_id,
                 number=entry.attempt,
@@ -179,33 +179,33 @@ class OpenJobs:
         )
         self._cancels.add(upstream, left)
 
-    def _until_over(self, job: QueueJob, release: Release) -> Release:
+    def _until_over(self, job: JobPoller, release: Release) -> Release:
         """Return `release`, extended: until it is called, the endpoint counts the job among its requests in flight."""
         # The job keeps the function, so that the function must not keep the job.
-        activity, under_way, clock = job.activity, job.upstream.workers.under_way, self._clock
+        activity, jobs_in_flight, clock = job.activity, job.upstream.workers.jobs_in_flight, self._clock
 
         def ended() -> None:
             if activity is not None:
-                under_way.end(activity, clock.monotonic_s())
+                jobs_in_flight.end(activity, clock.monotonic_s())
             release()
 
         return ended
 
     def _hold_orphan(self, upstream: Upstream, entry: OpenJob) -> Release:
         """Hold a seat and a place in flight for a job of a dead process; return the function that gives them back."""
-        under_way = upstream.workers.under_way
-        under_way.begin(entry.job_id, self._clock.monotonic_s())
-        under_way.leave(entry.job_id)
+        jobs_in_flight = upstream.workers.jobs_in_flight
+        jobs_in_flight.begin(entry.job_id, self._clock.monotonic_s())
+        jobs_in_flight.leave(entry.job_id)
         held = upstream.gates.work.hold(Tenant(name=entry.tenant)).release
         give_back = both(held, self._hold_place(entry.tenant))
 
         def release() -> None:
-            under_way.end(entry.job_id, self._clock.monotonic_s())
+            jobs_in_flight.end(entry.job_id, self._clock.monotonic_s())
             give_back()
 
         return release
 
-    def _entry(self, job: QueueJob) -> OpenJob:
+    def _entry(self, job: JobPoller) -> OpenJob:
         unix_less_monotonic_s = self._clock.unix_s() - self._clock.monotonic_s()
         return OpenJob(
             endpoint=job.upstream.endpoint.address,

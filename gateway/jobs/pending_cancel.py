@@ -9,7 +9,7 @@ from gateway.domain import Attempt, Tenant
 from gateway.endpoints.gpu_time import AttemptTime
 
 
-class LeftJob(msgspec.Struct, frozen=True, kw_only=True):
+class PendingCancel(msgspec.Struct, frozen=True, kw_only=True):
     """Describe a job that is to be cancelled. Times are monotonic seconds."""
 
     attempt: Attempt

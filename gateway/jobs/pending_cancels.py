@@ -5,18 +5,18 @@ from collections import Counter, defaultdict
 import msgspec
 
 from gateway.endpoints.upstream import Upstream
-from gateway.jobs.pending_cancel import LeftJob
+from gateway.jobs.pending_cancel import PendingCancel
 
 
 class CancelEntry(msgspec.Struct, eq=False):
     """Represent a cancel that has to be made."""
 
-    job: LeftJob
+    job: PendingCancel
     started_at_s: float | None
     """Time at which a worker took the job, by the polls of its client or by a later status request; None if it was last
     seen waiting."""
     tries: int = 0
-    looked_at_s: float = 0.0
+    probed_at_s: float = 0.0
     """Time at which it was added, or at which its status was last requested."""
     is_released: bool = False
 
@@ -31,7 +31,7 @@ class DroppedError(Exception):
     """Signal that no job is left to cancel under this permit, because all were dropped: no call is made."""
 
 
-class CancelLine:
+class PendingCancels:
     """Hold the cancels of one endpoint."""
 
     def __init__(self, upstream: Upstream) -> None:

@@ -10,7 +10,7 @@ WORKER_STATES = frozenset({"idle", "initializing", "ready", "running", "throttle
 """Worker states that Runpod's live service reports: others are ignored, so that a response cannot add label values."""
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
+class EndpointGauges(msgspec.Struct, frozen=True, kw_only=True):
     """Represent the state of one endpoint at this moment."""
 
     endpoint: str
@@ -32,13 +32,13 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """Worker seconds that no request used; None if another replica, or another entry of the endpoint, counts them."""
 
 
-class Readings(Collector):
+class Gauges(Collector):
     """Collect gauges that are read for each scrape, and cost nothing in between."""
 
-    def __init__(self, read: Callable[[], Iterable[Reading]], lines_dropped: Callable[[], int]) -> None:
+    def __init__(self, read: Callable[[], Iterable[EndpointGauges]], lines_dropped: Callable[[], int]) -> None:
         self._read = read
         self._lines_dropped = lines_dropped
-        self._taken: list[Reading] = []
+        self._taken: list[EndpointGauges] = []
 
     def take(self) -> None:
         """Read the state of all endpoints."""

@@ -46,7 +46,7 @@ from gateway.events import (
     UpstreamCalled,
 )
 from gateway.observability.cooperative_rendering import Paced
-from gateway.observability.gauges import Reading, Readings
+from gateway.observability.gauges import EndpointGauges, Gauges
 from gateway.observability.process_metrics import ConfigMetrics, StoreMetrics
 from gateway.observability.tenant_series import TenantSeries
 
@@ -78,7 +78,7 @@ class Metrics:
         self,
         *,
         version: str,
-        read: Callable[[], Iterable[Reading]],
+        read: Callable[[], Iterable[EndpointGauges]],
         endpoints: Iterable[str] = (),
         started_at_s: float = 0.0,
         lines_dropped: Callable[[], int] = lambda: 0,
@@ -93,7 +93,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        self._readings = Readings(read, lines_dropped)
+        self._readings = Gauges(read, lines_dropped)
         registry.register(self._readings)
 
         counter, histogram = partial(_counter, registry), partial(_histogram, registry)

@@ -41,7 +41,7 @@ Attribute = str | int | float | bool
 Say = Callable[..., None]
 
 
-class Traces:
+class TraceExporter:
     """Export the traces of one process: `begin` assigns a request to a trace, `observe` exports its spans."""
 
     def __init__(

@@ -14,7 +14,7 @@ from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallab
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from gateway.api.disconnect import Departure, attach_departure
+from gateway.api.disconnect import Disconnect, attach_disconnect
 from gateway.api.key_acceptance import Acceptance, attach_acceptance
 from gateway.api.probes import PROBES
 from gateway.body_rate import LINGER_S
@@ -49,7 +49,7 @@ class BoundedProtocol(ReadingProtocol):
         self._unread_bytes = 0
         self._unread_since_s: float | None = None
         self._gone_by_s: float | None = None
-        self._departure = Departure()
+        self._disconnect = Disconnect()
         self._acceptance = Acceptance()
         self._holder: str | None = None
         """Tenant whose request is being answered."""
@@ -82,7 +82,7 @@ class BoundedProtocol(ReadingProtocol):
         self._unclaim()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
-        self._departure.happen()
+        self._disconnect.fire()
         # All of them lead back here. Without these references a closed connection is freed at once, not by a garbage
         # collection, which is rare (`server._calm_collector`).
         self.cycle = self.parser = self.scope = None  # type: ignore[assignment]
@@ -159,8 +159,8 @@ class BoundedProtocol(ReadingProtocol):
                     # A regular close would keep unsent data in memory for a client that may never read it.
                     self._drop()
 
-        self._departure, self._acceptance = Departure(), Acceptance(self._claim)
-        attach_departure(cycle.scope, self._departure)
+        self._disconnect, self._acceptance = Disconnect(), Acceptance(self._claim)
+        attach_disconnect(cycle.scope, self._disconnect)
         attach_acceptance(cycle.scope, self._acceptance)
         super()._start_asgi_task(cycle, whole_or_cut)
 
@@ -265,7 +265,7 @@ class BoundedProtocol(ReadingProtocol):
         """Report to the application that its client has disconnected."""
         cycle.disconnected = True
         cycle.message_event.set()
-        self._departure.happen()
+        self._disconnect.fire()
 
     def _last_cycle(self) -> RequestResponseCycle | None:
         """Return the latest request and its response; None before the first request."""

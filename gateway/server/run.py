@@ -19,7 +19,7 @@ from gateway.app import Gateway
 from gateway.clock import Clock, SystemClock
 from gateway.connection_limits import Connections, Refusal
 from gateway.events import ClientRefused, Observer
-from gateway.file_descriptors import Room
+from gateway.file_descriptors import DescriptorBudget
 from gateway.server.protocol import bounded_by
 
 SHUTDOWN_S_MAX = 3
@@ -55,7 +55,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     """File descriptor of a listening socket that a parent shares among several processes; None to open one."""
 
 
-def serve(gateway: Gateway, address: Address, *, room: Room, beside: Background | None) -> int:
+def serve(gateway: Gateway, address: Address, *, room: DescriptorBudget, beside: Background | None) -> int:
     """Serve until SIGTERM or Ctrl-C, then drain; return the exit code. `beside` is a task that runs meanwhile.
 
     A background task that is given up ends the process in the same way, with exit code 1. The exit code is `JOBS_LEFT`
@@ -122,7 +122,7 @@ def listen(host: str, port: int) -> socket.socket:
 async def _serve(
     gateway: Gateway,
     listeners: list[tuple[ASGIApp, socket.socket]],
-    room: Room,
+    room: DescriptorBudget,
     beside: Background | None,
 ) -> None:
     # Each listener has its own connection limit: clients that exhaust theirs do not block operators.

@@ -24,7 +24,7 @@ _STRING = re.compile(rb'"(?:content|text)":[ ]?"(' + _INSIDE + rb')"')
 _is_text = re.compile(_INSIDE).fullmatch
 
 
-class Refrain:
+class ChunkTemplate:
     """Hold a chunk with a gap for its text: the template."""
 
     __slots__ = ("_after", "_before", "fields")
@@ -44,11 +44,11 @@ class Refrain:
         return {**self.fields, "choices": Raw(self._before + text + self._after)}
 
 
-class RefrainReader:
+class ChunkTemplateReader:
     """Learn the template of one stream, and recognize its repetitions."""
 
     def __init__(self) -> None:
-        self.refrain: Refrain | None = None
+        self.template: ChunkTemplate | None = None
         """Template of the chunk that was learned last."""
         self._before = self._after = b""
         self._tries = 0
@@ -56,7 +56,7 @@ class RefrainReader:
     def text_of(self, event: bytes) -> bytes | None:
         """Return the text of an event that repeats the template, or None for any other event."""
         if (
-            self.refrain is None
+            self.template is None
             or len(event) > EVENT_BYTES_MAX
             or not (event.startswith(self._before) and event.endswith(self._after))
         ):
@@ -74,7 +74,7 @@ class RefrainReader:
 
     def learn(self, event: bytes, fields: Fields) -> None:
         """Learn the template from an event and the chunk's fields parsed from it."""
-        self.refrain = None
+        self.template = None
         self._tries += 1
         if self._tries > TRIES_MAX or len(event) > EVENT_BYTES_MAX:
             return
@@ -83,4 +83,4 @@ class RefrainReader:
         if len(found) != 1 or len(again) != 1:
             return
         self._before, self._after = event[: found[0].start(1)], event[found[0].end(1) :]
-        self.refrain = Refrain(fields, choices[: again[0].start(1)], choices[again[0].end(1) :])
+        self.template = ChunkTemplate(fields, choices[: again[0].start(1)], choices[again[0].end(1) :])

@@ -9,7 +9,7 @@ from msgspec import Raw
 from gateway.domain import Usage
 from gateway.errors import OutputLostError
 from gateway.translate.choices import ChoiceNormalizer
-from gateway.translate.chunk_template import Refrain
+from gateway.translate.chunk_template import ChunkTemplate
 from gateway.translate.request import ClientRequest
 from gateway.translate.restart_detector import RestartDetector
 from gateway.translate.usage import estimate_usage, read_usage, settle_usage, usage_fields
@@ -36,9 +36,9 @@ class ChunkWriter:
         self._is_chat = request.api.is_chat
         self._choices = ChoiceNormalizer(request, answer_id=answer_id)
         self._restarts = RestartDetector()
-        self._refrain: Refrain | None = None
+        self._template: ChunkTemplate | None = None
         self._before = self._after = b""
-        """Encoded bytes around the text of a chunk that repeats the template `_refrain`."""
+        """Encoded bytes around the text of a chunk that repeats the template `_template`."""
         self._is_plain = False
         """True if the last chunk's choices were passed on unchanged and it carried no usage."""
         object_name = "chat.completion.chunk" if self._is_chat else "text_completion"
@@ -77,7 +77,7 @@ class ChunkWriter:
             OutputLostError: The chunk is malformed, or belongs to a second run of the job.
             JobFailedError: The worker gave up on the answer.
         """
-        self._refrain, self._is_plain = None, False
+        self._template, self._is_plain = None, False
         if self._restarts.is_restart(chunk):
             raise OutputLostError(RESTARTED)
         choices = self._choices.add(chunk)
@@ -91,23 +91,23 @@ class ChunkWriter:
         shows_usage = self._request.wants_continuous_usage and is_object(usage)
         return self._event(choices, usage=usage if shows_usage else None, extra=chunk)
 
-    def write_again(self, refrain: Refrain, text: bytes) -> bytes:
+    def write_templated(self, template: ChunkTemplate, text: bytes) -> bytes:
         """Return the event for a chunk that is the template with this text: the same bytes as `write` returns.
 
         Raises:
             GatewayError: Any error of `write`.
         """
-        if refrain is self._refrain:
+        if template is self._template:
             self._choices.text_bytes += len(text)
             self._choices.parts += 1
             return self._before + text + self._after
-        chunk, text_bytes = refrain.filled(text), self.text_bytes
+        chunk, text_bytes = template.filled(text), self.text_bytes
         event = self.write(chunk)
-        start = len(encode_event(self._head)) - 2 + refrain.text_at
+        start = len(encode_event(self._head)) - 2 + template.text_at
         end = start + len(text)
         # Only in this case can the next chunk of the template be written without `write`: nothing but its text differs.
         if text and event[start:end] == text and self._is_plain and self.text_bytes - text_bytes == len(text):
-            self._refrain, self._before, self._after = refrain, event[:start], event[end:]
+            self._template, self._before, self._after = template, event[:start], event[end:]
         return event
 
     def end(self) -> bytes:

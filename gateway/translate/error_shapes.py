@@ -80,7 +80,7 @@ _NOTHING_WRONG = frozenset(
 """Values of an error field in a successful answer, such as the text of Python's None."""
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True):
+class StatedError(msgspec.Struct, frozen=True, kw_only=True):
     """Hold what an error says about itself."""
 
     message: str
@@ -113,7 +113,7 @@ def is_blank(value: object, nested: int = 0) -> bool:
     return value.strip().lower() in _NOTHING_WRONG if isinstance(value, str) else not value
 
 
-def read_account(detail: object, *, nested: int = 0) -> Account:
+def read_account(detail: object, *, nested: int = 0) -> StatedError:
     """Read an error in any of its shapes."""
     if isinstance(detail, Mapping) and nested < _NESTED_MAX:
         return _account_of_object(detail, nested)
@@ -122,7 +122,7 @@ def read_account(detail: object, *, nested: int = 0) -> Account:
     return _account_of_text(str(detail or "").strip()[:READ_LENGTH_MAX], nested)
 
 
-def _account_of_object(detail: Detail, nested: int) -> Account:
+def _account_of_object(detail: Detail, nested: int) -> StatedError:
     own = _own_account(detail)
     named = [(name, detail[name]) for name in _TOLD_IN if name in detail]
     inners = [(name, inner) for name, inner in named if not is_blank(inner) and not isinstance(inner, int | float)]
@@ -135,7 +135,7 @@ def _account_of_object(detail: Detail, nested: int) -> Account:
     found = _account_of_fields(inner, nested) if name == "errors" else read_account(inner, nested=nested + 1)
     # An engine's status inside a worker's error is closer to the cause, unless it is only mentioned in passing.
     is_nearer = found.status is not None and (own.status is None or not found.is_aside)
-    return Account(
+    return StatedError(
         message=found.message,
         status=found.status if is_nearer else own.status,
         type=found.type or own.type,
@@ -145,11 +145,11 @@ def _account_of_object(detail: Detail, nested: int) -> Account:
     )
 
 
-def _own_account(detail: Detail) -> Account:
+def _own_account(detail: Detail) -> StatedError:
     type_ = detail.get("type") or detail.get("error_type")
     param = detail.get("param")
     codes = [code for name in CODE_KEYS if isinstance(code := detail.get(name), str) and not code.isdigit()]
-    return Account(
+    return StatedError(
         message="",
         status=status_in(detail),
         type=type_ if isinstance(type_, str) else "",
@@ -158,7 +158,7 @@ def _own_account(detail: Detail) -> Account:
     )
 
 
-def _account_of_fields(errors: object, nested: int) -> Account:
+def _account_of_fields(errors: object, nested: int) -> StatedError:
     """Read `errors`: one error, a list, or the validation errors by field, as ASP.NET and Rails write them."""
     found = read_account(errors, nested=nested + 1)
     if found.message or not isinstance(errors, Mapping):
@@ -167,12 +167,12 @@ def _account_of_fields(errors: object, nested: int) -> Account:
     return msgspec.structs.replace(_account_of_list(texts, nested), status=400, type="validation_error", is_aside=True)
 
 
-def _account_of_list(details: Sequence[object], nested: int) -> Account:
+def _account_of_list(details: Sequence[object], nested: int) -> StatedError:
     """Read a list: validation errors (FastAPI's objects or the texts of runpod's validator), or complete errors."""
     texts = [_validation_text(each, nested) for each in details[:TEXTS_MAX]]
     more = len(details) - TEXTS_MAX
     message = "; ".join(text for text in texts if text) + (f"; and {more} more" if more > 0 else "")
-    first = Account(message="")
+    first = StatedError(message="")
     if details and isinstance(details[0], Mapping):
         first = read_account(details[0], nested=nested + 1)
         if "error" in details[0]:
@@ -181,7 +181,7 @@ def _account_of_list(details: Sequence[object], nested: int) -> Account:
         return msgspec.structs.replace(first, message=message, type="validation_error")
     if not any(_is_complaint(each) for each in details[:TEXTS_MAX]):
         return msgspec.structs.replace(first, message=message)
-    return Account(message=message, status=400, type="validation_error", param=first.param, is_aside=True)
+    return StatedError(message=message, status=400, type="validation_error", param=first.param, is_aside=True)
 
 
 def _is_complaint(item: object) -> bool:
@@ -200,9 +200,9 @@ def _validation_text(item: object, nested: int) -> str:
     return f"{place}: {text}" if place else text
 
 
-def _account_of_text(text: str, nested: int) -> Account:
+def _account_of_text(text: str, nested: int) -> StatedError:
     said = read_statement(text)
-    account = Account(message=said.words)
+    account = StatedError(message=said.words)
     if said.inner is not None and nested < _NESTED_MAX:
         account = read_account(said.inner, nested=nested + 1)
         account = msgspec.structs.replace(account, message=account.message or said.words)

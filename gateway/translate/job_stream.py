@@ -65,7 +65,7 @@ class JobStream:
         self._phase = _Phase.STREAMING
         self._outputs_read = 0
         self._ending_pages = 0
-        self.is_doubted = False
+        self.is_reconciled = False
         """True if /status was or will be read for all outputs: reading it again would return the same outputs."""
 
     @property
@@ -113,13 +113,13 @@ class JobStream:
         if self._phase in {_Phase.STREAMING, _Phase.ENDING}:
             self._phase = _Phase.RECONCILING
 
-    def doubt(self) -> None:
+    def reconcile(self) -> None:
         """Request one read of /status for more outputs.
 
         The caller found that the job completed, but its outputs are not a complete answer.
         """
-        if not self.is_doubted:
-            self.is_doubted = True
+        if not self.is_reconciled:
+            self.is_reconciled = True
             self._phase = _Phase.RECONCILING
 
     def status(self, status: JobStatus) -> list[Raw]:
@@ -142,7 +142,7 @@ class JobStream:
             self.failed_in_handler = state is JobState.FAILED and text is not None and is_from_handler(text)
             raise _failure(state, text)
         outputs = self._rest(status, has_gap=has_gap)
-        self.is_doubted = True
+        self.is_reconciled = True
         return outputs
 
     def expired(self) -> UpstreamError:

@@ -22,7 +22,7 @@ from gateway.translate.error_shapes import (
     READ_LENGTH_MAX,
     TEXT_KEYS,
     TEXTS_MAX,
-    Account,
+    StatedError,
     is_blank,
     is_good_code,
     read_account,
@@ -161,7 +161,7 @@ def _prestart_error(detail: Detail) -> UpstreamError:
     return JobFailedError(f"The worker could not start: {reason}" if reason else "The worker could not start.")
 
 
-def _error_of(account: Account, *, is_job: bool, is_kept: bool = False) -> UpstreamError:
+def _error_of(account: StatedError, *, is_job: bool, is_kept: bool = False) -> UpstreamError:
     """Convert an account to an error, and decide who is at fault.
 
     A worker's 4xx is the client's fault; its 401, 403 and 5xx are the gateway's or the worker's, because the client's
@@ -185,7 +185,7 @@ def _error_of(account: Account, *, is_job: bool, is_kept: bool = False) -> Upstr
     return _bad_request(status, text, account, code=code or redact(account.code) or None)
 
 
-def _bad_request(status: int, text: str, account: Account, *, code: str | None) -> WorkerError:
+def _bad_request(status: int, text: str, account: StatedError, *, code: str | None) -> WorkerError:
     type_ = "rate_limit_error" if status == 429 else "invalid_request_error"
     param = None if account.param is None else redact(account.param)
     return WorkerError(status=status, message=text, type_=type_, param=param, code=code)

@@ -16,7 +16,7 @@ from gateway import __version__
 from gateway.clock import SystemClock
 from gateway.domain import Endpoint, Secret
 from gateway.errors import UnreachableError
-from gateway.fairshare.memory_shares import Room
+from gateway.fairshare.memory_shares import MemoryShares
 from gateway.upstream.content_decoding import decoded
 from gateway.upstream.failures import read_date, read_retry_after, unreachable
 from gateway.upstream.http.outgoing import Parts
@@ -60,9 +60,11 @@ class OpenAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class EndpointClient:
     """Call one endpoint, with its key. Only the body and the trace context of a client's request are sent."""
 
-    def __init__(self, endpoint: Endpoint, transport: httpx.AsyncBaseTransport, answers: Room | None = None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, transport: httpx.AsyncBaseTransport, answers: MemoryShares | None = None
+    ) -> None:
         """Create the client; `answers` is the memory for all answers that are read and not passed on yet."""
-        self.answers = answers or Room(4 * REPLY_BYTES_MAX)
+        self.answers = answers or MemoryShares(4 * REPLY_BYTES_MAX)
         base_url = f"{endpoint.base_url.rstrip('/')}/{endpoint.id}"
         self._transport = transport
         # Parsed once: httpx spends most of the time of a request on parsing these two.

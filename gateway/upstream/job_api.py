@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from gateway.domain import JOB_BODY_BYTES_MAX
 from gateway.errors import AnswersFullError, BodyTooLargeError, OutputLostError, UnreachableError
-from gateway.fairshare.memory_shares import Place
+from gateway.fairshare.memory_shares import MemoryReservation
 from gateway.translate.job_stream import TOO_MANY_OUTPUTS
 from gateway.upstream.client import REPLY_BYTES_MAX, TOO_LARGE, EndpointClient, Hold, Reply, bounded
 from gateway.upstream.failures import job_call_failure
@@ -115,7 +115,7 @@ class JobApi:
             OutputLostError: They are too large.
             UnreachableError: The reply did not arrive, or is incomplete.
         """
-        place = Place(self._client.answers, "")
+        place = MemoryReservation(self._client.answers, "")
         try:
             hold = hold or partial(_hold, place)
             return await self._client.call("POST", path, timeout_s=CALL_TIMEOUT_S, hold=hold)
@@ -137,7 +137,7 @@ def _check_size(error: UnreachableError) -> None:
         raise OutputLostError(TOO_LARGE_OUTPUTS) from error
 
 
-def _hold(place: Place, size: int) -> None:
+def _hold(place: MemoryReservation, size: int) -> None:
     if size > UNCOUNTED_BYTES and not place.hold(size):
         raise AnswersFullError(retry_after_s=RETRY_S)
 

@@ -244,7 +244,7 @@ async def test_the_weights_in_force_count_for_those_who_wait_and_not_what_reques
 async def test_what_other_replicas_say_of_a_weight_does_not_count_where_it_is_known() -> None:
     subject = gate()
     subject.reweigh({"a": 2.0})
-    subject.note_elsewhere([("a", 1.0, 1, 0.0), ("b", 2.0, 1, 0.0)])
+    subject.note_remote_usage([("a", 1.0, 1, 0.0), ("b", 2.0, 1, 0.0)])
     assert subject.fair_seats() == {"a": 0.5, "b": 0.5}
 
 
@@ -262,9 +262,9 @@ async def test_more_seats_are_granted_at_once_and_fewer_as_they_come_back() -> N
                 tasks.start_soon(hold)
             await anyio.wait_all_tasks_blocked()
             assert (subject.held, subject.waiting) == ({"a": 1}, {"a": 2})
-            subject.resize(2, of_seats(2), narrow_wait_s_max=60)
+            subject.resize(2, of_seats(2), capped_wait_s_max=60)
             assert (subject.held, subject.waiting) == ({"a": 2}, {"a": 1})
-            subject.resize(1, of_seats(1), narrow_wait_s_max=60)
+            subject.resize(1, of_seats(1), capped_wait_s_max=60)
             assert (subject.held, subject.waiting, subject.used) == ({"a": 2}, {"a": 1}, 2.0)
             done.set()
     assert_empty(subject)

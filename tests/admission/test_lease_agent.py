@@ -237,7 +237,7 @@ async def test_other_seats_are_leased_with_the_next_heartbeats(redis: RedisServe
                 tasks.start_soon(each.client, tenant(name="a"), 0.05)
         for seats in (SEATS // 2, 2 * SEATS):
             for each in made:
-                each.work.resize(seats, of_seats(seats), narrow_wait_s_max=1000)
+                each.work.resize(seats, of_seats(seats), capped_wait_s_max=1000)
                 await anyio.sleep(0.3)
             await anyio.sleep(1.5)
             assert sum(held(made).values()) == seats

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.admission.ref_counted_hold import SharedHold, hold_in_flight
+from gateway.admission.ref_counted_hold import RefCountedHold, hold_in_flight
 from gateway.errors import TenantLimitError
 from gateway.fairshare.quota import TenantQuota
 from tests.factories import tenant
@@ -10,7 +10,7 @@ from tests.fakes.clock import FakeClock
 class Held:
     def __init__(self) -> None:
         self.releases = 0
-        self.hold = SharedHold(self.release)
+        self.hold = RefCountedHold(self.release)
 
     def release(self) -> None:
         self.releases += 1

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.admission.capacity import StaticCapacities
 from gateway.admission.gate import Gate
-from gateway.admission.request_meter import Meter
+from gateway.admission.request_meter import RequestMeter
 from gateway.config.keys import key_line
 from gateway.domain import Resource, Usage
 from gateway.fairshare.cost_model import of_seats, of_tokens
@@ -73,7 +73,7 @@ class OneRequest:
     async def charged(self, costs: list[float]) -> float:
         """What it is charged, in the end, for attempts that take a second and come to these."""
         async with self.gate.permit(tenant(), wait_s_max=1) as permit:
-            meter = Meter(self.gate, permit, self._resource)
+            meter = RequestMeter(self.gate, permit, self._resource)
             for cost in costs:
                 meter.read(7)
                 meter.wrote(2)

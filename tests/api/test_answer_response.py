@@ -5,12 +5,12 @@ from typing import Any
 
 import anyio
 
-from gateway.api.keepalive import Rhythm
+from gateway.api.keepalive import KeepAliveIntervals
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import PAGES, running
 
-QUICK = Rhythm(comment_s=0.03, chunk_s=0.1, blank_s=0.03)
+QUICK = KeepAliveIntervals(comment_s=0.03, chunk_s=0.1, blank_s=0.03)
 COLD: list[Any] = [("IN_QUEUE", []), ("IN_QUEUE", [])]
 FAILS = {"status": "FAILED", "error": "boom"}
 
@@ -19,7 +19,7 @@ async def silent_first(*pages: Any, stream: bool, status: dict[str, Any] | None 
     """A request whose job is cold for a while."""
     runpod = FakeRunpod(pages=[*COLD, *pages])
     runpod.status = status or runpod.status
-    async with running(runpod, rhythm=QUICK) as subject:
+    async with running(runpod, intervals=QUICK) as subject:
         return await subject.post(stream=stream)
 
 
@@ -45,7 +45,7 @@ async def test_every_silence_is_counted_from_its_own_beginning() -> None:
 async def test_a_sign_that_is_slow_to_be_read_keeps_its_place() -> None:
     """What the exchange writes waits behind it; and a client that goes meanwhile takes its job along."""
     runpod = FakeRunpod(pages=[("IN_QUEUE", []), ("IN_QUEUE", []), *PAGES])
-    async with running(runpod, rhythm=QUICK) as subject:
+    async with running(runpod, intervals=QUICK) as subject:
         call = subject.call(stream=True)
         send = call.send
 
@@ -63,7 +63,7 @@ async def test_a_sign_that_is_slow_to_be_read_keeps_its_place() -> None:
 
 async def test_a_client_that_goes_while_a_sign_is_written_counts_as_gone() -> None:
     runpod = FakeRunpod(pages=[("IN_QUEUE", [])] * 1000)
-    async with running(runpod, rhythm=QUICK) as subject:
+    async with running(runpod, intervals=QUICK) as subject:
         call = subject.call(stream=True)
 
         async def stuck(_message: dict[str, Any]) -> None:
@@ -72,7 +72,7 @@ async def test_a_client_that_goes_while_a_sign_is_written_counts_as_gone() -> No
 
         with anyio.fail_after(5):
             await subject.gateway.app(call.scope, call.receive, stuck)  # type: ignore[arg-type]
-            await subject.gateway.exchanges._means.jobs.flush()
+            await subject.gateway.exchanges._services.jobs.flush()
         assert subject.held() == {}
         assert runpod.running == {}
 
@@ -100,7 +100,7 @@ async def test_a_late_failure_of_a_whole_answer_breaks_the_connection() -> None:
 
 
 async def test_a_quick_answer_shows_no_life_before_it() -> None:
-    async with running(FakeRunpod(pages=list(PAGES)), rhythm=QUICK) as subject:
+    async with running(FakeRunpod(pages=list(PAGES)), intervals=QUICK) as subject:
         call = await subject.post(stream=True)
     assert b": keep-alive" not in call.body
 
@@ -117,7 +117,7 @@ async def test_a_bug_is_told_to_the_log_and_not_to_the_client() -> None:
         assert b"ZeroDivision" not in call.body
         assert b"gateway_bugs_total 1.0" in subject.gateway._metrics.render()[0]
         with anyio.fail_after(2):
-            await subject.gateway.exchanges._means.jobs.flush()
+            await subject.gateway.exchanges._services.jobs.flush()
         assert subject.held() == {}
 
 

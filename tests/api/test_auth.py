@@ -6,7 +6,7 @@ import pytest
 from gateway.admission.ref_counted_hold import hold_in_flight
 from gateway.api.auth import Caller, Key, KeyRing, key_id
 from gateway.api.key_acceptance import Acceptance, attach_acceptance
-from gateway.api.request_context import RequestNotes
+from gateway.api.request_context import RequestContext
 from gateway.config.keys import key_line
 from gateway.errors import InvalidKeyError
 from gateway.exchange.record import Record
@@ -25,7 +25,7 @@ def ring(**changes: Any) -> KeyRing:
 
 def authenticate(keys: KeyRing, *headers: tuple[str, str]) -> str:
     scope: Any = {"headers": [(name.encode(), value.encode("latin-1")) for name, value in headers]}
-    return keys.authenticate(scope, RequestNotes()).tenant.name
+    return keys.authenticate(scope, RequestContext()).tenant.name
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_anything_else_is_refused(headers: tuple[tuple[str, str], ...], is_missi
 
 def caller_of(keys: KeyRing, key: str, host: str) -> Caller:
     scope: Any = {"headers": [(b"authorization", f"Bearer {key}".encode())], "client": (host, 1)}
-    return keys.authenticate(scope, RequestNotes())
+    return keys.authenticate(scope, RequestContext())
 
 
 BEARER, AZURE, ANTHROPIC = ("authorization", "Bearer {}"), ("api-key", "{}"), ("x-api-key", "{}")
@@ -106,7 +106,7 @@ def test_an_expired_key_is_refused() -> None:
 def test_the_keys_of_a_tenant_share_its_caps() -> None:
     who = tenant(requests_per_minute=3)
     keys = KeyRing([Key(sha256=key_line(name).removeprefix("sha256:"), tenant=who) for name in ("a", "b")], CLOCK)
-    notes = [RequestNotes(), RequestNotes()]
+    notes = [RequestContext(), RequestContext()]
     for name, each in zip(("a", "b"), notes, strict=True):
         scope: Any = {"headers": [(b"authorization", b"Bearer " + name.encode())]}
         keys.authenticate(scope, each)
@@ -124,7 +124,7 @@ def test_strangers_share_one_guest_tenant_where_there_is_one() -> None:
     assert callers[1].quota is callers[2].quota
     assert callers[1].member != callers[2].member
     with pytest.raises(InvalidKeyError):
-        keys.authenticate({"headers": []}, RequestNotes())  # type: ignore[typeddict-item]
+        keys.authenticate({"headers": []}, RequestContext())  # type: ignore[typeddict-item]
 
 
 def test_a_stranger_has_one_turn_whatever_keys_it_makes_up() -> None:
@@ -229,7 +229,7 @@ def test_a_wrong_key_is_told_of_where_no_exchange_tells_of_it() -> None:
 def test_of_a_request_for_a_completion_its_exchange_tells() -> None:
     told: list[Any] = []
     keys = KeyRing([Key(sha256="0" * 64, tenant=tenant())], CLOCK, observe=told.append)
-    notes = RequestNotes()
+    notes = RequestContext()
     notes.record = Record(request_id="r", clock=CLOCK)
     scope: Any = {"headers": [(b"x-api-key", b"wrong")]}
     with pytest.raises(InvalidKeyError):
@@ -246,6 +246,6 @@ def test_the_server_is_told_that_a_key_was_accepted(is_guest: bool) -> None:
     claimed: list[str] = []
     acceptance = Acceptance(claimed.append)
     attach_acceptance(scope, acceptance)
-    keys.authenticate(scope, RequestNotes())
+    keys.authenticate(scope, RequestContext())
     assert (acceptance.is_guest, acceptance.is_tenant) == (is_guest, not is_guest)
     assert claimed == ["guest" if is_guest else "acme"]

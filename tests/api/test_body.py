@@ -9,8 +9,8 @@ from gateway.api.body import (
     HELD_BYTES_MIN,
     REQUEST_BYTES,
     ROOM_BYTES_MAX,
-    BodyRoom,
-    Place,
+    BodyBudget,
+    BodyReservation,
     read_body,
 )
 from gateway.errors import BodiesFullError, BodyTooLargeError, InvalidRequestError
@@ -33,9 +33,9 @@ class Sender:
         return self.messages.pop(0)
 
 
-def place() -> Place:
+def place() -> BodyReservation:
     """Room enough."""
-    return Place(BodyRoom(body_bytes_max=1), "acme")
+    return BodyReservation(BodyBudget(body_bytes_max=1), "acme")
 
 
 async def test_pieces_are_joined() -> None:
@@ -53,7 +53,7 @@ async def test_a_body_over_the_limit_is_read_to_its_end_and_refused() -> None:
 
 async def test_a_body_that_is_refused_takes_no_room_while_the_rest_of_it_is_read() -> None:
     held: list[int] = []
-    room = BodyRoom(body_bytes_max=1, bytes_max=4 * HELD_BYTES_MIN)
+    room = BodyBudget(body_bytes_max=1, bytes_max=4 * HELD_BYTES_MIN)
 
     class Watching(Sender):
         async def receive(self) -> Any:
@@ -70,7 +70,7 @@ async def test_a_body_that_is_refused_takes_no_room_while_the_rest_of_it_is_read
 
 async def test_a_client_is_told_at_once_that_there_is_no_room() -> None:
     """The server reads on for a while, and drops what comes."""
-    room = BodyRoom(body_bytes_max=1, bytes_max=4 * HELD_BYTES_MIN)
+    room = BodyBudget(body_bytes_max=1, bytes_max=4 * HELD_BYTES_MIN)
     sender = Sender(*[b"x" * HELD_BYTES_MIN] * 6)
     with pytest.raises(BodiesFullError), room.place("a") as place:
         await read_body(sender.receive, place, bytes_max=10**6)
@@ -110,7 +110,7 @@ async def test_a_client_that_goes_is_noticed() -> None:
         await read_body(Sender(b"abc", goes=True).receive, place(), bytes_max=5)
 
 
-def fill(room: BodyRoom, tenant: str) -> int:
+def fill(room: BodyBudget, tenant: str) -> int:
     """Take room for bodies of a MiB until there is none; how many there are."""
     count = 0
     try:
@@ -122,14 +122,14 @@ def fill(room: BodyRoom, tenant: str) -> int:
 
 
 def test_a_tenant_may_have_as_much_as_it_leaves_to_others() -> None:
-    room = BodyRoom(body_bytes_max=1)
+    room = BodyBudget(body_bytes_max=1)
     assert [fill(room, name) for name in ("a", "b", "c")] == [128, 64, 32]
     assert room.held_bytes < ROOM_BYTES_MAX
     assert fill(room, "a") == 0
 
 
 def test_the_largest_body_always_has_room() -> None:
-    room = BodyRoom(body_bytes_max=ROOM_BYTES_MAX)
+    room = BodyBudget(body_bytes_max=ROOM_BYTES_MAX)
     with room.place("a") as first, room.place("b") as second:
         first.grow(ROOM_BYTES_MAX)
         second.grow(ROOM_BYTES_MAX)
@@ -138,7 +138,7 @@ def test_the_largest_body_always_has_room() -> None:
 
 @pytest.mark.parametrize(("room_bytes", "largest"), [(100 * MI, 20 * MI), (20 * MI, 9_291_548), (2**40, 20 * MI)])
 def test_where_memory_is_limited_no_body_is_larger_than_one_tenant_has_room_for(room_bytes: int, largest: int) -> None:
-    room = BodyRoom(body_bytes_max=20 * MI, bytes_max=room_bytes)
+    room = BodyBudget(body_bytes_max=20 * MI, bytes_max=room_bytes)
     assert room.body_bytes_max == largest
     with room.place("a") as only:
         only.grow(largest)
@@ -149,7 +149,7 @@ def test_where_memory_is_limited_no_body_is_larger_than_one_tenant_has_room_for(
 
 
 def test_a_request_that_was_read_keeps_its_place_until_it_is_answered() -> None:
-    room = BodyRoom(body_bytes_max=20 * MI, bytes_max=100 * MI)
+    room = BodyBudget(body_bytes_max=20 * MI, bytes_max=100 * MI)
     with room.place("a") as place:
         place.grow(MI)
         place.fit(MI, fields=10)
@@ -161,7 +161,7 @@ def test_a_request_that_was_read_keeps_its_place_until_it_is_answered() -> None:
 
 
 def test_a_small_request_takes_less_once_it_is_read() -> None:
-    room = BodyRoom(body_bytes_max=20 * MI)
+    room = BodyBudget(body_bytes_max=20 * MI)
     with room.place("a") as place:
         assert room.held_bytes == HELD_BYTES_MIN
         place.fit(100, fields=2)
@@ -169,14 +169,14 @@ def test_a_small_request_takes_less_once_it_is_read() -> None:
 
 
 def test_fields_take_room_as_well() -> None:
-    room = BodyRoom(body_bytes_max=MI, bytes_max=8 * MI)
+    room = BodyBudget(body_bytes_max=MI, bytes_max=8 * MI)
     with pytest.raises(BodiesFullError), room.place("a") as place:
         place.fit(MI, fields=20_000)
     assert room.held_bytes == 0
 
 
 async def test_room_is_given_back_however_it_ends() -> None:
-    room = BodyRoom(body_bytes_max=1)
+    room = BodyBudget(body_bytes_max=1)
     with room.place("a") as first:
         assert await read_body(Sender(b"x" * 100_000, b"y").receive, first, bytes_max=200_000)
         assert room.held_bytes == 100_001
@@ -186,7 +186,7 @@ async def test_room_is_given_back_however_it_ends() -> None:
 
 
 async def test_a_body_without_room_is_refused_and_what_others_hold_stays() -> None:
-    room = BodyRoom(body_bytes_max=1)
+    room = BodyBudget(body_bytes_max=1)
     room.take("a", ROOM_BYTES_MAX // 2 - HELD_BYTES_MIN)
     held = room.held_bytes
     with pytest.raises(BodiesFullError), room.place("a") as third:

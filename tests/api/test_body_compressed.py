@@ -11,7 +11,7 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from gateway.api.body import HELD_BYTES_MIN, TURN_BYTES, BodyRoom, decompressor_of, read_body
+from gateway.api.body import HELD_BYTES_MIN, TURN_BYTES, BodyBudget, decompressor_of, read_body
 from gateway.errors import BodiesFullError, BodyTooLargeError, InvalidRequestError, UnsupportedEncodingError
 from gateway.wire import content_coding
 from gateway.wire.content_coding import CHUNK_BYTES
@@ -29,8 +29,8 @@ def scope(*encodings: str) -> Any:
     }
 
 
-async def read(sender: Sender, encoding: str, *, bytes_max: int, room: BodyRoom | None = None) -> bytes:
-    with (room or BodyRoom(body_bytes_max=bytes_max)).place("acme") as place:
+async def read(sender: Sender, encoding: str, *, bytes_max: int, room: BodyBudget | None = None) -> bytes:
+    with (room or BodyBudget(body_bytes_max=bytes_max)).place("acme") as place:
         subject = decompressor_of(scope(encoding))
         return bytes(await read_body(sender.receive, place, bytes_max=bytes_max, decompressor=subject))
 
@@ -64,7 +64,7 @@ async def test_a_body_may_be_as_large_as_a_plain_one_and_no_larger() -> None:
 
 
 async def test_a_bomb_is_not_unpacked_beyond_the_limit() -> None:
-    room = BodyRoom(body_bytes_max=MIB)
+    room = BodyBudget(body_bytes_max=MIB)
     bomb = gzip.compress(bytes(64 * MIB))
     largest = 0
 
@@ -91,7 +91,7 @@ async def test_compressed_bytes_are_bounded_too() -> None:
 
 
 async def test_what_it_unpacks_to_is_what_its_place_counts() -> None:
-    room = BodyRoom(body_bytes_max=10 * MIB)
+    room = BodyBudget(body_bytes_max=10 * MIB)
     seen: list[int] = []
 
     class Watching(Sender):
@@ -105,7 +105,7 @@ async def test_what_it_unpacks_to_is_what_its_place_counts() -> None:
 
 
 async def test_a_bomb_without_room_is_refused_before_it_takes_any() -> None:
-    room = BodyRoom(body_bytes_max=1)
+    room = BodyBudget(body_bytes_max=1)
     fill(room, "acme")
     held = room.held_bytes
     with pytest.raises(BodiesFullError):

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from gateway.api.client_timeout import patience_s
+from gateway.api.client_timeout import client_timeout_s
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ from gateway.api.client_timeout import patience_s
 )
 def test_what_a_client_says_of_its_patience(headers: dict[str, str], wait_s: float | None) -> None:
     scope: Any = {"headers": [(name.encode(), value.encode()) for name, value in headers.items()]}
-    assert patience_s(scope) == wait_s
+    assert client_timeout_s(scope) == wait_s

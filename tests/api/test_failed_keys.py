@@ -5,7 +5,7 @@ import pytest
 from gateway.api import failed_keys
 from gateway.api.auth import Key, KeyRing
 from gateway.api.failed_keys import FailedKeys
-from gateway.api.request_context import RequestNotes
+from gateway.api.request_context import RequestContext
 from gateway.config.keys import key_line
 from gateway.connection_limits import Refusal
 from gateway.errors import FailedKeysError, InvalidKeyError
@@ -56,7 +56,7 @@ def ring(told: list[Any], clock: FakeClock) -> KeyRing:
 
 def ask(keys: KeyRing, key: str, address: str = "192.0.2.1") -> str:
     scope: Any = {"headers": [(b"x-api-key", key.encode())], "client": (address, 1234)}
-    return keys.authenticate(scope, RequestNotes()).tenant.name
+    return keys.authenticate(scope, RequestContext()).tenant.name
 
 
 def test_beyond_the_limit_a_wrong_key_is_refused_and_a_good_one_works() -> None:

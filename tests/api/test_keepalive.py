@@ -2,13 +2,13 @@ import asyncio
 
 import anyio
 
-from gateway.api.keepalive import SignsOfLife
+from gateway.api.keepalive import KeepAliveScheduler
 
 
 async def test_a_slow_sign_keeps_no_other_waiting_and_a_broken_one_ends_none() -> None:
     written: list[str] = []
     broken: list[str] = []
-    signs = SignsOfLife(lambda request_id, error: broken.append(f"{request_id}: {type(error).__name__}"))
+    keepalives = KeepAliveScheduler(lambda request_id, error: broken.append(f"{request_id}: {type(error).__name__}"))
 
     async def slow() -> None:
         await anyio.sleep_forever()
@@ -20,10 +20,10 @@ async def test_a_slow_sign_keeps_no_other_waiting_and_a_broken_one_ends_none() -
         written.append("quick")
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(signs.run)
+        tasks.start_soon(keepalives.run)
         await anyio.wait_all_tasks_blocked()
         for name, write in (("a", slow), ("b", fails), ("c", quick)):
-            asyncio.get_running_loop().call_soon(signs.show, name, write)
+            asyncio.get_running_loop().call_soon(keepalives.show, name, write)
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
     assert (written, broken) == (["quick"], ["b: ZeroDivisionError"])

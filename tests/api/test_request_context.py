@@ -1,27 +1,27 @@
 import pytest
 
-from gateway.api.request_context import RequestNotes, _go_duration
+from gateway.api.request_context import RequestContext, _go_duration
 from gateway.exchange.record import Record
 from gateway.fairshare.quota import TenantQuota
 from tests.factories import tenant
 from tests.fakes.clock import FakeClock
 
 
-def shown(notes: RequestNotes) -> dict[str, str]:
+def shown(notes: RequestContext) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in notes.headers(1000.0)}
 
 
 def test_every_request_has_an_id_of_its_own() -> None:
-    ids = {shown(RequestNotes())["x-request-id"] for _ in range(100)}
+    ids = {shown(RequestContext())["x-request-id"] for _ in range(100)}
     assert len(ids) == 100
 
 
 def test_no_answer_may_be_cached() -> None:
-    assert shown(RequestNotes())["cache-control"] == "no-store"
+    assert shown(RequestContext())["cache-control"] == "no-store"
 
 
 def test_rate_limit_headers_are_true_at_that_moment() -> None:
-    notes = RequestNotes()
+    notes = RequestContext()
     notes.quota = TenantQuota(tenant(requests_per_minute=60, tokens_per_minute=1000))
     notes.quota.enter(1000.0)
     notes.quota.reserve(400, 1000.0)
@@ -34,13 +34,13 @@ def test_rate_limit_headers_are_true_at_that_moment() -> None:
 
 
 def test_a_tenant_without_limits_has_no_such_headers() -> None:
-    notes = RequestNotes()
+    notes = RequestContext()
     notes.quota = TenantQuota(tenant())
     assert set(shown(notes)) == {"x-request-id", "cache-control"}
 
 
 def test_the_exchange_is_named_once_it_has_an_endpoint() -> None:
-    notes = RequestNotes()
+    notes = RequestContext()
     notes.record = record = Record(request_id="r", clock=FakeClock())
     assert set(shown(notes)) == {"x-request-id", "cache-control"}
     record.endpoint, record.job_id, record.queue_s = "chat", "j-u1", 0.0125

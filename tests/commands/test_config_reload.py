@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from gateway.app import Gateway
-from gateway.commands.config_reload import Reloading
+from gateway.commands.config_reload import ConfigReloader
 from gateway.config.config_file import ConfigFile
 from gateway.config.keys import key_line
 from gateway.config.loader import ConfigError, parse_config
@@ -222,7 +222,7 @@ async def reading(subject: Subject, file: ConfigFile) -> AsyncIterator[list[Conf
     subject.gateway._observe = note
     file.read()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(Reloading(subject.gateway, file).run)
+        tasks.start_soon(ConfigReloader(subject.gateway, file).run)
         await anyio.wait_all_tasks_blocked()
         yield told
         tasks.cancel_scope.cancel()
@@ -297,7 +297,7 @@ async def test_a_file_that_is_being_written_is_read_when_it_is_whole(tmp_path: p
     read = ConfigFile(file, {})
     read.read()
     async with running(answering()) as subject:
-        reloading = Reloading(subject.gateway, read)
+        reloading = ConfigReloader(subject.gateway, read)
         whole = yaml.safe_dump(raw(tenants=[ACME, BETA]))
         half = yaml.safe_dump(raw(tenants=[ACME]))
 

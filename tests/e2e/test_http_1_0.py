@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gateway.api.keepalive import Rhythm
+from gateway.api.keepalive import KeepAliveIntervals
 from gateway.app import Gateway
 from gateway.config.loader import parse_config
 from tests.edge import read_all
@@ -32,8 +32,8 @@ WHOLE = {
 def gateway(*pages: Any) -> Iterator[str]:
     """A gateway whose jobs are cold for longer than an answer may be silent, and then give these pages."""
     runpod = FakeRunpod(pages=[*COLD, *pages])
-    rhythm = Rhythm(comment_s=0.03, chunk_s=0.1, blank_s=0.03)
-    made = Gateway(parse_config(config_of("http://127.0.0.1:1"), {}), transport=runpod, rhythm=rhythm)
+    intervals = KeepAliveIntervals(comment_s=0.03, chunk_s=0.1, blank_s=0.03)
+    made = Gateway(parse_config(config_of("http://127.0.0.1:1"), {}), transport=runpod, intervals=intervals)
     with serving_gateway(made.app) as url:
         yield url
 

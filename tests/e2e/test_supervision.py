@@ -13,13 +13,13 @@ import pytest
 import yaml
 
 from gateway.app import Gateway
-from gateway.commands.config_reload import Reloading
+from gateway.commands.config_reload import ConfigReloader
 from gateway.config.config_file import ConfigFile
 from gateway.config.keys import key_line
 from gateway.connection_limits import ClientLimits
 from gateway.emulator.app import build_emulator
 from gateway.emulator.settings import EmulatorSettings
-from gateway.file_descriptors import Room
+from gateway.file_descriptors import DescriptorBudget
 from gateway.server.run import Address, _serve, listen, serve
 from tests.fakes.killable import KillableSupervisor
 from tests.redis_server import RedisServer
@@ -32,9 +32,9 @@ from tests.waiting import eventually_here
 pytestmark = pytest.mark.server
 
 LIMITS = ClientLimits(head_bytes_max=32_768, head_s=0.2, read_s=60, write_s=60, connections_max=100)
-ROOM = Room(clients=LIMITS, operators=LIMITS, reserve=64, is_limited=False)
+ROOM = DescriptorBudget(clients=LIMITS, operators=LIMITS, reserve=64, is_limited=False)
 OF_THE_SERVER = ["signals", "config", "connections_0", "connections_1"]
-OF_THE_GATEWAY = {"signs_of_life", "review", "idempotency", "health", "cancels", "journal", "leases"}
+OF_THE_GATEWAY = {"keepalive", "review", "idempotency", "health", "cancels", "journal", "leases"}
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ class Serving:
         self.gateway = Gateway(file.read(), replica="here")
         self.supervisor = KillableSupervisor(LoopClock(), self.gateway._observe)
         self.gateway.supervisor = self.supervisor
-        self.beside = Reloading(self.gateway, file).run
+        self.beside = ConfigReloader(self.gateway, file).run
 
     def write(self, **sections: Any) -> None:
         self.file.write_text(yaml.safe_dump({**self.raw, **sections}))

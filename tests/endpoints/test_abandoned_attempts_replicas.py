@@ -6,8 +6,8 @@ import pytest
 
 from gateway.endpoints.abandoned_attempts import AbandonedAttempts
 from gateway.endpoints.address_state import ENDS_SEEN_S
-from gateway.endpoints.jobs_in_flight import RequestsUnderWay, UnderWay
-from gateway.endpoints.remote_jobs import JobsElsewhere
+from gateway.endpoints.jobs_in_flight import InFlightCounts, JobsInFlight
+from gateway.endpoints.remote_jobs import RemoteJobs
 from gateway.fairshare.replica_jobs import ReplicaJobs, TimedJobs
 from gateway.wire.runpod import EndpointHealth
 
@@ -32,9 +32,9 @@ class Job:
 class Replica:
     def __init__(self, random: Random) -> None:
         self.random = random
-        self.requests = RequestsUnderWay()
+        self.requests = JobsInFlight()
         self.attempts = AbandonedAttempts()
-        self.elsewhere = JobsElsewhere()
+        self.elsewhere = RemoteJobs()
         self.live: set[Job] = set()
         self.readings: list[tuple[float, int]] = []
         self.phase = random.randrange(BEAT_STEPS)
@@ -81,11 +81,11 @@ class Replica:
                 return
             self.readings.pop(0)
             own = self.requests.count(at_s)
-            others = self.elsewhere.under_way(ADDRESS, at_s, settled_at_s=at_s + ENDS_SEEN_S)
+            others = self.elsewhere.jobs_in_flight(ADDRESS, at_s, settled_at_s=at_s + ENDS_SEEN_S)
             self.attempts.look(
                 EndpointHealth(jobs={"inQueue": 0, "inProgress": running}),
                 asked_at_s=at_s,
-                under_way=UnderWay(sure=own.sure + others.sure, all=own.all + others.all),
+                jobs_in_flight=InFlightCounts(sure=own.sure + others.sure, all=own.all + others.all),
                 elsewhere=self.elsewhere.abandoned(ADDRESS),
                 elsewhere_until_s=self.elsewhere.abandoned_until_s(ADDRESS) if is_settled else float("inf"),
             )

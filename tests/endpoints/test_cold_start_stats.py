@@ -10,14 +10,14 @@ from gateway.endpoints.cold_start_stats import (
     PROMPT_S,
     SLOW_FACTOR,
     STAY_MARGIN,
+    ColdStartStats,
     Wait,
-    WakeLessons,
 )
 from gateway.endpoints.typical_times import VALUES_KEPT
 
 
 def test_before_any_lesson_runpod_s_defaults_hold() -> None:
-    lessons = WakeLessons()
+    lessons = ColdStartStats()
     assert lessons.stay_s == STAY_MARGIN * IDLE_TIMEOUT_S
     assert lessons.expected_stay_s == IDLE_TIMEOUT_S
     assert lessons.prompt_s == PROMPT_S
@@ -26,14 +26,14 @@ def test_before_any_lesson_runpod_s_defaults_hold() -> None:
 
 
 def test_a_pause_that_nobody_knows_teaches_nothing_either_way() -> None:
-    lessons = WakeLessons()
+    lessons = ColdStartStats()
     lessons.survive(None)
     lessons.lose(None)
     assert (lessons.expected_stay_s, lessons.was_never_lost) == (IDLE_TIMEOUT_S, True)
 
 
 def test_the_later_lesson_holds() -> None:
-    lessons = WakeLessons()
+    lessons = ColdStartStats()
     lessons.survive(900)
     assert lessons.expected_stay_s == FORESIGHT * 900
     lessons.lose(100)
@@ -50,7 +50,7 @@ def test_the_later_lesson_holds() -> None:
 
 @pytest.mark.parametrize("is_first", [True, False])
 def test_a_worker_that_is_silent_with_its_job_loads(*, is_first: bool) -> None:
-    lessons = WakeLessons()
+    lessons = ColdStartStats()
     slow, pause_s = token(LOAD_S_MIN + 2), None if is_first else 60
     lessons.learn_from_prompt(slow, loading_s=LOAD_S_MIN + 1, pause_s=pause_s, is_first=is_first)
     assert lessons.loads_late
@@ -60,14 +60,14 @@ def test_a_worker_that_is_silent_with_its_job_loads(*, is_first: bool) -> None:
 
 
 def test_a_worker_with_many_jobs_at_once_does_not_load() -> None:
-    lessons = WakeLessons()
+    lessons = ColdStartStats()
     lessons.learn_from_prompt(token(40), loading_s=39.5, pause_s=None, is_first=False)
     assert not lessons.loads_late
     assert lessons.usual_start_s() is None
 
 
 def test_of_a_first_job_nobody_can_tell_whether_its_model_is_slow() -> None:
-    lessons = WakeLessons()
+    lessons = ColdStartStats()
     lessons.learn_from_prompt(token(10), loading_s=9.7, pause_s=None, is_first=True)
     assert (lessons.usual_start_s(), lessons.prompt_s) == (10, PROMPT_S)
     lessons.learn_from_prompt(token(10), loading_s=9.7, pause_s=900, is_first=False)
@@ -104,7 +104,7 @@ def whole(waited_s: float, queued_s: float = 0.0) -> Wait:
     ],
 )
 def test_a_wait_after_a_pause(wait: Wait, start: float | None, stay_s: float | None, *, was_warm: bool) -> None:
-    lessons = WakeLessons()
+    lessons = ColdStartStats()
     lessons.learn_from_wait(wait, pause_s=900, was_warm=was_warm)
     assert lessons.usual_start_s() == start
     assert lessons.was_never_lost is (stay_s is not None)
@@ -114,7 +114,7 @@ def test_a_wait_after_a_pause(wait: Wait, start: float | None, stay_s: float | N
 
 @pytest.mark.parametrize("wait", [token(10.5, 10.0), token(LOAD_S_MIN + 1), whole(60.0, 10.0)])
 def test_waits_of_a_crowd_do_not_make_a_start_look_prompt(wait: Wait) -> None:
-    lessons = WakeLessons()
+    lessons = ColdStartStats()
     for _ in range(VALUES_KEPT):
         lessons.learn_from_wait(token(40.0), pause_s=None, was_warm=True)
     lessons.learn_from_wait(wait, pause_s=900, was_warm=False)
@@ -123,14 +123,14 @@ def test_waits_of_a_crowd_do_not_make_a_start_look_prompt(wait: Wait) -> None:
 
 
 def test_only_the_last_starts_count() -> None:
-    lessons = WakeLessons()
+    lessons = ColdStartStats()
     for start_s in (500.0, *[40.0] * VALUES_KEPT):
         lessons.learn_from_wait(token(start_s), pause_s=None, was_warm=False)
     assert lessons.usual_start_s() == 40.0
 
 
 def test_no_tenant_alone_makes_starts_or_first_outputs_seem_longer() -> None:
-    lessons = WakeLessons()
+    lessons = ColdStartStats()
     for tenant, waited_s in (("polite", 40.0), *[("hostile", 590.0)] * 20):
         slow = Wait(waited_s=waited_s, queued_s=0.0, is_first_token=True, tenant=tenant)
         lessons.learn_from_wait(slow, pause_s=None, was_warm=False)

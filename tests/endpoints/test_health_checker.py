@@ -10,7 +10,7 @@ from tests.subject import Subject, answering, running
 
 
 async def look(subject: Subject) -> None:
-    subject.gateway.exchanges._means.health.ask(subject.gateway._upstreams["chat"])
+    subject.gateway.exchanges._services.health.ask(subject.gateway._upstreams["chat"])
     await anyio.sleep(0.02)
 
 
@@ -37,11 +37,11 @@ async def test_an_endpoint_that_cannot_be_read_still_takes_one_request_to_wake()
     runpod.answers = {"health": [(500, b"")] * 3}
     async with running(runpod) as subject:
         gate = subject.gateway._upstreams["chat"].gates.work
-        gate.narrow(1)
+        gate.cap(1)
         await look(subject)
-        assert gate.is_narrowed
+        assert gate.is_capped
         assert (await subject.post(stream=True)).status == 200
-        assert not gate.is_narrowed
+        assert not gate.is_capped
 
 
 async def test_it_is_read_while_a_request_is_under_way_and_until_workers_have_stopped() -> None:
@@ -57,11 +57,11 @@ async def test_it_is_read_while_a_request_is_under_way_and_until_workers_have_st
             call.leave()
         assert not upstream.workers.has_activity
         upstream.workers._read_at_s -= 2 * HEALTH_AGE_S_MAX
-        assert upstream.wants_look()
+        assert upstream.needs_probe()
         runpod.health = {"idle": 1}
         await look(subject)
         upstream.workers._read_at_s -= 2 * HEALTH_AGE_S_MAX
-        assert not upstream.wants_look()
+        assert not upstream.needs_probe()
 
 
 async def test_workers_that_cannot_be_read_any_more_are_forgotten_and_then_left_alone() -> None:
@@ -86,7 +86,7 @@ async def test_an_old_reading_does_not_begin_the_account_of_a_relayed_request() 
         upstream.workers._read_at_s -= 3600
         activity, time = upstream.begin(tenant()), upstream.gpu.open(attempt(), lambda _gpu_s: None)
         upstream.relays.open(time, activity)
-        upstream.looked(None)
+        upstream.on_health(None)
         assert upstream.relays.are_waiting
 
 
@@ -99,7 +99,7 @@ async def test_a_reading_without_workers_sends_the_next_request_by_the_way_that_
         assert (runpod.count("run"), runpod.count("openai")) == (1, 1)
         whole = upstream.begin(tenant())
         await anyio.sleep(COLD_READ_S)
-        upstream.looked(EndpointHealth(workers={"idle": 2, "running": 0}))
+        upstream.on_health(EndpointHealth(workers={"idle": 2, "running": 0}))
         await subject.post()
         assert (runpod.count("run"), runpod.count("openai")) == (2, 1)
         whole.end(upstream.now_s)
@@ -136,6 +136,6 @@ async def test_a_reading_counts_from_when_it_was_asked_for() -> None:
         asked_at_s = upstream.now_s
         # Shorter than the pause after which the account goes on by itself.
         await anyio.sleep(0.25)
-        upstream.looked(EndpointHealth(workers={"running": 2}), asked_at_s=asked_at_s)
+        upstream.on_health(EndpointHealth(workers={"running": 2}), asked_at_s=asked_at_s)
         upstream.gpu.advance()
         assert round(upstream.gpu.idle_s, 3) == 0.5

@@ -74,9 +74,9 @@ def test_it_waits_for_a_sign_of_a_worker_where_one_is_at_most_expected(pause_s: 
     world = World(pause_s=pause_s)
     assert world.relays.are_waiting
     world.pass_s(2)
-    world.relays.looked(has_workers=False)
+    world.relays.on_health(has_workers=False)
     world.pass_s(1)
-    world.relays.looked(has_workers=True)
+    world.relays.on_health(has_workers=True)
     assert not world.relays.are_waiting
     world.pass_s(4)
     assert world.close() == [5]
@@ -85,7 +85,7 @@ def test_it_waits_for_a_sign_of_a_worker_where_one_is_at_most_expected(pause_s: 
 def test_its_first_byte_is_a_sign_too() -> None:
     world = World()
     world.pass_s(2)
-    world.relays.looked(has_workers=None)
+    world.relays.on_health(has_workers=None)
     world.pass_s(1)
     world.relays.heard(world.time)
     world.pass_s(1)
@@ -101,7 +101,7 @@ def test_one_that_nobody_saw_wait_is_charged_from_when_it_was_sent() -> None:
 def test_one_that_was_seen_to_wait_to_the_end_is_charged_nothing() -> None:
     world = World()
     world.pass_s(5)
-    world.relays.looked(has_workers=False)
+    world.relays.on_health(has_workers=False)
     world.pass_s(1)
     assert world.close() == [0]
 

@@ -1,15 +1,15 @@
 from gateway.domain import EndpointState
-from gateway.endpoints.start_tracker import StartWatch, state_by_health
+from gateway.endpoints.start_tracker import StartTracker, state_by_health
 
 WAKING, LOADING = EndpointState.WAKING, EndpointState.LOADING
 
 
-def look(watch: StartWatch, now_s: float, *, is_taken: bool = False, is_waiting: bool = True, **workers: int) -> None:
-    watch.looked(workers, now_s, is_taken=is_taken, is_waiting=is_waiting)
+def look(watch: StartTracker, now_s: float, *, is_taken: bool = False, is_waiting: bool = True, **workers: int) -> None:
+    watch.on_health(workers, now_s, is_taken=is_taken, is_waiting=is_waiting)
 
 
 def test_a_start_counts_from_when_it_was_first_seen() -> None:
-    watch = StartWatch()
+    watch = StartTracker()
     assert watch.since_s(WAKING) is None
     for now_s in (10.0, 15.0):
         look(watch, now_s, initializing=1)
@@ -23,7 +23,7 @@ def test_a_start_counts_from_when_it_was_first_seen() -> None:
 
 
 def test_loading_counts_from_the_first_request_that_a_worker_had() -> None:
-    watch = StartWatch()
+    watch = StartTracker()
     watch.taken(5.0)
     watch.taken(8.0)
     assert watch.since_s(LOADING) == 5.0
@@ -38,7 +38,7 @@ def test_loading_counts_from_the_first_request_that_a_worker_had() -> None:
 
 
 def test_output_ends_it_and_a_worker_of_somebody_else_is_none() -> None:
-    watch = StartWatch()
+    watch = StartTracker()
     look(watch, 1.0, initializing=1)
     watch.taken(2.0)
     watch.over()

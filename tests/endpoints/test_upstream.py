@@ -88,7 +88,7 @@ async def test_what_this_machine_lacks_is_not_held_against_an_endpoint() -> None
         assert not upstream.is_down
         tell(REFUSED)
         assert upstream.is_down
-        upstream._breaker.looked(is_well=True, now_s=upstream.now_s + PAUSE_S_MAX)
+        upstream._breaker.on_health(is_well=True, now_s=upstream.now_s + PAUSE_S_MAX)
         upstream.enter(tenant())
         tell(LOCAL)
         assert upstream.is_down

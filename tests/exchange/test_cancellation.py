@@ -67,7 +67,7 @@ async def left_at(subject: Subject, call: AsgiCall, at_step: int, *, by: str) ->
 
 async def assert_clean(subject: Subject, tasks_before: set[Any]) -> None:
     with anyio.fail_after(5):
-        await subject.gateway.exchanges._means.jobs.flush()
+        await subject.gateway.exchanges._services.jobs.flush()
         # Of a relayed request that was left, /health tells when it is over.
         while any(upstream.abandoned for upstream in subject.gateway._upstreams.values()):
             await anyio.sleep(0.1)

@@ -165,7 +165,7 @@ async def test_what_keeps_workers_away_is_named_to_everybody_who_waited(workers:
             assert call.status == 503
             assert word in call.json["error"]["message"]
             assert int(call.headers["retry-after"]) >= 1
-        await subject.gateway.exchanges._means.jobs.flush()
+        await subject.gateway.exchanges._services.jobs.flush()
         assert subject.held() == {}
     assert runpod.running == {}
 
@@ -221,7 +221,7 @@ async def test_a_crowd_waits_for_the_one_that_tries() -> None:
         now_s = subject.gateway._clock.monotonic_s()
         for _ in range(FAILURES_MAX):
             upstream._breaker.tell(Evidence.CERTAIN, "acme", now_s - 10)
-        upstream.looked(EndpointHealth(workers={"idle": 1}))
+        upstream.on_health(EndpointHealth(workers={"idle": 1}))
         crowd = Crowd(subject, 5)
         with anyio.fail_after(5):
             await crowd.run()
@@ -387,7 +387,7 @@ async def test_a_whole_answer_is_given_up_when_its_client_has_said_it_would() ->
             await call.run(subject.gateway.app)
         assert call.status == 504
         assert 15_000 < runpod.bodies[0]["policy"]["ttl"] <= 15_400
-        await subject.gateway.exchanges._means.jobs.flush()
+        await subject.gateway.exchanges._services.jobs.flush()
     assert runpod.running == {}
 
 
@@ -406,7 +406,7 @@ def on_trial(subject: Subject) -> Upstream:
     upstream = subject.gateway._upstreams["chat"]
     for _ in range(FAILURES_MAX):
         upstream._breaker.tell(Evidence.CERTAIN, "acme", subject.gateway._clock.monotonic_s() - 10)
-    upstream.looked(EndpointHealth(workers={"idle": 1}))
+    upstream.on_health(EndpointHealth(workers={"idle": 1}))
     return upstream
 
 

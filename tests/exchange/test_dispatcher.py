@@ -88,7 +88,7 @@ async def test_a_client_that_leaves_a_model_kept_to_the_job_route_has_its_job_ca
             await anyio.sleep(0.1)
             call.leave()
         with anyio.fail_after(5):
-            await subject.gateway.exchanges._means.jobs.flush()
+            await subject.gateway.exchanges._services.jobs.flush()
     assert (runpod.count("cancel"), runpod.running) == (1, {})
 
 

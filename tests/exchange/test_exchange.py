@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 
-from gateway.api.keepalive import Rhythm
+from gateway.api.keepalive import KeepAliveIntervals
 from gateway.config.keys import key_line
 from gateway.events import Event, Settled
 from gateway.jobs.job_poller import COST_PAUSES_S
@@ -155,7 +155,7 @@ async def test_patience_with_failing_polls_ends() -> None:
         call = await subject.post(stream=True)
         assert call.status in {503, 504}
         with anyio.fail_after(2):
-            await subject.gateway.exchanges._means.jobs.flush()
+            await subject.gateway.exchanges._services.jobs.flush()
     assert runpod.running == {}
 
 
@@ -167,7 +167,7 @@ async def test_a_job_that_nobody_takes_is_given_up_and_cancelled() -> None:
         assert "No Runpod worker" in call.json["error"]["message"]
         assert 1 <= int(call.headers["retry-after"]) <= 60
         with anyio.fail_after(2):
-            await subject.gateway.exchanges._means.jobs.flush()
+            await subject.gateway.exchanges._services.jobs.flush()
         assert runpod.running == {}
         assert subject.held() == {}
 
@@ -178,7 +178,7 @@ async def test_a_job_that_never_ends_is_given_up_and_cancelled() -> None:
         call = await subject.post(stream=True)
         assert call.events[-1]["error"]["code"] == "server_error"
         with anyio.fail_after(2):
-            await subject.gateway.exchanges._means.jobs.flush()
+            await subject.gateway.exchanges._services.jobs.flush()
         assert runpod.running == {}
 
 
@@ -303,7 +303,7 @@ async def test_an_answered_job_holds_its_seat_until_it_is_over_and_no_place_of_i
             assert (subject.held()["work waiting"], runpod.count("run")) == ({"acme": 1}, 1)
         assert (first.status, second.status) == (200, 200)
         with anyio.fail_after(5):
-            await subject.gateway.exchanges._means.jobs.flush()
+            await subject.gateway.exchanges._services.jobs.flush()
     # A job that does not end after its answer is not left running.
     assert runpod.running == {}
 
@@ -319,7 +319,7 @@ async def test_an_accepted_job_is_cancelled_when_its_request_goes_elsewhere() ->
     models = [{"id": "m", "endpoint": ["first", "second"]}]
     async with running(runpod, endpoints=endpoints, models=models) as subject:
         assert (await subject.post(stream=True)).status in {503, 504}
-        await subject.gateway.exchanges._means.jobs.flush()
+        await subject.gateway.exchanges._services.jobs.flush()
     assert runpod.count("run") == 2
     assert {job_id for operation, job_id in runpod.calls if operation == "cancel"} == {"job-1", "job-2"}
     assert runpod.running == {}
@@ -373,7 +373,9 @@ async def test_a_sign_of_life_does_not_keep_a_request_from_the_next_endpoint() -
         for name in ("first", "second")
     ]
     models = [{"id": "m", "endpoint": ["first", "second"]}]
-    async with running(answering(), endpoints=endpoints, models=models, rhythm=Rhythm(comment_s=0.05)) as subject:
+    async with running(
+        answering(), endpoints=endpoints, models=models, intervals=KeepAliveIntervals(comment_s=0.05)
+    ) as subject:
         gate = subject.gateway._upstreams["first"].gates.work
         async with gate.permit(tenant(name="other"), wait_s_max=1):
             call = await subject.post(stream=True)
@@ -423,7 +425,7 @@ async def test_a_bug_in_the_background_is_reported_and_survived() -> None:
     async with running(runpod, endpoint={"route": "auto"}) as subject:
         queue, upstream = subject.gateway._jobs._cancels, subject.gateway._upstreams["chat"]
         queue.add(upstream, left_job("job-x"))
-        subject.gateway.exchanges._means.health.ask(upstream)
+        subject.gateway.exchanges._services.health.ask(upstream)
         for _ in range(3):
             assert (await subject.post(stream=True)).status == 200
         with anyio.fail_after(2):
@@ -446,8 +448,8 @@ async def test_the_log_says_how_the_upstream_failed_and_quotes_nobody() -> None:
             if isinstance(event, Settled):
                 seen.append(event.error)
 
-        means = subject.gateway.exchanges._means
-        subject.gateway.exchanges._means = msgspec.structs.replace(means, observe=observe)
+        services = subject.gateway.exchanges._services
+        subject.gateway.exchanges._services = msgspec.structs.replace(services, observe=observe)
         await subject.post()
         await subject.post()
     assert seen == ["UnreachableError: ConnectError", "JobFailedError"]
@@ -477,7 +479,7 @@ async def test_a_stream_that_begins_anew_ends_with_an_error_and_repeats_nothing(
     async with running(FakeRunpod(pages=[*pages, ("COMPLETED", [])])) as subject:
         call = await subject.post(stream=True)
         with anyio.fail_after(5):
-            await subject.gateway.exchanges._means.jobs.flush()
+            await subject.gateway.exchanges._services.jobs.flush()
     assert subject.held() == {}
     assert "Hello" not in content(call)
     assert call.json["error"] if call.status != 200 else call.events[-1]["error"]

@@ -7,14 +7,14 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from gateway.admission.ref_counted_hold import SharedHold
+from gateway.admission.ref_counted_hold import RefCountedHold
 from gateway.config.keys import key_line
 from gateway.errors import OutputLostError
 from gateway.events import Event, Outcome, Settled
 from gateway.exchange import idempotency as module
 from gateway.exchange.idempotency import Idempotency
-from gateway.exchange.replay_buffer import Recording
-from gateway.fairshare.memory_shares import Room
+from gateway.exchange.replay_buffer import ReplayBuffer
+from gateway.fairshare.memory_shares import MemoryShares
 from tests.exchange.test_exchange import COMPLETION, content
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
@@ -40,7 +40,7 @@ async def ask(subject: Subject, key: str = "k1", **asked: Any) -> AsgiCall:
     return call
 
 
-def room(subject: Subject) -> Room:
+def room(subject: Subject) -> MemoryShares:
     return table(subject)._room
 
 
@@ -252,7 +252,7 @@ async def test_who_comes_while_an_abandoned_one_ends_begins_anew(monkeypatch: py
                 may_answer.set()
         assert content(again) == "Hello there"
         await subject.gateway.exchanges._idle()
-        await subject.gateway.exchanges._means.jobs.flush()
+        await subject.gateway.exchanges._services.jobs.flush()
     assert runpod.running == {}
 
 
@@ -266,11 +266,11 @@ async def test_who_joined_in_the_moment_it_was_given_up_is_told(monkeypatch: pyt
             await anyio.sleep(0.05)
             gone.leave()
         (shared,) = table(subject)._shared.values()
-        late = table(subject).find(shared.asked, subject.gateway.exchanges.record("late"), SharedHold(lambda: None))
+        late = table(subject).find(shared.asked, subject.gateway.exchanges.record("late"), RefCountedHold(lambda: None))
         assert late is not None
         await anyio.sleep(0.2)
         with anyio.fail_after(5), pytest.raises(OutputLostError, match="given up"):
-            await late.run(Recording())
+            await late.run(ReplayBuffer())
 
 
 async def test_the_moment_longer_begins_with_the_last_one_to_leave(monkeypatch: pytest.MonkeyPatch) -> None:

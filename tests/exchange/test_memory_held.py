@@ -8,8 +8,8 @@ import anyio
 import pytest
 
 from gateway.api.answer_response import SLICE_BYTES
-from gateway.api.body import REQUEST_BYTES, BodyRoom
-from gateway.fairshare.memory_shares import Room
+from gateway.api.body import REQUEST_BYTES, BodyBudget
+from gateway.fairshare.memory_shares import MemoryShares
 from gateway.jobs.answer_memory import WHOLE_COPIES
 from tests.exchange.test_exchange import content
 from tests.exchange.test_idempotency import keyed
@@ -22,11 +22,11 @@ LARGE = event(delta={"content": WORDS})
 SLOW: list[Any] = [PAGES[0], *[("IN_PROGRESS", [])] * 3, *PAGES[1:]]
 
 
-def requests_of(subject: Subject) -> BodyRoom:
+def requests_of(subject: Subject) -> BodyBudget:
     return subject.gateway._completions._room
 
 
-def answers_of(subject: Subject) -> Room:
+def answers_of(subject: Subject) -> MemoryShares:
     return subject.gateway._endpoints.answers
 
 

@@ -52,7 +52,7 @@ async def test_a_cut_in_the_moment_of_the_last_byte_ends_nothing() -> None:
     async with running(runpod) as subject:
         seen: list[Event] = []
         exchanges = subject.gateway.exchanges
-        exchanges._means = msgspec.structs.replace(exchanges._means, observe=seen.append)
+        exchanges._services = msgspec.structs.replace(exchanges._services, observe=seen.append)
         call = subject.call(stream=True)
 
         async def send(message: dict[str, Any]) -> None:
@@ -64,7 +64,7 @@ async def test_a_cut_in_the_moment_of_the_last_byte_ends_nothing() -> None:
         call.send = send  # type: ignore[method-assign]
         with anyio.fail_after(20):
             await call.run(subject.gateway.app)
-            await exchanges._means.jobs.flush()
+            await exchanges._services.jobs.flush()
     assert call.events[-1] == "[DONE]"
     assert [event.outcome for event in seen if isinstance(event, Settled)] == [Outcome.COMPLETED]
     assert runpod.running == {}
@@ -82,7 +82,7 @@ async def test_a_request_that_became_no_exchange_is_counted_as_it_is(error: Gate
     async with running(FakeRunpod()) as subject:
         seen: list[Event] = []
         exchanges = subject.gateway.exchanges
-        exchanges._means = msgspec.structs.replace(exchanges._means, observe=seen.append)
+        exchanges._services = msgspec.structs.replace(exchanges._services, observe=seen.append)
         exchanges.settle_early(exchanges.record("r"), error)
     assert [event.outcome for event in seen if isinstance(event, Settled)] == [outcome]
 

@@ -6,21 +6,21 @@ import pytest
 
 from gateway.errors import IdempotencyError
 from gateway.exchange import replay_buffer as module
-from gateway.exchange.replay_buffer import Recording
+from gateway.exchange.replay_buffer import ReplayBuffer
 
 
 class Listener:
     """A client that keeps what it is told, and may be slow."""
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, buffer: ReplayBuffer) -> None:
         self.heard = b""
         self.is_finished = False
         self.may_read = anyio.Event()
         self.may_read.set()
-        self._recording = recording
+        self._buffer = buffer
 
     async def listen(self) -> None:
-        await self._recording.tell(self)
+        await self._buffer.tell(self)
 
     async def send(self, frames: bytes) -> None:
         await self.may_read.wait()
@@ -33,39 +33,39 @@ class Listener:
 
 
 async def test_everybody_hears_everything_whenever_they_come() -> None:
-    recording = Recording()
-    early, late, latest = (Listener(recording) for _ in range(3))
+    buffer = ReplayBuffer()
+    early, late, latest = (Listener(buffer) for _ in range(3))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(early.listen)
-        await recording.send(b"one ")
+        await buffer.send(b"one ")
         await anyio.wait_all_tasks_blocked()
         assert early.heard == b"one "
         tasks.start_soon(late.listen)
-        await recording.send(b"two ")
-        await recording.finish(b"three")
+        await buffer.send(b"two ")
+        await buffer.finish(b"three")
     await latest.listen()
     for each in (early, late, latest):
         assert (each.heard, each.is_finished) == (b"one two three", True)
-    assert not recording.has_listeners
+    assert not buffer.has_listeners
 
 
 async def test_what_is_kept_takes_no_more_than_its_size() -> None:
-    recording = Recording()
+    buffer = ReplayBuffer()
     tracemalloc.start()
     try:
         for _ in range(100):
-            await recording.send(msgspec.json.encode("x" * 100_000))
+            await buffer.send(msgspec.json.encode("x" * 100_000))
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert taken < 1.05 * recording.size
+    assert taken < 1.05 * buffer.size
 
 
 async def test_a_failure_is_told_after_what_there_was() -> None:
-    recording, listener = Recording(), Listener(Recording())
-    listener = Listener(recording)
-    await recording.send(b"one")
-    recording.fail(ValueError("broken"))
+    buffer, listener = ReplayBuffer(), Listener(ReplayBuffer())
+    listener = Listener(buffer)
+    await buffer.send(b"one")
+    buffer.fail(ValueError("broken"))
     with pytest.raises(ValueError, match="broken"):
         await listener.listen()
     assert listener.heard == b"one"
@@ -73,17 +73,17 @@ async def test_a_failure_is_told_after_what_there_was() -> None:
 
 async def test_a_long_answer_waits_for_the_slowest_and_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BYTES_MAX", 100)
-    recording = Recording()
-    quick, slow = Listener(recording), Listener(recording)
+    buffer = ReplayBuffer()
+    quick, slow = Listener(buffer), Listener(buffer)
     slow.may_read = anyio.Event()
     sent = 0
 
     async def make() -> None:
         nonlocal sent
         for _ in range(10):
-            await recording.send(b"x" * 40)
+            await buffer.send(b"x" * 40)
             sent += 1
-        await recording.finish(b"end")
+        await buffer.finish(b"end")
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(quick.listen)
@@ -92,10 +92,10 @@ async def test_a_long_answer_waits_for_the_slowest_and_is_not_kept(monkeypatch: 
         tasks.start_soon(make)
         await anyio.wait_all_tasks_blocked()
         assert sent <= 3
-        assert not recording.is_repeatable
+        assert not buffer.is_repeatable
         slow.may_read.set()
     assert quick.heard == slow.heard == b"x" * 400 + b"end"
-    assert recording.size <= 100
+    assert buffer.size <= 100
 
 
 async def test_an_answer_without_room_waits_for_the_slowest_and_is_not_kept() -> None:
@@ -105,32 +105,32 @@ async def test_an_answer_without_room_waits_for_the_slowest_and_is_not_kept() ->
         asked.append(size)
         return False
 
-    recording = Recording(has_room)
-    listener = Listener(recording)
+    buffer = ReplayBuffer(has_room)
+    listener = Listener(buffer)
 
     async def make() -> None:
         for _ in range(10):
-            await recording.send(b"x" * 40)
-        await recording.finish(b"end")
+            await buffer.send(b"x" * 40)
+        await buffer.finish(b"end")
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listener.listen)
         await anyio.wait_all_tasks_blocked()
         tasks.start_soon(make)
     assert (listener.heard, listener.is_finished) == (b"x" * 400 + b"end", True)
-    assert not recording.is_repeatable
+    assert not buffer.is_repeatable
     assert 40 < max(asked) < 200
 
 
 async def test_a_last_part_without_room_is_waited_for() -> None:
-    recording = Recording(lambda _size: False)
-    slow = Listener(recording)
+    buffer = ReplayBuffer(lambda _size: False)
+    slow = Listener(buffer)
     slow.may_read = anyio.Event()
     is_made = False
 
     async def make() -> None:
         nonlocal is_made
-        await recording.finish(b"x" * 400)
+        await buffer.finish(b"x" * 400)
         is_made = True
 
     async with anyio.create_task_group() as tasks:
@@ -146,17 +146,17 @@ async def test_a_last_part_without_room_is_waited_for() -> None:
 
 async def test_a_long_answer_without_listeners_is_made_and_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BYTES_MAX", 100)
-    recording = Recording()
+    buffer = ReplayBuffer()
     with anyio.fail_after(1):
         for _ in range(10):
-            await recording.send(b"x" * 40)
-    assert recording.size <= 100
+            await buffer.send(b"x" * 40)
+    assert buffer.size <= 100
 
 
 async def test_a_listener_that_leaves_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BYTES_MAX", 100)
-    recording = Recording()
-    slow = Listener(recording)
+    buffer = ReplayBuffer()
+    slow = Listener(buffer)
     slow.may_read = anyio.Event()
     async with anyio.create_task_group() as tasks:
         leaving = anyio.CancelScope()
@@ -167,22 +167,22 @@ async def test_a_listener_that_leaves_keeps_nobody_waiting(monkeypatch: pytest.M
 
         async def make() -> None:
             for _ in range(5):
-                await recording.send(b"x" * 40)
+                await buffer.send(b"x" * 40)
 
         tasks.start_soon(listen)
         await anyio.wait_all_tasks_blocked()
         tasks.start_soon(make)
         await anyio.wait_all_tasks_blocked()
         leaving.cancel()
-    assert not recording.has_listeners
+    assert not buffer.has_listeners
 
 
 async def test_who_comes_too_late_for_the_beginning_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BYTES_MAX", 10)
-    recording = Recording()
-    await recording.send(b"x" * 11)
-    await recording.send(b"the rest")
-    late = Listener(recording)
+    buffer = ReplayBuffer()
+    await buffer.send(b"x" * 11)
+    await buffer.send(b"the rest")
+    late = Listener(buffer)
     with pytest.raises(IdempotencyError):
         await late.listen()
     assert late.heard == b""

@@ -50,9 +50,9 @@ def test_one_long_overdue_does_not_hide_one_that_is_due() -> None:
 
 def test_of_holds_elsewhere_the_own_mean_is_expected() -> None:
     holds = after(10.0)
-    assert holds.next_end_s(0.0, elsewhere=3) == pytest.approx(10.0)
+    assert holds.next_end_s(0.0, remote=3) == pytest.approx(10.0)
     holds.begin(0.0)
-    assert holds.next_end_s(100.0, elsewhere=1) == pytest.approx(10.0)
+    assert holds.next_end_s(100.0, remote=1) == pytest.approx(10.0)
 
 
 def test_the_mean_follows_what_holds_become() -> None:

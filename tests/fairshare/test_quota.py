@@ -54,7 +54,7 @@ def test_a_refusal_for_requests_in_flight_says_when_a_place_is_expected() -> Non
     quota.enter(30.0)
     assert shut(quota, 35.0).retry_after_s == pytest.approx(15.0)
     quota.leave(50.0, entered_at_s=30.0)
-    quota.note_elsewhere({"r1": QuotaUse(1, 1, 0)}, {"r1"}, 60.0)
+    quota.note_remote_usage({"r1": QuotaUse(1, 1, 0)}, {"r1"}, 60.0)
     assert shut(quota, 60.0).retry_after_s == pytest.approx(20.0)
 
 
@@ -124,21 +124,21 @@ def test_settled_tokens_never_pass_the_cap_by_more_than_estimates_were_wrong(
 
 def test_caps_hold_over_all_replicas() -> None:
     subject = TenantQuota(tenant(max_in_flight=3, requests_per_minute=10, tokens_per_minute=100))
-    subject.note_elsewhere({"r1": QuotaUse(2, 4, 50)}, set(), 0.0)
+    subject.note_remote_usage({"r1": QuotaUse(2, 4, 50)}, set(), 0.0)
     # What an unknown replica did before is not known to be new; what it has in flight is.
     assert subject.requests_reading(0.0) == BucketReading(limit=10, remaining=10, reset_s=0.0)
-    subject.note_elsewhere({"r1": QuotaUse(2, 9, 90)}, {"r1"}, 0.0)
+    subject.note_remote_usage({"r1": QuotaUse(2, 9, 90)}, {"r1"}, 0.0)
     assert subject.requests_reading(0.0) == BucketReading(limit=10, remaining=5, reset_s=30.0)
     assert subject.tokens_reading(0.0) == BucketReading(limit=100, remaining=60, reset_s=24.0)
     subject.enter(0.0)
     assert shut(subject, 0.0).limit == "max_in_flight"
-    subject.note_elsewhere({}, {"r1"}, 0.0)
+    subject.note_remote_usage({}, {"r1"}, 0.0)
     subject.enter(0.0)
 
 
 def test_replicas_that_are_out_of_reach_have_nothing_in_flight() -> None:
     subject = TenantQuota(tenant(max_in_flight=1, tokens_per_minute=100))
-    subject.note_elsewhere({"r1": QuotaUse(1, 1, 40)}, {"r1"}, 0.0)
+    subject.note_remote_usage({"r1": QuotaUse(1, 1, 40)}, {"r1"}, 0.0)
     assert shut(subject, 0.0).limit == "max_in_flight"
     subject.forget_in_flight_elsewhere()
     subject.enter(0.0)
@@ -149,8 +149,8 @@ def test_replicas_that_are_out_of_reach_have_nothing_in_flight() -> None:
 
 def test_what_a_known_replica_begins_counts_from_its_beginning() -> None:
     subject = TenantQuota(tenant(requests_per_minute=10))
-    subject.note_elsewhere({"r1": QuotaUse(0, 3, 0)}, {"r1"}, 0.0)
-    subject.note_elsewhere({"r1": QuotaUse(0, 1, 0)}, {"r1"}, 0.0)
+    subject.note_remote_usage({"r1": QuotaUse(0, 3, 0)}, {"r1"}, 0.0)
+    subject.note_remote_usage({"r1": QuotaUse(0, 1, 0)}, {"r1"}, 0.0)
     assert subject.requests_reading(0.0) == BucketReading(limit=10, remaining=6, reset_s=24.0)
 
 

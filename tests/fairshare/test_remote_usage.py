@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.fairshare.remote_usage import GateElsewhere, News, TenantUse
+from gateway.fairshare.remote_usage import GateElsewhere, TenantUse, UsageReport
 
 CAPACITY = 40.0
 
@@ -9,9 +9,9 @@ def use(held: int, served: float, waiting: int = 0, weight: float = 1.0) -> Tena
     return TenantUse(weight, held, waiting, served)
 
 
-def told(*reports: dict[str, dict[str, TenantUse]]) -> list[list[News]]:
-    elsewhere = GateElsewhere(CAPACITY)
-    return [sorted(elsewhere.news(report, now_s)) for now_s, report in enumerate(reports)]
+def told(*reports: dict[str, dict[str, TenantUse]]) -> list[list[UsageReport]]:
+    remote = GateElsewhere(CAPACITY)
+    return [sorted(remote.news(report, now_s)) for now_s, report in enumerate(reports)]
 
 
 def test_only_what_is_new_is_told() -> None:

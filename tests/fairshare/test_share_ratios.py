@@ -1,12 +1,12 @@
 import pytest
 
-from gateway.fairshare.share_ratios import MEMORY_S, ShareMeter
+from gateway.fairshare.share_ratios import MEMORY_S, ShareRatios
 
 WEIGHTS = {"three": 3.0, "one": 1.0}
 
 
-def metered(rates: dict[str, float], weights: dict[str, float], seconds: int) -> ShareMeter:
-    meter = ShareMeter()
+def metered(rates: dict[str, float], weights: dict[str, float], seconds: int) -> ShareRatios:
+    meter = ShareRatios()
     for second in range(seconds):
         meter.note({name: rate * second for name, rate in rates.items()}, weights, float(second))
     return meter
@@ -43,7 +43,7 @@ def test_who_is_gone_is_forgotten() -> None:
 
 
 def test_who_returns_in_the_moment_it_is_forgotten_begins_anew() -> None:
-    meter = ShareMeter()
+    meter = ShareRatios()
     for now_s in (0.0, 5 * MEMORY_S):
         meter.note({"one": now_s}, {"one": 1.0}, now_s)
     meter.note({}, {}, 10 * MEMORY_S)

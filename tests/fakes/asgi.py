@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from gateway.api.disconnect import Departure, attach_departure
+from gateway.api.disconnect import Disconnect, attach_disconnect
 from tests.stacks import KEY
 
 
@@ -35,13 +35,13 @@ class AsgiCall:
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 2),
         }
-        self.departure = Departure()
-        attach_departure(self.scope, self.departure)
+        self.disconnect = Disconnect()
+        attach_disconnect(self.scope, self.disconnect)
 
     def leave(self) -> None:
         """The client closes its connection."""
         self._has_left.set()
-        self.departure.happen()
+        self.disconnect.fire()
 
     async def receive(self) -> dict[str, Any]:
         if not self._body_sent:

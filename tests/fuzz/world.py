@@ -10,7 +10,7 @@ import anyio.lowlevel
 import httpx
 
 from bench.fairness.virtual_loop import VirtualClock, VirtualLoop
-from gateway.api.keepalive import Rhythm
+from gateway.api.keepalive import KeepAliveIntervals
 from gateway.config.keys import key_line
 from gateway.domain import Resource
 from tests.fakes.asgi import AsgiCall
@@ -101,9 +101,9 @@ class World:
         models.append({"id": "several", "endpoint": ["relay", "openai"], "upstream": "org/real"})
         # Counted, though never reached: a count out of this world would show in what the next cases are refused.
         tenants = [{"name": "acme", "keys": [key_line(KEY)], "tokens_per_minute": TOKENS_PER_MINUTE}]
-        rhythm = Rhythm(comment_s=1.0, chunk_s=3.0, blank_s=7.0)
+        intervals = KeepAliveIntervals(comment_s=1.0, chunk_s=3.0, blank_s=7.0)
         options = {"endpoints": endpoints, "models": models, "tenants": tenants}
-        return Subject(self.runpod, rhythm=rhythm, clock=VirtualClock(), **options)
+        return Subject(self.runpod, intervals=intervals, clock=VirtualClock(), **options)
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(main)
@@ -112,14 +112,14 @@ class World:
         """Serve a request while Runpod follows its script; return the virtual seconds that it took."""
         gateway, loop = self.subject.gateway, asyncio.get_running_loop()
         if looks_first:
-            gateway.exchanges._means.health.ask(gateway._upstreams["auto"])
+            gateway.exchanges._services.health.ask(gateway._upstreams["auto"])
             await anyio.sleep(1)
         begun_s = loop.time()
         with anyio.fail_after(CASE_S_MAX):
             await call.run(gateway.app)
         took_s = loop.time() - begun_s
         with anyio.fail_after(CASE_S_MAX):
-            await gateway.exchanges._means.jobs.flush()
+            await gateway.exchanges._services.jobs.flush()
         with anyio.fail_after(CASE_S_MAX):
             # Of what has no id, /health tells when it is over, or its longest time.
             while any(upstream.abandoned for upstream in gateway._upstreams.values()):

@@ -6,7 +6,7 @@ every key. What the production order does with heaps has to come to the same.
 
 from dataclasses import dataclass, field
 
-from gateway.fairshare.cost_model import Tariff
+from gateway.fairshare.cost_model import CostModel
 from gateway.fairshare.fair_queue import COST_CHANGE_MIN, DEBT_S_MAX, EPOCH_S, MOMENT_S, OWED_S_MAX
 
 MEMORY = 0.98
@@ -19,7 +19,7 @@ class Account:
     owed: float = 0.0
     left_s: float = 0.0
     held: int = 0
-    elsewhere: int = 0
+    remote: int = 0
     credited: float = 0.0
     served: float = 0.0
     tickets: list[int] = field(default_factory=list)
@@ -28,22 +28,22 @@ class Account:
 class ReferenceOrder:
     """First come, first served within a tenant; between tenants, the smallest key."""
 
-    def __init__(self, tariff: Tariff) -> None:
-        self.tariff = tariff
+    def __init__(self, cost_model: CostModel) -> None:
+        self.cost_model = cost_model
         self.now_s = 0.0
         self.accounts: dict[str, Account] = {}
         self.costs: list[float] = []
-        self.mean_cost = tariff.first_guess
+        self.mean_cost = cost_model.first_guess
         self.epoch_ends_s = float("-inf")
         self.last_attained = 0.0
 
     def pass_time(self, now_s: float) -> None:
         gone_s, self.now_s = now_s - self.now_s, now_s
         for account in self.accounts.values():
-            accrued = self.tariff.per_second * gone_s
-            account.attained += accrued * (account.held + account.elsewhere) / account.weight
+            accrued = self.cost_model.per_second * gone_s
+            account.attained += accrued * (account.held + account.remote) / account.weight
             account.served += accrued * account.held
-            account.credited += accrued * account.elsewhere
+            account.credited += accrued * account.remote
 
     def waiting(self) -> dict[str, Account]:
         return {name: account for name, account in self.accounts.items() if account.tickets}
@@ -51,7 +51,7 @@ class ReferenceOrder:
     def keys(self) -> dict[str, float]:
         """Of everybody who waits."""
         return {
-            name: account.attained + self.mean_cost * (account.held + account.elsewhere) / account.weight
+            name: account.attained + self.mean_cost * (account.held + account.remote) / account.weight
             for name, account in self.waiting().items()
         }
 
@@ -59,7 +59,7 @@ class ReferenceOrder:
         return min((account.attained for account in self.waiting().values()), default=self.last_attained)
 
     def seconds_of_all(self, seconds: float, account: Account) -> float:
-        return seconds * self.tariff.capacity_per_s / account.weight
+        return seconds * self.cost_model.capacity_per_s / account.weight
 
     def enqueue(self, ticket: int, tenant: str, weight: float) -> None:
         account = self.accounts.setdefault(tenant, Account(weight))
@@ -88,8 +88,8 @@ class ReferenceOrder:
         """This tenant's turn, as the production order decided among equals."""
         account = self.accounts[tenant]
         ticket = account.tickets.pop(0)
-        account.attained += self.tariff.per_grant / account.weight
-        account.served += self.tariff.per_grant
+        account.attained += self.cost_model.per_grant / account.weight
+        account.served += self.cost_model.per_grant
         account.held += 1
         self.last_attained = account.attained
         others = self.waiting()
@@ -108,9 +108,9 @@ class ReferenceOrder:
         self.accounts[tenant].held -= 1
         self.costs.append(cost)
 
-    def note_elsewhere(self, tenant: str, weight: float, held: int, served: float) -> None:
+    def note_remote_usage(self, tenant: str, weight: float, held: int, served: float) -> None:
         account = self.accounts.setdefault(tenant, Account(weight))
         account.weight = weight
         account.attained += (served - account.credited) / weight
         account.credited = 0.0
-        account.elsewhere = held
+        account.remote = held

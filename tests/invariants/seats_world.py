@@ -5,7 +5,7 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 
-from gateway.fairshare.cost_model import Tariff, of_seats
+from gateway.fairshare.cost_model import CostModel, of_seats
 from gateway.fairshare.fair_queue import FairQueue
 
 
@@ -17,10 +17,10 @@ class SeatsWorld:
         seats: int,
         weights: Mapping[str, float],
         hold_s: Callable[[str, int], float],
-        tariff: Tariff | None = None,
+        cost_model: CostModel | None = None,
     ) -> None:
-        self.order: FairQueue[int] = FairQueue(tariff or of_seats(seats))
-        self.tariff = tariff or of_seats(seats)
+        self.order: FairQueue[int] = FairQueue(cost_model or of_seats(seats))
+        self.cost_model = cost_model or of_seats(seats)
         self.weights = weights
         self.hold_s = hold_s
         self.free = seats
@@ -66,7 +66,7 @@ class SeatsWorld:
             self._pass_time(at_s)
             self.free += 1
             self.held[tenant] -= 1
-            self.order.release(tenant=tenant, cost=self.tariff.per_second * hold_s, now_s=at_s)
+            self.order.release(tenant=tenant, cost=self.cost_model.per_second * hold_s, now_s=at_s)
             self.when_over(tenant)
             self._fill()
         self._pass_time(end_s)

@@ -43,9 +43,9 @@ class Stage:
         self.loop = VirtualLoop(self.clock)
         self.per_10s = per_10s
         self.capacity = StaticCapacity(seats, calls_per_10s=per_10s)
-        tariff = of_seats(seats) if per_10s is None else of_calls(per_10s / 10, seats=seats)
+        cost_model = of_seats(seats) if per_10s is None else of_calls(per_10s / 10, seats=seats)
         self.limits = limits or QueueLimits()
-        self.gate = Gate(self.capacity, tariff, clock=self.clock, limits=self.limits)
+        self.gate = Gate(self.capacity, cost_model, clock=self.clock, limits=self.limits)
         self.visits: list[Visit] = []
         self.sent_s: list[float] = []
         self._held_max = 0
@@ -104,7 +104,7 @@ class Stage:
 
     def change_seats(self, seats: int) -> None:
         def change() -> None:
-            self.gate.resize(seats, self.gate._tariff, narrow_wait_s_max=float("inf"))
+            self.gate.resize(seats, self.gate._cost_model, capped_wait_s_max=float("inf"))
 
         self.loop.call_soon(change)
         self.tick()

@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from hypothesis.stateful import run_state_machine_as_test as run
 
 from gateway.domain import Tenant
-from gateway.fairshare.adaptive_limit import CALM_S, PART_MIN, PAUSE_S_MAX, STEP_S, Throttle
+from gateway.fairshare.adaptive_limit import CALM_S, PART_MIN, PAUSE_S_MAX, STEP_S, AdaptiveLimit
 from gateway.fairshare.overflow import QueueLimits
 from gateway.fairshare.pacer import Pacer
 from tests.invariants.profile import steady
@@ -66,13 +66,13 @@ class PacerMachine(RuleBasedStateMachine):
 class ThrottleMachine(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
-        self.throttle = Throttle()
+        self.adaptive_limit = AdaptiveLimit()
         self.now_s = 0.0
         self.fell_at_s: list[float] = []
         self.refused_at_s = float("-inf")
 
     def parts(self) -> tuple[float, float]:
-        return self.throttle.rate, self.throttle.concurrency
+        return self.adaptive_limit.rate, self.adaptive_limit.concurrency
 
     @rule(seconds=st.sampled_from([0.0, 0.2, 1.0, 5.0, 10.0, 60.0]))
     def pass_time(self, seconds: float) -> None:
@@ -82,7 +82,7 @@ class ThrottleMachine(RuleBasedStateMachine):
     def refuse(self, seats_used: float, retry_after_s: float | None, count: int) -> None:
         for _ in range(count):
             before = self.parts()
-            self.throttle.refused(seats_used=seats_used, retry_after_s=retry_after_s, now_s=self.now_s)
+            self.adaptive_limit.refused(seats_used=seats_used, retry_after_s=retry_after_s, now_s=self.now_s)
             self.refused_at_s = self.now_s
             if self.parts() < before:
                 self.fell_at_s.append(self.now_s)
@@ -98,7 +98,7 @@ class ThrottleMachine(RuleBasedStateMachine):
     def accept(self, seats_used: float, calls_used: float, count: int) -> None:
         for _ in range(count):
             before = self.parts()
-            rose = self.throttle.accepted(seats_used=seats_used, calls_used=calls_used, now_s=self.now_s)
+            rose = self.adaptive_limit.accepted(seats_used=seats_used, calls_used=calls_used, now_s=self.now_s)
             assert rose == (self.parts() != before), "throttle: it says what it did"
             assert not rose or self.now_s - self.refused_at_s >= CALM_S, "throttle: it rose soon after a 429"
 
@@ -108,7 +108,7 @@ class ThrottleMachine(RuleBasedStateMachine):
             return
         assert all(PART_MIN <= part <= 1.0 for part in self.parts()), "throttle: a part is out of bounds"
         assert pytest.approx(0.05) == PART_MIN
-        assert self.throttle.paused_until_s <= self.now_s + PAUSE_S_MAX, "throttle: the pause has no bound"
+        assert self.adaptive_limit.paused_until_s <= self.now_s + PAUSE_S_MAX, "throttle: the pause has no bound"
         falls = zip(self.fell_at_s, self.fell_at_s[1:], strict=False)
         assert all(later - earlier >= STEP_S for earlier, later in falls), "throttle: it fell twice in a second"
 

@@ -28,7 +28,7 @@ class Caller:
         self.name = name
         self.contact = Contact()
         self.capacity = LeasedCapacity(
-            "run", 400, calls_per_10s=calls_per_10s, policy=OutagePolicy.SHARE, contact=self.contact, on_hunger=_ignore
+            "run", 400, calls_per_10s=calls_per_10s, policy=OutagePolicy.SHARE, contact=self.contact, on_demand=_ignore
         )
         self.next_beat_s = chance.uniform(0, BEAT_S)
         self.expires_s = 0.0

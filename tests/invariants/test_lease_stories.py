@@ -97,10 +97,10 @@ def test_a_late_goodbye_frees_what_the_next_process_has() -> None:
 @pytest.mark.parametrize("silence_s", [2.0, 30.0])
 def test_what_a_replica_did_while_it_was_not_heard_is_counted_when_it_is_heard_again(silence_s: float) -> None:
     """After an outage whoever is back first hears of nobody; what the others did meanwhile counts as never done."""
-    elsewhere = GateElsewhere(capacity_per_s=SEATS)
+    remote = GateElsewhere(capacity_per_s=SEATS)
     told = [
-        *elsewhere.news({"b first": {"x": TenantUse(1.0, 4, 9, 100.0)}}, 0.0),
-        *elsewhere.news({}, silence_s),
-        *elsewhere.news({"b first": {"x": TenantUse(1.0, 4, 9, 100.0 + 4 * silence_s)}}, silence_s + 0.1),
+        *remote.news({"b first": {"x": TenantUse(1.0, 4, 9, 100.0)}}, 0.0),
+        *remote.news({}, silence_s),
+        *remote.news({"b first": {"x": TenantUse(1.0, 4, 9, 100.0 + 4 * silence_s)}}, silence_s + 0.1),
     ]
     assert sum(served for _, _, _, served in told) == pytest.approx(4 * silence_s)

@@ -29,10 +29,10 @@ class OrderMachine(RuleBasedStateMachine):
     may_change_weights = True
     """Until the test below passes."""
 
-    @initialize(tariff=st.sampled_from(TARIFFS))
-    def open(self, tariff) -> None:
-        self.order: FairQueue[int] = FairQueue(tariff)
-        self.reference = ReferenceOrder(tariff)
+    @initialize(cost_model=st.sampled_from(TARIFFS))
+    def open(self, cost_model) -> None:
+        self.order: FairQueue[int] = FairQueue(cost_model)
+        self.reference = ReferenceOrder(cost_model)
         self.weights = dict(WEIGHTS)
         self.now_s = 0.0
         self.numbers = itertools.count()
@@ -83,8 +83,8 @@ class OrderMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 99))
     def release(self, number: int) -> None:
         tenant, since_s = self.held.pop(number % len(self.held))
-        tariff = self.order._tariff
-        cost = tariff.per_second * (self.now_s - since_s) if tariff.per_second else float(number)
+        cost_model = self.order._cost_model
+        cost = cost_model.per_second * (self.now_s - since_s) if cost_model.per_second else float(number)
         self.order.release(tenant=tenant, cost=cost, now_s=self.now_s)
         self.reference.release(tenant, cost)
 
@@ -103,8 +103,8 @@ class OrderMachine(RuleBasedStateMachine):
 
     @rule(tenant=names, held=st.integers(0, 6), served=st.floats(0, 3) | st.floats(0, 100))
     def hear_of_other_replicas(self, tenant: str, held: int, served: float) -> None:
-        self.order.note_elsewhere([(tenant, self.weights[tenant], held, served)], self.now_s)
-        self.reference.note_elsewhere(tenant, self.weights[tenant], held, served)
+        self.order.note_remote_usage([(tenant, self.weights[tenant], held, served)], self.now_s)
+        self.reference.note_remote_usage(tenant, self.weights[tenant], held, served)
 
     @precondition(lambda self: self.may_change_weights)
     @rule(tenant=names, weight=st.sampled_from([0.5, 1.0, 3.0, 10.0]))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.fairshare.allocator import water_fill
 from gateway.fairshare.fair_queue import DEBT_S_MAX
-from gateway.fairshare.tenant_queue import URGENT_IN_A_ROW_MAX, Line
+from gateway.fairshare.tenant_queue import URGENT_IN_A_ROW_MAX, TenantQueue
 from tests.invariants.profile import steady
 from tests.invariants.seats_world import SeatsWorld
 
@@ -158,7 +158,7 @@ def test_nobody_waits_longer_than_its_debt_and_its_own_line_explain(
 def test_urgent_requests_do_not_starve_the_ordinary_ones_of_their_tenant(
     ordinary: int, urgent_before: int, members: list[str]
 ) -> None:
-    line: Line[int] = Line()
+    line: TenantQueue[int] = TenantQueue()
     for ticket in range(-urgent_before, 0):
         line.enqueue(ticket, is_urgent=True)
     for ticket in range(ordinary):

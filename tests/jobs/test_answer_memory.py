@@ -1,16 +1,16 @@
 import pytest
 
 from gateway.errors import AnswersFullError
-from gateway.fairshare.memory_shares import Room
-from gateway.jobs.answer_memory import FEW_OUTPUTS, OUTPUT_BYTES, AnswerPlace
+from gateway.fairshare.memory_shares import MemoryShares
+from gateway.jobs.answer_memory import FEW_OUTPUTS, OUTPUT_BYTES, AnswerMemory
 from gateway.upstream.job_api import UNCOUNTED_BYTES
 
 LARGE = 4 * UNCOUNTED_BYTES
 
 
 def test_small_answers_are_not_counted() -> None:
-    room = Room(0)
-    place = AnswerPlace(room, "a", is_whole=False)
+    room = MemoryShares(0)
+    place = AnswerMemory(room, "a", is_whole=False)
     place.reply(UNCOUNTED_BYTES // 2)
     place.took(UNCOUNTED_BYTES // 2, is_understood=False)
     with pytest.raises(AnswersFullError):
@@ -19,8 +19,8 @@ def test_small_answers_are_not_counted() -> None:
 
 
 def test_a_reply_takes_the_place_of_the_one_before_it() -> None:
-    room = Room(100 * LARGE)
-    place = AnswerPlace(room, "a", is_whole=False)
+    room = MemoryShares(100 * LARGE)
+    place = AnswerMemory(room, "a", is_whole=False)
     for size in (LARGE, 3 * LARGE, 2 * LARGE):
         place.reply(size)
         assert room.held_bytes == size
@@ -33,8 +33,8 @@ def test_a_reply_takes_the_place_of_the_one_before_it() -> None:
 
 
 def test_a_stream_keeps_what_is_not_understood_yet() -> None:
-    room = Room(100 * LARGE)
-    place = AnswerPlace(room, "a", is_whole=False)
+    room = MemoryShares(100 * LARGE)
+    place = AnswerMemory(room, "a", is_whole=False)
     place.took(LARGE, is_understood=True)
     assert room.held_bytes == 0
     place.took(LARGE, is_understood=False)
@@ -49,18 +49,18 @@ def test_a_stream_keeps_what_is_not_understood_yet() -> None:
 
 
 def test_an_answer_in_one_piece_keeps_all_of_it_and_what_is_made_of_it() -> None:
-    room = Room(100 * LARGE)
-    place = AnswerPlace(room, "a", is_whole=True)
+    room = MemoryShares(100 * LARGE)
+    place = AnswerMemory(room, "a", is_whole=True)
     place.took(LARGE, is_understood=True)
     place.took(LARGE, is_understood=False)
     assert room.held_bytes == 4 * LARGE
 
 
 def test_one_tenant_leaves_some_to_the_next() -> None:
-    room = Room(8 * LARGE)
-    greedy = [AnswerPlace(room, "a", is_whole=False) for _ in range(5)]
+    room = MemoryShares(8 * LARGE)
+    greedy = [AnswerMemory(room, "a", is_whole=False) for _ in range(5)]
     for place in greedy[:4]:
         place.reply(LARGE)
     with pytest.raises(AnswersFullError):
         greedy[4].reply(LARGE)
-    AnswerPlace(room, "b", is_whole=False).reply(2 * LARGE)
+    AnswerMemory(room, "b", is_whole=False).reply(2 * LARGE)

@@ -8,13 +8,13 @@ import pytest
 from gateway.config.keys import key_line
 from gateway.endpoints.gpu_time import DOUBT_S_MAX
 from gateway.events import Broke, CallOutcome, Event, JobCancelled
-from gateway.jobs.canceller import CancelQueue
+from gateway.jobs.canceller import Canceller
 from tests.factories import attempt, left_job, tenant
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import Subject, running
 
 
-def queue_of(subject: Subject) -> CancelQueue:
+def queue_of(subject: Subject) -> Canceller:
     return subject.gateway._jobs._cancels
 
 

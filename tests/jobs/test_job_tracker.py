@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from gateway.config.keys import key_line
-from gateway.endpoints.jobs_in_flight import UnderWay
+from gateway.endpoints.jobs_in_flight import InFlightCounts
 from gateway.events import Event, GpuTimeSettled, JournalChanged
 from gateway.jobs.journal import OpenJob
 from tests.exchange.test_exchange import COMPLETION
@@ -114,12 +114,12 @@ async def test_a_job_that_was_left_holds_seat_and_place_until_runpod_confirmed_i
         upstream = subject.gateway._upstreams["chat"]
         while runpod.running:
             assert subject.held()["work held"] == {"acme": 1}
-            assert upstream.workers.under_way.count(upstream.now_s) == UnderWay(sure=0, all=1)
+            assert upstream.workers.jobs_in_flight.count(upstream.now_s) == InFlightCounts(sure=0, all=1)
             refused.append((await subject.post()).status)
             await anyio.sleep(0.25)
         await subject.gateway._jobs.flush()
         assert subject.held() == {}
-        assert upstream.workers.under_way.count(upstream.now_s).all == 0
+        assert upstream.workers.jobs_in_flight.count(upstream.now_s).all == 0
         runpod.pages = list(PAGES)
         assert (await subject.post(stream=True)).status == 200
     assert set(refused) == {429}
@@ -156,11 +156,11 @@ async def test_a_dead_process_s_job_holds_a_seat_and_a_place_of_its_tenant_until
         jobs._inherit(OpenJob(address, "l", "a-tenant-that-was-removed", clock.unix_s() + 100))
         assert subject.held()["work held"] == {"acme": 2, "a-tenant-that-was-removed": 1}
         upstream = subject.gateway._upstreams["chat"]
-        assert upstream.workers.under_way.count(upstream.now_s) == UnderWay(sure=0, all=3)
+        assert upstream.workers.jobs_in_flight.count(upstream.now_s) == InFlightCounts(sure=0, all=3)
         assert (await subject.post()).status == 429
         await jobs.flush()
         assert "work held" not in subject.held()
-        assert upstream.workers.under_way.count(upstream.now_s).all == 0
+        assert upstream.workers.jobs_in_flight.count(upstream.now_s).all == 0
         runpod.pages = list(PAGES)
         assert (await subject.post(stream=True)).status == 200
 

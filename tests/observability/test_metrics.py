@@ -25,11 +25,11 @@ from gateway.events import (
     TaskFailed,
     UpstreamCalled,
 )
-from gateway.observability.gauges import Reading
+from gateway.observability.gauges import EndpointGauges
 from gateway.observability.metrics import Metrics
 from tests.factories import attempt
 
-READING = Reading(
+READING = EndpointGauges(
     endpoint="chat",
     tickets={"a": 2},
     permits={"a": 3, "b": 1},
@@ -83,7 +83,7 @@ def settled(**changes: object) -> Settled:
     return Settled(**fields)  # type: ignore[arg-type]
 
 
-def samples(*events: Event, readings: tuple[Reading, ...] = ()) -> dict[str, float]:
+def samples(*events: Event, readings: tuple[EndpointGauges, ...] = ()) -> dict[str, float]:
     """What a scrape shows after these events, by name and labels."""
     metrics = Metrics(version="1.2.3", read=lambda: readings)
     for event in events:

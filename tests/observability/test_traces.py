@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from gateway.observability import traces
-from gateway.observability.traces import Traces
+from gateway.observability.traces import TraceExporter
 from gateway.translate.client_formats.openai_embeddings import OPENAI_EMBEDDINGS
 from gateway.wire.traceparent import read_traceparent
 from tests.exchange.test_exchange import COMPLETION
@@ -200,7 +200,7 @@ async def test_the_caller_decides_what_is_recorded_and_else_the_ratio(
 
 
 async def test_about_the_ratio_is_recorded(collector: Collector) -> None:
-    places = Traces(
+    places = TraceExporter(
         endpoint=collector.url, headers={}, sample_ratio=0.25, service_name="x", clock=FakeClock(), say=print
     )
     begun = [places.begin(OPENAI_EMBEDDINGS, [], 2.0) for _ in range(4000)]

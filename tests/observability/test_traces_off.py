@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.api.request_context import notes_of
+from gateway.api.request_context import request_context_of
 from gateway.events import Outcome
 from tests.stacks import config_of
 from tests.subject import answering, running
@@ -52,7 +52,7 @@ async def test_off_nothing_is_noted_and_runpod_is_told_nothing() -> None:
     async with running(runpod) as subject:
         call = subject.call(stream=True, headers={"traceparent": SAMPLED})
         await call.run(subject.gateway.app)
-        record = notes_of(call.scope).record  # type: ignore[arg-type]
+        record = request_context_of(call.scope).record  # type: ignore[arg-type]
     assert record is not None
     assert record.traceparent is None
     assert record.settle(Outcome.COMPLETED, status=200).trace is None

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.events import Settled, Trace
 from gateway.observability import traces as module
-from gateway.observability.traces import SPANS_MAX, Traces
+from gateway.observability.traces import SPANS_MAX, TraceExporter
 from gateway.translate.client_formats.openai_chat import OPENAI_CHAT
 from tests.fakes.clock import FakeClock
 from tests.fakes.collector import Collector, collecting
@@ -43,13 +43,13 @@ def collector() -> Iterator[Collector]:
         yield made
 
 
-def traces_to(url: str, said: Said) -> Traces:
-    return Traces(
+def traces_to(url: str, said: Said) -> TraceExporter:
+    return TraceExporter(
         endpoint=url, headers={"x-key": "a-key"}, sample_ratio=1, service_name="x", clock=FakeClock(), say=said
     )
 
 
-def ended(traces: Traces) -> Settled:
+def ended(traces: TraceExporter) -> Settled:
     """A traced exchange that is over."""
     context = traces.begin(OPENAI_CHAT, [], 2.0)
     times = {"queued_at_s": 0.0, "turn_at_s": 0.1, "sent_at_s": 0.1, "accepted_at_s": 0.2}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import GatewayError, OutputLostError
 from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, Api
-from gateway.translate.chunk_template import TRIES_MAX, RefrainReader
+from gateway.translate.chunk_template import TRIES_MAX, ChunkTemplateReader
 from gateway.translate.chunks import ChunkWriter
 from gateway.translate.completion import split_completion
 from gateway.translate.dialects.contract import Chunk, Damage, Delta
@@ -75,10 +75,10 @@ def written(writer: ChunkWriter, events: bytes, *, plainly: bool) -> tuple[Any, 
                 raise delta.error
             if not isinstance(delta, Chunk):
                 frames += map(writer.write, split_completion(delta.fields))
-            elif delta.refrain is None:
+            elif delta.template is None:
                 frames.append(writer.write(delta.fields))
             else:
-                frames.append(writer.write_again(delta.refrain, delta.text))
+                frames.append(writer.write_templated(delta.template, delta.text))
         frames.append(writer.end())
     except GatewayError as error:
         # What matters is that both meet the same fault at the same place.
@@ -127,7 +127,7 @@ def test_a_refrain_writes_what_its_chunk_would(
     assert told[0] == told[1]
 
 
-def read(reader: RefrainReader, value: dict[str, Any]) -> bytes | None:
+def read(reader: ChunkTemplateReader, value: dict[str, Any]) -> bytes | None:
     data = event(value, spaced=False, is_ascii=False)[6:]
     text = reader.text_of(data)
     if text is None:
@@ -137,7 +137,7 @@ def read(reader: RefrainReader, value: dict[str, Any]) -> bytes | None:
 
 
 def test_a_stream_of_words_is_a_refrain() -> None:
-    reader = RefrainReader()
+    reader = ChunkTemplateReader()
     assert [read(reader, said(text)) for text in ("a", "b", "c\nd", "é", "")] == [
         None,
         b"b",
@@ -149,7 +149,7 @@ def test_a_stream_of_words_is_a_refrain() -> None:
 
 @pytest.mark.parametrize("bad", [b"\xff", b'"', b"\\", b"\\u0041", b"\x00", b"\n", b'x","content":"'])
 def test_what_does_not_stand_in_a_string_is_no_refrain(bad: bytes) -> None:
-    reader = RefrainReader()
+    reader = ChunkTemplateReader()
     assert read(reader, said("word")) is None
     before, after = event(said("word"), spaced=False, is_ascii=True)[6:].split(b"word")
     assert reader.text_of(before + b"other" + after) == b"other"
@@ -158,10 +158,10 @@ def test_what_does_not_stand_in_a_string_is_no_refrain(bad: bytes) -> None:
 
 
 def test_a_stream_that_is_never_alike_is_left_alone() -> None:
-    reader = RefrainReader()
+    reader = ChunkTemplateReader()
     for number in range(TRIES_MAX):
         assert read(reader, said("x", created=number)) is None
-        assert reader.refrain is not None
+        assert reader.template is not None
     assert read(reader, said("x", created=TRIES_MAX)) is None
-    assert reader.refrain is None
+    assert reader.template is None
     assert read(reader, said("y", created=TRIES_MAX)) is None

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from gateway.translate.error_shapes import Account, is_blank, read_account
+from gateway.translate.error_shapes import StatedError, is_blank, read_account
 
 BAD = {"message": "bad", "param": "n", "code": "too_large"}
 ACCOUNTS: list[tuple[Any, int | None, str]] = [
@@ -59,7 +59,7 @@ def test_a_field_is_surer_than_what_a_text_says_in_passing(detail: Any, status: 
 
 @pytest.mark.parametrize("detail", [BAD, {"error": BAD}, [{"error": BAD}], {"output": {"error": BAD}}])
 def test_param_and_code_are_kept(detail: Any) -> None:
-    assert read_account(detail) == Account(message="bad", param="n", code="too_large")
+    assert read_account(detail) == StatedError(message="bad", param="n", code="too_large")
 
 
 @pytest.mark.parametrize(

@@ -60,10 +60,10 @@ def test_terminal_pages_without_end_are_left_for_the_status() -> None:
 def test_an_answer_in_doubt_is_looked_up_once() -> None:
     job, _ = after(page("COMPLETED", "a"), page("COMPLETED"))
     assert job.next is Next.NOTHING
-    job.doubt()
+    job.reconcile()
     assert job.next is Next.READ_STATUS
     assert values(job.status(status("COMPLETED", output=["a", "b"]))) == ["b"]
-    job.doubt()
+    job.reconcile()
     assert job.next is Next.NOTHING
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from gateway.domain import Usage
 from gateway.translate.apis import Api
-from gateway.translate.chunk_template import Refrain
+from gateway.translate.chunk_template import ChunkTemplate
 from gateway.translate.error_body import ErrorAnswer
 from gateway.translate.request import ClientRequest
 from gateway.wire.openai import Fields
@@ -41,7 +41,7 @@ class StreamWriter(Protocol):
         """
         ...
 
-    def write_again(self, refrain: Refrain, text: bytes) -> bytes:
+    def write_templated(self, template: ChunkTemplate, text: bytes) -> bytes:
         """Return the events for a chunk that is the template with this text: the same bytes as `write` returns."""
         ...
 

@@ -6,26 +6,28 @@ import msgspec
 from msgspec import Raw
 
 from gateway.errors import UpstreamError
-from gateway.translate.chunk_template import Refrain
+from gateway.translate.chunk_template import ChunkTemplate
 from gateway.wire.openai import Fields, Parts
 
 
 class Chunk:
     """Represent a part of an answer in the form of an OpenAI chunk; id, model and roles may be arbitrary or missing."""
 
-    __slots__ = ("_fields", "refrain", "text")
+    __slots__ = ("_fields", "template", "text")
 
-    def __init__(self, fields: Fields | None = None, *, refrain: Refrain | None = None, text: bytes = b"") -> None:
-        """Take the fields, or a template (`refrain`) and the text that fills it."""
+    def __init__(
+        self, fields: Fields | None = None, *, template: ChunkTemplate | None = None, text: bytes = b""
+    ) -> None:
+        """Take the fields, or a template (`template`) and the text that fills it."""
         self._fields = fields
-        self.refrain = refrain
+        self.template = template
         self.text = text
 
     @property
     def fields(self) -> Fields:
         """Return all fields; those of a template are built on first access."""
         if self._fields is None:
-            self._fields = {} if self.refrain is None else self.refrain.filled(self.text)
+            self._fields = {} if self.template is None else self.template.filled(self.text)
         return self._fields
 
 

@@ -10,7 +10,7 @@ import re
 import msgspec
 
 from gateway.errors import OutputLostError
-from gateway.translate.chunk_template import RefrainReader
+from gateway.translate.chunk_template import ChunkTemplateReader
 from gateway.translate.dialects.contract import Chunk, Damage, Delta
 from gateway.translate.dialects.openai_object import NOT_JSON, raise_hidden_error, read_object
 from gateway.translate.worker_errors import output_error
@@ -44,7 +44,7 @@ class OpenAIReader:
         self.is_over = False
         self._stream = stream
         self._events = EventReader()
-        self._refrain = RefrainReader()
+        self._template = ChunkTemplateReader()
         self._object: bytearray | None = None
         self._is_sequence = False
         """True if several objects stand side by side."""
@@ -135,8 +135,8 @@ class OpenAIReader:
                 # A list of objects may come without a field name such as `data:`.
                 is_list = not data.is_error and data.data.lstrip()[:1] == b"["
                 deltas += self._read_other(data.data, problem) if is_list else [_read_odd(data)]
-            elif (text := self._refrain.text_of(data)) is not None:
-                deltas.append(Chunk(refrain=self._refrain.refrain, text=text))
+            elif (text := self._template.text_of(data)) is not None:
+                deltas.append(Chunk(template=self._template.template, text=text))
             elif data[:1] == b"{":
                 deltas += self._read_event(data, problem)
             elif data.strip().strip(b'"').upper() == b"[DONE]":
@@ -156,7 +156,7 @@ class OpenAIReader:
             raise_hidden_error(data)
             return [Damage(error)]
         if self._stream and isinstance(delta, Chunk):
-            self._refrain.learn(data, delta.fields)
+            self._template.learn(data, delta.fields)
         return [delta]
 
     def _read_other(self, data: bytes, problem: str) -> list[Delta]:
