@@ -54,8 +54,8 @@ class BodyBudget(MemoryShares):
             self.resize(max(ROOM_BYTES_MAX, ROOM_BODIES_MIN * body_bytes_max))
         self.body_bytes_max = min(body_bytes_max, int((self.bytes_max // 2 - REQUEST_BYTES) / GROWTH))
 
-    def place(self, tenant: str) -> "BodyReservation":
-        """Return the place of one request: a context manager that releases it at the end, unless `keep` was called."""
+    def reserve(self, tenant: str) -> "BodyReservation":
+        """Return the reservation of one request: a context manager that releases it, unless `keep` was called."""
         return BodyReservation(self, tenant)
 
     def take(self, tenant: str, size: int) -> None:
@@ -110,7 +110,7 @@ class BodyReservation(MemoryReservation):
         self._hold(REQUEST_BYTES + int(body_bytes * GROWTH) + FIELD_BYTES * fields)
 
     def keep(self) -> None:
-        """Keep the place beyond the `with` block; its owner has to call `leave`."""
+        """Keep the reservation beyond the `with` block; its owner has to call `leave`."""
         self._is_kept = True
 
     def _hold(self, size: int) -> None:
@@ -134,7 +134,7 @@ def decompressor_of(scope: Scope) -> Decompressor | None:
 
 
 async def read_body(
-    receive: Receive, place: BodyReservation, *, bytes_max: int, decompressor: Decompressor | None = None
+    receive: Receive, reservation: BodyReservation, *, bytes_max: int, decompressor: Decompressor | None = None
 ) -> bytes | bytearray:
     """Read the whole body, and decompress it as it arrives.
 
@@ -143,7 +143,7 @@ async def read_body(
         BodiesFullError: There is no room for it.
         InvalidRequestError: The client stopped sending, or the body does not match its Content-Encoding.
     """
-    pieces, body = _Pieces(receive), _Body(place, bytes_max)
+    pieces, body = _Pieces(receive), _Body(reservation, bytes_max)
     try:
         while pieces.is_more:
             piece = await pieces.next()
@@ -213,15 +213,15 @@ class _Body:
     A large body is collected in a `bytearray`: joining a list of pieces would need its memory twice.
     """
 
-    def __init__(self, place: BodyReservation, bytes_max: int) -> None:
-        self._place = place
+    def __init__(self, reservation: BodyReservation, bytes_max: int) -> None:
+        self._reservation = reservation
         self._bytes_max = bytes_max
         self.content: bytes | bytearray = b""
 
     def drop(self) -> None:
-        """Discard what was collected, and release its place."""
+        """Discard what was collected, and release its reservation."""
         self.content = b""
-        self._place.leave()
+        self._reservation.leave()
 
     def check(self, size: int) -> None:
         """Check a number of bytes against the limit.
@@ -241,7 +241,7 @@ class _Body:
         """
         size = len(self.content) + len(piece)
         self.check(size)
-        self._place.grow(size)
+        self._reservation.grow(size)
         # Assigned only here: an error raised above would keep this frame's variables, and so the body, alive while the
         # rest of it is read.
         content = self.content

@@ -118,11 +118,11 @@ class Completions:
         if endpoint is not None:
             self._catalogue.check_endpoint(endpoint)
         decompressor = decompressor_of(request.scope)
-        with self._room.place(tenant.name) as place:
+        with self._room.reserve(tenant.name) as reservation:
             bytes_max = self._room.body_bytes_max
-            body = await read_body(request.receive, place, bytes_max=bytes_max, decompressor=decompressor)
+            body = await read_body(request.receive, reservation, bytes_max=bytes_max, decompressor=decompressor)
             asked = client_format.read(body)
-            place.fit(len(body), fields=len(asked.fields))
+            reservation.fit(len(body), fields=len(asked.fields))
             if len(body) > LARGE_BYTES:
                 # To parse it took milliseconds, and to encode it again will: let other tasks run in between.
                 await anyio.lowlevel.checkpoint()
@@ -139,12 +139,12 @@ class Completions:
                 in_flight=in_flight,
                 model=model,
                 deadline_s=None if asked.stream or repeatable else client_timeout_s(request.scope),
-                release=place.leave,
+                release=reservation.leave,
             )
             exchange = self._exchanges.open(resolved, record, repeatable)
             if isinstance(exchange, JoinedExchange):
                 context.record, context.is_replay = exchange.served_as, exchange.is_replay
             if not context.is_replay:
-                # From here on the exchange releases the place; a replay does not need it.
-                place.keep()
+                # From here on the exchange releases the reservation; a replay does not need it.
+                reservation.keep()
         return AnswerResponse(self._exchanges, exchange, client_format, self._intervals, self.keepalives)

@@ -9,41 +9,41 @@ from typing import Any
 
 from litestar.types import Scope
 
-_KEY = "fairpod.departure"
+_KEY = "fairpod.disconnect"
 
 
 class Disconnect:
     """Hold whether the client of one request has disconnected, and the callback for it."""
 
-    __slots__ = ("_has_fired", "_told")
+    __slots__ = ("_callback", "_has_fired")
 
     def __init__(self) -> None:
         self._has_fired = False
-        self._told: Callable[[], None] | None = None
+        self._callback: Callable[[], None] | None = None
 
-    def subscribe(self, told: Callable[[], None] | None) -> None:
+    def subscribe(self, callback: Callable[[], None] | None) -> None:
         """Set the callback for the disconnect, or remove it with None; call it now if the client has disconnected.
 
         The callback must not raise.
         """
-        self._told = told
-        if self._has_fired and told is not None:
-            told()
+        self._callback = callback
+        if self._has_fired and callback is not None:
+            callback()
 
     def fire(self) -> None:
         """Record the disconnect and call the callback. The server may call this more than once."""
         if not self._has_fired:
             self._has_fired = True
-            if self._told is not None:
-                self._told()
+            if self._callback is not None:
+                self._callback()
 
 
 def attach_disconnect(scope: Any, disconnect: Disconnect) -> None:
-    """Store a departure in the ASGI scope for the handlers of this request."""
+    """Store a disconnect in the ASGI scope for the handlers of this request."""
     scope[_KEY] = disconnect
 
 
 def disconnect_of(scope: Scope) -> Disconnect:
-    """Return the departure of a request from its ASGI scope."""
+    """Return the disconnect of a request from its ASGI scope."""
     disconnect: Disconnect = scope[_KEY]  # type: ignore[literal-required]
     return disconnect

@@ -13,7 +13,7 @@ from gateway.fairshare.quota import BucketReading, TenantQuota
 from gateway.translate.client_formats.openai_errors import error_body
 from gateway.translate.error_body import ErrorAnswer
 
-_KEY = "fairpod.notes"
+_KEY = "fairpod.request_context"
 Headers = list[tuple[bytes, bytes]]
 _NO_STORE = (b"cache-control", b"no-store")
 """Answers depend on the key, and a shared cache does not know all headers that can hold one."""

@@ -63,13 +63,13 @@ class _Shared(msgspec.Struct, eq=False):
     """None after its end: only its answer is kept, and not the request."""
     buffer: ReplayBuffer
     scope: anyio.CancelScope
-    place: MemoryReservation
+    reservation: MemoryReservation
     """Memory that its answer holds in the room."""
     ended_at_s: float | None = None
-    departures: int = 0
+    disconnects: int = 0
     """Number of times that it was left without listeners, including at its start."""
     inherited: int = 0
-    """Value of `departures` at which its place in flight was taken over; 0 if it is not taken over."""
+    """Value of `disconnects` at which its place in flight was taken over; 0 if it is not taken over."""
 
 
 class JoinedExchange:
@@ -181,14 +181,14 @@ class Idempotency:
         shared = None if name is None else self._shared.get(name)
         if shared is None or shared.exchange is None or shared.buffer.has_listeners:
             return None
-        if shared.inherited == shared.departures:
+        if shared.inherited == shared.disconnects:
             return None
-        departure = shared.inherited = shared.departures
+        disconnect = shared.inherited = shared.disconnects
         end_use = shared.exchange.in_flight.share()
 
         def release() -> None:
             end_use()
-            if shared.inherited == departure:
+            if shared.inherited == disconnect:
                 shared.inherited = 0
 
         return release
@@ -220,9 +220,9 @@ class Idempotency:
         if self._tasks is None:
             raise DrainingError(retry_after_s=DRAIN_RETRY_S)
         record = exchange.record
-        place = MemoryReservation(self._room, record.tenant)
-        buffer = ReplayBuffer(lambda size: self._make_room(place, record.tenant, size + ANSWER_BYTES))
-        shared = _Shared(asked, record, exchange.is_stream, exchange, buffer, anyio.CancelScope(), place)
+        reservation = MemoryReservation(self._room, record.tenant)
+        buffer = ReplayBuffer(lambda size: self._make_room(reservation, record.tenant, size + ANSWER_BYTES))
+        shared = _Shared(asked, record, exchange.is_stream, exchange, buffer, anyio.CancelScope(), reservation)
         self._shared[asked.name] = shared
         self._tasks.start_soon(self._make, shared, exchange)
         self._left(shared)
@@ -259,14 +259,14 @@ class Idempotency:
 
     def _left(self, shared: _Shared) -> None:
         if self._tasks is not None and shared.ended_at_s is None and not shared.buffer.has_listeners:
-            shared.departures += 1
-            self._tasks.start_soon(self._give_up, shared, shared.departures)
+            shared.disconnects += 1
+            self._tasks.start_soon(self._give_up, shared, shared.disconnects)
 
-    async def _give_up(self, shared: _Shared, departure: int) -> None:
+    async def _give_up(self, shared: _Shared, disconnect: int) -> None:
         """End an exchange that no client has joined again since this departure."""
         await anyio.sleep(GRACE_S)
         buffer = shared.buffer
-        if departure == shared.departures and not buffer.has_listeners and not buffer.is_finished:
+        if disconnect == shared.disconnects and not buffer.has_listeners and not buffer.is_finished:
             # Its end takes a while during a submission: no client may join any more.
             self._forget(shared)
             shared.scope.cancel()
@@ -276,9 +276,9 @@ class Idempotency:
         while (oldest := next(iter(self._kept), None)) is not None and (oldest.ended_at_s or 0.0) <= until_s:
             self._drop(oldest)
 
-    def _make_room(self, place: MemoryReservation, tenant: str, size: int) -> bool:
+    def _make_room(self, reservation: MemoryReservation, tenant: str, size: int) -> bool:
         """Let an answer hold `size` bytes, if necessary by dropping its tenant's oldest; return False if it cannot."""
-        while not place.hold(size):
+        while not reservation.hold(size):
             oldest = next(iter(self._kept_of.get(tenant, ())), None)
             if oldest is None:
                 return False
@@ -293,6 +293,6 @@ class Idempotency:
         self._forget(kept)
 
     def _forget(self, shared: _Shared) -> None:
-        shared.place.leave()
+        shared.reservation.leave()
         if self._shared.get(shared.asked.name) is shared:
             del self._shared[shared.asked.name]

@@ -1,9 +1,9 @@
 """Recognize chunks that differ from an earlier one only in their text, without parsing them.
 
-Most chunks of a stream are equal to the previous one except for their text. A parsed chunk is kept as a template, here
-called refrain: the bytes before and after its text. An event that begins and ends with these bytes, and has valid JSON
-string content between them, differs from the template only in that string: both are identical up to the string, nothing
-in between can end the string, and the rest is identical again.
+Most chunks of a stream are equal to the previous one except for their text. A parsed chunk is kept as a template: the
+bytes before and after its text. An event that begins and ends with these bytes, and has valid JSON string content
+between them, differs from the template only in that string: both are identical up to the string, nothing in between can
+end the string, and the rest is identical again.
 """
 
 import re

@@ -115,16 +115,16 @@ class JobApi:
             OutputLostError: They are too large.
             UnreachableError: The reply did not arrive, or is incomplete.
         """
-        place = MemoryReservation(self._client.answers, "")
+        reservation = MemoryReservation(self._client.answers, "")
         try:
-            hold = hold or partial(_hold, place)
+            hold = hold or partial(_hold, reservation)
             return await self._client.call("POST", path, timeout_s=CALL_TIMEOUT_S, hold=hold)
         except UnreachableError as error:
             _check_size(error)
             raise
         finally:
             # A caller without its own place needs only the job's state and times, and drops the outputs.
-            place.leave()
+            reservation.leave()
 
 
 def _check_size(error: UnreachableError) -> None:
@@ -137,8 +137,8 @@ def _check_size(error: UnreachableError) -> None:
         raise OutputLostError(TOO_LARGE_OUTPUTS) from error
 
 
-def _hold(place: MemoryReservation, size: int) -> None:
-    if size > UNCOUNTED_BYTES and not place.hold(size):
+def _hold(reservation: MemoryReservation, size: int) -> None:
+    if size > UNCOUNTED_BYTES and not reservation.hold(size):
         raise AnswersFullError(retry_after_s=RETRY_S)
 
 

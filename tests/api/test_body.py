@@ -33,20 +33,20 @@ class Sender:
         return self.messages.pop(0)
 
 
-def place() -> BodyReservation:
+def reservation() -> BodyReservation:
     """Room enough."""
     return BodyReservation(BodyBudget(body_bytes_max=1), "acme")
 
 
 async def test_pieces_are_joined() -> None:
-    assert await read_body(Sender(b"ab", b"", b"c").receive, place(), bytes_max=3) == b"abc"
-    assert await read_body(Sender(b"").receive, place(), bytes_max=3) == b""
+    assert await read_body(Sender(b"ab", b"", b"c").receive, reservation(), bytes_max=3) == b"abc"
+    assert await read_body(Sender(b"").receive, reservation(), bytes_max=3) == b""
 
 
 async def test_a_body_over_the_limit_is_read_to_its_end_and_refused() -> None:
     sender = Sender(*[b"abc"] * 10)
     with pytest.raises(BodyTooLargeError) as caught:
-        await read_body(sender.receive, place(), bytes_max=5)
+        await read_body(sender.receive, reservation(), bytes_max=5)
     assert caught.value.bytes_max == 5
     assert sender.messages == []
 
@@ -61,8 +61,8 @@ async def test_a_body_that_is_refused_takes_no_room_while_the_rest_of_it_is_read
             return await super().receive()
 
     sender = Watching(b"x" * 100, *[b"x"] * 3)
-    with pytest.raises(BodyTooLargeError), room.place("a") as place:
-        await read_body(sender.receive, place, bytes_max=50)
+    with pytest.raises(BodyTooLargeError), room.reserve("a") as reservation:
+        await read_body(sender.receive, reservation, bytes_max=50)
     assert sender.messages == []
     assert held[-1] == 0
     assert max(held) > 0
@@ -72,8 +72,8 @@ async def test_a_client_is_told_at_once_that_there_is_no_room() -> None:
     """The server reads on for a while, and drops what comes."""
     room = BodyBudget(body_bytes_max=1, bytes_max=4 * HELD_BYTES_MIN)
     sender = Sender(*[b"x" * HELD_BYTES_MIN] * 6)
-    with pytest.raises(BodiesFullError), room.place("a") as place:
-        await read_body(sender.receive, place, bytes_max=10**6)
+    with pytest.raises(BodiesFullError), room.reserve("a") as reservation:
+        await read_body(sender.receive, reservation, bytes_max=10**6)
     assert len(sender.messages) == 3
     assert room.held_bytes == 0
 
@@ -90,7 +90,7 @@ async def test_a_body_that_is_refused_is_gone_while_the_rest_of_it_is_read() -> 
     tracemalloc.start()
     try:
         with pytest.raises(BodyTooLargeError):
-            await read_body(sender.receive, place(), bytes_max=8 * MI)
+            await read_body(sender.receive, reservation(), bytes_max=8 * MI)
     finally:
         tracemalloc.stop()
     assert max(taken) > 7 * MI
@@ -101,13 +101,13 @@ async def test_a_body_without_end_is_not_read_for_ever() -> None:
     piece = b"x" * (8 * 1024 * 1024)
     sender = Sender(*[piece] * 20)
     with pytest.raises(BodyTooLargeError):
-        await read_body(sender.receive, place(), bytes_max=5)
+        await read_body(sender.receive, reservation(), bytes_max=5)
     assert len(sender.messages) >= 20 - DISCARD_BYTES_MAX // len(piece) - 1 > 0
 
 
 async def test_a_client_that_goes_is_noticed() -> None:
     with pytest.raises(InvalidRequestError):
-        await read_body(Sender(b"abc", goes=True).receive, place(), bytes_max=5)
+        await read_body(Sender(b"abc", goes=True).receive, reservation(), bytes_max=5)
 
 
 def fill(room: BodyBudget, tenant: str) -> int:
@@ -130,7 +130,7 @@ def test_a_tenant_may_have_as_much_as_it_leaves_to_others() -> None:
 
 def test_the_largest_body_always_has_room() -> None:
     room = BodyBudget(body_bytes_max=ROOM_BYTES_MAX)
-    with room.place("a") as first, room.place("b") as second:
+    with room.reserve("a") as first, room.reserve("b") as second:
         first.grow(ROOM_BYTES_MAX)
         second.grow(ROOM_BYTES_MAX)
     assert room.held_bytes == 0
@@ -140,7 +140,7 @@ def test_the_largest_body_always_has_room() -> None:
 def test_where_memory_is_limited_no_body_is_larger_than_one_tenant_has_room_for(room_bytes: int, largest: int) -> None:
     room = BodyBudget(body_bytes_max=20 * MI, bytes_max=room_bytes)
     assert room.body_bytes_max == largest
-    with room.place("a") as only:
+    with room.reserve("a") as only:
         only.grow(largest)
         only.fit(largest, fields=0)
     assert room.bytes_max == room_bytes
@@ -150,37 +150,37 @@ def test_where_memory_is_limited_no_body_is_larger_than_one_tenant_has_room_for(
 
 def test_a_request_that_was_read_keeps_its_place_until_it_is_answered() -> None:
     room = BodyBudget(body_bytes_max=20 * MI, bytes_max=100 * MI)
-    with room.place("a") as place:
-        place.grow(MI)
-        place.fit(MI, fields=10)
-        place.keep()
+    with room.reserve("a") as reservation:
+        reservation.grow(MI)
+        reservation.fit(MI, fields=10)
+        reservation.keep()
     assert room.held_bytes == REQUEST_BYTES + MI + MI // 8 + 10 * FIELD_BYTES
-    place.leave()
-    place.leave()
+    reservation.leave()
+    reservation.leave()
     assert room.held_bytes == 0
 
 
 def test_a_small_request_takes_less_once_it_is_read() -> None:
     room = BodyBudget(body_bytes_max=20 * MI)
-    with room.place("a") as place:
+    with room.reserve("a") as reservation:
         assert room.held_bytes == HELD_BYTES_MIN
-        place.fit(100, fields=2)
+        reservation.fit(100, fields=2)
         assert REQUEST_BYTES < room.held_bytes < HELD_BYTES_MIN
 
 
 def test_fields_take_room_as_well() -> None:
     room = BodyBudget(body_bytes_max=MI, bytes_max=8 * MI)
-    with pytest.raises(BodiesFullError), room.place("a") as place:
-        place.fit(MI, fields=20_000)
+    with pytest.raises(BodiesFullError), room.reserve("a") as reservation:
+        reservation.fit(MI, fields=20_000)
     assert room.held_bytes == 0
 
 
 async def test_room_is_given_back_however_it_ends() -> None:
     room = BodyBudget(body_bytes_max=1)
-    with room.place("a") as first:
+    with room.reserve("a") as first:
         assert await read_body(Sender(b"x" * 100_000, b"y").receive, first, bytes_max=200_000)
         assert room.held_bytes == 100_001
-    with pytest.raises(InvalidRequestError), room.place("a") as second:
+    with pytest.raises(InvalidRequestError), room.reserve("a") as second:
         await read_body(Sender(b"x", goes=True).receive, second, bytes_max=5)
     assert room.held_bytes == 0
 
@@ -189,10 +189,10 @@ async def test_a_body_without_room_is_refused_and_what_others_hold_stays() -> No
     room = BodyBudget(body_bytes_max=1)
     room.take("a", ROOM_BYTES_MAX // 2 - HELD_BYTES_MIN)
     held = room.held_bytes
-    with pytest.raises(BodiesFullError), room.place("a") as third:
+    with pytest.raises(BodiesFullError), room.reserve("a") as third:
         await read_body(Sender(b"x" * HELD_BYTES_MIN, b"x").receive, third, bytes_max=10**6)
     assert room.held_bytes == held
     room.take("a", HELD_BYTES_MIN)
-    with pytest.raises(BodiesFullError), room.place("a"):
+    with pytest.raises(BodiesFullError), room.reserve("a"):
         raise AssertionError
     assert room.held_bytes == held + HELD_BYTES_MIN

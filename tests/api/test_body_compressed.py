@@ -30,9 +30,9 @@ def scope(*encodings: str) -> Any:
 
 
 async def read(sender: Sender, encoding: str, *, bytes_max: int, room: BodyBudget | None = None) -> bytes:
-    with (room or BodyBudget(body_bytes_max=bytes_max)).place("acme") as place:
+    with (room or BodyBudget(body_bytes_max=bytes_max)).reserve("acme") as reservation:
         subject = decompressor_of(scope(encoding))
-        return bytes(await read_body(sender.receive, place, bytes_max=bytes_max, decompressor=subject))
+        return bytes(await read_body(sender.receive, reservation, bytes_max=bytes_max, decompressor=subject))
 
 
 def test_a_plain_body_has_no_decompressor() -> None:
