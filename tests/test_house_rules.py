@@ -17,7 +17,7 @@ VAGUE = {"utils", "util", "helpers", "helper", "common", "base", "core", "manage
 WITHOUT_TEST = {
     # Nouns and tables that every other test uses.
     "gateway/domain.py", "gateway/clock.py", "gateway/endpoints/address_state.py",
-    "gateway/exchange/admission.py", "gateway/jobs/pending_cancel.py", "gateway/jobs/pending_cancels.py",
+    "gateway/exchange/admitted.py", "gateway/jobs/pending_cancel.py", "gateway/jobs/cancel_backlog.py",
     "gateway/jobs/abandonment.py",
     "gateway/__main__.py",
     "gateway/errors/failure.py",

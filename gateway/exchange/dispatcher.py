@@ -18,7 +18,7 @@ from gateway.errors import (
     UpstreamBusyError,
 )
 from gateway.events import Admitted, FirstChunk, JobEnded
-from gateway.exchange.admission import Admission
+from gateway.exchange.admitted import Admission
 from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer
 from gateway.exchange.failover import may_fail_over
 from gateway.exchange.job_answer import read_answer

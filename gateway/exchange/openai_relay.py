@@ -11,7 +11,7 @@ from gateway.endpoints.relay_times import never_sent
 from gateway.endpoints.upstream import Upstream
 from gateway.endpoints.worker_state import Activity
 from gateway.errors import GatewayError, OutputLostError, UnreachableError, UpstreamTimeoutError, WorkerError
-from gateway.exchange.admission import Admission
+from gateway.exchange.admitted import Admission
 from gateway.exchange.answer import Answer
 from gateway.exchange.resolved_request import ResolvedRequest
 from gateway.jobs.abandonment import abandon_relay

@@ -17,8 +17,8 @@ from gateway.endpoints.mean_times import MeanTimes
 from gateway.endpoints.upstream import Upstream
 from gateway.errors import GatewayError, JobExpiredError
 from gateway.events import Broke, CallOutcome, GpuTimeSettled, JobCancelled, Observer
+from gateway.jobs.cancel_backlog import CancelBacklog, CancelEntry, DroppedError
 from gateway.jobs.pending_cancel import PendingCancel
-from gateway.jobs.pending_cancels import CancelEntry, DroppedError, PendingCancels
 from gateway.wire.runpod import JobState, JobStatus
 
 PAUSE_S_FIRST = 0.5
@@ -39,14 +39,14 @@ class Canceller:
         self._clock = clock
         self._observe = observe
         self._executions = executions
-        self._lines: dict[str, PendingCancels] = {}
+        self._lines: dict[str, CancelBacklog] = {}
         self._numbers = itertools.count()
         self._tasks: TaskGroup | None = None
         self._settled = anyio.Event()
 
     def add(self, upstream: Upstream, job: PendingCancel) -> None:
         """Add a job to be cancelled."""
-        line = self._lines.setdefault(upstream.endpoint.name, PendingCancels(upstream))
+        line = self._lines.setdefault(upstream.endpoint.name, CancelBacklog(upstream))
         if job.job_id in line.pending:
             job.release()
         else:
@@ -90,7 +90,7 @@ class Canceller:
         self._settled.set()
         self._settled = anyio.Event()
 
-    def _push(self, line: PendingCancels, entry: CancelEntry) -> None:
+    def _push(self, line: CancelBacklog, entry: CancelEntry) -> None:
         if entry.job.job_id not in line.pending:
             return
         tenant, endpoint = entry.job.tenant.name, line.upstream.endpoint
@@ -102,7 +102,7 @@ class Canceller:
     def _ran_s(self, entry: CancelEntry) -> float:
         return 0.0 if entry.started_at_s is None else self._clock.monotonic_s() - entry.started_at_s
 
-    def _dispatch(self, line: PendingCancels, tenant: str) -> None:
+    def _dispatch(self, line: CancelBacklog, tenant: str) -> None:
         """Start tasks until as many wait for the budget as the tenant has entries to cancel, within its concurrency."""
         tasks_max = line.upstream.endpoint.limit(Operation.CANCEL).concurrent
         due = line.due[tenant]
@@ -112,7 +112,7 @@ class Canceller:
         if not due and not line.asking[tenant]:
             del line.due[tenant], line.asking[tenant]
 
-    async def _cancel_one(self, line: PendingCancels, tenant: Tenant) -> None:
+    async def _cancel_one(self, line: CancelBacklog, tenant: Tenant) -> None:
         """Wait for a permit of this tenant; then cancel its job that has the most remaining work."""
         entry: CancelEntry | None = None
         has_turn = False
@@ -166,14 +166,14 @@ class Canceller:
                         entry.probed_at_s = self._clock.monotonic_s()
                         self._tasks.start_soon(self._look_at, line, entry)
 
-    async def _look_at(self, line: PendingCancels, entry: CancelEntry) -> None:
+    async def _look_at(self, line: CancelBacklog, entry: CancelEntry) -> None:
         try:
             if (over := await self._look(line, entry)) is not None and entry.job.job_id in line.pending:
                 await self._settle(line, entry, *over)
         except Exception as error:  # noqa: BLE001 - one bad answer must not end the queue.
             self._observe(Broke(request_id=entry.job.attempt.request_id, error=error))
 
-    async def _try_again(self, line: PendingCancels, entry: CancelEntry, status: JobStatus | None) -> None:
+    async def _try_again(self, line: CancelBacklog, entry: CancelEntry, status: JobStatus | None) -> None:
         """Retry after a pause, because the call failed or the job has not ended, unless its ttl ends it before."""
         if status is not None:
             self._note_state(entry, status)
@@ -183,7 +183,7 @@ class Canceller:
         if not await self._pause(line, entry):
             await self._settle(line, entry, CallOutcome.FAILED, None)
 
-    async def _pause(self, line: PendingCancels, entry: CancelEntry) -> bool:
+    async def _pause(self, line: CancelBacklog, entry: CancelEntry) -> bool:
         """Wait, and queue its cancel again; return False if its ttl ends it before."""
         pause_s = min(PAUSE_S_MAX, PAUSE_S_FIRST * 2**entry.tries)
         entry.tries += 1
@@ -193,14 +193,14 @@ class Canceller:
         self._push(line, entry)
         return True
 
-    def _give_up(self, line: PendingCancels, entry: CancelEntry) -> None:
+    def _give_up(self, line: CancelBacklog, entry: CancelEntry) -> None:
         """Release a job without reporting its cost."""
         line.pending.pop(entry.job.job_id, None)
         entry.job.close()
         entry.release()
         self._note_settled()
 
-    async def _look(self, line: PendingCancels, entry: CancelEntry) -> tuple[CallOutcome, JobStatus | None] | None:
+    async def _look(self, line: CancelBacklog, entry: CancelEntry) -> tuple[CallOutcome, JobStatus | None] | None:
         """Return the outcome and status if the job has ended without a cancel; None if it has not, or if it is unknown.
 
         Runpod's reply to the cancel of a job that has ended is not documented, and cancels are scarce.
@@ -228,7 +228,7 @@ class Canceller:
                 job.time.started(began_at_s)
 
     async def _settle(
-        self, line: PendingCancels, entry: CancelEntry, outcome: CallOutcome, status: JobStatus | None
+        self, line: CancelBacklog, entry: CancelEntry, outcome: CallOutcome, status: JobStatus | None
     ) -> None:
         """Release an ended job, and report its cost and what the cancel saved."""
         job = entry.job
@@ -254,7 +254,7 @@ class Canceller:
             )
         )
 
-    def _end_time(self, line: PendingCancels, entry: CancelEntry, execution_s: float | None) -> float:
+    def _end_time(self, line: CancelBacklog, entry: CancelEntry, execution_s: float | None) -> float:
         """End its GPU time, after the run time that Runpod reports; return its GPU seconds as far as they are known."""
         job, time = entry.job, entry.job.time
         if time is None:
@@ -270,7 +270,7 @@ class Canceller:
         time.ended(after_s=execution_s)
         return time.gpu_s
 
-    async def _execution_s(self, line: PendingCancels, job: PendingCancel, status: JobStatus | None) -> float | None:
+    async def _execution_s(self, line: CancelBacklog, job: PendingCancel, status: JobStatus | None) -> float | None:
         """Return the seconds for which a worker ran it, as Runpod reports them; None if they are not available."""
         if status is not None and status.execution_s is None:
             try:
@@ -279,7 +279,7 @@ class Canceller:
                 return None
         return None if status is None else status.execution_s
 
-    async def _status(self, line: PendingCancels, job: PendingCancel) -> JobStatus:
+    async def _status(self, line: CancelBacklog, job: PendingCancel) -> JobStatus:
         return await line.upstream.call(
             Operation.STATUS,
             lambda: line.upstream.jobs.read_status(job.job_id),

@@ -31,7 +31,7 @@ class DroppedError(Exception):
     """Signal that no job is left to cancel under this permit, because all were dropped: no call is made."""
 
 
-class PendingCancels:
+class CancelBacklog:
     """Hold the cancels of one endpoint."""
 
     def __init__(self, upstream: Upstream) -> None:
