@@ -22,10 +22,12 @@ quick:
 	@$(MAKE) --no-print-directory check
 	FAIRPOD_TEST_EFFORT=0.1 $(PYTEST) -n 2 $(WITHOUT_SERVERS)
 
-# All tests, with all examples of each property, and measurements as long as the promised precision needs.
+# All tests, with all examples of each property, and measurements as long as the promised precision needs; then the
+# clients' suites on uvicorn without our protocol.
 thorough:
 	@$(PYTHON) scripts/setup.py test
 	FAIRPOD_TEST_EFFORT=1 $(MAKE) --no-print-directory check pytest
+	FAIRPOD_TEST_SERVER=uvicorn $(PYTEST) -n 3 --dist loadfile tests/clients tests/e2e/test_disconnect.py -m "not alone"
 
 check:
 	$(BIN)/ruff check

@@ -31,7 +31,7 @@ WITHOUT_TEST = {
     # Read by a validator, in tests/api/test_openapi_schemas.py.
     "gateway/translate/client_formats/schema.py",
     # Driven as a whole, by tests/e2e and tests/clients.
-    "gateway/app.py", "gateway/server/run.py", "gateway/cli.py", "gateway/api/router.py",
+    "gateway/app.py", "gateway/asgi.py", "gateway/server/run.py", "gateway/cli.py", "gateway/api/router.py",
     "gateway/api/not_found.py", "gateway/composition/optional.py",
     "gateway/composition/tenants_and_models.py", "gateway/composition/endpoints.py",
     # Used by every gateway that tests run.

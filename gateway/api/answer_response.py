@@ -11,7 +11,7 @@ from typing import Protocol
 import anyio
 from litestar.types import Message, Receive, Scope, Send
 
-from gateway.api.disconnect import disconnect_of
+from gateway.api.disconnect import Disconnect, disconnect_of, watch
 from gateway.api.keepalive import KeepAliveIntervals, KeepAliveScheduler
 from gateway.errors import GatewayError
 from gateway.exchange.exchange import Ending
@@ -129,10 +129,33 @@ class AnswerResponse:
         self._keepalive_done: anyio.Event | None = None
         """Set while keep-alive data is written: other writes wait for it, to keep their order."""
 
-    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the exchange until it ends or the client disconnects."""
         self._send = send
         disconnect = disconnect_of(scope)
+        if disconnect is None:
+            await self._run_watched(receive)
+        else:
+            await self._run(disconnect)
+
+    async def _run_watched(self, receive: Receive) -> None:
+        """Run the exchange on a server that reports a disconnect only as a message."""
+        disconnect, failure = Disconnect(), None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch, receive, disconnect)
+            try:
+                await self._run(disconnect)
+            except Exception as error:  # noqa: BLE001 - the group would raise an ExceptionGroup, which has no handler.
+                failure = error
+            tasks.cancel_scope.cancel()
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            # Its traceback holds this frame.
+            del failure
+
+    async def _run(self, disconnect: Disconnect) -> None:
         disconnect.subscribe(self._client_left)
         self._set_timer(self._encoder.keepalive_after_s)
         try:

@@ -1,0 +1,37 @@
+"""Create the gateway's application for other ASGI servers: `uvicorn --factory gateway.asgi:create_app`.
+
+`fairpod serve` limits connections, heads, rates and slow readers before the application sees them (README.md,
+`clients`), reloads the configuration, and drains before it stops accepting connections. Another server does none of
+this; what it offers instead is its own matter.
+"""
+
+import os
+from pathlib import Path
+
+from litestar.types import ASGIApp
+
+from gateway.app import Gateway
+from gateway.config.config_file import ConfigFile
+from gateway.config.loader import ConfigError, Problem
+from gateway.config.quickstart import quickstart
+from gateway.observability.process_log import log_in_thread
+
+
+def create_app() -> ASGIApp:
+    """Return the application, configured by the file that FAIRPOD_CONFIG names, else by the environment.
+
+    The server has to run its lifespan, in which the background tasks live.
+
+    Raises:
+        ConfigError: The configuration is invalid.
+    """
+    path = os.environ.get("FAIRPOD_CONFIG")
+    if path is not None:
+        config = ConfigFile(Path(path), os.environ).read()
+    else:
+        quick = quickstart(os.environ)
+        if quick.new_key is not None:
+            raise ConfigError([Problem("FAIRPOD_API_KEY", "set it: `fairpod key --tenant default` makes a key")])
+        config = quick.config
+    log_in_thread(config.logs.format)
+    return Gateway(config).app
