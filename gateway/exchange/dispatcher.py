@@ -1,4 +1,4 @@
-"""Try the ways of serving one request in order: endpoints, their routes, and retries."""
+"""Dispatch one request to the model's endpoints, by their routes, until it is answered."""
 
 from functools import partial
 
@@ -13,14 +13,12 @@ from gateway.errors import (
     GatewayError,
     JobNotRunError,
     NoTurnError,
-    NoWorkerError,
-    UnreachableError,
     UpstreamBusyError,
 )
 from gateway.events import Admitted, FirstChunk, JobEnded
 from gateway.exchange.admitted import Admission
 from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer
-from gateway.exchange.failover import may_fail_over
+from gateway.exchange.failover import Attempts, Step
 from gateway.exchange.job_answer import read_answer
 from gateway.exchange.job_size import check_fields, fitting
 from gateway.exchange.openai_relay import Relay
@@ -35,10 +33,6 @@ from gateway.translate.dialects.contract import Dialect
 from gateway.translate.dialects.registry import DIALECTS
 
 SETTLE_S_MAX = 10.0
-TRIES_MAX = 3
-"""Maximum number of times that a request is sent by its last route, if Runpod answers 429 or accepts no connection."""
-UNREACHABLE_PAUSE_S = 0.25
-"""Seconds before the second try; after a 429 the gate delays the call instead."""
 
 
 class Dispatcher:
@@ -58,24 +52,29 @@ class Dispatcher:
         """Writer of a stream; None for a whole answer."""
 
     async def serve(self, sink: Sink) -> None:
-        """Try the model's endpoints in order."""
+        """Try the model's endpoints in order.
+
+        Raises:
+            GatewayError: The error of the last attempt.
+        """
         endpoints = self._resolved.model.endpoints
+        attempts = Attempts(len(endpoints))
         for endpoint in endpoints:
-            is_last = endpoint is endpoints[-1]
+            attempts.begin_endpoint()
             try:
-                await self._serve_at(self._services.upstreams[endpoint.name], sink, is_last=is_last)
+                await self._serve_at(self._services.upstreams[endpoint.name], sink, attempts)
             except GatewayError as error:
-                if is_last or not self._may_go_on(error):
+                if self._failed(attempts, error) is not Step.NEXT_ENDPOINT:
                     raise
             else:
                 return
 
-    def _may_go_on(self, error: GatewayError) -> bool:
+    def _failed(self, attempts: Attempts, error: GatewayError) -> Step:
         record = self._record
-        return may_fail_over(error, has_output=record.first_chunk_s is not None, has_job=record.job_id is not None)
+        return attempts.failed(error, has_output=record.first_chunk_s is not None, has_job=record.job_id is not None)
 
-    async def _serve_at(self, upstream: Upstream, sink: Sink, *, is_last: bool) -> None:
-        """Wait for a permit at one endpoint, then try its routes in order.
+    async def _serve_at(self, upstream: Upstream, sink: Sink, attempts: Attempts) -> None:
+        """Wait for a permit at one endpoint, then send the request.
 
         Raises:
             EndpointDownError: Its breaker is open, or the tenant is paused.
@@ -105,27 +104,36 @@ class Dispatcher:
                 self._services.observe(Admitted(tenant=self._tenant.name, endpoint=endpoint.name, wait_s=permit.wait_s))
                 meter = RequestMeter(gate, permit, endpoint.share_by)
                 turn = Admission(upstream, meter, Seat(permit, self._resolved.in_flight))
-                await self._serve_in_turn(turn, sink, is_last=is_last)
+                # By the current state: a worker may have started or stopped during the wait.
+                attempts.begin_routes(self._routes(upstream))
+                await self._send(turn, sink, attempts)
         except NoTurnError:
             if gate.is_capped and not has_turn:
                 raise upstream.no_worker(record.elapsed_s() - arrived_at_s) from None
             raise
 
-    async def _serve_in_turn(self, turn: Admission, sink: Sink, *, is_last: bool) -> None:
-        # By the current state: a worker may have started or stopped during the wait.
-        routes = self._routes(turn.upstream)
-        for route in routes:
-            self._record.route = route.value
-            is_last_route = route is routes[-1]
-            tries_max = TRIES_MAX if is_last and is_last_route else 1
+    async def _send(self, turn: Admission, sink: Sink, attempts: Attempts) -> None:
+        """Send the request by the endpoint's routes until it is answered."""
+        while True:
+            self._record.route = attempts.route.value
+            pause_s = 0.0
             try:
-                await self._serve_by(route, turn, sink, tries_max=tries_max)
+                answer = self._answer(sink, turn.meter)
+                await self._send_by(attempts.route, turn, answer, is_urgent=attempts.is_retry)
             except GatewayError as error:
-                # A start that took too long on one route does not take less on the other.
-                if is_last_route or isinstance(error, NoWorkerError) or not self._may_go_on(error):
+                step = self._failed(attempts, error)
+                # A worker's own 429 is not reported to the gate: the request had a seat for it.
+                is_limit = isinstance(error, UpstreamBusyError) and error.is_of_all
+                if is_limit or (step is Step.RETRY and isinstance(error, JobNotRunError)):
+                    turn.meter.refused()
+                if step in {Step.NEXT_ENDPOINT, Step.GIVE_UP}:
                     raise
+                if step is Step.RETRY and not is_limit:
+                    pause_s = attempts.pause_s(error)
             else:
                 return
+            if pause_s:
+                await anyio.sleep(pause_s)
 
     def _routes(self, upstream: Upstream) -> tuple[Route, ...]:
         """Return the routes to try: a request may move to the job route, which can wait, and never back."""
@@ -137,30 +145,6 @@ class Dispatcher:
         if endpoint.dialect == "openai" and upstream.workers.is_warm(self._services.clock.monotonic_s()):
             return (Route.OPENAI, Route.JOB)
         return (Route.JOB,)
-
-    async def _serve_by(self, route: Route, turn: Admission, sink: Sink, *, tries_max: int) -> None:
-        """Send the request by one route; if certainly not accepted, retry it before the tenant's other requests."""
-        meter = turn.meter
-        for tries in range(1, tries_max + 1):
-            try:
-                await self._send_by(route, turn, self._answer(sink, meter), is_urgent=tries > 1)
-            except JobNotRunError:
-                # Its worker was shut down before it started: another one may take it.
-                if tries == tries_max:
-                    raise
-                meter.refused()
-            except (UpstreamBusyError, UnreachableError) as error:
-                # A worker's own 429 is not reported to the gate: the request had a seat for it.
-                is_limit = isinstance(error, UpstreamBusyError) and error.is_of_all
-                if is_limit:
-                    meter.refused()
-                is_refused = isinstance(error, UnreachableError) and error.status is not None
-                if tries == tries_max or is_refused or not error.is_elsewhere_safe or self._record.job_id is not None:
-                    raise
-                if not is_limit:
-                    await anyio.sleep(UNREACHABLE_PAUSE_S * tries)
-            else:
-                return
 
     async def _send_by(self, route: Route, turn: Admission, answer: Answer, *, is_urgent: bool) -> None:
         upstream, meter, record = turn.upstream, turn.meter, self._record
