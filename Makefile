@@ -46,9 +46,9 @@ audit-if-online:
 sbom:
 	@PYTHONPATH=. $(BIN)/python scripts/sbom.py sbom requirements/*.txt
 
-# Tests with servers wait more than they compute, so that two cores have time for three at once.
+# Tests with servers wait more than they compute, so that two cores have time for four at once.
 pytest: coverage next-python
-	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder -m "server and not alone"
+	$(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder -m "server and not alone"
 	$(PYTEST) -m alone tests/e2e
 
 # The tests without servers, and what they cover.

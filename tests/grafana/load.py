@@ -31,11 +31,22 @@ def send_each_kind(running: Stack) -> None:
     with httpx.Client(base_url=running.base_url, timeout=10) as http:
         for text in ("count to 2", EMOJI):
             http.post("/chat/completions", json=_body(text, stream=True), headers=_as("fp-acme")).raise_for_status()
-        failed = http.post("/chat/completions", json=_body("count to 2", model="shaky"), headers=_as("fp-acme"))
-        assert failed.status_code == 502
+        _fail(http)
         body = _body("slowly count to 100", stream=True)
         with http.stream("POST", "/chat/completions", json=body, headers=_as("fp-acme")) as left:
             next(left.iter_bytes())
+
+
+def send_failures(running: Stack) -> None:
+    """Send a few requests that fail, and no others; together with that of `send_each_kind`, too few for the breaker."""
+    with httpx.Client(base_url=running.base_url, timeout=10) as http:
+        for _ in range(3):
+            _fail(http)
+
+
+def _fail(http: httpx.Client) -> None:
+    failed = http.post("/chat/completions", json=_body("count to 2", model="shaky"), headers=_as("fp-acme"))
+    assert failed.status_code == 502
 
 
 def send_all_kinds(running: Stack, seconds: float) -> None:

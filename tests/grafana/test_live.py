@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.grafana.expressions import Expression, panel_expressions, rule_expressions
-from tests.grafana.load import ENDPOINT, MODELS, SETTINGS, TENANTS, send_all_kinds, send_each_kind
+from tests.grafana.load import ENDPOINT, MODELS, SETTINGS, TENANTS, send_all_kinds, send_each_kind, send_failures
 from tests.grafana.promql import filled, selectors
 from tests.grafana.scraping import Prometheus, Series, numbers, scraping
 from tests.grafana.tools import promtool
@@ -62,7 +62,10 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
     ):
         start_s = prometheus.scraped_at_s()
         send_each_kind(running)
-        # A rate needs a scrape before the increase: a breaker may end the failures within one scrape interval.
+        # A rate needs a scrape before the increase, and an alert on the part of failures no successes beside them: a
+        # breaker ends those of the crowd at once.
+        _wait_for_scrape(prometheus)
+        send_failures(running)
         _wait_for_scrape(prometheus)
         send_all_kinds(running, LOAD_S)
         end_s = prometheus.scraped_at_s()
