@@ -122,6 +122,11 @@ class ModelKind(StrEnum):
     CHAT = "chat"
     EMBEDDING = "embedding"
 
+    @property
+    def needs_openai_worker(self) -> bool:
+        """Return True if only OpenAI-compatible workers serve it: the other ones only continue a text."""
+        return self is not ModelKind.CHAT
+
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Represent a configured Runpod Serverless endpoint."""

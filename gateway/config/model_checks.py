@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from gateway.config.schema import Config, EndpointSection, GuestSection, ModelSection, TenantSection
-from gateway.domain import ModelKind, Route
+from gateway.domain import Route
 
 _REMEDY = "its worker has to be 'openai'"
 
@@ -24,7 +24,7 @@ def model_problems(config: Config) -> Iterator[tuple[str, str]]:
         for name in names:
             if name not in endpoints:
                 yield path, f"no endpoint is called '{name}'; there are: {', '.join(endpoints)}"
-            elif model.kind is ModelKind.EMBEDDING and not _serves_openai(endpoints[name]):
+            elif _needs_openai(model) and not _serves_openai(endpoints[name]):
                 yield path, f"endpoint '{name}' does not serve embeddings: {_REMEDY}"
         for name in _without_job_route(model, endpoints):
             if model.route == "job":
@@ -48,11 +48,15 @@ def _tenants_without_a_route(config: Config, endpoints: dict[str, EndpointSectio
 
 
 def _without_job_route(model: ModelSection, endpoints: dict[str, EndpointSection]) -> list[str]:
-    """Return the names of a model's endpoints that serve embeddings only on the OpenAI route."""
-    if model.kind is not ModelKind.EMBEDDING:
+    """Return the names of endpoints that serve a model of this kind only on the OpenAI route."""
+    if not _needs_openai(model):
         return []
     named = [endpoints[name] for name in endpoint_names(model.endpoint) if name in endpoints]
     return [endpoint.name for endpoint in named if _serves_openai(endpoint) and endpoint.worker != "openai"]
+
+
+def _needs_openai(model: ModelSection) -> bool:
+    return model.kind is not None and model.kind.needs_openai_worker
 
 
 def _serves_openai(endpoint: EndpointSection) -> bool:
