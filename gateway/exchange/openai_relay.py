@@ -72,7 +72,8 @@ class Relay:
         self._resolved = resolved
         self._answer = answer
         self._cost = cost
-        self._reader = OpenAIReader(stream=resolved.request.stream)
+        request = resolved.request
+        self._reader = OpenAIReader(stream=request.stream, has_choices=request.api.has_choices)
 
     async def run(self, *, is_urgent: bool = False, traceparent: str | None = None) -> None:
         """Send the request, and pass on the answer until its end. The caller has to finish the answer.

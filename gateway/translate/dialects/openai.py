@@ -19,7 +19,7 @@ class OpenAIDialect:
     def __init__(self, request: ClientRequest, upstream_model: str) -> None:
         self._request = request
         self._upstream_model = upstream_model
-        self._reader = OpenAIReader(stream=request.stream)
+        self._reader = OpenAIReader(stream=request.stream, has_choices=request.api.has_choices)
         self._has_whole = self._has_objects = False
 
     @property
@@ -49,7 +49,7 @@ class OpenAIDialect:
             case b'"':
                 return self._reader.feed(_text(output))
             case b"{":
-                delta = read_object(body, stream=self._request.stream)
+                delta = read_object(body, stream=self._request.stream, has_choices=self._request.api.has_choices)
                 self._has_whole |= isinstance(delta, Whole)
                 self._has_objects = True
                 return [delta]

@@ -30,8 +30,10 @@ _ERROR_MARKS = tuple(
 NOT_JSON = "The worker sent something that is not JSON."
 
 
-def read_object(body: bytes | Raw, *, stream: bool, problem: str = NOT_JSON) -> Chunk | Whole:
+def read_object(body: bytes | Raw, *, stream: bool, has_choices: bool = True, problem: str = NOT_JSON) -> Chunk | Whole:
     """Parse an object as a chunk or a complete answer, and raise it if it is an error.
+
+    `has_choices` is False for an API whose answers have no choices (`translate.apis`): each of them is one object.
 
     Raises:
         OutputLostError: The text is not a JSON object.
@@ -57,18 +59,18 @@ def read_object(body: bytes | Raw, *, stream: bool, problem: str = NOT_JSON) -> 
         # openai-go treats even a null as a failure.
         fields.pop("error", None)
     is_chunk = bytes(fields.get("object", b"")) == b'"chat.completion.chunk"'
-    return Chunk(fields) if is_chunk or not _is_whole(fields, stream=stream) else Whole(fields)
+    return Chunk(fields) if is_chunk or not _is_whole(fields, stream=stream, has_choices=has_choices) else Whole(fields)
 
 
-def _is_whole(fields: Fields, *, stream: bool) -> bool:
-    """Return True if an object that is not labelled as a chunk is a complete answer: embeddings, or a finished message.
+def _is_whole(fields: Fields, *, stream: bool, has_choices: bool) -> bool:
+    """Return True if an object that is not labelled as a chunk is a complete answer: an object, or a finished message.
 
     Anything else may be one part of several, even if no stream was requested: some workers yield chunks regardless, and
     chunks of text completions look like complete ones.
     """
     raw = fields.get("choices", NULL)
     if is_empty(raw):
-        return not stream and not is_empty(fields.get("data"))
+        return not stream and (not has_choices or not is_empty(fields.get("data")))
     try:
         choices = openai.decode_objects(raw)
     except MALFORMED:

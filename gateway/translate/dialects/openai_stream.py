@@ -40,9 +40,10 @@ _DAMAGED = "A part of the worker's answer is damaged."
 class OpenAIReader:
     """Parse the bytes of an OpenAI answer, in any slices: server-sent events, or one JSON object."""
 
-    def __init__(self, *, stream: bool) -> None:
+    def __init__(self, *, stream: bool, has_choices: bool = True) -> None:
         self.is_over = False
         self._stream = stream
+        self._has_choices = has_choices
         self._events = EventReader()
         self._template = ChunkTemplateReader()
         self._object: bytearray | None = None
@@ -106,7 +107,7 @@ class OpenAIReader:
         body, self._object = bytes(self._object), None
         try:
             if not self._is_sequence:
-                return [read_object(body, stream=self._stream, problem=_CUT_SHORT)]
+                return [read_object(body, stream=self._stream, has_choices=self._has_choices, problem=_CUT_SHORT)]
         except OutputLostError:
             if len(body) > EVENT_BYTES_MAX or not read_sequence(body).objects:
                 raise

@@ -102,3 +102,11 @@ def test_nothing_in_an_error_s_place_is_dropped() -> None:
         answer = read_object(body, stream=False)
         assert isinstance(answer, Whole)
         assert "error" not in answer.fields
+
+
+def test_an_api_without_choices_answers_with_one_object() -> None:
+    body = b'{"results":[{"index":0,"relevance_score":0.5}]}'
+    assert isinstance(read_object(body, stream=False, has_choices=False), Whole)
+    assert isinstance(read_object(body, stream=False), Chunk)
+    with pytest.raises(UpstreamError):
+        read_object(b'{"error":{"message":"too long"}}', stream=False, has_choices=False)
