@@ -10,8 +10,10 @@ import httpx
 import msgspec
 import pytest
 
+from gateway.config.keys import key_line
 from gateway.emulator.settings import EmulatorSettings
 from gateway.errors import UnreachableError
+from gateway.fairshare.overflow import QueueLimits
 from tests.fakes.runpod import FakeRunpod
 from tests.stacks import KEY, RUNPOD_KEY, Stack, stack
 from tests.subject import EVENTS, running
@@ -88,6 +90,37 @@ async def test_a_request_leaves_none(
         # GPU seconds are final some seconds after the end.
         await anyio.sleep(10)
         assert garbage.end() == []
+
+
+@pytest.mark.parametrize("queued_max", [10_000, 4])
+async def test_a_refusal_leaves_none(garbage: Garbage, queued_max: int) -> None:
+    """Tickets that time out, and one that is evicted for another tenant's."""
+    tenants = [{"name": name, "keys": [key_line(key)]} for name, key in (("acme", KEY), ("beta", "fp-beta"))]
+    endpoint = {"route": "job", "max_in_flight": 1, "queue_timeout_s": 2, "min_workers": 1}
+    runpod = FakeRunpod(pages=[("IN_PROGRESS", EVENTS[:1]), *[("IN_PROGRESS", [])] * 10_000])
+    async with running(runpod, endpoint=endpoint, tenants=tenants) as subject, anyio.create_task_group() as tasks:
+        queue = subject.gateway._upstreams["chat"].gates.work._queue
+        queue._overflow._limits = QueueLimits(tickets_max=queued_max, refuses_hopeless=False)
+        tasks.start_soon(subject.call(stream=True).run, subject.gateway.app)
+        await anyio.sleep(1)
+
+        async def ask(key: str = KEY) -> None:
+            call = subject.call(stream=False, key=key)
+            await call.run(subject.gateway.app)
+            assert call.status in {429, 503}
+
+        async def crowd() -> None:
+            async with anyio.create_task_group() as crowd:
+                for _ in range(4):
+                    crowd.start_soon(ask)
+                await anyio.sleep(0.1)
+                crowd.start_soon(ask, "fp-beta")
+
+        await crowd()
+        garbage.begin()
+        await crowd()
+        assert garbage.end() == []
+        tasks.cancel_scope.cancel()
 
 
 def ask_over(running: Stack, *, leaves: bool) -> None:

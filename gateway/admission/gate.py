@@ -82,10 +82,7 @@ class Gate:
         return self.cold_start_cap.seats is not None
 
     def cap(self, seats: int) -> None:
-        """Limit each tenant to `seats` permits until `uncap`; the limits of waits are extended meanwhile.
-
-        Used when the resource that the permits are for is unavailable.
-        """
+        """Limit each tenant to `seats` permits until `uncap`, while no worker is up; waits may be longer meanwhile."""
         self.cold_start_cap.begin(seats, self._clock.monotonic_s())
 
     def uncap(self) -> None:
@@ -189,9 +186,9 @@ class Gate:
     async def _admit(self, tenant: Tenant, *, wait_s_max: float, member: str, size: int, is_urgent: bool) -> Permit:
         now_s = self._clock.monotonic_s()
         permit = Permit(tenant, size=size, now_s=now_s, give_back=self._give_back)
-        has_seat = self.occupancy.held < self._capacity.seats(now_s)
-        has_seat &= not self.cold_start_cap.is_full(tenant.name, self._queue.held_by(tenant.name))
         weight = self._weights.get(tenant.name, tenant.weight)
+        is_at_cap = self.cold_start_cap.is_full(tenant.name, self._queue.held_by(tenant.name))
+        has_seat = self.occupancy.held < self._capacity.seats(now_s) and not is_at_cap
         if has_seat and not self._queue and self._capacity.ready_at_s(now_s) <= now_s:
             self._capacity.take(now_s)
             self._grant_at_once(permit, weight, now_s)
@@ -200,21 +197,19 @@ class Gate:
             # Runpod asked for a longer pause than this request may wait: reject it now, with the time left.
             raise NoTurnError(retry_after_s=self._capacity.paused_until_s - now_s)
         permit.capped_s = self.cold_start_cap.total_s(now_s)
-        if self.has_line or not has_seat:
+        if self._queue or not has_seat:
+            # Otherwise it is the first ticket, and waits only until the next call may be sent.
             self._make_room(permit, weight, wait_s_max, now_s)
         self._queue.enqueue(permit, tenant=tenant.name, weight=weight, member=member, is_urgent=is_urgent, now_s=now_s)
         try:
             self.pump()
             if permit.is_waiting:
                 await self._wait(permit, wait_s_max)
-                self._note_late(permit)
+                self._conclude_wait(permit)
         except BaseException:
+            # Cancelled, evicted or out of time. A permit that was granted as its task was cancelled is returned too.
             self._give_back(permit)
             raise
-        if permit.granted_at_s is None:
-            refusal = permit.refusal or self._refusal(permit)
-            self._give_back(permit)
-            raise refusal
         return permit
 
     async def _wait(self, permit: Permit, wait_s_max: float) -> None:
@@ -247,7 +242,7 @@ class Gate:
             if verdict is Verdict.REFUSE:
                 raise OverShareError(retry_after_s=self._queue.told_wait_s(tenant.name, seats))
             evicted = self._queue.evict()
-            evicted.refuse(OverShareError(retry_after_s=self._queue.told_wait_s(evicted.tenant.name, seats)))
+            evicted.evict(self._queue.told_wait_s(evicted.tenant.name, seats))
 
     def _refusal(self, permit: Permit) -> RefusedError:
         """Build the error of a ticket without a grant: its tenant has its share, or capacity is missing."""
@@ -257,9 +252,14 @@ class Gate:
         is_over_share = held > 0 and held + 1 > self.fair_seats()[permit.tenant.name]
         return (OverShareError if seats and is_over_share else NoTurnError)(retry_after_s=retry_after_s)
 
-    def _note_late(self, permit: Permit) -> None:
+    def _conclude_wait(self, permit: Permit) -> None:
+        """Raise the refusal of a ticket without a grant; count the call of a late one again."""
+        if permit.retry_after_s is not None:
+            raise OverShareError(retry_after_s=permit.retry_after_s)
+        if permit.granted_at_s is None:
+            raise self._refusal(permit)
         now_s = self._clock.monotonic_s()
-        if permit.granted_at_s is not None and now_s - permit.granted_at_s > LATE_S:
+        if now_s - permit.granted_at_s > LATE_S:
             self._capacity.take(now_s)
 
     def pump(self) -> None:

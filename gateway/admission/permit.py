@@ -6,7 +6,6 @@ from typing import Any
 import anyio
 
 from gateway.domain import Tenant
-from gateway.errors import RefusedError
 
 
 class Permit:
@@ -22,7 +21,7 @@ class Permit:
         "capped_s",
         "charged",
         "granted_at_s",
-        "refusal",
+        "retry_after_s",
         "returned_at_s",
         "since_s",
         "size",
@@ -46,7 +45,8 @@ class Permit:
         """Time from which its seat is charged."""
         self.charged = 0.0
         """Service charged for it in addition to its seat."""
-        self.refusal: RefusedError | None = None
+        self.retry_after_s: float | None = None
+        """Predicted seconds until a retry could be granted, if it was evicted from the queue."""
         self._turn: anyio.Event | None = None
 
     @property
@@ -56,8 +56,8 @@ class Permit:
 
     @property
     def is_waiting(self) -> bool:
-        """Return True if it is neither granted nor rejected."""
-        return self.granted_at_s is None and self.refusal is None
+        """Return True if it is neither granted nor evicted."""
+        return self.granted_at_s is None and self.retry_after_s is None
 
     def grant(self, now_s: float) -> None:
         """Mark it as granted, and wake its waiting task."""
@@ -65,9 +65,9 @@ class Permit:
         if self._turn is not None:
             self._turn.set()
 
-    def refuse(self, refusal: RefusedError) -> None:
-        """Mark it as rejected, and wake its waiting task."""
-        self.refusal = refusal
+    def evict(self, retry_after_s: float) -> None:
+        """Mark it as evicted from the queue, and wake its waiting task."""
+        self.retry_after_s = retry_after_s
         if self._turn is not None:
             self._turn.set()
 
@@ -94,7 +94,7 @@ class Permit:
             self._give_back(self)
 
     async def turn(self) -> None:
-        """Wait until it is granted or rejected."""
+        """Wait until it is granted or evicted."""
         self._turn = anyio.Event()
         await self._turn.wait()
 

@@ -1,6 +1,7 @@
 """Relay one request over the OpenAI route, and read its answer as it is received."""
 
 from collections.abc import AsyncIterator
+from enum import Enum, auto
 
 import anyio
 
@@ -19,7 +20,7 @@ from gateway.translate.dialects.openai_stream import OpenAIReader
 from gateway.translate.request import worker_fields
 from gateway.upstream.failures import PLATFORM_5XX
 from gateway.upstream.openai_route import good_pieces
-from gateway.wire.openai import join_fields
+from gateway.wire.openai import Parts, join_fields
 
 READ_SLACK_S = 5.0
 
@@ -62,6 +63,17 @@ class Patience:
         return since_s + (endpoint.execution_timeout_s if self.has_begun else endpoint.cold_start_timeout_s)
 
 
+class _End(Enum):
+    """Enumerate the ends of an attempt, by what they show about its job at Runpod."""
+
+    NEVER_SENT = auto()
+    """There is no job: Runpod did not receive the request, or rejected it."""
+    OVER = auto()
+    """The job has ended: its answer was read to the end, or it failed."""
+    ABANDONED = auto()
+    """The job may run on, because its answer was not read to the end."""
+
+
 class Relay:
     """Relay one request over the OpenAI route."""
 
@@ -90,28 +102,38 @@ class Relay:
             Operation.OPENAI, tenant=self._resolved.tenant, wait_s_max=wait_s_max, is_urgent=is_urgent
         ):
             activity, time = upstream.begin(self._resolved.tenant), self._cost.open(upstream.gpu)
-            is_over, was_sent = False, True
             patience = Patience(upstream.endpoint, is_stream=request.stream, is_warm=activity.was_warm)
             upstream.relays.open(time, activity, patience.seen)
             with patience.scope:
-                try:
-                    # Longer than the timeouts, so that an expired one is reported as such, and not as an outage.
-                    async with upstream.openai.opened(
-                        request.api.path, body, read_timeout_s=patience.s_max + READ_SLACK_S, traceparent=traceparent
-                    ) as opened:
-                        await self._pass_on(await good_pieces(opened), activity, time, patience)
-                        is_over = True
-                except GatewayError as error:
-                    is_over, was_sent = _is_refusal(error, has_begun=activity.has_output), not never_sent(error)
-                    self._explain(error, activity, time)
-                    raise
-                finally:
-                    self._leave(activity, time, is_over=is_over, was_sent=was_sent)
+                await self._send(body, activity, time, patience, traceparent)
             if patience.scope.cancelled_caught:
                 raise _time_is_over(upstream, activity, patience)
             await self._answer.take(self._reader.end())
         if request.stream and not (self._reader.is_over or self._answer.is_whole):
             raise OutputLostError("The worker's answer was cut short.")
+
+    async def _send(
+        self, body: Parts, activity: Activity, time: AttemptTime, patience: Patience, traceparent: str | None
+    ) -> None:
+        """Send the request, pass on its answer, and record how the attempt ended, also if it is cancelled."""
+        end = _End.ABANDONED
+        try:
+            # Longer than the timeouts, so that an expired one is reported as such, and not as an outage.
+            async with self._upstream.openai.opened(
+                self._resolved.request.api.path,
+                body,
+                read_timeout_s=patience.s_max + READ_SLACK_S,
+                traceparent=traceparent,
+            ) as opened:
+                await self._pass_on(await good_pieces(opened), activity, time, patience)
+                end = _End.OVER
+        except GatewayError as error:
+            # Before `_explain`, which may record an output.
+            end = _end_by(error, has_begun=activity.has_output)
+            self._explain(error, activity, time)
+            raise
+        finally:
+            self._leave(activity, time, end)
 
     async def _pass_on(
         self, pieces: AsyncIterator[bytes], activity: Activity, time: AttemptTime, patience: Patience
@@ -138,16 +160,16 @@ class Relay:
         if isinstance(error, UnreachableError) and self._answer.chunks and error.status is None:
             raise OutputLostError("The connection to the worker broke in the middle of its answer.") from error
 
-    def _leave(self, activity: Activity, time: AttemptTime, *, is_over: bool, was_sent: bool) -> None:
-        upstream = self._upstream
+    def _leave(self, activity: Activity, time: AttemptTime, end: _End) -> None:
+        upstream, was_sent = self._upstream, end is not _End.NEVER_SENT
         activity.end(upstream.now_s, was_sent=was_sent)
-        if was_sent and not is_over:
+        if end is _End.ABANDONED:
             abandon_relay(upstream, activity, time, self._keep_seat())
-        else:
-            if is_over and activity.has_output:
-                upstream.relay_means.note(activity.tenant, upstream.endpoint.name, upstream.now_s - activity.began_at_s)
-            upstream.relays.close(time)
-            self._cost.close(was_sent=was_sent)
+            return
+        if end is _End.OVER and activity.has_output:
+            upstream.relay_means.note(activity.tenant, upstream.endpoint.name, upstream.now_s - activity.began_at_s)
+        upstream.relays.close(time)
+        self._cost.close(was_sent=was_sent)
 
     def _keep_seat(self) -> Release:
         """Keep the seat; when it is returned, charge what the worker may have written since now."""
@@ -158,6 +180,13 @@ class Relay:
             release()
 
         return charge_and_release
+
+
+def _end_by(error: GatewayError, *, has_begun: bool) -> _End:
+    """Return how an attempt ended that failed with this error."""
+    if never_sent(error):
+        return _End.NEVER_SENT
+    return _End.OVER if _is_refusal(error, has_begun=has_begun) else _End.ABANDONED
 
 
 def _is_refusal(error: GatewayError, *, has_begun: bool) -> bool:

@@ -85,11 +85,13 @@ class ReplayBuffer:
         self._listeners.add(listener)
         try:
             while True:
+                # Taken before the pieces are read: what is added while one is sent sets this event.
                 changed = self._changed
-                while listener.at < self._dropped + len(self._pieces):
+                while listener.at < self._end:
                     piece = self._pieces[listener.at - self._dropped]
+                    # Counted as received before it is sent, so that it can be dropped in the meantime.
                     listener.at += 1
-                    if self.is_finished and listener.at == self._dropped + len(self._pieces):
+                    if self.is_finished and listener.at == self._end:
                         await sink.finish(piece)
                         return
                     await sink.send(piece)
@@ -100,6 +102,11 @@ class ReplayBuffer:
         finally:
             self._listeners.discard(listener)
             self._heard.set()
+
+    @property
+    def _end(self) -> int:
+        """Return the number of pieces so far, including those that were dropped."""
+        return self._dropped + len(self._pieces)
 
     def _fits(self) -> bool:
         """Return True if there is room for the kept pieces; without any there is, so that the exchange continues."""
@@ -119,8 +126,7 @@ class ReplayBuffer:
 
     def _drop_what_all_heard(self) -> None:
         """Drop the pieces that even the slowest listener has received: no client can begin to listen any more."""
-        end = self._dropped + len(self._pieces)
-        heard = min((listener.at for listener in self._listeners), default=end) - self._dropped
+        heard = min((listener.at for listener in self._listeners), default=self._end) - self._dropped
         self.size -= sum(map(len, self._pieces[:heard]))
         del self._pieces[:heard]
         self._dropped += heard

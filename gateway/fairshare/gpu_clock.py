@@ -194,15 +194,25 @@ class GpuClock:
         """Return the time up to which the next step divides; None if no step is possible."""
         if not self._readings and self._is_in_doubt:
             until_ns = min(until_ns, self._done_ns if waited_until_ns is None else waited_until_ns)
-        due_ns = [reading.at_ns for reading in itertools.islice(self._readings, 1)]
-        due_ns += [each[0] for each in self._events[:1]]
-        if due_ns and min(due_ns) <= self._done_ns:
-            # The event is due: apply it without dividing time.
+        due_ns = self._next_due_ns()
+        if due_ns is not None and due_ns <= self._done_ns:
+            # The reading or event is due: apply it without dividing time.
             return self._done_ns
         if self._done_ns >= until_ns:
             return None
+        step_ns = until_ns if due_ns is None else min(until_ns, due_ns)
         rise_ns = self._next_rise_ns()
-        return min([until_ns, *due_ns, *([] if rise_ns is None or rise_ns <= self._done_ns else [rise_ns])])
+        if rise_ns is not None and rise_ns > self._done_ns:
+            # The number of workers changes there.
+            step_ns = min(step_ns, rise_ns)
+        return step_ns
+
+    def _next_due_ns(self) -> int | None:
+        """Return the time of the next reading or event, whichever is earlier; None without any."""
+        if not self._readings:
+            return self._events[0][0] if self._events else None
+        read_ns = self._readings[0].at_ns
+        return min(read_ns, self._events[0][0]) if self._events else read_ns
 
     @property
     def _is_in_doubt(self) -> bool:

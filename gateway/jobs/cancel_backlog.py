@@ -1,5 +1,6 @@
 """Track the cancels of one endpoint that have to be made."""
 
+import heapq
 from collections import Counter, defaultdict
 
 import msgspec
@@ -42,3 +43,16 @@ class CancelBacklog:
         """Cancels whose jobs are not confirmed to have ended, by job id."""
         self.asking: Counter[str] = Counter()
         """Number of tasks that wait for the budget, by tenant; each takes one entry when its permit is granted."""
+
+    def take(self, tenant: str) -> CancelEntry:
+        """Remove and return the due cancel of a tenant's job that has the most remaining work.
+
+        Raises:
+            DroppedError: No job is left to cancel.
+        """
+        due = self.due[tenant]
+        while due:
+            entry = heapq.heappop(due)[2]
+            if entry.job.job_id in self.pending:
+                return entry
+        raise DroppedError

@@ -115,22 +115,15 @@ class Canceller:
     async def _cancel_one(self, line: CancelBacklog, tenant: Tenant) -> None:
         """Wait for a permit of this tenant; then cancel its job that has the most remaining work."""
         entry: CancelEntry | None = None
-        has_turn = False
-
-        async def cancel_longest() -> JobStatus:
-            nonlocal entry, has_turn
-            has_turn = True
-            line.asking[tenant.name] -= 1
-            while line.due[tenant.name]:
-                entry = heapq.heappop(line.due[tenant.name])[2]
-                if entry.job.job_id in line.pending:
-                    return await line.upstream.jobs.cancel(entry.job.job_id)
-            raise DroppedError
-
-        outcome, status = None, None
+        status: JobStatus | None = None
+        is_asking = True
         try:
-            status = await line.upstream.call(Operation.CANCEL, cancel_longest, tenant=tenant, wait_s_max=TURN_S_MAX)
-            outcome = CallOutcome.OK if status.state.is_terminal else None
+            async with line.upstream.calling(Operation.CANCEL, tenant=tenant, wait_s_max=TURN_S_MAX):
+                line.asking[tenant.name] -= 1
+                is_asking = False
+                entry = line.take(tenant.name)
+                reply = await line.upstream.jobs.cancel(entry.job.job_id)
+            status = reply
         except JobExpiredError:
             # A 404 may be about the call: the status is requested at once, before the job is taken to be gone.
             if entry is not None:
@@ -139,20 +132,25 @@ class Canceller:
             pass
         except Exception as error:  # noqa: BLE001 - one bad cancel must not end the queue, and with it the process.
             self._observe(Broke(request_id="", error=error))
-        if not has_turn:
+        if is_asking:
+            # No permit was granted in time.
             line.asking[tenant.name] -= 1
         if entry is not None and entry.job.job_id in line.pending:
-            # The job was not dropped, neither before the permit was granted nor during the call.
-            try:
-                if outcome is None:
-                    await self._try_again(line, entry, status)
-                else:
-                    await self._settle(line, entry, outcome, status)
-            except Exception as error:  # noqa: BLE001 - see above; the job is tried again until its ttl.
-                self._observe(Broke(request_id=entry.job.attempt.request_id, error=error))
-                if not await self._pause(line, entry):
-                    self._give_up(line, entry)
+            # The job was not dropped during the call.
+            await self._follow_up(line, entry, status)
         self._dispatch(line, tenant.name)
+
+    async def _follow_up(self, line: CancelBacklog, entry: CancelEntry, status: JobStatus | None) -> None:
+        """Settle the job if it has ended, by the reply to its cancel; otherwise try again. None: the call failed."""
+        try:
+            if status is not None and status.state.is_terminal:
+                await self._settle(line, entry, CallOutcome.OK, status)
+            else:
+                await self._try_again(line, entry, status)
+        except Exception as error:  # noqa: BLE001 - one bad answer must not end the queue; it is tried again until its ttl.
+            self._observe(Broke(request_id=entry.job.attempt.request_id, error=error))
+            if not await self._pause(line, entry):
+                self._give_up(line, entry)
 
     async def _look_at_all(self) -> None:
         """Request the status of jobs that wait for their cancel: a job with little remaining work may end before."""

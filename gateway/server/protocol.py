@@ -180,14 +180,16 @@ class BoundedProtocol(ReadingProtocol):
             self._check_reading(now_s)
 
     def _check_reading(self, now_s: float) -> None:
-        limits, cycle = self._limits, self._last_cycle()
-        if self._reading is Reading.HEAD or cycle is None:
-            if now_s - self._head_since_s >= limits.head_s:
-                if self._reading is Reading.HEAD:
-                    self._refuse(SlowRequestError("headers"))
-                else:
-                    self._drop()
-        elif self._reading.is_in_message:
+        cycle = self._last_cycle()
+        is_head_late = now_s - self._head_since_s >= self._limits.head_s
+        if self._reading is Reading.HEAD:
+            if is_head_late:
+                self._refuse(SlowRequestError("headers"))
+        elif cycle is None:
+            # The client has connected, and has not begun its first request.
+            if is_head_late:
+                self._drop()
+        elif self._reading is Reading.BODY:
             self._check_body(cycle, now_s)
         elif cycle.response_complete and self.timeout_keep_alive_task is None:
             # Bytes that begin no request cancelled the keep-alive timeout, so the connection would never be closed.
@@ -207,25 +209,32 @@ class BoundedProtocol(ReadingProtocol):
             self._refuse(SlowRequestError("body"))
 
     def _refuse(self, error: BaseException) -> None:
-        request_id = self._answer_refusal(error if isinstance(error, GatewayError) else malformed())
+        request_id = ""
+        if self._can_answer_refusal():
+            request_id = self._answer_refusal(error if isinstance(error, GatewayError) else malformed())
         self._all.refused(_refusal_of(error), request_id)
 
-    def _answer_refusal(self, error: GatewayError) -> str:
-        """Answer with an error if a response is still possible, and close; return its request id, empty without one."""
+    def _can_answer_refusal(self) -> bool:
+        """Return True if a refusal can be answered; otherwise close the connection, at once or when it has answered."""
         cycle = self._last_cycle()
-        if cycle is not None and not cycle.response_complete:
-            if not self._reading.is_in_message:
-                # This request is complete and being answered; the error is in the data after it.
-                self._hear_no_more()
-                return ""
-            if cycle.response_started:
-                self._drop()
-                return ""
-            self._leave(cycle)
-        elif self._reading is Reading.BODY:
+        if cycle is None or cycle.response_complete:
+            if self._reading is not Reading.BODY:
+                return True
             # The request was answered already, before its body was complete.
             self._drop()
-            return ""
+            return False
+        if not self._reading.is_in_message:
+            # This request is complete and being answered; the error is in the data after it.
+            self._hear_no_more()
+            return False
+        if cycle.response_started:
+            self._drop()
+            return False
+        self._leave(cycle)
+        return True
+
+    def _answer_refusal(self, error: GatewayError) -> str:
+        """Answer with an error, and close; return its request id, empty if the connection is closing already."""
         is_head = self._reading.is_in_message and self.parser.get_method() == b"HEAD"
         self._reading = Reading.DISCARD
         self._gone_by_s = self._all.now_s + LINGER_S + SWEEP_S

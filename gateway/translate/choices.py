@@ -84,14 +84,8 @@ class ChoiceNormalizer:
         if raw is None or is_empty(raw):
             self._has_unknown |= is_null(raw) and not chunk.keys() <= _METADATA
             return None
-        try:
-            views = openai.decode_choices(raw)
-            if (self._request.expected_choices > 1 or self._is_first(views[0])) and all(map(self._is_normal, views)):
-                for view in views:
-                    self._note(view)
-                return raw
-        except MALFORMED:
-            pass
+        if self._note_unchanged(raw):
+            return raw
         try:
             read = read_choices(raw)
             written = [self._normalize(fields, chunk, self._index_of(fields, at)) for at, fields in enumerate(read)]
@@ -99,6 +93,23 @@ class ChoiceNormalizer:
             raise OutputLostError(NOT_OPENAI) from None
         choices = [fields for fields in written if fields is not None]
         return openai.join_objects(choices) if choices else None
+
+    def _note_unchanged(self, raw: Raw) -> bool:
+        """Record choices that can be passed on unchanged; return False if they have to be normalized.
+
+        In both cases, choices that are seen for the first time are counted.
+        """
+        try:
+            views = openai.decode_choices(raw)
+            if self._request.expected_choices <= 1 and not self._is_first(views[0]):
+                return False
+            if not all(map(self._is_normal, views)):
+                return False
+            for view in views:
+                self._note(view)
+        except MALFORMED:
+            return False
+        return True
 
     def _is_first(self, view: ChoiceView) -> bool:
         """Return True if the worker's index of the only choice is 0, as far as it is known."""

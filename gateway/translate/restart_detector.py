@@ -56,13 +56,13 @@ class RestartDetector:
         return any(begins_again)
 
     def _begins_again(self, view: ChoiceView, answer_id: Raw) -> bool:
-        kinds, has_role = _kinds(view), view.delta is not None and bool(view.delta.role)
+        kinds = _kinds(view)
+        has_role = view.delta is not None and bool(view.delta.role)
         index = view.index or 0
         run = self._runs.get(index)
         if run is None or not run.kinds:
-            if (has_role or kinds) and (run is not None or len(self._runs) < RUNS_MAX):
-                same = run.same + 1 if run is not None and run.id == answer_id else 1
-                self._last = self._runs[index] = _Run(answer_id, kinds, same)
+            if has_role or kinds:
+                self._note_beginning(index, answer_id, kinds)
             return False
         self._last = run
         if answer_id == run.id:
@@ -72,10 +72,19 @@ class RestartDetector:
             run.role_id = answer_id
         if not kinds:
             return False
-        is_again = view.text is not UNSET or run.role_id == answer_id
-        is_another = run.same >= SAME_ID_MIN and is_again and not kinds.isdisjoint(run.kinds)
+        # Content under another id: of another run if it begins as the first one did. In any case the id is new now.
+        had_own_id = run.same >= SAME_ID_MIN
         run.id, run.same = answer_id, 1
-        return is_another
+        is_beginning = view.text is not UNSET or run.role_id == answer_id
+        return had_own_id and is_beginning and not kinds.isdisjoint(run.kinds)
+
+    def _note_beginning(self, index: int, answer_id: Raw, kinds: frozenset[str]) -> None:
+        """Record the role or the first content of a choice; its role may come in an earlier chunk than its content."""
+        run = self._runs.get(index)
+        if run is None and len(self._runs) >= RUNS_MAX:
+            return
+        same = run.same + 1 if run is not None and run.id == answer_id else 1
+        self._last = self._runs[index] = _Run(answer_id, kinds, same)
 
 
 def _views(chunk: Fields) -> list[ChoiceView]:

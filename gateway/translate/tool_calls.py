@@ -113,18 +113,17 @@ class ToolCallAssembler:
         if index is None:
             return named or last
         call = self._at_index.get(index)
+        if call is not None:
+            # Two calls may share an index, and their fragments may alternate.
+            return named if named is not None and named.index == index else call
+        # The index is new.
         if fragment.name:
-            if named is not None and (named.index == index or (call is None and _is_repeated(named, fragment))):
-                return named
-            return call
-        if call is None:
-            if named is not None:
-                # The index changed in the middle of a call, but its id is the same.
-                return named
-            is_open = last is not None and not last.has_complete_arguments
-            return last if is_open and fragment.arguments and not fragment.id else None
-        # Two calls may share an index, and their fragments may alternate.
-        return named if named is not None and named.index == index else call
+            return named if named is not None and _is_repeated(named, fragment) else None
+        if named is not None:
+            # The index changed in the middle of a call, but its id is the same.
+            return named
+        is_open = last is not None and not last.has_complete_arguments
+        return last if is_open and fragment.arguments and not fragment.id else None
 
     def _begins_another(self, call: AssembledCall, fragment: Fragment) -> bool:
         """Apply rule 3 to a fragment and the call that it refers to."""

@@ -368,8 +368,8 @@ PLANTED = [
         13,
         "a changed index begins a call",
         TOOLS,
-        "            if named is not None:\n                # The index changed",
-        "            if named is call:\n                # The index changed",
+        "        if named is not None:\n            # The index changed",
+        "        if named is call:\n            # The index changed",
     ),
     Planted(
         13,
@@ -529,7 +529,7 @@ PLANTED = [
         14,
         "all cancels share one line",
         "jobs/canceller.py",
-        "cancel_longest, tenant=tenant, wait_s_max=TURN_S_MAX",
-        'cancel_longest, tenant=Tenant(name=""), wait_s_max=TURN_S_MAX',
+        "calling(Operation.CANCEL, tenant=tenant, wait_s_max=TURN_S_MAX)",
+        'calling(Operation.CANCEL, tenant=Tenant(name=""), wait_s_max=TURN_S_MAX)',
     ),
 ]
