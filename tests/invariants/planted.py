@@ -39,9 +39,9 @@ INVARIANTS = {
         "running jobs",
         (
             "test_running_jobs.py",
-            "../exchange/test_open_jobs.py",
-            "../exchange/test_seat.py",
-            "../exchange/test_cancel_queue.py",
+            "../jobs/test_job_tracker.py",
+            "../admission/test_seat.py",
+            "../jobs/test_canceller.py",
         ),
     ),
     12: ("lease safety", ("test_lease_safety.py", "test_lease_twin.py", "test_lease_stories.py", "test_lease_rate.py")),
