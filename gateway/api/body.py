@@ -163,7 +163,7 @@ async def read_body(
         await pieces.discard()
         raise
     except DamagedContentError as error:
-        reason = f"The body {error}. Send what its Content-Encoding says, or leave that header out."
+        reason = f"The body {error}. Send a body that matches its Content-Encoding, or omit this header."
         raise InvalidRequestError(reason, code="invalid_content_encoding") from None
     return body.content
 
@@ -195,7 +195,7 @@ class _Pieces:
         """
         message = await self._receive()
         if message["type"] != "http.request":
-            raise InvalidRequestError("The body ended early.", code=None)
+            raise InvalidRequestError("The body is incomplete.", code=None)
         piece: bytes = message["body"]
         self.received_bytes += len(piece)
         self.is_more = message["more_body"]

@@ -36,5 +36,7 @@ def repeatable_of(name: Name, body: bytes | bytearray) -> Repeatable:
     """
     repeater, path, key = name
     if not _KEY.fullmatch(key):
-        raise InvalidRequestError("An Idempotency-Key has 1 to 255 visible ASCII characters.", code="invalid_value")
+        raise InvalidRequestError(
+            "An Idempotency-Key must consist of 1 to 255 visible ASCII characters.", code="invalid_value"
+        )
     return Repeatable(repeater=repeater, path=path, key=key, fingerprint=hashlib.sha256(body).digest())

@@ -23,19 +23,21 @@ _QUOTA_HEADERS = tuple(
 )
 _ANSWER_HEADERS = ("x-fairpod-endpoint", "x-fairpod-job-id", "x-fairpod-queue-ms", "idempotent-replayed")
 _HEADERS = {
-    "x-request-id": "The id of this request, here and in the gateway's log.",
-    "cache-control": "`no-store`: no answer may be kept by a cache.",
-    "x-fairpod-endpoint": "The endpoint that served it.",
-    "x-fairpod-job-id": "Runpod's id of the job.",
-    "x-fairpod-queue-ms": "Milliseconds that it waited here for its turn.",
-    "idempotent-replayed": "`true` where the answer was made for another request with the same Idempotency-Key.",
-    "x-should-retry": "`false` where another try cannot help.",
-    "retry-after": "Whole seconds, 1 to 60.",
-    "retry-after-ms": "The same in milliseconds.",
-    "allow": "The methods of this path.",
-    "accept-encoding": "The Content-Encodings that a body may have.",
-    "www-authenticate": '`Bearer` with a realm; with `error="invalid_token"` where a key was sent.',
-    **dict.fromkeys(_QUOTA_HEADERS, "Where the tenant has such a limit: true at this moment; resets as in `6m0s`."),
+    "x-request-id": "ID of this request, also in the gateway's log.",
+    "cache-control": "`no-store`: caches must not store any answer.",
+    "x-fairpod-endpoint": "Endpoint that served the request.",
+    "x-fairpod-job-id": "Runpod's ID of the job.",
+    "x-fairpod-queue-ms": "Milliseconds that the request waited in the gateway's queue.",
+    "idempotent-replayed": "`true` if the answer was made for another request with the same Idempotency-Key.",
+    "x-should-retry": "`false` if a retry cannot succeed.",
+    "retry-after": "Seconds to wait before a retry: an integer from 1 to 60.",
+    "retry-after-ms": "Milliseconds to wait before a retry.",
+    "allow": "Methods allowed for this path.",
+    "accept-encoding": "Content-Encodings that are accepted for a request body.",
+    "www-authenticate": '`Bearer` with a realm, and `error="invalid_token"` if a key was sent.',
+    **dict.fromkeys(
+        _QUOTA_HEADERS, "Present if the tenant has such a limit. Current value; a reset is a duration such as `6m0s`."
+    ),
 }
 _ALWAYS = frozenset(
     {"x-request-id", "cache-control", "retry-after", "retry-after-ms", "allow", "www-authenticate", "accept-encoding"}
@@ -43,11 +45,11 @@ _ALWAYS = frozenset(
 """Headers that are present in every response that lists them."""
 
 _PARAMETERS = {
-    "endpoint_id": "The Runpod id, or the name, of a configured endpoint. Only models on it are served, by it alone.",
-    "model_id": "The model's id, which may hold slashes.",
+    "endpoint_id": "Runpod ID or name of a configured endpoint. Only its models are served, and only by this endpoint.",
+    "model_id": "ID of the model; may contain slashes.",
 }
 _EVENT: JsonObject = {
-    "description": "One event: a chunk, `[DONE]` after the last one, or an error envelope in its place.",
+    "description": "One event: a chunk, `[DONE]` after the last chunk, or an error envelope instead of it.",
     "type": "object",
     "required": ["data"],
     "properties": {"data": {"type": "string"}},
@@ -55,24 +57,24 @@ _EVENT: JsonObject = {
 """Schema of one event: OpenAPI 3.1 cannot describe a stream, and tools that read streams expect this form."""
 _RETRY_HEADERS = ("retry-after", "retry-after-ms")
 _ERRORS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "400": ("The request has to change.", ()),
-    "401": ("No key, or one that is unknown or expired.", ("www-authenticate",)),
-    "403": ("The tenant may not use this model.", ()),
-    "404": ("No such model, or no such endpoint.", ()),
-    "405": ("Not with this method.", ("allow",)),
-    "408": ("The request took too long to arrive.", ()),
-    "413": ("The body is larger than this gateway, or Runpod, takes.", ()),
-    "415": ("The body has a Content-Encoding that is not read here.", ("accept-encoding",)),
-    "422": ("The Idempotency-Key came with another body, or its answer was too long to be kept.", ()),
-    "429": ("A cap of the tenant's own, or its share, is used up; or the worker is at a limit.", ()),
-    "431": ("The headers are larger than this gateway takes.", ()),
-    "4XX": ("The worker found the request at fault.", ()),
+    "400": ("The request is invalid.", ()),
+    "401": ("The API key is missing, unknown or expired.", ("www-authenticate",)),
+    "403": ("The tenant is not allowed to use this model.", ()),
+    "404": ("The model or the endpoint does not exist.", ()),
+    "405": ("The method is not allowed for this path.", ("allow",)),
+    "408": ("Timed out while receiving the request.", ()),
+    "413": ("The body exceeds the limit of this gateway or of Runpod.", ()),
+    "415": ("The Content-Encoding of the body is not supported.", ("accept-encoding",)),
+    "422": ("The Idempotency-Key was used with a different body, or its answer was too large to be stored.", ()),
+    "429": ("The tenant's limit or fair share is used up, or the worker's rate limit is reached.", ()),
+    "431": ("The headers exceed the limit of this gateway.", ()),
+    "4XX": ("The worker rejected the request.", ()),
     "502": ("Runpod or the worker failed.", ("x-should-retry", *_RETRY_HEADERS)),
-    "503": ("No turn, no worker, or a process that shuts down.", _RETRY_HEADERS),
-    "504": ("The worker ran out of time.", ()),
+    "503": ("No capacity or no worker became available in time, or the process is shutting down.", _RETRY_HEADERS),
+    "504": ("The worker did not finish in time.", ()),
 }
 _BODY = (
-    "May be compressed, as its Content-Encoding says: gzip, deflate, and zstd where the gateway has a library for it."
+    "May be compressed with the declared Content-Encoding: gzip, deflate, or zstd if the gateway has a library for it."
 )
 _IDEMPOTENCY_KEY: JsonObject = {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"}
 _KEYS: list[JsonObject] = [{"bearer": []}, {"apiKey": []}, {"xApiKey": []}]
@@ -97,7 +99,7 @@ def describe(*, has_metrics: bool) -> JsonObject:
         "info": {
             "title": "Fairpod",
             "version": __version__,
-            "description": "OpenAI's API over Runpod Serverless endpoints. Fields not described here pass through.",
+            "description": "OpenAI-compatible API for Runpod Serverless endpoints. Other fields pass through unchanged.",
         },
         "paths": {**_completion_paths(), **_model_paths(), **_operation_paths(has_metrics=has_metrics)},
         "components": {
@@ -143,8 +145,8 @@ def _model_paths() -> JsonObject:
     paths: JsonObject = {}
     for path in MODEL_PATHS:
         unknown = ["404"] if path.startswith(OF_ENDPOINT) else []
-        listed = _keyed("The models that the key may use.", "ModelList", "401", *unknown, "405")
-        found = _keyed("One model; ids may hold slashes.", "ModelCard", "401", "403", "404", "405")
+        listed = _keyed("Models that the key is allowed to use.", "ModelList", "401", *unknown, "405")
+        found = _keyed("One model; its ID may contain slashes.", "ModelCard", "401", "403", "404", "405")
         paths[_path(path)] = _path_item(path, _readable(listed))
         paths[f"{_path(path)}/{{model_id}}"] = _path_item(f"{path}/{{model_id}}", _readable(found))
     return paths
@@ -156,19 +158,23 @@ def _keyed(summary: str, schema: str, *errors: str) -> JsonObject:
 
 
 def _operation_paths(*, has_metrics: bool) -> JsonObject:
-    alive = _open("The process lives.", {"type": "object", "required": ["status"]})
-    fails = "A background task fails again and again: the process is about to end."
+    alive = _open("The process is alive.", {"type": "object", "required": ["status"]})
+    fails = "A background task fails repeatedly, and the process is about to exit."
     told: JsonObject = {"type": "object", "required": ["status", "task"]}
     alive["responses"]["503"] = _response(fails, {_JSON: {"schema": told}})
-    ready = _open("It may be sent work.", ref("Readiness"))
-    ready["responses"]["503"] = _response("It drains, or has no capacity.", {_JSON: {"schema": ref("Readiness")}})
+    ready = _open("The process accepts requests.", ref("Readiness"))
+    ready["responses"]["503"] = _response(
+        "The process is draining or has no capacity.", {_JSON: {"schema": ref("Readiness")}}
+    )
     operations = {
         **dict.fromkeys(LIVE_PATHS, alive),
         "/readyz": ready,
         PATH: _open("This document.", {"type": "object"}),
     }
     if has_metrics:
-        rendered = _open("What was counted, for Prometheus.", {"type": "string"}, media_type=METRICS_TYPE)
+        rendered = _open(
+            "Metrics in the Prometheus text format or as OpenMetrics.", {"type": "string"}, media_type=METRICS_TYPE
+        )
         operations["/metrics"] = rendered
     return {path: _readable(operation) for path, operation in operations.items()}
 

@@ -29,7 +29,7 @@ class _Understanding:
 
     def __exit__(self, kind: type[BaseException] | None, _error: BaseException | None, _trace: object) -> None:
         if kind is not None and issubclass(kind, _MISUNDERSTOOD):
-            raise OutputLostError("The worker sent something that is not an answer in OpenAI's format.") from None
+            raise OutputLostError("The worker's answer is not in OpenAI's format.") from None
 
 
 _MISUNDERSTOOD = (*MALFORMED, ValueError, TypeError, AttributeError, KeyError, OverflowError)

@@ -206,9 +206,11 @@ class Idempotency:
         if shared is None:
             return None
         if shared.asked.fingerprint != asked.fingerprint:
-            raise IdempotencyError("This Idempotency-Key came with another body before. A new request needs a new key.")
+            raise IdempotencyError(
+                "This Idempotency-Key was already used with a different body. Use a new key for a new request."
+            )
         if not shared.buffer.is_repeatable:
-            raise IdempotencyError("The answer to this Idempotency-Key was too long to be kept. Use a new key.")
+            raise IdempotencyError("The answer to this Idempotency-Key was too large to be stored. Use a new key.")
         return JoinedExchange(shared, record, self._observe, leave=self._left, release=in_flight.release)
 
     def begin(self, asked: Repeatable, exchange: Exchange, in_flight: RefCountedHold) -> JoinedExchange:
@@ -236,7 +238,9 @@ class Idempotency:
         finally:
             self._tasks = None
             for shared in [each for each in self._shared.values() if each.ended_at_s is None]:
-                shared.buffer.fail(OutputLostError("A fault of the gateway broke this answer off. Ask again."))
+                shared.buffer.fail(
+                    OutputLostError("An internal error of the gateway interrupted this answer. Retry the request.")
+                )
                 self._forget(shared)
 
     async def _make(self, shared: _Shared, exchange: Exchange) -> None:
@@ -247,7 +251,9 @@ class Idempotency:
             shared.buffer.fail(error)
         if shared.scope.cancelled_caught:
             # A client may have joined at the last moment, and would wait forever.
-            shared.buffer.fail(OutputLostError("This answer was given up, as nobody waited for it. Ask again."))
+            shared.buffer.fail(
+                OutputLostError("This answer was abandoned because no client was waiting for it. Retry the request.")
+            )
         shared.exchange, shared.ended_at_s = None, self._clock.monotonic_s()
         self._forget_old()
         if shared.buffer.is_finished and shared.buffer.is_repeatable:

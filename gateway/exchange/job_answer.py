@@ -34,7 +34,7 @@ async def read_answer(job: JobPoller, dialect: Dialect, answer: Answer, record: 
             await answer.take(dialect.end())
             return
         if job.stream.is_reconciled:
-            raise OutputLostError("The worker's answer was cut short.")
+            raise OutputLostError("The worker's answer is incomplete.")
         job.stream.reconcile()
 
 

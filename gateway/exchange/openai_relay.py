@@ -110,7 +110,7 @@ class Relay:
                 raise _time_is_over(upstream, activity, patience)
             await self._answer.take(self._reader.end())
         if request.stream and not (self._reader.is_over or self._answer.is_whole):
-            raise OutputLostError("The worker's answer was cut short.")
+            raise OutputLostError("The worker's answer is incomplete.")
 
     async def _send(
         self, body: Parts, activity: Activity, time: AttemptTime, patience: Patience, traceparent: str | None
@@ -158,7 +158,7 @@ class Relay:
             # A worker ran it, because it signed the error.
             self._upstream.relay_output(activity, time, is_first_token=False)
         if isinstance(error, UnreachableError) and self._answer.chunks and error.status is None:
-            raise OutputLostError("The connection to the worker broke in the middle of its answer.") from error
+            raise OutputLostError("The connection to the worker was lost during its answer.") from error
 
     def _leave(self, activity: Activity, time: AttemptTime, end: _End) -> None:
         upstream, was_sent = self._upstream, end is not _End.NEVER_SENT

@@ -80,7 +80,7 @@ class ReplayBuffer:
             Exception: The error that the exchange failed with.
         """
         if self._dropped:
-            raise IdempotencyError("The answer to this Idempotency-Key was too long to be kept. Use a new key.")
+            raise IdempotencyError("The answer to this Idempotency-Key was too large to be stored. Use a new key.")
         listener = _Listener()
         self._listeners.add(listener)
         try:

@@ -18,7 +18,7 @@ from gateway.jobs.job_poller import JobPoller
 from gateway.jobs.journal import Journal, JournalStore, OpenJob
 from gateway.jobs.pending_cancel import PendingCancel
 
-LOST = "The gateway process was silent for so long that another one took it for dead and cancelled the job."
+LOST = "The gateway process did not respond for too long: another process considered it dead and cancelled the job."
 
 
 class JobTracker:

@@ -47,33 +47,46 @@ class Gauges(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the last readings as metric families."""
         by_tenant = ["tenant", "endpoint"]
-        queued = GaugeMetricFamily("gateway_queued_requests", "Requests that wait for a seat.", labels=by_tenant)
-        inflight = GaugeMetricFamily("gateway_inflight_requests", "Requests that hold a seat.", labels=by_tenant)
-        shares = GaugeMetricFamily("gateway_share_ratio", "Service attained by fair share, of late.", labels=by_tenant)
+        queued = GaugeMetricFamily(
+            "gateway_queued_requests", "Number of requests waiting for a permit.", labels=by_tenant
+        )
+        inflight = GaugeMetricFamily(
+            "gateway_inflight_requests", "Number of requests holding a permit.", labels=by_tenant
+        )
+        shares = GaugeMetricFamily(
+            "gateway_share_ratio", "Ratio of recently received service to the fair share.", labels=by_tenant
+        )
         fair = GaugeMetricFamily(
-            "gateway_fair_seats", "Seats that a tenant's weight entitles it to among those present.", labels=by_tenant
+            "gateway_fair_seats",
+            "Number of seats to which the tenant's weight entitles it among the active tenants.",
+            labels=by_tenant,
         )
         budgets = GaugeMetricFamily(
-            "gateway_upstream_budget_used_ratio", "Used share of a call budget.", labels=["endpoint", "operation"]
+            "gateway_upstream_budget_used_ratio",
+            "Used fraction of the rate limit for calls to Runpod.",
+            labels=["endpoint", "operation"],
         )
         pending = GaugeMetricFamily(
             "gateway_cancels_pending",
-            "Jobs to be cancelled that are not yet confirmed to be over.",
+            "Number of jobs whose cancellation is not confirmed yet.",
             labels=["endpoint"],
         )
         down = GaugeMetricFamily(
-            "gateway_endpoint_down", "Whether an endpoint failed so often that it is given a rest.", labels=["endpoint"]
+            "gateway_endpoint_down",
+            "1 if the endpoint failed repeatedly and is temporarily excluded, else 0.",
+            labels=["endpoint"],
         )
         workers = GaugeMetricFamily(
             "gateway_workers",
-            "Workers by the last reading of Runpod's /health: idle and ready ones are provisioned and need not run.",
+            "Number of workers by state, from Runpod's last /health; idle and ready ones may be scaled down.",
             labels=["endpoint", "state"],
         )
         idle = CounterMetricFamily(
-            "gateway_gpu_idle_seconds", "Time of running workers that no request used.", labels=["endpoint"]
+            "gateway_gpu_idle_seconds", "Time of running workers that was not used by any request.", labels=["endpoint"]
         )
         dropped = CounterMetricFamily(
-            "gateway_log_lines_dropped", "Log lines that were lost, as they could not be written in time or at all."
+            "gateway_log_lines_dropped",
+            "Number of log lines that were lost because they could not be written, or not in time.",
         )
         dropped.add_metric([], self._lines_dropped())
         for reading in self._taken:

@@ -10,11 +10,16 @@ class StoreMetrics:
     """Export whether the state that replicas share is reachable."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._up = Gauge("gateway_state_store_up", "Whether the shared state is within reach.", registry=registry)
+        self._up = Gauge(
+            "gateway_state_store_up", "1 if the shared state store is reachable, else 0.", registry=registry
+        )
         # True at first, because without Redis the state is in this process's memory.
         self._is_up = self._is_journal_up = True
         self._up.set(1)
-        name, text = "gateway_state_records_unreadable_total", "Records in the shared state that were skipped."
+        name, text = (
+            "gateway_state_records_unreadable_total",
+            "Number of unreadable records in the shared state store that were skipped.",
+        )
         self.unreadable = Counter(name, text, ["kind"], registry=registry)
         for kind in RecordKind:
             self.unreadable.labels(kind.value)
@@ -36,18 +41,20 @@ class ConfigMetrics:
     def __init__(self, registry: CollectorRegistry, started_at_s: float) -> None:
         self._reloads = Counter(
             "gateway_config_reloads_total",
-            "Configurations read anew, by what became of them.",
+            "Number of configuration reloads by outcome.",
             ["outcome"],
             registry=registry,
         )
         for outcome in Reload:
             self._reloads.labels(outcome.value)
         self._successful = Gauge(
-            "gateway_config_last_reload_successful", "Whether the file as read last is in force.", registry=registry
+            "gateway_config_last_reload_successful",
+            "1 if the last configuration reload succeeded, else 0.",
+            registry=registry,
         )
         self._succeeded_at = Gauge(
             "gateway_config_last_reload_success_timestamp_seconds",
-            "When the configuration was last read and found good.",
+            "Unix time of the last successful configuration reload.",
             registry=registry,
         )
         self._succeed(started_at_s)

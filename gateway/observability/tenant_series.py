@@ -39,7 +39,7 @@ class Total:
             ValueError: The amount is negative.
         """
         if amount < 0:
-            raise ValueError("a counter cannot go down")
+            raise ValueError("a counter cannot decrease")
         self.value += amount
         self._touch(self._tenant)
 

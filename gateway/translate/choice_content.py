@@ -124,7 +124,7 @@ def _text_of_part(part: str | Fields) -> str:
     if is_null(text) and (text is not None or _BESIDE_TEXT & {*part, text_of(part.get("type"))}):
         return ""
     if text is None or bytes(text)[:1] != b'"':
-        raise msgspec.ValidationError("a part of a content that is no text")
+        raise msgspec.ValidationError("a content part that is not text")
     return openai.decode_string(text)
 
 

@@ -141,7 +141,7 @@ class ChoiceNormalizer:
         """
         expected = self._request.expected_choices
         if len(self._choices) < expected:
-            raise OutputLostError(f"The worker gave {len(self._choices)} of {expected} choices.")
+            raise OutputLostError(f"The worker returned {len(self._choices)} of {expected} choices.")
         writes_reasons = any(choice.reason for choice in self._choices.values())
         closing: list[ClosingChoice] = []
         for index, choice in sorted(self._choices.items()):
@@ -149,7 +149,7 @@ class ChoiceNormalizer:
                 raise OutputLostError("The worker sent a choice without content.")
             is_doubtful = writes_reasons or self._has_unknown or not choice.has_content
             if not choice.reason and is_doubtful and index < expected:
-                raise OutputLostError("The worker's answer was cut short: a choice has no finish reason.")
+                raise OutputLostError("The worker's answer is incomplete: a choice has no finish reason.")
             if choice.tool_calls is not None and (calls := choice.tool_calls.flush()):
                 closing.append(ClosingChoice(self._with_calls(index, calls), {}))
             reason = choice.reason or missing_reason(has_tool_calls=choice.has_tool_calls)

@@ -18,7 +18,7 @@ from gateway.wire.lenient import is_null, is_object
 from gateway.wire.openai import Fields
 from gateway.wire.sse import DONE, encode_event
 
-RESTARTED = "The worker was lost in the middle of its answer, and the job began anew."
+RESTARTED = "The worker was lost during its answer, and the job was restarted."
 _OWN_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
 
 

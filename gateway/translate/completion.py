@@ -27,7 +27,7 @@ from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import NULL, Fields
 
 JsonObject = dict[str, Any]
-_NO_COMPLETION = "The worker sent something that is not a completion."
+_NO_COMPLETION = "The worker's answer is not a completion."
 _NO_CONTENT = "The worker sent a choice without content."
 _CONTENT = frozenset({"message", "delta", "text"})
 _METADATA = frozenset(
@@ -182,7 +182,7 @@ def finish_completion(whole: Fields, request: ClientRequest, *, answer_id: str, 
     except MALFORMED:
         raise OutputLostError(_NO_COMPLETION) from None
     if len(choices) < request.expected_choices:
-        raise OutputLostError(f"The worker gave {len(choices)} of {request.expected_choices} choices.")
+        raise OutputLostError(f"The worker returned {len(choices)} of {request.expected_choices} choices.")
     given = msgspec.json.decode(whole["usage"], type=JsonObject) if is_object(whole.get("usage")) else {}
     own = {
         "id": answer_id,
@@ -230,7 +230,7 @@ def _finish_choices(choices: list[Fields], request: ClientRequest, answer_id: st
         raise_choice_error(choice)
     reasons = [read_finish_reason(choice.get("finish_reason")) for choice in choices]
     if any(reasons) and not all(reasons):
-        raise OutputLostError("The worker's answer was cut short: a choice has no finish reason.")
+        raise OutputLostError("The worker's answer is incomplete: a choice has no finish reason.")
     indexes = [integer_of(choice.get("index")) for choice in choices]
     is_only = len(choices) == request.expected_choices == 1
     if is_only or None in indexes or len(set(indexes)) < len(indexes) or min(each or 0 for each in indexes) < 0:

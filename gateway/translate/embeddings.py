@@ -29,7 +29,7 @@ def finish_embeddings(whole: Fields, request: ClientRequest, *, usage: Usage) ->
     try:
         data = openai.decode_embeddings(whole.get("data", b""))
         if len(data) < request.expected_choices or not all(item.embedding for item in data):
-            raise OutputLostError(f"The worker gave {len(data)} of {request.expected_choices} embeddings.")
+            raise OutputLostError(f"The worker returned {len(data)} of {request.expected_choices} embeddings.")
         wants_base64 = request.encoding_format == "base64"
         indexes = _indexes(data)
         is_right = all(
@@ -42,7 +42,7 @@ def finish_embeddings(whole: Fields, request: ClientRequest, *, usage: Usage) ->
             ]
             whole = {**whole, "data": Raw(openai.encode(encoded))}
     except (*MALFORMED, binascii.Error, struct.error):
-        raise OutputLostError("The worker sent something that is not a list of embeddings.") from None
+        raise OutputLostError("The worker's answer is not a list of embeddings.") from None
     own = {
         "object": "list",
         "model": request.model,

@@ -27,14 +27,14 @@ LOCAL_RETRY_S = 2.0
 COLD_RETRY_S = 30.0
 """Seconds until a retry if no cold start was measured yet."""
 _STATES = {
-    EndpointState.ASLEEP: "its workers are provisioned but scaled down, and none has woken up",
+    EndpointState.ASLEEP: "its workers are provisioned but scaled down, and none has started yet",
     EndpointState.WAKING: "a worker is starting",
-    EndpointState.LOADING: "a worker has started, and has not shown any output yet: it may be loading its model",
-    EndpointState.WARM: "its workers are serving other requests",
-    EndpointState.THROTTLED: "its workers are throttled, Runpod has no GPU of their kind free",
-    EndpointState.UNHEALTHY: "its workers are unhealthy, their logs at Runpod say why",
-    EndpointState.ABSENT: "it has no workers, and none is starting. Its maximum of workers may be zero",
-    EndpointState.UNKNOWN: "nothing is known of its workers, one may be starting",
+    EndpointState.LOADING: "a worker has started but has not produced output yet; it may be loading its model",
+    EndpointState.WARM: "its workers are busy with other requests",
+    EndpointState.THROTTLED: "its workers are throttled: Runpod has no free GPU of their type",
+    EndpointState.UNHEALTHY: "its workers are unhealthy; their logs at Runpod show the cause",
+    EndpointState.ABSENT: "it has no workers and none is starting; its maximum number of workers may be 0",
+    EndpointState.UNKNOWN: "the state of its workers is unknown; one may be starting",
 }
 _STARTING = frozenset({EndpointState.ASLEEP, EndpointState.WAKING, EndpointState.LOADING, EndpointState.UNKNOWN})
 """States in which the usual duration of a start predicts the remaining wait."""
@@ -74,7 +74,7 @@ class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
         return headers
 
 
-_STOPPED = " Answers that were stopped count until their jobs have ended."
+_STOPPED = " Stopped requests count until their jobs have ended."
 
 
 def error_answer(error: errors.GatewayError) -> ErrorAnswer:
@@ -105,7 +105,7 @@ def _answer(
     return ErrorAnswer(status=status, detail=detail, retry_after_s=retry_after_s)
 
 
-INTERNAL_ERROR = _answer(500, "The gateway had an internal error. It was logged with this request's x-request-id.")
+INTERNAL_ERROR = _answer(500, "Internal gateway error. It was logged under this request's x-request-id.")
 """Answer for an unexpected failure."""
 
 
@@ -124,32 +124,34 @@ def _request_answer(error: errors.RequestError) -> ErrorAnswer:
             more_headers = (("www-authenticate", challenge),)
         case errors.ModelForbiddenError(model=model):
             status, code, param = 403, "model_not_allowed", "model"
-            message = f"Your key may not use the model `{_shown(model)}`."
+            message = f"Your API key is not allowed to use the model `{_shown(model)}`."
         case errors.UnknownModelError(model=model, endpoint=endpoint):
             status, code, param = 404, "model_not_found", "model"
             place, base = ("", "") if endpoint is None else (f" on the endpoint `{endpoint}`", f"/v2/{endpoint}/openai")
-            message = f"The model `{_shown(model)}` does not exist{place}. GET {base}/v1/models lists those that do."
+            message = (
+                f"The model `{_shown(model)}` does not exist{place}. GET {base}/v1/models lists the available models."
+            )
         case errors.UnknownEndpointError(endpoint=endpoint):
             status, code = 404, "endpoint_not_found"
             message = (
-                f"This gateway has no endpoint `{_shown(endpoint)}`. Put the Runpod id or the name of one of its "
-                "endpoints into the URL, or use the base URL that ends in /v1."
+                f"This gateway has no endpoint `{_shown(endpoint)}`. Use the Runpod ID or the name of a configured "
+                "endpoint in the URL, or the base URL that ends in /v1."
             )
         case errors.UnknownUrlError(path=path):
             status, code, message = 404, "unknown_url", _unknown_url_message(path)
         case errors.MethodError(method=method, allowed=allowed):
-            status, code, message = 405, "method_not_allowed", f"{method} is not possible here. Allowed: {allowed}."
+            status, code, message = 405, "method_not_allowed", f"{method} is not allowed here. Allowed: {allowed}."
         case errors.BodyTooLargeError(bytes_max=bytes_max):
-            status, code, message = 413, "request_too_large", f"The body is larger than {bytes_max} bytes."
+            status, code, message = 413, "request_too_large", f"The body exceeds the limit of {bytes_max} bytes."
         case errors.UnsupportedEncodingError(encoding=encoding, accepted=accepted):
             status, code = 415, "unsupported_content_encoding"
             message = f"The Content-Encoding `{_shown(encoding)}` is not supported. Send one of: {', '.join(accepted)}."
             more_headers = (("accept-encoding", ", ".join(accepted)),)
         case errors.SlowRequestError(part=part):
-            status, code, message = 408, "request_timeout", f"The {part} of the request took too long to arrive."
+            status, code, message = 408, "request_timeout", f"Timed out while receiving the {part} of the request."
         case errors.HeadTooLargeError(bytes_max=bytes_max):
             status, code = 431, "request_headers_too_large"
-            message = f"The URL and the headers are too many, or larger than {bytes_max} bytes."
+            message = f"The URL and the headers exceed the limit of {bytes_max} bytes, or there are too many headers."
         case errors.IdempotencyError(reason=reason):
             status, code, message = 422, "idempotency_key_in_use", reason
         case errors.InvalidRequestError():
@@ -168,11 +170,11 @@ def _shown(name: str) -> str:
 def _unknown_url_message(path: str) -> str:
     if path.endswith("/responses"):
         return (
-            "This gateway speaks chat completions, not the Responses API. Use `client.chat.completions`, the AI SDK's "
-            "`provider.chat(model)`, LangChain's `use_responses_api=False`, or the Agents SDK's "
+            "This gateway supports chat completions, not the Responses API. Use `client.chat.completions`, the AI "
+            "SDK's `provider.chat(model)`, LangChain's `use_responses_api=False`, or the Agents SDK's "
             "`set_default_openai_api('chat_completions')`."
         )
-    return f"Unknown URL: {_shown(path)}. The base URL ends in /v1."
+    return f"Unknown URL: {_shown(path)}. The base URL must end in /v1."
 
 
 def _refused_answer(error: errors.RefusedError) -> ErrorAnswer:
@@ -180,7 +182,7 @@ def _refused_answer(error: errors.RefusedError) -> ErrorAnswer:
         case errors.TenantLimitError(limit=limit, maximum=maximum):
             return _answer(
                 429,
-                f"You reached your limit of {maximum} {limit.replace('_', ' ')}, set on this gateway."
+                f"You have reached your limit of {maximum} {limit.replace('_', ' ')} on this gateway."
                 + (_STOPPED if limit == "max_in_flight" else "")
                 + _long_wait(error.retry_after_s),
                 type_="tokens" if limit == "tokens_per_minute" else "requests",
@@ -190,35 +192,33 @@ def _refused_answer(error: errors.RefusedError) -> ErrorAnswer:
         case errors.OverShareError():
             return _answer(
                 429,
-                "You have more requests here, running or waiting, than your share of this endpoint. Send fewer at a "
-                "time, or try again when some of them are answered.",
+                "Your running and queued requests exceed your fair share of this endpoint. Send fewer "
+                "concurrent requests, or retry when some have completed.",
                 type_="requests",
                 code="tenant_over_share",
                 retry_after_s=error.retry_after_s,
             )
         case errors.FailedKeysError():
-            message = "Too many requests with a wrong key came from your address. Check the key before you try again."
+            message = "Too many requests with an invalid API key from your address. Check the key before you retry."
             return _answer(
                 429, message, type_="requests", code="rate_limit_exceeded", retry_after_s=error.retry_after_s
             )
         case errors.BodiesFullError():
-            message = "Too many large requests are being sent at the moment. Try again a little later."
+            message = "Too many large requests are in progress. Retry later."
         case errors.AnswersFullError():
-            message = (
-                "Too many large answers are being made at the moment. Ask for a stream, or try again a little later."
-            )
+            message = "Too many large answers are in progress. Use `stream`, or retry later."
         case errors.TooManyConnectionsError():
-            message = "This gateway process has no room for another connection. Try again a little later."
+            message = "This gateway process has reached its maximum number of connections. Retry later."
         case errors.DrainingError():
-            message = "This gateway process is shutting down. Try again: another one will answer."
+            message = "This gateway process is shutting down. Retry; another process will answer."
         case _:
-            message = "No capacity came free in time. Try again a little later."
+            message = "No capacity became available in time. Retry later."
     return _answer(503, message, code="server_is_overloaded", retry_after_s=error.retry_after_s)
 
 
 def _long_wait(wait_s: float) -> str:
     """Return a sentence with the wait if it exceeds RETRY_AFTER_S_MAX, else an empty string."""
-    return f" Try again in {math.ceil(wait_s)} s." if wait_s > RETRY_AFTER_S_MAX else ""
+    return f" Retry in {math.ceil(wait_s)} s." if wait_s > RETRY_AFTER_S_MAX else ""
 
 
 def _upstream_answer(error: errors.UpstreamError) -> ErrorAnswer:
@@ -228,12 +228,10 @@ def _upstream_answer(error: errors.UpstreamError) -> ErrorAnswer:
             # Only a rate limit passes with time: after any other 4xx, a retry costs a second job for the same error.
             return msgspec.structs.replace(answer, is_retry_useless=400 <= status < 500 and status != 429)
         case errors.UpstreamBusyError(retry_after_s=retry_after_s):
-            message = "Runpod is limiting the calls to this endpoint. Try again a little later."
+            message = "Runpod is rate limiting calls to this endpoint. Retry later."
             return _answer(503, message, code="server_is_overloaded", retry_after_s=retry_after_s or 2.0)
         case errors.EndpointDownError(retry_after_s=retry_after_s):
-            message = (
-                "The Runpod endpoint failed several times in a row, and is given a rest. Try again a little later."
-            )
+            message = "The Runpod endpoint has failed repeatedly and is temporarily excluded. Retry later."
             return _answer(503, message, code="server_is_overloaded", retry_after_s=retry_after_s)
         case errors.NoWorkerError(waited_s=waited_s, state=state, since_s=since_s, usual_s=usual_s):
             told = start_text(state, since_s=since_s, usual_s=usual_s)
@@ -243,22 +241,25 @@ def _upstream_answer(error: errors.UpstreamError) -> ErrorAnswer:
             return _answer(503, message, code="server_is_overloaded", retry_after_s=retry_after_s or COLD_RETRY_S)
         case errors.UpstreamTimeoutError(ran_s=ran_s, is_loading=is_loading, is_cancelled=is_cancelled):
             ran = "" if ran_s is None else f" It ran for {ran_s:.0f} s."
-            loading = " and showed no output: it may still have been loading its model" if is_loading else ""
+            loading = " and produced no output; it may still have been loading its model" if is_loading else ""
             ending = " The job was cancelled." if is_cancelled else ""
-            return _answer(504, f"The worker did not finish in the time it had{loading}.{ran}{ending}")
+            return _answer(504, f"The worker did not finish within its time limit{loading}.{ran}{ending}")
         case errors.ClientDeadlineError(waited_s=waited_s):
-            return _answer(504, f"The answer was not ready within the {waited_s:g} s that the client waits for it.")
+            return _answer(504, f"The answer was not ready within the client's timeout of {waited_s:g} s.")
         case errors.UpstreamConfigError(status=status):
-            message = f"Runpod refused this gateway's call (HTTP {status}): its operator has to check endpoint and key."
+            message = (
+                f"Runpod rejected the gateway's call (HTTP {status}). The gateway's operator must check the endpoint "
+                "and its API key."
+            )
             return msgspec.structs.replace(_answer(502, message), is_retry_useless=True)
         case errors.JobExpiredError():
-            message = "Runpod no longer knows this job: its time to live is over."
+            message = "Runpod no longer has this job: its time to live has expired."
         case errors.AnswerError(reason=reason):
             message = reason
         case errors.UnreachableError(reason=reason) if reason.startswith(UNREADABLE):
             message = f"Runpod's answer has an {reason}."
         case errors.UnreachableError(is_local=True):
-            message = "This gateway has no room for another call to Runpod at the moment. Try again a little later."
+            message = "The gateway lacks resources for another connection to Runpod. Retry later."
             return _answer(503, message, code="server_is_overloaded", retry_after_s=LOCAL_RETRY_S)
         case errors.UnreachableError(status=None):
             message = error.detail or "Runpod could not be reached."
@@ -267,5 +268,5 @@ def _upstream_answer(error: errors.UpstreamError) -> ErrorAnswer:
                 f"Runpod answered with HTTP {status}: {detail}" if detail else f"Runpod answered with HTTP {status}."
             )
         case _:
-            message = "The upstream failed."
+            message = "The upstream request failed."
     return _answer(502, message)

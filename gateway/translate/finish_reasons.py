@@ -62,7 +62,7 @@ def read_finish_reason(value: Raw | None) -> str:
     if word in _NOT_ENDED:
         return ""
     if _BROKEN.search(word):
-        raise JobFailedError("The worker gave up on this answer.")
+        raise JobFailedError("The worker aborted this answer.")
     return next((kind for kind, expression in _KINDS if expression.search(word)), STOP)
 
 

@@ -21,7 +21,9 @@ from gateway.wire.items import ITEMS_MAX, TooManyItemsError, decode_items
 from gateway.wire.malformed import MALFORMED
 from gateway.wire.runpod import JobState, JobStatus, StreamPage
 
-TOO_MANY_OUTPUTS = f"The worker's answer comes in more than {ITEMS_MAX} parts at once. Let it yield larger ones."
+TOO_MANY_OUTPUTS = (
+    f"The worker's answer comes in more than {ITEMS_MAX} parts at once. Change its handler to yield larger parts."
+)
 TERMINAL_PAGES_MAX = 1000
 """Maximum number of pages with outputs read after the job ended; any further outputs are read from /status."""
 
@@ -153,7 +155,7 @@ class JobStream:
     def _note_state(self, state: JobState, *, has_outputs: bool) -> None:
         if state is JobState.IN_QUEUE and self._outputs_read and not has_outputs:
             self._phase = _Phase.OVER
-            raise OutputLostError("The worker was lost in the middle of its answer, and the job began anew.")
+            raise OutputLostError("The worker was lost during its answer, and the job was restarted.")
         if has_outputs or state in _WORKED:
             self.has_started = True
         self.is_terminal |= state.is_terminal
@@ -180,11 +182,11 @@ class JobStream:
             except MALFORMED:
                 raise OutputLostError("The job's output is not JSON.") from None
         if has_gap and self._outputs_read:
-            raise OutputLostError("A part of the worker's answer was lost on the way, and it keeps no copy.")
+            raise OutputLostError("Part of the worker's answer was lost in transit, and the worker keeps no copy.")
         if self._outputs_read:
             return []
         if output in {b"", b"null", b"[]"}:
-            raise OutputLostError("The job completed without output: the worker's result was too large, or lost.")
+            raise OutputLostError("The job completed without output: the worker's result was too large or lost.")
         return [status.output]
 
 

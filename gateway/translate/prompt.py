@@ -38,7 +38,7 @@ def refuse_beyond_text(request: ClientRequest) -> None:
         InvalidRequestError: The request asks for tools, a response format, log probabilities, audio or embeddings.
     """
     if not request.api.has_choices:
-        raise InvalidRequestError(f"This model's worker does not serve {request.api.path}.", param="model")
+        raise InvalidRequestError(f"This model's worker does not support {request.api.path}.", param="model")
     for name in _NEEDS_OPENAI:
         if not openai.is_present(request.fields, name) or _is_idle(bytes(request.fields[name])):
             continue
@@ -74,7 +74,7 @@ def flatten(request: ClientRequest) -> str:
     try:
         messages = _decode_messages(request.fields["messages"])
     except MALFORMED:
-        raise InvalidRequestError("'messages' holds a message without role or text.", param="messages") from None
+        raise InvalidRequestError("'messages' contains a message without role or text.", param="messages") from None
     lines = [f"{message.role.upper()}: {_text(message)}" for message in messages]
     return "\n".join([*lines, "ASSISTANT:"])
 
@@ -83,12 +83,14 @@ def _one_prompt(request: ClientRequest) -> str:
     try:
         return openai.decode_string(request.fields.get("prompt", b"null"))
     except MALFORMED:
-        raise InvalidRequestError("This model's worker takes one text as 'prompt'.", param="prompt") from None
+        raise InvalidRequestError(
+            "This model's worker accepts only a single string as 'prompt'.", param="prompt"
+        ) from None
 
 
 def _text(message: _Message) -> str:
     if not isinstance(message.content, list):
         return message.content or ""
     if any(part.type != "text" for part in message.content):
-        raise InvalidRequestError("This model's worker takes text only.", param="messages", code="unsupported_value")
+        raise InvalidRequestError("This model's worker accepts only text.", param="messages", code="unsupported_value")
     return "".join(part.text for part in message.content)

@@ -176,7 +176,7 @@ def _explain(error: msgspec.ValidationError) -> InvalidRequestError:
     if missing := re.search(r"missing required field `(\w+)`", text):
         return _missing(missing[1])
     if (path := _PATH.search(text)) is None:
-        return InvalidRequestError("The body has to be a JSON object.", code="invalid_type")
+        return InvalidRequestError("The body must be a JSON object.", code="invalid_type")
     return InvalidRequestError(f"{_PATH.sub('', text)} for '{path[1]}'.", param=path[1] or None, code="invalid_type")
 
 
@@ -187,9 +187,9 @@ def _check_messages(messages: Raw) -> None:
     """
     begin = _LIST.match(memoryview(messages))
     if begin is None:
-        raise InvalidRequestError("'messages' has to be a list.", param="messages", code="invalid_type")
+        raise InvalidRequestError("'messages' must be a list.", param="messages", code="invalid_type")
     if begin[1]:
-        raise InvalidRequestError("'messages' has to hold at least one message.", param="messages")
+        raise InvalidRequestError("'messages' must contain at least one message.", param="messages")
 
 
 def _check_prompt(name: str, prompt: Raw) -> None:
@@ -198,9 +198,9 @@ def _check_prompt(name: str, prompt: Raw) -> None:
         raise _missing(name)
     begin = _LIST.match(memoryview(prompt))
     if begin is None and bytes(prompt)[:1] != b'"':
-        raise InvalidRequestError(f"'{name}' has to be a text or a list.", param=name, code="invalid_type")
+        raise InvalidRequestError(f"'{name}' must be a string or a list.", param=name, code="invalid_type")
     if begin is not None and begin[1]:
-        raise InvalidRequestError(f"'{name}' has to hold at least one entry.", param=name)
+        raise InvalidRequestError(f"'{name}' must contain at least one entry.", param=name)
 
 
 def _missing(name: str) -> InvalidRequestError:
@@ -216,8 +216,8 @@ def _check(api: Api, view: RequestView, fields: Fields) -> None:
     else:
         _check_prompt(name, fields[name])
     if not 0 < len(view.model) <= MODEL_NAME_LENGTH_MAX:
-        raise InvalidRequestError("'model' has to be a name.", param="model")
+        raise InvalidRequestError(f"'model' must be a name of 1 to {MODEL_NAME_LENGTH_MAX} characters.", param="model")
     if view.n is not None and not 1 <= view.n <= N_MAX:
-        raise InvalidRequestError(f"'n' has to lie between 1 and {N_MAX}.", param="n")
+        raise InvalidRequestError(f"'n' must be between 1 and {N_MAX}.", param="n")
     if view.encoding_format not in (None, "float", "base64"):
-        raise InvalidRequestError("'encoding_format' is 'float' or 'base64'.", param="encoding_format")
+        raise InvalidRequestError("'encoding_format' must be 'float' or 'base64'.", param="encoding_format")

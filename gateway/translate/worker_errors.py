@@ -176,7 +176,7 @@ def _error_of(account: StatedError, *, is_job: bool, is_kept: bool = False) -> U
         text = text if context_overflow.CODE in text else f"{text} ({context_overflow.CODE})"
         return _bad_request(400, text, account, code=context_overflow.CODE)
     if status is None and is_job:
-        return JobFailedError(f"The worker failed: {text}" if text else "The worker failed without saying why.")
+        return JobFailedError(f"The worker failed: {text}" if text else "The worker failed without an error message.")
     text = text or "The worker answered with an error."
     if status is None or (status in {401, 403} and not is_kept) or not 400 <= status < 500:
         return WorkerError(status=502, message=text, type_="server_error", code="worker_error")

@@ -31,7 +31,7 @@ def decoded(pieces: AsyncIterator[bytes], encoding: str, *, status: int) -> Asyn
         # The members of a response are not limited: its sender is trusted.
         decompressor = decompressor_for(encoding, members_max=None)
     except UnknownCodingError as error:
-        named = error.encoding if _NAMES.fullmatch(error.encoding) else "of an unknown name"
+        named = error.encoding if _NAMES.fullmatch(error.encoding) else "with an invalid name"
         return _Unreadable(_unreadable(named, status))
     return pieces if decompressor is None else _DecodedPieces(pieces, decompressor, status)
 

@@ -155,7 +155,7 @@ def _is_words(detail: object | None) -> bool:
 
 
 def _redirect(status: int) -> str:
-    return "a redirect, which is not followed" if 300 <= status < 400 else ""
+    return "redirects are not followed" if 300 <= status < 400 else ""
 
 
 def _detail_of(body: bytes) -> object | None:

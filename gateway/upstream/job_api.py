@@ -32,7 +32,10 @@ RETRY_S = 1.0
 POLL_MARGIN_S = 15.0
 """Seconds that a long poll may take beyond its wait: the service holds an empty page for about 10 s regardless of the
 wait."""
-TOO_LARGE_OUTPUTS = f"The worker's answer has more than {REPLY_BYTES_MAX // 1024**2} MiB at once. Let it yield less."
+TOO_LARGE_OUTPUTS = (
+    f"The worker's answer has more than {REPLY_BYTES_MAX // 1024**2} MiB at once. Change its handler to yield smaller "
+    "parts."
+)
 
 T = TypeVar("T")
 

@@ -98,7 +98,7 @@ class Decompressor:
             try:
                 chunk = stream.decompress(rest, CHUNK_BYTES)
             except self._coding.error:
-                raise DamagedContentError(f"is not valid {self.name}") from None
+                raise DamagedContentError(f"is not valid {self.name} data") from None
             if stream.eof:
                 rest, is_more, self._stream = stream.unused_data, False, None
             else:
@@ -114,7 +114,7 @@ class Decompressor:
             DamagedContentError: The body ends early.
         """
         if self._stream is not None or self._held:
-            raise DamagedContentError(f"is {self.name} that ends early")
+            raise DamagedContentError(f"is truncated {self.name} data")
 
     def _check_members(self) -> None:
         """Check that another member may follow.
@@ -123,9 +123,9 @@ class Decompressor:
             DamagedContentError: The coding has no members, or there are too many.
         """
         if self._members and not self._coding.has_members:
-            raise DamagedContentError(f"has other bytes after its {self.name}")
+            raise DamagedContentError(f"has trailing bytes after its {self.name} data")
         if self._members == self._members_max:
-            raise DamagedContentError(f"has more than {self._members_max} members of {self.name}")
+            raise DamagedContentError(f"has more than {self._members_max} {self.name} members")
 
 
 def decompressor_for(encoding: str, *, members_max: int | None = MEMBERS_MAX) -> Decompressor | None:

@@ -33,15 +33,15 @@ def head_problem(http_version: str, headers: Sequence[tuple[bytes, bytes]]) -> s
     names = parts[::2]
     hosts_count = names.count(b"host")
     if hosts_count > 1:
-        return "The request has more than one Host header. Send one."
+        return "The request has more than one Host header. Send exactly one."
     if not hosts_count and http_version == "1.1":
         return "The request has no Host header, which HTTP/1.1 requires."
     if hosts_count and not _HOST.fullmatch(parts[2 * names.index(b"host") + 1].strip()):
-        return "The Host header is not a host name or an address with an optional port."
+        return "The Host header must be a host name or an address, optionally with a port."
     if b"transfer-encoding" not in names:
         return None
     if http_version != "1.1":
-        return "Transfer-Encoding needs HTTP/1.1. Send the body with a Content-Length."
+        return "Transfer-Encoding requires HTTP/1.1. Send the body with a Content-Length."
     if any(value.strip().lower() != b"chunked" for name, value in headers if name == b"transfer-encoding"):
-        return "The only Transfer-Encoding that is read here is `chunked`; a compressed body needs Content-Encoding."
+        return "The only supported Transfer-Encoding is `chunked`. Declare compression with Content-Encoding."
     return None

@@ -94,7 +94,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
                 body = {"model": f"m-{name}", "messages": [{"role": "user", "content": "count to 1"}]}
                 headers = {"authorization": f"Bearer {key}"}
                 answer = await client.post(f"{self.home.url}/v1/chat/completions", json=body, headers=headers)
-                if answer.status_code == 503 and "given a rest" in answer.text:
+                if answer.status_code == 503 and "temporarily excluded" in answer.text:
                     resting.append((name, tenant))
         return resting or None
 

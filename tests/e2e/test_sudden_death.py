@@ -73,7 +73,7 @@ class Clients:
                     self.begun += b'"content":"1' in piece
                     received += piece
                 self.whole += received.endswith(b"data: [DONE]\n\n")
-                self.told += b"took it for dead" in received
+                self.told += b"considered it dead" in received
         except aiohttp.ClientError:
             self.failed += 1
 

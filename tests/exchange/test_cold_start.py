@@ -193,7 +193,7 @@ async def test_an_endpoint_that_fails_is_given_a_rest_and_the_next_one_serves() 
         assert runpod.count("run") == 2 * FAILURES_MAX + 1
         refused = await subject.post(model="alone")
         assert refused.status == 503
-        assert "rest" in refused.json["error"]["message"]
+        assert "temporarily excluded" in refused.json["error"]["message"]
         assert 1 <= int(refused.headers["retry-after"]) <= 5
         assert not subject.gateway._upstreams["second"].is_down
 
@@ -341,7 +341,7 @@ async def test_a_gateway_without_descriptors_gives_no_endpoint_a_rest() -> None:
     runpod = answering()
     failures: list[Any] = []
     for _ in range(9 * FAILURES_MAX):
-        failure = httpx.ConnectError("no connection")
+        failure = httpx.ConnectError("connection failed")
         failure.__cause__ = OSError(errno.EMFILE, "Too many open files")
         failures.append(failure)
     runpod.answers = {"run": failures}

@@ -269,7 +269,7 @@ async def test_who_joined_in_the_moment_it_was_given_up_is_told(monkeypatch: pyt
         late = table(subject).find(shared.asked, subject.gateway.exchanges.record("late"), RefCountedHold(lambda: None))
         assert late is not None
         await anyio.sleep(0.2)
-        with anyio.fail_after(5), pytest.raises(OutputLostError, match="given up"):
+        with anyio.fail_after(5), pytest.raises(OutputLostError, match="abandoned"):
             await late.run(ReplayBuffer())
 
 

@@ -78,7 +78,7 @@ async def test_a_201_is_an_answer_and_a_302_says_what_it_is() -> None:
         assert content(await subject.post(stream=True)) == "Hello there"
         moved = await subject.post(stream=True)
         assert moved.status == 502
-        assert moved.json["error"]["message"] == "Runpod answered with HTTP 302: a redirect, which is not followed"
+        assert moved.json["error"]["message"] == "Runpod answered with HTTP 302: redirects are not followed"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ async def test_a_stream_cut_short_is_an_error_event() -> None:
     async with running(runpod, endpoint=RELAY) as subject:
         call = await subject.post(stream=True)
     assert content(call) == "Hello"
-    assert "cut short" in call.events[-1]["error"]["message"]
+    assert "incomplete" in call.events[-1]["error"]["message"]
 
 
 DAMAGED = b'data: {"id":"x","choices":[{"index":0,"delta":{"content":"lo\n\n'
@@ -145,7 +145,7 @@ async def test_content_after_a_damaged_event_is_lost_output() -> None:
     async with running(FakeRunpod(events=pieces), endpoint=RELAY) as subject:
         call = await subject.post(stream=True)
         assert content(call) == "Hello"
-        assert call.events[-1]["error"]["message"] == "The worker sent something that is not JSON."
+        assert call.events[-1]["error"]["message"] == "The worker's answer is not valid JSON."
         assert (await subject.post()).status == 502
 
 

@@ -215,7 +215,7 @@ async def test_a_client_that_has_output_is_told_why_there_is_no_more() -> None:
         with anyio.fail_after(60):
             while not call.is_complete:
                 await anyio.sleep(0.1)
-        assert "took it for dead" in call.events[-1]["error"]["message"]
+        assert "considered it dead" in call.events[-1]["error"]["message"]
         assert runpod.count("run") == 1
         tasks.cancel_scope.cancel()
 

@@ -94,7 +94,7 @@ def test_too_few_choices_are_a_failure() -> None:
 
 
 def test_a_choice_that_was_cut_is_a_failure() -> None:
-    with pytest.raises(OutputLostError, match="cut short"):
+    with pytest.raises(OutputLostError, match="incomplete"):
         finish({"choices": [{"message": {}, "finish_reason": "stop"}, {"message": {}, "finish_reason": None}]})
 
 

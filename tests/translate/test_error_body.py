@@ -84,8 +84,8 @@ def test_every_error_has_its_answer(
         (EndpointState.THROTTLED, "throttled"),
         (EndpointState.UNHEALTHY, "unhealthy"),
         (EndpointState.ABSENT, "maximum"),
-        (EndpointState.UNKNOWN, "nothing is known"),
-        (EndpointState.WARM, "serving"),
+        (EndpointState.UNKNOWN, "is unknown"),
+        (EndpointState.WARM, "busy"),
     ],
 )
 def test_an_endpoint_without_a_worker_for_us_is_told_as_it_is(state: EndpointState, word: str) -> None:
@@ -173,8 +173,8 @@ def test_a_wait_longer_than_clients_honour_is_told_in_words(limit: str) -> None:
     def told(wait_s: float) -> bytes:
         return error_body(error_answer(errors.TenantLimitError(limit=limit, maximum=5, retry_after_s=wait_s)))
 
-    assert b"Try again in 540 s." in told(539.2)
-    assert b"Try again" not in told(60)
+    assert b"Retry in 540 s." in told(539.2)
+    assert b"Retry" not in told(60)
 
 
 @pytest.mark.parametrize(

@@ -149,9 +149,9 @@ def test_a_page_lost_while_the_job_waited_held_nothing() -> None:
 
 
 def test_a_job_that_begins_anew_is_not_told_twice() -> None:
-    with pytest.raises(OutputLostError, match="anew"):
+    with pytest.raises(OutputLostError, match="restarted"):
         after(page("IN_PROGRESS", "a"), page("IN_QUEUE"))
-    with pytest.raises(OutputLostError, match="anew"):
+    with pytest.raises(OutputLostError, match="restarted"):
         after(page("IN_PROGRESS", "a"), "lost", status("IN_QUEUE"))
 
 

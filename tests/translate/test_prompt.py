@@ -25,12 +25,12 @@ def test_an_odd_message_is_refused(messages: object) -> None:
 
 def test_a_picture_is_refused() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:"}}
-    with pytest.raises(InvalidRequestError, match="text only"):
+    with pytest.raises(InvalidRequestError, match="only text"):
         flatten(client_request(messages=[{"role": "user", "content": [image]}]))
 
 
 def test_a_list_of_prompts_is_refused() -> None:
-    with pytest.raises(InvalidRequestError, match="one text"):
+    with pytest.raises(InvalidRequestError, match="single string"):
         flatten(client_request(COMPLETIONS, prompt=["a", "b"]))
 
 

@@ -68,10 +68,10 @@ async def test_a_body_of_no_bytes_is_empty_in_any_known_encoding(encoding: str) 
     [
         ("br", b"{}", ": br"),
         ("gzip, gzip", gzip.compress(gzip.compress(b"{}")), ": gzip, gzip"),
-        ("rpa_key <script>", b"{}", ": of an unknown name"),
+        ("rpa_key <script>", b"{}", ": with an invalid name"),
         ("gzip", b"{}", "not valid gzip"),
-        ("gzip", gzip.compress(b"{}")[:-1], "ends early"),
-        ("deflate", zlib.compress(b"{}") + b"x", "other bytes"),
+        ("gzip", gzip.compress(b"{}")[:-1], "is truncated"),
+        ("deflate", zlib.compress(b"{}") + b"x", "trailing bytes"),
     ],
     ids=range(6),
 )

@@ -262,7 +262,7 @@ def test_only_what_the_edge_answers_where_nobody_does_is_an_outage(body: object)
 def test_a_redirect_says_what_it_is() -> None:
     for error in (failure(302, b"<html>"), job_call_failure(307, retry_after_s=None, has_job=False)):
         assert isinstance(error, UnreachableError)
-        assert error.detail == "a redirect, which is not followed"
+        assert error.detail == "redirects are not followed"
 
 
 def test_a_page_before_the_job_api_is_not_its_own_refusal() -> None:
@@ -339,7 +339,7 @@ def test_only_a_connection_that_was_never_made_has_sent_nothing(
     ],
 )
 def test_what_this_process_lacks_is_told_from_what_an_endpoint_does(cause: Exception | None, *, is_local: bool) -> None:
-    error = httpx.ConnectError("no connection")
+    error = httpx.ConnectError("connection failed")
     error.__cause__ = cause
     assert unreachable(error).is_local is is_local
     sent = httpx.ReadError("broken")

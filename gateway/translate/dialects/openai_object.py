@@ -27,7 +27,7 @@ _ERROR_MARKS = tuple(
     )
 )
 """Beginnings of an error, the likeliest first: objects nested in an error match other marks."""
-NOT_JSON = "The worker sent something that is not JSON."
+NOT_JSON = "The worker's answer is not valid JSON."
 
 
 def read_object(body: bytes | Raw, *, stream: bool, has_choices: bool = True, problem: str = NOT_JSON) -> Chunk | Whole:

@@ -33,8 +33,8 @@ _WORD = re.compile(rb'"?[\w.:! -]{0,64}"?', re.ASCII)
 _PHRASE = re.compile(rb'"?[^"{}\[\]\\\x00-\x1f]{0,256}"?')
 """Plain words: they are not part of a chunk, so they hold none of the answer."""
 _ERROR_WORD = re.compile(rb"(?i)error|exception|fail|fatal|abort|killed|timed? ?out|unavailable|out of memory")
-_CUT_SHORT = "The worker's answer was cut short."
-_DAMAGED = "A part of the worker's answer is damaged."
+_CUT_SHORT = "The worker's answer is incomplete."
+_DAMAGED = "Part of the worker's answer is corrupted."
 
 
 class OpenAIReader:

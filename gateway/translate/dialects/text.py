@@ -25,7 +25,9 @@ class TextDialect:
     def __init__(self, request: ClientRequest, _upstream_model: str) -> None:
         refuse_beyond_text(request)
         if request.n > 1:
-            raise InvalidRequestError("This model's worker gives one choice.", param="n", code="unsupported_value")
+            raise InvalidRequestError(
+                "This model's worker supports only one choice. Set 'n' to 1.", param="n", code="unsupported_value"
+            )
         self._request = request
 
     def job_input(self) -> Parts:

@@ -274,6 +274,6 @@ class Connection(asyncio.Protocol):
         elif self._request is None:
             self.abort()
         elif self._unsent is not None:
-            self._fail(httpx.WriteTimeout("the request is not taken"))
+            self._fail(httpx.WriteTimeout("timeout while sending the request"))
         else:
-            self._fail(httpx.ReadTimeout("no answer, or no more of it"))
+            self._fail(httpx.ReadTimeout("timeout while receiving the response"))

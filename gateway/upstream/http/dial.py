@@ -37,7 +37,7 @@ async def dial(origin: Origin, tls: ssl.SSLContext | None, make: Callable[[socke
         connection.abort()
         raise
     if not connection.is_open:
-        raise ConnectionResetError("closed as soon as it was open")
+        raise ConnectionResetError("connection closed immediately after it was opened")
     return connection
 
 

@@ -27,7 +27,7 @@ def connect_fault(error: BaseException | None) -> tuple[ConnectFault, str]:
         case ConnectionRefusedError():
             return ConnectFault.REFUSED, ""
         case UnicodeError():
-            return ConnectFault.DNS, "no host name"
+            return ConnectFault.DNS, "invalid host name"
         case OSError(errno=code) if code is not None:
             name = errno.errorcode.get(code, str(code))
             if code in _DESCRIPTORS:

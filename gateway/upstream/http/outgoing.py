@@ -51,7 +51,7 @@ def origin_of(url: httpx.URL) -> Origin:
     """
     scheme = url.scheme
     if scheme not in {"http", "https"}:
-        raise httpx.UnsupportedProtocol("neither http nor https")
+        raise httpx.UnsupportedProtocol("the URL scheme must be http or https")
     is_tls = scheme == "https"
     return Origin(is_tls, url.raw_host.decode("ascii"), url.port or (443 if is_tls else 80))
 
@@ -69,7 +69,7 @@ def outgoing_of(request: httpx.Request) -> Outgoing:
     head = b"\r\n".join(lines)
     breaks = len(raw)
     if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head:
-        raise httpx.LocalProtocolError("a header with a line break")
+        raise httpx.LocalProtocolError("a header or the path contains a line break")
     timeout = request.extensions.get("timeout", {})
     return Outgoing(
         method=request.method,

@@ -79,15 +79,15 @@ class ResponseReader:
             parser.feed_data(data)
         except httptools.HttpParserError as error:
             if not self.is_complete:
-                raise httpx.RemoteProtocolError("not an HTTP response") from error
+                raise httpx.RemoteProtocolError("the response is not valid HTTP") from error
             self._lives_on = False
         except httptools.HttpParserUpgrade as error:
-            raise httpx.RemoteProtocolError("an upgrade that nobody asked for") from error
+            raise httpx.RemoteProtocolError("unrequested protocol upgrade") from error
         if self.is_complete:
             # Break the reference cycle of parser and reader, so that both are freed at once.
             self._parser = None
         elif self._framing.is_exceeded:
-            raise httpx.RemoteProtocolError("too much that is no body")
+            raise httpx.RemoteProtocolError("too much data outside of the body")
 
     def end(self) -> None:
         """Record the end of the data, which completes a body without a length, and no other one."""
@@ -120,14 +120,14 @@ class ResponseReader:
         """
         self._head_bytes += len(name) + len(value) + 4
         if self._head_bytes > HEAD_BYTES_MAX or len(self.headers) >= HEAD_LINES_MAX:
-            raise httpx.RemoteProtocolError("head too large")
+            raise httpx.RemoteProtocolError("response headers too large")
         if self.has_head:
             return
         self.headers.append((name, value))
         lowered = name.lower()
         if lowered == b"transfer-encoding":
             if value.lower() != b"chunked":
-                raise httpx.RemoteProtocolError("a transfer coding that nobody asked for")
+                raise httpx.RemoteProtocolError("unrequested transfer coding")
             self._is_framed = True
         elif lowered == b"content-length":
             self._is_framed = True

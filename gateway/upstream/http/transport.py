@@ -79,9 +79,9 @@ class HttpTransport(httpx.AsyncBaseTransport):
             with anyio.fail_after(wait_s_max):
                 connection = await dial(origin, context, make)
         except TimeoutError as error:
-            raise httpx.ConnectTimeout("no connection in time") from error
+            raise httpx.ConnectTimeout("timeout while connecting") from error
         except (OSError, UnicodeError) as error:
-            raise httpx.ConnectError("no connection") from error
+            raise httpx.ConnectError("connection failed") from error
         self._pool.add(connection)
         return connection
 

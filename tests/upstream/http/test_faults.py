@@ -31,7 +31,7 @@ pytestmark = pytest.mark.server
         (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), ConnectFault.REFUSED, ""),
         (socket.gaierror(socket.EAI_NONAME, "unknown"), ConnectFault.DNS, "EAI_NONAME"),
         (socket.gaierror(socket.EAI_AGAIN, "later"), ConnectFault.DNS, "EAI_AGAIN"),
-        (UnicodeError("label too long"), ConnectFault.DNS, "no host name"),
+        (UnicodeError("label too long"), ConnectFault.DNS, "invalid host name"),
         (ssl.SSLError(1, "x"), ConnectFault.TLS, "x"),
         (TimeoutError(), ConnectFault.TIMEOUT, ""),
         (OSError(errno.EMFILE, "x"), ConnectFault.NO_DESCRIPTORS, "EMFILE"),
