@@ -65,7 +65,7 @@ _ERRORS: dict[str, tuple[str, tuple[str, ...]]] = {
     "408": ("Timed out while receiving the request.", ()),
     "413": ("The body exceeds the limit of this gateway or of Runpod.", ()),
     "415": ("The Content-Encoding of the body is not supported.", ("accept-encoding",)),
-    "422": ("The Idempotency-Key was used with a different body, or its answer was too large to be stored.", ()),
+    "422": ("The Idempotency-Key was used with another body, or its answer was too large to be stored.", ()),
     "429": ("The tenant's limit or fair share is used up, or the worker's rate limit is reached.", ()),
     "431": ("The headers exceed the limit of this gateway.", ()),
     "4XX": ("The worker rejected the request.", ()),
@@ -99,7 +99,7 @@ def describe(*, has_metrics: bool) -> JsonObject:
         "info": {
             "title": "Fairpod",
             "version": __version__,
-            "description": "OpenAI-compatible API for Runpod Serverless endpoints. Other fields pass through unchanged.",
+            "description": "OpenAI-compatible API for Runpod Serverless. Fields not described here pass through.",
         },
         "paths": {**_completion_paths(), **_model_paths(), **_operation_paths(has_metrics=has_metrics)},
         "components": {

@@ -206,9 +206,7 @@ class Idempotency:
         if shared is None:
             return None
         if shared.asked.fingerprint != asked.fingerprint:
-            raise IdempotencyError(
-                "This Idempotency-Key was already used with a different body. Use a new key for a new request."
-            )
+            raise IdempotencyError("This Idempotency-Key was already used with another body. Use a new key.")
         if not shared.buffer.is_repeatable:
             raise IdempotencyError("The answer to this Idempotency-Key was too large to be stored. Use a new key.")
         return JoinedExchange(shared, record, self._observe, leave=self._left, release=in_flight.release)
@@ -238,9 +236,7 @@ class Idempotency:
         finally:
             self._tasks = None
             for shared in [each for each in self._shared.values() if each.ended_at_s is None]:
-                shared.buffer.fail(
-                    OutputLostError("An internal error of the gateway interrupted this answer. Retry the request.")
-                )
+                shared.buffer.fail(OutputLostError("An internal gateway error interrupted this answer. Retry."))
                 self._forget(shared)
 
     async def _make(self, shared: _Shared, exchange: Exchange) -> None:
@@ -251,9 +247,7 @@ class Idempotency:
             shared.buffer.fail(error)
         if shared.scope.cancelled_caught:
             # A client may have joined at the last moment, and would wait forever.
-            shared.buffer.fail(
-                OutputLostError("This answer was abandoned because no client was waiting for it. Retry the request.")
-            )
+            shared.buffer.fail(OutputLostError("This answer was abandoned because no client waited for it. Retry."))
         shared.exchange, shared.ended_at_s = None, self._clock.monotonic_s()
         self._forget_old()
         if shared.buffer.is_finished and shared.buffer.is_repeatable:

@@ -53,23 +53,15 @@ class Gauges(Collector):
         inflight = GaugeMetricFamily(
             "gateway_inflight_requests", "Number of requests holding a permit.", labels=by_tenant
         )
-        shares = GaugeMetricFamily(
-            "gateway_share_ratio", "Ratio of recently received service to the fair share.", labels=by_tenant
-        )
+        shares = GaugeMetricFamily("gateway_share_ratio", "Ratio of recent service to fair share.", labels=by_tenant)
         fair = GaugeMetricFamily(
-            "gateway_fair_seats",
-            "Number of seats to which the tenant's weight entitles it among the active tenants.",
-            labels=by_tenant,
+            "gateway_fair_seats", "Fair share of the seats among the active tenants, by weight.", labels=by_tenant
         )
         budgets = GaugeMetricFamily(
-            "gateway_upstream_budget_used_ratio",
-            "Used fraction of the rate limit for calls to Runpod.",
-            labels=["endpoint", "operation"],
+            "gateway_upstream_budget_used_ratio", "Used fraction of a call budget.", labels=["endpoint", "operation"]
         )
         pending = GaugeMetricFamily(
-            "gateway_cancels_pending",
-            "Number of jobs whose cancellation is not confirmed yet.",
-            labels=["endpoint"],
+            "gateway_cancels_pending", "Number of jobs whose cancellation is not confirmed yet.", labels=["endpoint"]
         )
         down = GaugeMetricFamily(
             "gateway_endpoint_down",

@@ -98,18 +98,12 @@ class Metrics:
 
         counter, histogram = partial(_counter, registry), partial(_histogram, registry)
         tenants = self._tenants = TenantSeries(now_s)
-        self._requests = tenants.counter(
-            "requests_total", "Number of requests by outcome.", "model", "route", "outcome"
-        )
-        self._duration = histogram(
-            "request_duration_seconds", "Time from the request to the last byte of its answer.", "model", "route"
-        )
-        self._first_chunk = histogram(
-            "first_chunk_seconds", "Time from the request to its first output.", "model", "route"
-        )
-        self._chunks = counter("chunks_total", "Number of chunks sent to clients.", "model")
+        self._requests = tenants.counter("requests_total", "Requests by outcome.", "model", "route", "outcome")
+        self._duration = histogram("request_duration_seconds", "Time to the last byte.", "model", "route")
+        self._first_chunk = histogram("first_chunk_seconds", "Time to the first output.", "model", "route")
+        self._chunks = counter("chunks_total", "Chunks sent to clients.", "model")
         self._tokens = tenants.counter(
-            "tokens_total", "Number of tokens, as reported by the worker or estimated.", "model", "direction"
+            "tokens_total", "Tokens, as reported by the worker or estimated.", "model", "direction"
         )
         self._gpu = tenants.counter("gpu_seconds_total", "Worker time on both routes, by the GPU clock.", "endpoint")
         self._execution = tenants.counter(
@@ -117,35 +111,23 @@ class Metrics:
             "Execution time as reported by Runpod; jobs that share a worker are each counted in full.",
             "endpoint",
         )
-        self._delay = histogram("upstream_delay_seconds", "Time that jobs waited in Runpod's queue.", "endpoint")
-        self._wait = tenants.histogram(
-            "admission_wait_seconds", "Time that requests waited for a permit.", "endpoint", buckets=WAIT_S
-        )
-        self._refusals = tenants.counter("refusals_total", "Number of refused requests by reason.", "reason")
-        self._client_refusals = counter(
-            "client_refusals_total", "Number of clients refused by the HTTP server, by reason.", "reason"
-        )
-        self._calls = counter(
-            "upstream_requests_total", "Number of calls to Runpod by outcome.", "endpoint", "operation", "outcome"
-        )
-        self._faults = counter(
-            "connect_failures_total", "Number of connections that could not be opened.", "endpoint", "reason"
-        )
-        self._cancels = counter(
-            "cancels_total", "Number of jobs cancelled at Runpod, by outcome.", "endpoint", "outcome"
-        )
+        self._delay = histogram("upstream_delay_seconds", "Wait in Runpod's queue.", "endpoint")
+        self._wait = tenants.histogram("admission_wait_seconds", "Wait for a permit.", "endpoint", buckets=WAIT_S)
+        self._refusals = tenants.counter("refusals_total", "Refused requests by reason.", "reason")
+        self._client_refusals = counter("client_refusals_total", "Clients refused by the HTTP server.", "reason")
+        self._calls = counter("upstream_requests_total", "Calls to Runpod.", "endpoint", "operation", "outcome")
+        self._faults = counter("connect_failures_total", "Failed connections.", "endpoint", "reason")
+        self._cancels = counter("cancels_total", "Jobs cancelled at Runpod.", "endpoint", "outcome")
         self._saved = tenants.counter(
             "gpu_seconds_saved_total",
             "GPU seconds saved by cancelling jobs, estimated from the tenant's other requests.",
             "endpoint",
         )
         registry.register(tenants)
-        self._orphans = counter("orphans_total", "Number of cancelled jobs of dead gateway processes.", "endpoint")
-        self._replacements = counter(
-            "replacement_characters_total", "Number of U+FFFD characters in the output of workers.", "endpoint"
-        )
+        self._orphans = counter("orphans_total", "Cancelled jobs of dead gateway processes.", "endpoint")
+        self._replacements = counter("replacement_characters_total", "U+FFFD characters in worker output.", "endpoint")
         self._observed = 0
-        self._bugs = Counter("gateway_bugs_total", "Number of unexpected exceptions.", registry=registry)
+        self._bugs = Counter("gateway_bugs_total", "Unexpected exceptions.", registry=registry)
         self._store = StoreMetrics(registry)
         self._config = ConfigMetrics(registry, started_at_s)
         Gauge("gateway_build_info", "Version of the gateway.", ["version"], registry=registry).labels(version).set(1)
