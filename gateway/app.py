@@ -259,7 +259,7 @@ class Gateway:
             return "memory"
         if self._agent.is_up:
             return "redis"
-        return f"redis is out of reach; on_outage: {self._config.state.on_outage.value}"
+        return f"redis is unreachable; on_outage: {self._config.state.on_outage.value}"
 
     def _read(self) -> Iterator[EndpointGauges]:
         # Only one of all replicas must count the idle time.

@@ -31,7 +31,9 @@ def create_app() -> ASGIApp:
     else:
         quick = quickstart(os.environ)
         if quick.new_key is not None:
-            raise ConfigError([Problem("FAIRPOD_API_KEY", "set it: `fairpod key --tenant default` makes a key")])
+            raise ConfigError(
+                [Problem("FAIRPOD_API_KEY", "is required; generate a key with `fairpod key --tenant default`")]
+            )
         config = quick.config
     log_in_thread(config.logs.format)
     return Gateway(config).app

@@ -10,11 +10,11 @@ from gateway import __version__
 
 COMMANDS = {
     "serve": ("gateway.commands.serve", "run the gateway"),
-    "demo": ("gateway.demo.command", "run emulator, worker and gateway together"),
-    "emulator": ("gateway.emulator.command", "run a Runpod endpoint on this machine"),
-    "healthcheck": ("gateway.commands.healthcheck", "ask whether the gateway of this machine is alive"),
+    "demo": ("gateway.demo.command", "run an emulator, a worker and a gateway together"),
+    "emulator": ("gateway.emulator.command", "emulate Runpod endpoints on this machine"),
+    "healthcheck": ("gateway.commands.healthcheck", "check that the gateway on this machine is alive"),
     "check-config": ("gateway.commands.check_config", "check a configuration file"),
-    "key": ("gateway.commands.key", "make a key for a tenant"),
+    "key": ("gateway.commands.key", "generate an API key for a tenant"),
 }
 INTERRUPTED = 130
 

@@ -70,7 +70,7 @@ async def _failure(run: Run) -> Exception:
         if _is_cancelled():
             raise
         # Awaiting a future that a library cancelled raises this too, and a task group would not report it.
-        ended = TaskEndedError("was cancelled by itself")
+        ended = TaskEndedError("was cancelled internally")
         ended.__cause__ = error
         return ended
     except Exception as error:  # noqa: BLE001 - every error of a background task is reported.

@@ -16,7 +16,7 @@ from gateway.memory_plan import MIB
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--config", type=Path, required=True, help="the configuration file")
+    parser.add_argument("--config", type=Path, required=True, help="path of the configuration file")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -30,20 +30,20 @@ def run(arguments: argparse.Namespace) -> int:
     plan = gateway.memory
     if plan.memory.size < plan.bytes_min:
         print(
-            f"memory_bytes_max: a process started like this one may use {plan.memory.size // MIB} MiB "
-            f"({plan.memory.source}), and with these endpoints and connections it needs {plan.bytes_min // MIB} MiB at "
-            f"least: it may be killed. It takes bodies of {gateway.body_bytes_max} bytes at most. Give it more memory, "
-            "or lower clients.connections_max.",
+            f"memory_bytes_max: a process in this environment may use {plan.memory.size // MIB} MiB "
+            f"({plan.memory.source}), but needs at least {plan.bytes_min // MIB} MiB for these endpoints and "
+            f"connections, and may be killed. It accepts bodies of at most {gateway.body_bytes_max} bytes. Increase "
+            "its memory, or lower clients.connections_max.",
             file=sys.stderr,
         )
     room = room_of(config, descriptors=limit_at_start())
     if room.is_limited:
         print(
-            f"clients.connections_max: a process started like this one has {limit_at_start()} open files, of which "
-            f"{room.reserve} are kept for calls to Runpod and the like, so that it takes "
-            f"{room.clients.connections_max} connections and not {config.clients.connections_max}. Raise its hard "
-            "limit of open files, or lower this.",
+            f"clients.connections_max: a process in this environment may open {limit_at_start()} files, of which "
+            f"{room.reserve} are reserved for calls to Runpod and other uses. It accepts "
+            f"{room.clients.connections_max} connections instead of {config.clients.connections_max}. Raise its hard "
+            "limit of open files, or lower this value.",
             file=sys.stderr,
         )
-    print(f"{arguments.config} is good.")
+    print(f"{arguments.config} is valid.")
     return OK

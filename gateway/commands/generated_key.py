@@ -79,4 +79,4 @@ def _read_or_write(path: Path, new_key: str) -> str:
 
 def _check_owner(found: os.stat_result, *, others: int) -> None:
     if found.st_uid != os.geteuid() or found.st_mode & others:
-        raise PermissionError("it belongs to somebody else, or others have rights to it")
+        raise PermissionError("it belongs to another user, or other users have access to it")

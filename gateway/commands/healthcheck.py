@@ -25,10 +25,10 @@ _PROGRAMS = {"fairpod", "gateway"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `serve` that set its address."""
-    text = "as given to `serve`; default: as process 1 was given it, then "
-    parser.add_argument("--config", type=Path, help=f"{text}FAIRPOD_CONFIG")
-    parser.add_argument("--host", help=f"{text}listen.host")
-    parser.add_argument("--port", type=int, help=f"{text}listen.port")
+    text = "same as for `serve` (default: the option of process 1, then "
+    parser.add_argument("--config", type=Path, help=f"{text}FAIRPOD_CONFIG)")
+    parser.add_argument("--host", help=f"{text}listen.host)")
+    parser.add_argument("--port", type=int, help=f"{text}listen.port)")
     # For tests, in which process 1 is not a gateway.
     parser.add_argument("--process", type=int, default=1, help=argparse.SUPPRESS)
 
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         connection.close()
     if status != 200:
-        print(f"{PATH} of {listen.host} port {listen.port} answered {status}.", file=sys.stderr)
+        print(f"{PATH} on {listen.host} port {listen.port} returned HTTP {status}.", file=sys.stderr)
         return FAILED
     return OK
 

@@ -10,14 +10,14 @@ from gateway.config.schema import NAME
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--tenant", type=_name, required=True, help="the tenant's name in the file")
+    parser.add_argument("--tenant", type=_name, required=True, help="name of the tenant in the configuration file")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Make a key and print it with its line for the configuration file."""
     key = new_key()
-    print(f"The key of {arguments.tenant}, shown only now: {key}")
-    print(f'The line for the file, under the tenant\'s keys: "{key_line(key)}"')
+    print(f"API key of {arguments.tenant}, shown only once: {key}")
+    print(f'Line for the configuration file, under the tenant\'s keys: "{key_line(key)}"')
     return OK
 
 
@@ -28,6 +28,6 @@ def _name(text: str) -> str:
         argparse.ArgumentTypeError: It does not; the parser prints the reason and ends the command.
     """
     if re.fullmatch(NAME, text) is None:
-        allowed = "128 letters, digits, spaces and ._:/- at most, the first a letter or digit"
-        raise argparse.ArgumentTypeError(f"the file takes no such name for a tenant: give {allowed}")
+        allowed = "at most 128 letters, digits, spaces and ._:/-, beginning with a letter or digit"
+        raise argparse.ArgumentTypeError(f"invalid tenant name; expected {allowed}")
     return text

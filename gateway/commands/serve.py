@@ -27,10 +27,18 @@ PORT_MAX = 65535
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--config", type=Path, default=os.environ.get("FAIRPOD_CONFIG"), help="the configuration file")
-    parser.add_argument("--host", help="instead of listen.host")
-    parser.add_argument("--port", type=int, help="instead of listen.port")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="so many processes; needs state: redis")
+    parser.add_argument(
+        "--config", type=Path, default=os.environ.get("FAIRPOD_CONFIG"), help="path of the configuration file"
+    )
+    parser.add_argument("--host", help="address to listen on (overrides listen.host)")
+    parser.add_argument("--port", type=int, help="port to listen on (overrides listen.port)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of processes; more than 1 requires state.kind: redis",
+    )
     # For the processes started by --workers: each one's number, its listening socket and the number of processes.
     parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--listener", type=int, help=argparse.SUPPRESS)
@@ -107,22 +115,20 @@ def check_start(config: Config, *, port: int, workers: int = 1) -> None:
         ConfigError: They do not fit together.
     """
     if not 0 <= port <= PORT_MAX:
-        raise ConfigError([Problem("--port", f"give a number from 0 to {PORT_MAX}; 0 is any that is free")])
+        raise ConfigError([Problem("--port", f"must be from 0 to {PORT_MAX}; 0 selects a free port")])
     if not 1 <= workers <= WORKERS_MAX:
-        raise ConfigError([Problem("--workers", f"give a number from 1 to {WORKERS_MAX}")])
+        raise ConfigError([Problem("--workers", f"must be from 1 to {WORKERS_MAX}")])
     if workers > 1 and config.state.kind == "memory":
-        text = (
-            "several processes share their limits through a store; set state: {kind: redis, url: redis://HOST:PORT/0}"
-        )
+        text = "multiple processes require a shared store; set state: {kind: redis, url: redis://HOST:PORT/0}"
         raise ConfigError([Problem("--workers", text)])
     if config.metrics_port is None:
         return
     last = config.metrics_port + workers - 1
     if workers > 1 and (last > PORT_MAX or config.metrics_port <= port <= last):
-        text = f"each process has one of its own, {config.metrics_port} to {last}: choose where those are free"
+        text = f"each process uses its own port, {config.metrics_port} to {last}; choose a range of free ports"
         raise ConfigError([Problem("metrics_port", text)])
     if config.metrics_port == port:
-        text = f"is the port of the clients, {port}: choose another, or write null to have /metrics there"
+        text = f"is also the client port, {port}; choose another port, or set null to serve /metrics on the client port"
         raise ConfigError([Problem("metrics_port", text)])
 
 
@@ -132,11 +138,11 @@ def _from_environment() -> Config:
         return quick.config
     kept = keep_key(quick.new_key, os.environ)
     if is_told(is_terminal=sys.stdout.isatty(), environment=os.environ, process=os.getpid()):
-        print(f"The key for your clients: {kept.key if kept else quick.new_key}", flush=True)
+        print(f"API key for your clients: {kept.key if kept else quick.new_key}", flush=True)
     elif kept is None:
-        text = "no file for a new key can be written: give one, which `fairpod key --tenant default` makes"
+        text = "the generated key cannot be saved; set this variable to a key from `fairpod key --tenant default`"
         raise ConfigError([Problem("FAIRPOD_API_KEY", text)])
     if kept is None:
         return quick.config
-    print(f"The key for your clients is kept in {kept.path}; FAIRPOD_API_KEY would give another one.", flush=True)
+    print(f"The API key for your clients is stored in {kept.path}; set FAIRPOD_API_KEY to use another key.", flush=True)
     return quickstart({**os.environ, "FAIRPOD_API_KEY": kept.key}).config

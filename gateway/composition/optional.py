@@ -44,7 +44,7 @@ def traces(section: TracesSection | None, *, clock: Clock, say: Callable[..., No
     try:
         from gateway.observability.traces import TraceExporter  # noqa: PLC0415
     except ImportError:
-        text = "this needs an extra part that is not installed: pip install 'fairpod[otel]'"
+        text = "requires the `otel` extra; run: pip install 'fairpod[otel]'"
         raise ConfigError([Problem("traces", text)]) from None
     return TraceExporter(
         endpoint=section.endpoint,

@@ -53,7 +53,9 @@ def changes(running: Config, read: Config) -> list[Change]:
         ConfigError: Some differences need a restart; `problems` lists these.
     """
     found = list(_differences(running, read, ""))
-    if problems := [Problem(change.path, f"{change.how}: needs a restart") for change in found if not change.is_taken]:
+    if problems := [
+        Problem(change.path, f"{change.how}: requires a restart") for change in found if not change.is_taken
+    ]:
         raise ConfigError(problems)
     return found
 

@@ -70,7 +70,7 @@ class ConfigFile:
         except OSError as error:
             problems.append(Problem(path, str(error)))
         except UnicodeDecodeError:
-            problems.append(Problem(path, "is not text"))
+            problems.append(Problem(path, "is not valid UTF-8 text"))
         else:
             if problem := key_problem(api_key):
                 problems.append(Problem(path, problem))

@@ -54,13 +54,13 @@ def load_config(path: Path, environment: Mapping[str, str]) -> Config:
         return parse_config(raw, environment)
     except RecursionError:
         # With YAML's aliases a list can contain itself.
-        raise ConfigError([Problem("", f"{path} is nested too deeply, or holds itself")]) from None
+        raise ConfigError([Problem("", f"{path} is nested too deeply, or contains itself")]) from None
 
 
 def _yaml_problem(error: yaml.YAMLError) -> str:
     """Describe a syntax error and its position. The error's own text is not used: it quotes the file, with its keys."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return "it cannot be read"
+        return "it cannot be parsed"
     mark = error.problem_mark
     return f"{error.problem} in line {mark.line + 1}, column {mark.column + 1}"
 
@@ -101,7 +101,7 @@ def fill(value: Any, path: str, environment: Mapping[str, str], problems: list[P
         if name in environment:
             return environment[name]
         if default is None:
-            problems.append(Problem(path, f"the environment variable {name} is not set; set it, or write a default"))
+            problems.append(Problem(path, f"environment variable {name} is not set; set it or add a default"))
         return default or ""
 
     return _VARIABLE.sub(look_up, value)
@@ -124,7 +124,7 @@ def _check(value: Any, expected: Any, path: str) -> list[Problem]:
     except msgspec.ValidationError as error:
         text = str(error)
         choices = _choices_of(expected)
-        return [Problem(path, f"{text}; accepted: {', '.join(choices)}" if choices else text)]
+        return [Problem(path, f"{text}; expected one of: {', '.join(choices)}" if choices else text)]
     return []
 
 
@@ -132,13 +132,13 @@ def _check_section(value: dict[Any, Any], section: type[msgspec.Struct], path: s
     fields = {field.encode_name: field for field in msgspec.structs.fields(section)}
     accepted = ", ".join(fields)
     problems = [
-        Problem(_join(path, key), f"unknown key; accepted here: {accepted}") for key in value if key not in fields
+        Problem(_join(path, key), f"unknown key; expected one of: {accepted}") for key in value if key not in fields
     ]
     for name, field in fields.items():
         if name in value:
             problems += _check(value[name], field.type, _join(path, name))
         elif field.required:
-            problems.append(Problem(_join(path, name), "is missing"))
+            problems.append(Problem(_join(path, name), "required key is missing"))
     return problems
 
 
@@ -157,7 +157,7 @@ def _check_mapping(value: dict[Any, Any], key_type: Any, value_type: Any, *, pat
         for problem in (
             _check(item, value_type, _join(path, key))
             if key in accepted
-            else [Problem(_join(path, key), f"unknown key; accepted here: {', '.join(accepted)}")]
+            else [Problem(_join(path, key), f"unknown key; expected one of: {', '.join(accepted)}")]
         )
     ]
 
@@ -205,11 +205,11 @@ def _cross_check(config: Config) -> Iterator[Problem]:
     yield from _repeated_keys(config)
     for index, endpoint in enumerate(config.endpoints):
         if (endpoint.api_key is None) is (endpoint.api_key_file is None):
-            yield Problem(f"endpoints[{index}].api_key", "give either api_key or api_key_file")
+            yield Problem(f"endpoints[{index}].api_key", "set exactly one of api_key and api_key_file")
         elif endpoint.api_key is not None and (problem := key_problem(endpoint.api_key)):
             yield Problem(f"endpoints[{index}].api_key", problem)
     if (config.state.kind == "redis") is (config.state.url is None):
-        yield Problem("state.url", "give the URL of the store, redis://HOST:PORT/0, with kind redis and only with it")
+        yield Problem("state.url", "required with `kind: redis`, and only with it; expected redis://HOST:PORT/0")
     elif config.state.url is not None and (problem := _store_url_problem(config.state.url)):
         yield Problem("state.url", problem)
     yield from (Problem(path, text) for path, text in model_problems(config))
@@ -217,7 +217,9 @@ def _cross_check(config: Config) -> Iterator[Problem]:
     for index, tenant in enumerate(config.tenants):
         for model_id in tenant.models:
             if model_id not in {"*"} | model_ids and "*" not in model_ids:
-                yield Problem(f"tenants[{index}].models", f"no model has the id '{model_id}'")
+                yield Problem(
+                    f"tenants[{index}].models", f"unknown model '{model_id}'; expected the id of a model in `models`"
+                )
 
 
 _STORE_OPTIONS = {
@@ -232,11 +234,13 @@ def _store_url_problem(url: str) -> str | None:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        return "is no URL; a password with one of /?#@: in it has to be percent-encoded"
+        return "is not a valid URL; percent-encode the characters /?#@: in a password"
     if parts.scheme != "unix" and not parts.hostname:
-        return "names no host"
+        return "has no host"
     if unknown := {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} - _STORE_OPTIONS:
-        return f"{len(unknown)} of its options cannot be used; those that can: {', '.join(sorted(_STORE_OPTIONS))}"
+        return (
+            f"{len(unknown)} of its options are not supported; supported options: {', '.join(sorted(_STORE_OPTIONS))}"
+        )
     return None
 
 
@@ -249,7 +253,7 @@ def all_keys(config: Config) -> Iterator[tuple[str, str]]:
 
 def key_problem(api_key: str) -> str | None:
     """Describe the problem with a Runpod key, without quoting it; None if there is none."""
-    return None if _KEY.fullmatch(api_key.strip()) else "is empty, or holds what no key holds"
+    return None if _KEY.fullmatch(api_key.strip()) else "is empty, or contains characters other than visible ASCII"
 
 
 def key_digest(key: KeySection | str) -> str:
@@ -264,10 +268,10 @@ def _repeated_keys(config: Config) -> Iterator[Problem]:
         owners.setdefault(digest, []).append(name)
     for names in owners.values():
         if len(names) > 1:
-            yield Problem("tenants[].keys", f"one key stands there {len(names)} times: {', '.join(names)}")
+            yield Problem("tenants[].keys", f"the same key is listed {len(names)} times, for: {', '.join(names)}")
 
 
 def _repeated(path: str, names: list[str]) -> Iterator[Problem]:
     for name, count in Counter(names).items():
         if count > 1:
-            yield Problem(path, f"'{name}' stands there {count} times")
+            yield Problem(path, f"'{name}' is listed {count} times; each must be unique")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from gateway.config.schema import Config, EndpointSection, GuestSection, ModelSection, TenantSection
 from gateway.domain import Route
 
-_REMEDY = "its worker has to be 'openai'"
+_REMEDY = "set its `worker` to 'openai'"
 
 
 def endpoint_names(endpoint: str | list[str]) -> list[str]:
@@ -20,15 +20,18 @@ def model_problems(config: Config) -> Iterator[tuple[str, str]]:
         path = f"models[{index}].endpoint"
         names = endpoint_names(model.endpoint)
         if not names:
-            yield path, "name at least one endpoint"
+            yield path, "at least one endpoint is required"
         for name in names:
             if name not in endpoints:
-                yield path, f"no endpoint is called '{name}'; there are: {', '.join(endpoints)}"
+                yield path, f"unknown endpoint '{name}'; expected one of: {', '.join(endpoints)}"
             elif _needs_openai(model) and not _serves_openai(endpoints[name]):
                 yield path, f"endpoint '{name}' does not serve embeddings: {_REMEDY}"
         for name in _without_job_route(model, endpoints):
             if model.route == "job":
-                yield f"models[{index}].route", f"endpoint '{name}' serves no embeddings on the job route: {_REMEDY}"
+                yield (
+                    f"models[{index}].route",
+                    f"endpoint '{name}' does not serve embeddings on the job route: {_REMEDY}",
+                )
     yield from _tenants_without_a_route(config, endpoints)
 
 
@@ -44,7 +47,7 @@ def _tenants_without_a_route(config: Config, endpoints: dict[str, EndpointSectio
         for model in allowed if section.route == "job" else ():
             for name in _without_job_route(model, endpoints):
                 text = f"model '{model.id}' cannot be served on the job route by endpoint '{name}': {_REMEDY}"
-                yield f"{path}.route", f"{text}, or the model has to be left out of '{path}.models'"
+                yield f"{path}.route", f"{text}, or remove the model from '{path}.models'"
 
 
 def _without_job_route(model: ModelSection, endpoints: dict[str, EndpointSection]) -> list[str]:

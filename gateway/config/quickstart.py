@@ -24,7 +24,7 @@ def quickstart(environment: Mapping[str, str]) -> Quickstart:
     """
     missing = [name for name in ("RUNPOD_API_KEY", "RUNPOD_ENDPOINT_ID") if not environment.get(name)]
     if missing:
-        text = f"set {' and '.join(missing)}, or name a file with --config or FAIRPOD_CONFIG"
+        text = f"set {' and '.join(missing)}, or specify a configuration file with --config or FAIRPOD_CONFIG"
         raise ConfigError([Problem("", text)])
     key = environment.get("FAIRPOD_API_KEY")
     made = None if key else new_key()

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="OPERATION=PER_10S/CONCURRENT",
-        help="replace a published limit; either number may be left out",
+        help="override a published rate limit; either number may be omitted",
     )
     _add_flags(parser.add_argument_group("settings"), EmulatorSettings, prefix=_SETTING)
     _add_flags(parser.add_argument_group("faults"), Faults, prefix=_FAULT)
@@ -87,7 +87,9 @@ def _limit(text: str) -> tuple[str, Limit]:
     name, equals, numbers = text.partition("=")
     per_10s, _, concurrent = numbers.partition("/")
     if name not in set(Operation):
-        raise msgspec.ValidationError(f"--limit {text}: {name} is no operation")
+        raise msgspec.ValidationError(
+            f"--limit {text}: unknown operation {name}; expected one of: {', '.join(Operation)}"
+        )
     if not equals or not all(number.isdecimal() for number in (per_10s, concurrent) if number):
         raise msgspec.ValidationError(f"--limit {text}: expected OPERATION=PER_10S/CONCURRENT")
     return name, Limit(per_10s=int(per_10s) if per_10s else None, concurrent=int(concurrent) if concurrent else None)

@@ -51,10 +51,14 @@ class _Workers:
             is_first = False
             pause_s = restarts.failed(ran_s=anyio.current_time() - started_s)
             if pause_s is None and not self._processes:
-                print(f"Worker {number} ended with code {code}, as all others did.", file=sys.stderr, flush=True)
+                print(
+                    f"Process {number} exited with code {code}, and no other process is running.",
+                    file=sys.stderr,
+                    flush=True,
+                )
                 self._fail(FAILED)
                 return
-            print(f"Worker {number} ended with code {code}; starting another one.", file=sys.stderr, flush=True)
+            print(f"Process {number} exited with code {code} and will be restarted.", file=sys.stderr, flush=True)
             with anyio.move_on_after(PAUSE_S_LAST if pause_s is None else pause_s):
                 await self._stopping.wait()
 

@@ -99,11 +99,11 @@ def cannot_listen(host: str, error: OSError, metrics_port: int | None = None) ->
     `metrics_port` is set if it is the port that cannot be used.
     """
     if metrics_port is None:
-        text = f"Cannot listen on {host}: {error}. Choose another with --port."
+        text = f"Cannot listen on {host}: {error}. Choose another port with --port."
     else:
         text = (
-            f"Cannot listen on {host} port {metrics_port} for /metrics: {error}. Choose another with `metrics_port` in "
-            "the file, or write `metrics_port: null` there to have /metrics on the port of the clients."
+            f"Cannot listen on {host} port {metrics_port} for /metrics: {error}. Choose another port with "
+            "`metrics_port`, or set `metrics_port: null` to serve /metrics on the client port."
         )
     print(text, file=sys.stderr)
     return 1

@@ -17,7 +17,7 @@ def test_a_port_for_metrics_that_is_the_clients_own_is_refused(
     file.write_text(yaml.safe_dump(config_of("http://127.0.0.1:1", metrics_port=9000, listen={"port": 9000})))
     assert check_config.run(argparse.Namespace(config=file)) == 2
     said = capsys.readouterr()
-    assert said.err.startswith("metrics_port: is the port of the clients, 9000")
+    assert said.err.startswith("metrics_port: is also the client port, 9000")
     assert said.out == ""
 
 
@@ -33,6 +33,6 @@ def test_memory_into_which_not_all_fits_is_warned_of(
     for line in lines:
         assert f"may use {size} MiB (memory_bytes_max)" in line
         # Half of 16 MiB for requests, less what a request takes and an eighth for the buffer.
-        found = re.search(r"bodies of ([0-9]+) bytes at most", line)
+        found = re.search(r"bodies of at most ([0-9]+) bytes", line)
         assert found is not None
         assert 7 * MIB < int(found[1]) < 8 * MIB

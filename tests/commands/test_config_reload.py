@@ -261,7 +261,7 @@ async def test_a_changed_file_is_taken_without_a_signal_and_a_bad_one_refused_on
     async with running(answering()) as subject, reading(subject, ConfigFile(file, {})) as told:
         file.write_text(yaml.safe_dump(raw(listen={"port": 1})))
         refused = await until(told, 1)
-        assert (refused.outcome, refused.problems) == (Reload.REFUSED, ["listen.port: changed: needs a restart"])
+        assert (refused.outcome, refused.problems) == (Reload.REFUSED, ["listen.port: changed: requires a restart"])
         file.write_text(yaml.safe_dump(raw(drain_s=3)))
         taken = await until(told, 2)
         assert (taken.outcome, taken.changes) == (Reload.TAKEN, ["drain_s changed"])

@@ -10,9 +10,9 @@ def test_no_key_is_made_for_a_name_that_the_file_refuses(tenant: str, capsys: py
     assert ended.value.code == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert "argument --tenant: the file takes no such name" in said.err
+    assert "argument --tenant: invalid tenant name" in said.err
 
 
 def test_a_key_is_made_for_a_name_that_the_file_takes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["key", "--tenant", "acme / team-1"]) == 0
-    assert capsys.readouterr().out.startswith("The key of acme / team-1, shown only now: fp-")
+    assert capsys.readouterr().out.startswith("API key of acme / team-1, shown only once: fp-")

@@ -94,12 +94,12 @@ def test_what_is_taken_is_named_by_its_place_and_never_by_its_value(edit: Edit, 
 )
 def test_what_needs_a_restart_is_named_and_nothing_beside_it_is_taken(edit: Edit, path: str) -> None:
     where, how = path.split(" ")
-    assert refused(put("tenants", 0, weight=1), edit) == [f"{where}: {how}: needs a restart"]
+    assert refused(put("tenants", 0, weight=1), edit) == [f"{where}: {how}: requires a restart"]
 
 
 def test_an_endpoint_that_is_called_otherwise_is_another_one() -> None:
     problems = refused(put("endpoints", 0, name="new"), *(put("models", index, endpoint="new") for index in (0, 1)))
-    assert problems == ["endpoints[chat]: removed: needs a restart", "endpoints[new]: added: needs a restart"]
+    assert problems == ["endpoints[chat]: removed: requires a restart", "endpoints[new]: added: requires a restart"]
 
 
 def test_endpoints_of_one_id_share_the_budgets_of_the_first_and_so_keep_their_order() -> None:
@@ -109,7 +109,7 @@ def test_endpoints_of_one_id_share_the_budgets_of_the_first_and_so_keep_their_or
     raw["endpoints"].reverse()
     with pytest.raises(ConfigError) as caught:
         changes(running, parse_config(raw, {}))
-    assert str(caught.value) == "endpoints: reordered: needs a restart"
+    assert str(caught.value) == "endpoints: reordered: requires a restart"
 
 
 TAKEN = {

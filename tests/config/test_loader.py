@@ -95,15 +95,15 @@ traces: {endpoint: "http://collector:4318", headers: {authorization: Bearer x, X
 @pytest.mark.parametrize(
     ("path", "value", "where", "what"),
     [
-        ("tenantz", [], "tenantz", "unknown key; accepted here: endpoints, models"),
-        ("listen", {"prot": 1}, "listen.prot", "unknown key; accepted here: host, port"),
+        ("tenantz", [], "tenantz", "unknown key; expected one of: endpoints, models"),
+        ("listen", {"prot": 1}, "listen.prot", "unknown key; expected one of: host, port"),
         ("listen", {"port": "eighty"}, "listen.port", "Expected `int`"),
         ("listen", {"port": 70000}, "listen.port", "<= 65535"),
         ("listen", [], "listen", "Expected `object`"),
         ("endpoints", [], "endpoints", "length >= 1"),
         ("endpoints", None, "endpoints", "Expected `array`"),
-        ("endpoints.0.route", "fast", "endpoints[0].route", "accepted: auto, job, openai"),
-        ("endpoints.0.worker", "vllm", "endpoints[0].worker", "accepted: openai, tokens, legacy, text"),
+        ("endpoints.0.route", "fast", "endpoints[0].route", "expected one of: auto, job, openai"),
+        ("endpoints.0.worker", "vllm", "endpoints[0].worker", "expected one of: openai, tokens, legacy, text"),
         ("endpoints.0.base_url", "api.runpod.ai", "endpoints[0].base_url", "https?"),
         ("endpoints.0.id", "a/../b", "endpoints[0].id", "regex"),
         ("traces", {}, "traces.endpoint", "missing"),
@@ -113,27 +113,27 @@ traces: {endpoint: "http://collector:4318", headers: {authorization: Bearer x, X
         ("traces", {"endpoint": "http://c", "headers": {"a b": "c"}}, "traces.headers", "regex"),
         ("traces", {"endpoint": "http://c", "headers": {"a": "b\nc: d"}}, "traces.headers.a", "regex"),
         ("traces", {"endpoint": "http://c", "headers": {"a": "${NOT_SET}"}}, "traces.headers.a", "NOT_SET is not set"),
-        ("endpoints.0.limits", {"walk": {}}, "endpoints[0].limits.walk", "accepted here: openai, run"),
+        ("endpoints.0.limits", {"walk": {}}, "endpoints[0].limits.walk", "expected one of: openai, run"),
         ("endpoints.0.limits", {"run": {"per_10s": 0, "concurrent": 1}}, "endpoints[0].limits.run.per_10s", ">= 1"),
         ("endpoints.0.limits", {"run": {"per_10s": 1}}, "endpoints[0].limits.run.concurrent", "missing"),
         ("endpoints.0.api_key", "${NOT_SET}", "endpoints[0].api_key", "NOT_SET is not set"),
-        ("endpoints.0.api_key", None, "endpoints[0].api_key", "either api_key or api_key_file"),
+        ("endpoints.0.api_key", None, "endpoints[0].api_key", "exactly one of api_key and api_key_file"),
         ("endpoints.0.api_key", " ", "endpoints[0].api_key", "empty"),
-        ("endpoints.0.api_key_file", "/x", "endpoints[0].api_key", "either"),
-        ("models.0.endpoint", "nowhere", "models[0].endpoint", "no endpoint is called 'nowhere'; there are: chat"),
+        ("endpoints.0.api_key_file", "/x", "endpoints[0].api_key", "exactly one of"),
+        ("models.0.endpoint", "nowhere", "models[0].endpoint", "unknown endpoint 'nowhere'; expected one of: chat"),
         ("models.0.endpoint", [], "models[0].endpoint", "at least one"),
         ("models.0.endpoint", 5, "models[0].endpoint", "Expected"),
-        ("models.0.kind", "image", "models[0].kind", "accepted: chat, embedding"),
+        ("models.0.kind", "image", "models[0].kind", "expected one of: chat, embedding"),
         ("tenants.0.weight", 0, "tenants[0].weight", ">= 0.001"),
         ("tenants.0.keys", ["secret"], "tenants[0].keys[0]", "regex"),
-        ("tenants.0.models", ["gpt"], "tenants[0].models", "no model has the id 'gpt'"),
-        ("state", {"kind": "file"}, "state.kind", "accepted: memory, redis"),
+        ("tenants.0.models", ["gpt"], "tenants[0].models", "unknown model 'gpt'"),
+        ("state", {"kind": "file"}, "state.kind", "expected one of: memory, redis"),
         ("state", {"kind": "redis"}, "state.url", "redis://HOST"),
         ("state", {"url": "redis://a"}, "state.url", "redis://HOST"),
         ("state", {"kind": "redis", "url": "http://a"}, "state.url", "regex"),
         ("state", {"kind": "redis", "url": "redis://a", "on_outage": "x"}, "state.on_outage", "share, closed, open"),
-        ("guest", {"name": "acme"}, "tenants", "'acme' stands there 2 times"),
-        ("logs", {"format": "xml"}, "logs.format", "accepted: auto, json, console"),
+        ("guest", {"name": "acme"}, "tenants", "'acme' is listed 2 times"),
+        ("logs", {"format": "xml"}, "logs.format", "expected one of: auto, json, console"),
     ],
 )
 def test_a_problem_is_named_with_its_path_and_what_is_accepted(path: str, value: Any, where: str, what: str) -> None:
@@ -172,7 +172,7 @@ def test_names_stand_once(name: str) -> None:
 def test_a_key_that_stands_twice_is_told_by_its_owners_and_not_by_its_digest() -> None:
     raw: Any = copy.deepcopy(GOOD)
     raw["tenants"].append({**raw["tenants"][0], "name": "beta"})
-    assert problems(raw) == ["tenants[].keys: one key stands there 2 times: acme, beta"]
+    assert problems(raw) == ["tenants[].keys: the same key is listed 2 times, for: acme, beta"]
 
 
 def test_embeddings_need_a_worker_that_speaks_openai() -> None:
@@ -195,7 +195,7 @@ def test_broken_yaml_is_placed_and_not_quoted(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_key_that_no_header_takes_is_named() -> None:
-    assert "no key holds" in problems(changed("endpoints.0.api_key", "rpa\nx"))[0]
+    assert "other than visible ASCII" in problems(changed("endpoints.0.api_key", "rpa\nx"))[0]
     assert parse_config(changed("endpoints.0.api_key", "rpa_x\n"), ENVIRONMENT)
 
 
@@ -243,5 +243,5 @@ def test_a_store_that_cannot_be_reached_like_this_is_named_without_its_password(
 def test_a_file_that_holds_itself_is_refused(tmp_path: pathlib.Path, text: str) -> None:
     file = tmp_path / "fairpod.yaml"
     file.write_text(text)
-    with pytest.raises(ConfigError, match="holds itself"):
+    with pytest.raises(ConfigError, match="contains itself"):
         load_config(file, {})

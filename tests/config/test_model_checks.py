@@ -31,7 +31,7 @@ def test_one_endpoint_or_several_are_named() -> None:
 
 @pytest.mark.parametrize(
     ("endpoint", "text"),
-    [([], "name at least one endpoint"), ("two", "no endpoint is called 'two'; there are: one")],
+    [([], "at least one endpoint is required"), ("two", "unknown endpoint 'two'; expected one of: one")],
 )
 def test_a_model_leads_to_endpoints_that_there_are(endpoint: Any, text: str) -> None:
     assert problems(model={"endpoint": endpoint}, endpoint={}) == [f"models[0].endpoint: {text}"]
@@ -42,7 +42,7 @@ def test_embeddings_need_a_worker_or_a_route_that_speaks_openai() -> None:
     assert problems(model=model, endpoint={}) == []
     assert problems(model=model, endpoint=NO_JOB_ROUTE) == []
     found = problems(model=model, endpoint={"worker": "text"})
-    assert found == ["models[0].endpoint: endpoint 'one' does not serve embeddings: its worker has to be 'openai'"]
+    assert found == ["models[0].endpoint: endpoint 'one' does not serve embeddings: set its `worker` to 'openai'"]
 
 
 def test_embeddings_that_have_no_job_route_cannot_be_kept_to_it() -> None:
@@ -50,7 +50,7 @@ def test_embeddings_that_have_no_job_route_cannot_be_kept_to_it() -> None:
     assert problems(model=model, endpoint={"route": "openai"}) == []
     found = problems(model=model, endpoint=NO_JOB_ROUTE)
     assert found == [
-        "models[0].route: endpoint 'one' serves no embeddings on the job route: its worker has to be 'openai'"
+        "models[0].route: endpoint 'one' does not serve embeddings on the job route: set its `worker` to 'openai'"
     ]
 
 
@@ -65,7 +65,7 @@ def test_a_tenant_that_is_kept_to_the_job_route_may_use_no_model_without_one(sec
     found = problems(model=model, endpoint=NO_JOB_ROUTE, **sections)
     assert len(found) == 1
     assert found[0].startswith(f"{path}.route: model 'm' cannot be served on the job route by endpoint 'one'")
-    assert f"left out of '{path}.models'" in found[0]
+    assert f"remove the model from '{path}.models'" in found[0]
 
 
 def test_a_model_that_the_tenant_may_not_use_is_no_matter() -> None:
@@ -77,4 +77,4 @@ def test_a_model_that_the_tenant_may_not_use_is_no_matter() -> None:
 @pytest.mark.parametrize("section", ["model", "tenant"])
 def test_no_other_route_can_be_required(section: str) -> None:
     sections: dict[str, Any] = {"model": {}, "endpoint": {}, section: {"route": "openai"}}
-    assert "accepted: auto, job" in problems(**sections)[0]
+    assert "expected one of: auto, job" in problems(**sections)[0]

@@ -199,7 +199,7 @@ def test_a_signal_reaches_every_worker_and_one_that_is_lost_waits_for_a_good_fil
             eventually(lambda: gateway.log.read_text().count("config.refused") == 2)
             before = children(gateway.process.pid)
             subprocess.run(["kill", "-KILL", str(before[0])], check=True)
-            eventually(lambda: "ended with code 2" in gateway.log.read_text())
+            eventually(lambda: "exited with code 2" in gateway.log.read_text())
             assert httpx.get(f"{gateway.url}/livez").status_code == 200
             file.write_text(yaml.safe_dump(raw))
             eventually(lambda: gateway.log.read_text().count("state_store.connected") == 3)

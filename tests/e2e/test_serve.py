@@ -114,7 +114,7 @@ def test_two_variables_and_no_file(tmp_path: pathlib.Path, emulator_url: str) ->
         said = (tmp_path / "out.log").read_text()
         file = tmp_path / "fairpod" / "client-key"
         key = file.read_text().strip()
-        assert f"kept in {file};" in said
+        assert f"stored in {file};" in said
         assert key not in said
         headers = {"authorization": f"Bearer {key}"}
         body = asked("count to 3") | {"model": "whatever/name"}

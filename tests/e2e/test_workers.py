@@ -91,4 +91,4 @@ def test_a_taken_port_for_metrics_ends_them_all(tmp_path: Path) -> None:
         run = fairpod("serve", *options)
     assert run.returncode == 1
     assert f"port {port} for /metrics" in run.stderr
-    assert "starting another one" not in run.stderr
+    assert "will be restarted" not in run.stderr

@@ -66,7 +66,7 @@ def test_the_missing_extra_is_said_in_one_sentence(tmp_path: pathlib.Path, comma
     done = python(WITHOUT_THE_EXTRA, command, "--config", str(file))
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == ("traces: this needs an extra part that is not installed: pip install 'fairpod[otel]'\n")
+    assert done.stderr == ("traces: requires the `otel` extra; run: pip install 'fairpod[otel]'\n")
 
 
 def test_with_it_the_section_is_good(tmp_path: pathlib.Path) -> None:
