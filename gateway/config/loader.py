@@ -101,7 +101,9 @@ def fill(value: Any, path: str, environment: Mapping[str, str], problems: list[P
         if name in environment:
             return environment[name]
         if default is None:
-            problems.append(Problem(path, f"environment variable {name} is not set; set it or add a default"))
+            problems.append(
+                Problem(path, f"environment variable {name} is not set; set it or use ${{{name}:-DEFAULT}}")
+            )
         return default or ""
 
     return _VARIABLE.sub(look_up, value)

@@ -68,7 +68,7 @@ class Catalogue:
         """
         model = self.find(name, tenant, endpoint=endpoint)
         if model.kind not in {None, api.kind}:
-            raise InvalidRequestError(f"The model '{model.id}' does not serve {api.path}.", param="model")
+            raise InvalidRequestError(f"The model '{model.id}' does not support {api.path}.", param="model")
         return model
 
     def _on(self, endpoint: str, model: Model) -> tuple[Endpoint, ...]:

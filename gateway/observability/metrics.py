@@ -99,8 +99,8 @@ class Metrics:
         counter, histogram = partial(_counter, registry), partial(_histogram, registry)
         tenants = self._tenants = TenantSeries(now_s)
         self._requests = tenants.counter("requests_total", "Requests by outcome.", "model", "route", "outcome")
-        self._duration = histogram("request_duration_seconds", "Time to the last byte.", "model", "route")
-        self._first_chunk = histogram("first_chunk_seconds", "Time to the first output.", "model", "route")
+        self._duration = histogram("request_duration_seconds", "Time from request to last byte.", "model", "route")
+        self._first_chunk = histogram("first_chunk_seconds", "Time from request to first output.", "model", "route")
         self._chunks = counter("chunks_total", "Chunks sent to clients.", "model")
         self._tokens = tenants.counter(
             "tokens_total", "Tokens, as reported by the worker or estimated.", "model", "direction"
@@ -116,7 +116,7 @@ class Metrics:
         self._refusals = tenants.counter("refusals_total", "Refused requests by reason.", "reason")
         self._client_refusals = counter("client_refusals_total", "Clients refused by the HTTP server.", "reason")
         self._calls = counter("upstream_requests_total", "Calls to Runpod.", "endpoint", "operation", "outcome")
-        self._faults = counter("connect_failures_total", "Failed connections.", "endpoint", "reason")
+        self._faults = counter("connect_failures_total", "Failed connection attempts.", "endpoint", "reason")
         self._cancels = counter("cancels_total", "Jobs cancelled at Runpod.", "endpoint", "outcome")
         self._saved = tenants.counter(
             "gpu_seconds_saved_total",

@@ -22,7 +22,7 @@ from gateway.wire.malformed import MALFORMED
 from gateway.wire.runpod import JobState, JobStatus, StreamPage
 
 TOO_MANY_OUTPUTS = (
-    f"The worker's answer comes in more than {ITEMS_MAX} parts at once. Change its handler to yield larger parts."
+    f"The worker's answer has more than {ITEMS_MAX} parts at once. Change its handler to yield larger parts."
 )
 TERMINAL_PAGES_MAX = 1000
 """Maximum number of pages with outputs read after the job ended; any further outputs are read from /status."""
