@@ -57,10 +57,10 @@ not answer, or is not safe. Every problem is a line of its own, all of them at o
 {{- end -}}
 {{- end -}}
 {{- if and (not .Values.existingConfig.configMap) (eq (include "fairpod.port" .) (include "fairpod.metricsPort" .)) -}}
-{{- printf "config.metrics_port is the port of the clients, %s: choose another, for instance 9464.\n" (include "fairpod.port" .) -}}
+{{- printf "config.metrics_port is the client port, %s: choose another, for instance 9464.\n" (include "fairpod.port" .) -}}
 {{- end -}}
 {{- if and .Values.existingConfig.configMap (eq (int .Values.existingConfig.port) (int .Values.existingConfig.metricsPort)) -}}
-{{- printf "existingConfig.metricsPort is the port of the clients: write 0 where the file says `metrics_port: null`.\n" -}}
+{{- printf "existingConfig.metricsPort is the client port: write 0 where the file says `metrics_port: null`.\n" -}}
 {{- end -}}
 {{- end -}}
 
