@@ -52,4 +52,4 @@ def test_without_a_file_a_key_is_asked_for() -> None:
         [*COMMAND, "--port", "0"], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode != 0
-    assert "FAIRPOD_API_KEY: set it" in done.stderr
+    assert "FAIRPOD_API_KEY: is required" in done.stderr

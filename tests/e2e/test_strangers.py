@@ -130,4 +130,4 @@ def test_check_config_warns_where_there_are_too_few(tmp_path: pathlib.Path) -> N
     done = fairpod("check-config", "--config", str(file))
     assert done.returncode == 0
     assert done.stderr.startswith("clients.connections_max: ")
-    assert "and not 100000000" in done.stderr
+    assert "instead of 100000000" in done.stderr
