@@ -69,7 +69,7 @@ def test_its_commands_name_what_there_is() -> None:
 def test_a_prometheus_scrapes_what_was_installed(tmp_path: pathlib.Path) -> None:
     rendered = monitored()
     config = {**rendered.config, "metrics_port": free_port()}
-    (query,) = re.findall(r"answers `(.*?)` with a series for each pod", SECTION)
+    (query,) = re.findall(r"returns `(.*?)` with one series per pod", SECTION)
     asked = re.findall(r"grep (\S+)", COMMANDS)
     assert asked == [query]
     with serving_process(tmp_path, config, environment=environment_of(rendered)) as (_, url):
