@@ -23,7 +23,7 @@ class Planted(NamedTuple):
 
 
 INVARIANTS = {
-    1: ("caps", ("test_gate_machine.py", "test_caps.py")),
+    1: ("caps", ("test_gate_machine.py", "test_caps.py", "../fairshare/test_adaptive_limit.py")),
     2: ("work conservation", ("test_gate_machine.py",)),
     3: ("order", ("test_order_machine.py", "test_hierarchy.py")),
     4: ("max-min", ("test_shares.py",)),
@@ -42,6 +42,8 @@ INVARIANTS = {
             "../jobs/test_job_tracker.py",
             "../admission/test_seat.py",
             "../jobs/test_canceller.py",
+            "../admission/test_gate.py",
+            "../exchange/test_exchange.py",
         ),
     ),
     12: ("lease safety", ("test_lease_safety.py", "test_lease_twin.py", "test_lease_stories.py", "test_lease_rate.py")),
