@@ -1,8 +1,9 @@
 """Create the gateway's application for other ASGI servers: `uvicorn --factory gateway.asgi:create_app`.
 
 `fairpod serve` limits connections, heads, rates and slow readers before the application sees them (README.md,
-`clients`), reloads the configuration, and drains before it stops accepting connections. Another server does none of
-this; what it offers instead is its own matter.
+`clients`), reloads the configuration, and drains on SIGTERM. With another server, none of this applies: use its own
+limits. Several of its processes need `state: {kind: redis}` and `memory_bytes_max`: each takes itself for the only
+one.
 """
 
 import os

@@ -43,7 +43,7 @@ class Gate:
         limits: QueueLimits | None = None,
         capped_wait_s_max: float = float("inf"),
     ) -> None:
-        """Create the gate; `capped_wait_s_max` limits the wait of a ticket, including the time of narrowing."""
+        """Create the gate; `capped_wait_s_max` limits the wait of a ticket, including the time under the cap."""
         self._capacity = capacity
         self._cost_model = cost_model
         self._clock = clock
@@ -105,11 +105,11 @@ class Gate:
         self.pump()
 
     def served(self) -> dict[str, float]:
-        """Return the total service of each tenant present, in the unit of the tariff."""
+        """Return the total service of each tenant present, in the unit of the cost model."""
         return self._queue.served(self.occupancy.weights(), self._clock.monotonic_s())
 
     def charge(self, permit: Permit, cost: float) -> None:
-        """Charge service that the seat of the permit does not accrue by itself, in the unit of the tariff."""
+        """Charge service that the seat of the permit does not accrue by itself, in the unit of the cost model."""
         permit.charged += cost
         self._queue.charge(permit.tenant.name, cost, self._clock.monotonic_s())
 
@@ -213,7 +213,7 @@ class Gate:
         return permit
 
     async def _wait(self, permit: Permit, wait_s_max: float) -> None:
-        """Wait for the grant. Time under narrowing does not count, but the total wait is limited too."""
+        """Wait for the grant. Time under the cold-start cap does not count, but the total wait is limited too."""
         while permit.is_waiting:
             now_s = self._clock.monotonic_s()
             waited_s = now_s - permit.ticket_at_s

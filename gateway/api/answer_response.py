@@ -238,7 +238,7 @@ class AnswerResponse:
         keepalive_after_s = self._encoder.keepalive_after_s
         left_s = self._sent_at_s + keepalive_after_s - self._record.elapsed_s()
         if left_s <= 0:
-            self._keepalives.show(self._record.request_id, self._send_keepalive)
+            self._keepalives.schedule(self._record.request_id, self._send_keepalive)
         self._set_timer(left_s if left_s > 0 else keepalive_after_s)
 
     async def _send_keepalive(self) -> None:

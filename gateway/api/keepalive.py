@@ -38,15 +38,15 @@ class KeepAliveScheduler:
             while True:
                 self._is_asked = anyio.Event()
                 while self._due:
-                    tasks.start_soon(self._show, *self._due.popleft())
+                    tasks.start_soon(self._write, *self._due.popleft())
                 await self._is_asked.wait()
 
-    def show(self, request_id: str, write: Write) -> None:
+    def schedule(self, request_id: str, write: Write) -> None:
         """Schedule a write in a task of its own. Can be called from timer callbacks, which cannot start tasks."""
         self._due.append((request_id, write))
         self._is_asked.set()
 
-    async def _show(self, request_id: str, write: Write) -> None:
+    async def _write(self, request_id: str, write: Write) -> None:
         try:
             await write()
         except Exception as error:  # noqa: BLE001 - a failed write to one client must not stop the others' writes.

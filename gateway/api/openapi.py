@@ -8,11 +8,12 @@ from litestar import MediaType, Response, route
 from litestar.handlers import HTTPRouteHandler
 
 from gateway import __version__
-from gateway.api.openapi_schemas import JsonObject, ref, schemas
+from gateway.api.openapi_schemas import ref, schemas
 from gateway.api.paths import MODEL_PATHS, OF_ENDPOINT, paths_of
 from gateway.api.probes import LIVE_PATHS, METRICS_TYPE, READ
 from gateway.translate.client_formats.contract import ClientFormat
 from gateway.translate.client_formats.registry import CLIENT_FORMATS
+from gateway.translate.client_formats.schema import JsonObject
 
 PATH = "/openapi.json"
 

@@ -1,16 +1,12 @@
 """Build the JSON Schemas of request and response bodies, as far as the gateway itself reads and writes them."""
 
-from typing import Any
-
 import msgspec
 
 from gateway.api.probes import Readiness
 from gateway.translate.client_formats.registry import CLIENT_FORMATS
-from gateway.translate.client_formats.schema import SCHEMAS
+from gateway.translate.client_formats.schema import SCHEMAS, JsonObject
 from gateway.translate.request import MODEL_NAME_LENGTH_MAX, N_MAX
 from gateway.wire.openai import Embedding, ErrorBody, ModelCard, ModelList, RequestView
-
-JsonObject = dict[str, Any]
 
 _BOUNDS: dict[str, JsonObject] = {
     "model": {"minLength": 1, "maxLength": MODEL_NAME_LENGTH_MAX},

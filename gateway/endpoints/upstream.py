@@ -163,7 +163,7 @@ class Upstream:
         )
 
     def arrive(self) -> bool:
-        """Narrow or widen the gate for a request that will wait; return True if /health should be read at once.
+        """Set or remove the cold-start cap for a request that will wait; return True if /health should be read at once.
 
         Until a worker has produced output, only a few requests of each tenant are admitted, to wake one or to try an
         endpoint that failed. The others wait at the gate, where their order is fair.
@@ -189,7 +189,7 @@ class Upstream:
         return self.workers.speaking_of(tenant) + self.abandoned.count_of(tenant)
 
     def review(self) -> None:
-        """End abandoned attempts that timed out, and widen the gate if no ceiling applies. Call it every second."""
+        """End abandoned attempts that timed out, and a cold-start cap that no longer applies. Call it every second."""
         self.abandoned.advance(self.now_s)
         if self.gates.work.is_capped and self._ceiling() is None:
             self.gates.work.uncap()

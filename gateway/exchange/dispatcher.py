@@ -64,6 +64,7 @@ class Dispatcher:
             try:
                 await self._serve_at(self._services.upstreams[endpoint.name], sink, attempts)
             except GatewayError as error:
+                # For an error of `_send`, the step that was decided there: it does not change until it is taken.
                 if self._failed(attempts, error) is not Step.NEXT_ENDPOINT:
                     raise
             else:

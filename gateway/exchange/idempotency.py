@@ -263,7 +263,7 @@ class Idempotency:
             self._tasks.start_soon(self._give_up, shared, shared.disconnects)
 
     async def _give_up(self, shared: _Shared, disconnect: int) -> None:
-        """End an exchange that no client has joined again since this departure."""
+        """End an exchange that no client has joined again since this disconnect."""
         await anyio.sleep(GRACE_S)
         buffer = shared.buffer
         if disconnect == shared.disconnects and not buffer.has_listeners and not buffer.is_finished:

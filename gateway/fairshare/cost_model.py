@@ -22,7 +22,7 @@ TOKENS_PER_SEAT_SECOND = 50.0
 
 
 def of_seats(seats: int) -> CostModel:
-    """Return the tariff for seats, charged by the second.
+    """Return the cost model for seats, charged by the second.
 
     GPU seconds use it as well: they accrue in the same way and are settled at the end.
     """
@@ -30,12 +30,12 @@ def of_seats(seats: int) -> CostModel:
 
 
 def of_tokens(seats: int) -> CostModel:
-    """Return the tariff for tokens: charged as they are generated, and settled by the worker's count."""
+    """Return the cost model for tokens: charged as they are generated, and settled by the worker's count."""
     return CostModel(capacity_per_s=seats * TOKENS_PER_SEAT_SECOND, first_guess=TOKENS_FIRST_GUESS)
 
 
 def of_calls(per_s: float, *, seats: int) -> CostModel:
-    """Return the tariff for calls: each pays for its part of the rate and for its seat, in seconds of the whole budget.
+    """Return the cost model for calls: each pays for its part of the rate and its seat, in seconds of the whole budget.
 
     The scarcer of the two then dominates: long calls are shared by seats, short ones by number.
     """

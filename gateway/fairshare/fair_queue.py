@@ -3,9 +3,9 @@
     key = attained service / weight  +  mean cost of a grant * seats held / weight
 
 Service accrues while requests run, so the duration of a request need not be estimated; the second term balances seats
-at every moment and not only in the long run. The tariff defines the unit of service: seat-seconds, calls or tokens. A
-tenant that returns after a pause starts at the level of the others: it gets no credit for its idle time, keeps its debt
-up to a bound, and, if its line was empty only for a moment, keeps what it was owed then.
+at every moment and not only in the long run. The cost model defines the unit of service: seat-seconds, calls or tokens.
+A tenant that returns after a pause starts at the level of the others: it gets no credit for its idle time, keeps its
+debt up to a bound, and, if its queue was empty only for a moment, keeps what it was owed then.
 
 The first term is the virtual token counter of Sheng et al., "Fairness in Serving Large Language Models" (OSDI 2024).
 """
@@ -112,7 +112,7 @@ class FairQueue(Generic[T]):
             self._account(tenant, weight, now_s)
 
     def retune(self, cost_model: CostModel) -> None:
-        """Set the tariff of a changed capacity, which bounds debts; the prices must stay the same."""
+        """Set the cost model of a changed capacity, which bounds debts; the prices must stay the same."""
         self._cost_model = cost_model
 
     def withdraw(self, ticket: T, *, tenant: str) -> None:

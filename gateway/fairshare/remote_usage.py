@@ -18,7 +18,7 @@ class TenantUse(msgspec.Struct, frozen=True, array_like=True):
     held: int
     waiting: int
     served: float
-    """Total service since the process started, in the unit of the gate's tariff."""
+    """Total service since the process started, in the unit of the gate's cost model."""
 
 
 class Report(msgspec.Struct, frozen=True, array_like=True):

@@ -110,7 +110,7 @@ def test_what_may_have_been_accepted_is_not_sent_again(error: GatewayError, has_
     assert after(attempts(), error, has_job=has_job) is not Step.RETRY
 
 
-def test_routes_come_before_endpoints_and_each_begins_anew() -> None:
+def test_routes_come_before_endpoints_and_tries_are_counted_for_each() -> None:
     made = attempts(endpoints=2, routes=(Route.OPENAI, Route.JOB))
     assert (made.route, after(made, REFUSED), made.route) == (Route.OPENAI, Step.NEXT_ROUTE, Route.JOB)
     assert not made.is_retry

@@ -1,18 +1,17 @@
 """Define what a client format consists of: how clients send requests to one path, and how they read the answers."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from gateway.domain import Usage
 from gateway.translate.apis import Api
 from gateway.translate.chunk_template import ChunkTemplate
+from gateway.translate.client_formats.schema import JsonObject
 from gateway.translate.error_body import ErrorAnswer
 from gateway.translate.request import ClientRequest
 from gateway.wire.openai import Fields
-
-JsonObject = dict[str, Any]
 
 
 class StreamWriter(Protocol):

@@ -63,10 +63,11 @@ def read_object(body: bytes | Raw, *, stream: bool, has_choices: bool = True, pr
 
 
 def _is_whole(fields: Fields, *, stream: bool, has_choices: bool) -> bool:
-    """Return True if an object that is not labelled as a chunk is a complete answer: an object, or a finished message.
+    """Return True if an object that is not labelled as a chunk is a complete answer.
 
-    Anything else may be one part of several, even if no stream was requested: some workers yield chunks regardless, and
-    chunks of text completions look like complete ones.
+    Without choices, that is any object of an API without choices, and one with `data` (embeddings); with choices, one
+    with a finished message. Anything else may be one part of several, even if no stream was requested: some workers
+    yield chunks regardless, and chunks of text completions look like complete ones.
     """
     raw = fields.get("choices", NULL)
     if is_empty(raw):
