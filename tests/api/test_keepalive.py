@@ -5,7 +5,7 @@ import anyio
 from gateway.api.keepalive import KeepAliveScheduler
 
 
-async def test_a_slow_sign_keeps_no_other_waiting_and_a_broken_one_ends_none() -> None:
+async def test_a_slow_keepalive_delays_no_other_and_a_failing_one_ends_none() -> None:
     written: list[str] = []
     broken: list[str] = []
     keepalives = KeepAliveScheduler(lambda request_id, error: broken.append(f"{request_id}: {type(error).__name__}"))
@@ -23,7 +23,7 @@ async def test_a_slow_sign_keeps_no_other_waiting_and_a_broken_one_ends_none() -
         tasks.start_soon(keepalives.run)
         await anyio.wait_all_tasks_blocked()
         for name, write in (("a", slow), ("b", fails), ("c", quick)):
-            asyncio.get_running_loop().call_soon(keepalives.show, name, write)
+            asyncio.get_running_loop().call_soon(keepalives.schedule, name, write)
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
     assert (written, broken) == (["quick"], ["b: ZeroDivisionError"])

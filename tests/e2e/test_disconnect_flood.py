@@ -164,7 +164,9 @@ def gateways(directory: Path, url: str, route: str, kind: str, redis: RedisServe
         urls = []
         for number in range(1 if redis is None else 2):
             (folder := directory / str(number)).mkdir()
-            shared = {} if redis is None else {"state": {"kind": "redis", "url": redis.url}}
+            # The replicas of one case are killed at its end, and keep their leases for a while.
+            prefix = f"{route}-{kind}"
+            shared = {} if redis is None else {"state": {"kind": "redis", "url": redis.url, "prefix": prefix}}
             made = stack.enter_context(served(folder, config(url, route, kind, **shared)))
             urls.append(made.url)
         yield urls
