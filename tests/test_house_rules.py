@@ -45,7 +45,7 @@ WITHOUT_TEST = {
     "gateway/exchange/dispatcher.py", "gateway/exchange/resolved_request.py",
     "gateway/jobs/job_tracker.py",
     # Told by its gate, in tests/admission/test_gate.py.
-    "gateway/admission/permit.py",
+    "gateway/admission/permit.py", "gateway/admission/permit_context.py",
     # Prices, which tests/fairshare/test_fair_queue.py pays.
     "gateway/fairshare/cost_model.py",
     # A Protocol and what it sends, which tests/state/test_redis_leases.py sends.

@@ -1,13 +1,13 @@
 """Admit requests to capacity through a bounded queue in which tenants share by weight."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from operator import attrgetter
-
-import anyio
 
 from gateway.admission.capacity import Capacity
 from gateway.admission.cold_start_cap import ColdStartCap
-from gateway.admission.permit import Permit, PermitContext
+from gateway.admission.permit import Permit
+from gateway.admission.permit_context import PermitContext
 from gateway.admission.wake_timer import WakeTimer
 from gateway.clock import Clock
 from gateway.domain import Tenant
@@ -164,13 +164,11 @@ class Gate:
     ) -> PermitContext:
         """Wait for a grant, hold the permit for the body of the `async with`, and return it.
 
-        `member` identifies the API key or the client network; `size` is the memory held while waiting, in bytes.
-
-        Raises:
-            OverShareError: The tenant uses or queues its share, and no grant is expected within `wait_s_max`.
-            NoTurnError: The tenant holds less than its share, and got no grant: capacity is missing.
+        The arguments and errors are those of `request` and `conclude`.
         """
-        return PermitContext(self._admit(tenant, wait_s_max=wait_s_max, member=member, size=size, is_urgent=is_urgent))
+        return PermitContext(
+            self, partial(self.request, tenant, wait_s_max=wait_s_max, member=member, size=size, is_urgent=is_urgent)
+        )
 
     def hold(self, tenant: Tenant) -> Permit:
         """Hold a permit for work that already runs, regardless of the capacity; the caller releases it."""
@@ -183,9 +181,21 @@ class Gate:
         self._queue.grant_at_once(tenant=permit.tenant.name, weight=weight, now_s=now_s)
         permit.grant(now_s)
 
-    async def _admit(self, tenant: Tenant, *, wait_s_max: float, member: str, size: int, is_urgent: bool) -> Permit:
+    def request(
+        self, tenant: Tenant, *, wait_s_max: float, member: str = "", size: int = 0, is_urgent: bool = False
+    ) -> Permit:
+        """Return a permit: granted, or waiting in the queue. Never waits.
+
+        The caller has to release it. If it is waiting, `conclude` it once it was granted or evicted, or when
+        `wait_left_s` has reached zero. `member` identifies the API key or the client network; `size` is the memory held
+        while waiting, in bytes; an urgent request goes before the other ones of its tenant.
+
+        Raises:
+            OverShareError: The tenant uses or queues its share, and no grant is expected within `wait_s_max`.
+            NoTurnError: Runpod asked for a pause that is longer.
+        """
         now_s = self._clock.monotonic_s()
-        permit = Permit(tenant, size=size, now_s=now_s, give_back=self._give_back)
+        permit = Permit(tenant, size=size, now_s=now_s, give_back=self._give_back, wait_s_max=wait_s_max)
         weight = self._weights.get(tenant.name, tenant.weight)
         is_at_cap = self.cold_start_cap.is_full(tenant.name, self._queue.held_by(tenant.name))
         has_seat = self.occupancy.held < self._capacity.seats(now_s) and not is_at_cap
@@ -201,29 +211,36 @@ class Gate:
             # Otherwise it is the first ticket, and waits only until the next call may be sent.
             self._make_room(permit, weight, wait_s_max, now_s)
         self._queue.enqueue(permit, tenant=tenant.name, weight=weight, member=member, is_urgent=is_urgent, now_s=now_s)
-        try:
-            self.pump()
-            if permit.is_waiting:
-                await self._wait(permit, wait_s_max)
-                self._conclude_wait(permit)
-        except BaseException:
-            # Cancelled, evicted or out of time. A permit that was granted as its task was cancelled is returned too.
-            self._give_back(permit)
-            raise
+        self.pump()
         return permit
 
-    async def _wait(self, permit: Permit, wait_s_max: float) -> None:
-        """Wait for the grant. Time under the cold-start cap does not count, but the total wait is limited too."""
-        while permit.is_waiting:
-            now_s = self._clock.monotonic_s()
-            waited_s = now_s - permit.ticket_at_s
-            left_s = wait_s_max - (waited_s - (self.cold_start_cap.total_s(now_s) - permit.capped_s))
-            if self.is_capped:
-                left_s = min(max(left_s, CAPPED_LOOK_S), self._capped_wait_s_max - waited_s)
-            if left_s <= 0:
-                return
-            with anyio.move_on_after(left_s):
-                await permit.turn()
+    def wait_left_s(self, permit: Permit) -> float:
+        """Return the seconds until a waiting permit has to be concluded, or this has to be called again.
+
+        Time under the cold-start cap does not count, but the total wait is limited too.
+        """
+        now_s = self._clock.monotonic_s()
+        waited_s = now_s - permit.ticket_at_s
+        left_s = permit.wait_s_max - (waited_s - (self.cold_start_cap.total_s(now_s) - permit.capped_s))
+        if self.is_capped:
+            left_s = min(max(left_s, CAPPED_LOOK_S), self._capped_wait_s_max - waited_s)
+        return left_s
+
+    def conclude(self, permit: Permit) -> None:
+        """End the wait of a permit: return if it is granted; otherwise release it, and raise its refusal.
+
+        Raises:
+            OverShareError: It was evicted, or its tenant has its share.
+            NoTurnError: Its tenant holds less than its share: capacity is missing.
+        """
+        if permit.granted_at_s is None:
+            refusal = self._refusal(permit)
+            permit.release()
+            raise refusal
+        now_s = self._clock.monotonic_s()
+        if now_s - permit.granted_at_s > LATE_S:
+            # Counted again at the time of the call.
+            self._capacity.take(now_s)
 
     def _make_room(self, permit: Permit, weight: float, wait_s_max: float, now_s: float) -> None:
         """Make room for a ticket that has to wait, by evicting others if the queue is full.
@@ -246,21 +263,13 @@ class Gate:
 
     def _refusal(self, permit: Permit) -> RefusedError:
         """Build the error of a ticket without a grant: its tenant has its share, or capacity is missing."""
+        if permit.retry_after_s is not None:
+            return OverShareError(retry_after_s=permit.retry_after_s)
         seats = self._capacity.seats(now_s := self._clock.monotonic_s())
         retry_after_s = max(self._capacity.paused_until_s - now_s, self._queue.told_wait_s(permit.tenant.name, seats))
         held = self._queue.held_anywhere(permit.tenant.name)
         is_over_share = held > 0 and held + 1 > self.fair_seats()[permit.tenant.name]
         return (OverShareError if seats and is_over_share else NoTurnError)(retry_after_s=retry_after_s)
-
-    def _conclude_wait(self, permit: Permit) -> None:
-        """Raise the refusal of a ticket without a grant; count the call of a late one again."""
-        if permit.retry_after_s is not None:
-            raise OverShareError(retry_after_s=permit.retry_after_s)
-        if permit.granted_at_s is None:
-            raise self._refusal(permit)
-        now_s = self._clock.monotonic_s()
-        if now_s - permit.granted_at_s > LATE_S:
-            self._capacity.take(now_s)
 
     def pump(self) -> None:
         """Grant as many tickets as there are seats and calls now. Never awaits."""

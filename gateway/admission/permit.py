@@ -1,9 +1,6 @@
 """Represent a request at a gate: a ticket while it waits, and a permit once it is granted."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any
-
-import anyio
+from collections.abc import Callable
 
 from gateway.domain import Tenant
 
@@ -16,7 +13,7 @@ class Permit:
 
     __slots__ = (
         "_give_back",
-        "_turn",
+        "_on_turn",
         "_users",
         "capped_s",
         "charged",
@@ -27,9 +24,18 @@ class Permit:
         "size",
         "tenant",
         "ticket_at_s",
+        "wait_s_max",
     )
 
-    def __init__(self, tenant: Tenant, *, size: int, now_s: float, give_back: "Callable[[Permit], None]") -> None:
+    def __init__(
+        self,
+        tenant: Tenant,
+        *,
+        size: int,
+        now_s: float,
+        give_back: "Callable[[Permit], None]",
+        wait_s_max: float = 0.0,
+    ) -> None:
         """Create a ticket; `give_back` is called once, when the last user has released it."""
         self._give_back = give_back
         self._users = 1
@@ -37,6 +43,8 @@ class Permit:
         self.size = size
         """Memory held while it waits, in bytes."""
         self.ticket_at_s = now_s
+        self.wait_s_max = wait_s_max
+        """Maximum seconds to wait for the grant, without the time under the cold-start cap."""
         self.capped_s = 0.0
         """Total time for which its gate was narrowed before the ticket was made, in seconds."""
         self.granted_at_s: float | None = None
@@ -47,7 +55,7 @@ class Permit:
         """Service charged for it in addition to its seat."""
         self.retry_after_s: float | None = None
         """Predicted seconds until a retry could be granted, if it was evicted from the queue."""
-        self._turn: anyio.Event | None = None
+        self._on_turn: Callable[[], None] | None = None
 
     @property
     def wait_s(self) -> float:
@@ -60,16 +68,26 @@ class Permit:
         return self.granted_at_s is None and self.retry_after_s is None
 
     def grant(self, now_s: float) -> None:
-        """Mark it as granted, and wake its waiting task."""
+        """Mark it as granted, and notify its subscriber."""
         self.granted_at_s = self.since_s = now_s
-        if self._turn is not None:
-            self._turn.set()
+        self._notify()
 
     def evict(self, retry_after_s: float) -> None:
-        """Mark it as evicted from the queue, and wake its waiting task."""
+        """Mark it as evicted from the queue, and notify its subscriber."""
         self.retry_after_s = retry_after_s
-        if self._turn is not None:
-            self._turn.set()
+        self._notify()
+
+    def subscribe(self, callback: Callable[[], None]) -> None:
+        """Call back once, when it is granted or evicted.
+
+        The gate calls back while it works on other permits: the callback may only schedule further work.
+        """
+        self._on_turn = callback
+
+    def _notify(self) -> None:
+        callback, self._on_turn = self._on_turn, None
+        if callback is not None:
+            callback()
 
     def keep(self) -> Callable[[], None]:
         """Add a user; return the function that ends its use, of which only the first call counts.
@@ -92,29 +110,3 @@ class Permit:
         self._users -= 1
         if not self._users:
             self._give_back(self)
-
-    async def turn(self) -> None:
-        """Wait until it is granted or evicted."""
-        self._turn = anyio.Event()
-        await self._turn.wait()
-
-
-class PermitContext:
-    """Hold a permit for the duration of an `async with`.
-
-    A class rather than `@asynccontextmanager`: this is on the hot path of every request and every call.
-    """
-
-    __slots__ = ("_admitting", "_permit")
-
-    def __init__(self, admitting: Coroutine[Any, Any, Permit]) -> None:
-        self._admitting = admitting
-        self._permit: Permit | None = None
-
-    async def __aenter__(self) -> Permit:
-        self._permit = permit = await self._admitting
-        return permit
-
-    async def __aexit__(self, *_error: object) -> None:
-        if self._permit is not None:
-            self._permit.release()

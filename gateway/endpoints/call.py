@@ -2,7 +2,8 @@
 
 from typing import Protocol
 
-from gateway.admission.permit import Permit, PermitContext
+from gateway.admission.permit import Permit
+from gateway.admission.permit_context import PermitContext
 from gateway.domain import Operation
 from gateway.errors import GatewayError, JobExpiredError, UnreachableError, UpstreamBusyError
 from gateway.events import CallOutcome
