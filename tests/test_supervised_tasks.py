@@ -25,7 +25,7 @@ from tests.virtual_time import LoopClock
 BACK_S_MAX = 5.0
 """How long after its death everything works again."""
 COMMENT_S = 1.0
-TASKS = {"keepalive", "review", "idempotency", "health", "cancels", "journal", "leases"}
+TASKS = {"keepalive", "review", "deadlines", "idempotency", "health", "cancels", "journal", "leases"}
 ENDLESS: list[Any] = [*PAGES[:2], *[("IN_PROGRESS", [event(delta={"content": "."})])] * 100_000]
 
 
@@ -73,6 +73,7 @@ class Victim:
         wait: dict[str, Callable[[], Any]] = {
             "keepalive": self._sign_of_life,
             "review": lambda: _more(lambda: self.reviews),
+            "deadlines": self._deadline,
             "idempotency": self._keyed,
             "health": self._health,
             "cancels": self._cancel,
@@ -97,6 +98,14 @@ class Victim:
 
     async def _request(self) -> None:
         assert (await self.subject.post(stream=True)).events[-1] == "[DONE]"
+
+    async def _deadline(self) -> None:
+        """A client that limits its time is answered when the time is over."""
+        self.runpod.pages = [("IN_PROGRESS", [])] * 100_000
+        call = self.subject.call(headers={"x-stainless-timeout": "0.5"})
+        await call.run(self.gateway.app)
+        assert call.status == 504
+        self.runpod.pages = list(PAGES)
 
     async def _keyed(self) -> None:
         while True:

@@ -23,16 +23,11 @@ from gateway.fairshare.share_ratios import ShareRatios
 CAPPED_LOOK_S = 1.0
 """Seconds after which a ticket whose wait is over checks again whether the gate is still narrowed."""
 LATE_S = 0.05
-"""Seconds after a grant beyond which the call counts as sent when its task wakes: otherwise a busy event loop would
-bunch calls."""
+"""Seconds after a grant beyond which the call is counted when its task wakes: a busy event loop would bunch calls."""
 
 
 class Gate:
-    """Grant the capacity to the tickets of a queue.
-
-    The state of a permit decides whether it has to be returned, not the progress of the waiting task: a grant and a
-    cancellation can occur in one iteration of the event loop.
-    """
+    """Grant the capacity to the tickets of a queue. The state of a permit decides whether it has to be returned."""
 
     def __init__(
         self,
@@ -186,9 +181,8 @@ class Gate:
     ) -> Permit:
         """Return a permit: granted, or waiting in the queue. Never waits.
 
-        The caller has to release it. If it is waiting, `conclude` it once it was granted or evicted, or when
-        `wait_left_s` has reached zero. `member` identifies the API key or the client network; `size` is the memory held
-        while waiting, in bytes; an urgent request goes before the other ones of its tenant.
+        The caller releases it. If it waits, `conclude` it when it was granted or evicted, or when `wait_left_s` is 0.
+        `member` identifies the API key or client network; `size` is the memory held while waiting, in bytes.
 
         Raises:
             OverShareError: The tenant uses or queues its share, and no grant is expected within `wait_s_max`.
@@ -215,10 +209,7 @@ class Gate:
         return permit
 
     def wait_left_s(self, permit: Permit) -> float:
-        """Return the seconds until a waiting permit has to be concluded, or this has to be called again.
-
-        Time under the cold-start cap does not count, but the total wait is limited too.
-        """
+        """Return the seconds until a waiting permit is to be concluded. Time under the cold-start cap hardly counts."""
         now_s = self._clock.monotonic_s()
         waited_s = now_s - permit.ticket_at_s
         left_s = permit.wait_s_max - (waited_s - (self.cold_start_cap.total_s(now_s) - permit.capped_s))

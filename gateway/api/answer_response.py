@@ -14,7 +14,7 @@ from litestar.types import Message, Receive, Scope, Send
 from gateway.api.disconnect import Disconnect, disconnect_of, watch
 from gateway.api.keepalive import KeepAliveIntervals, KeepAliveScheduler
 from gateway.errors import GatewayError
-from gateway.exchange.exchange import Ending
+from gateway.exchange.outcomes import Ending
 from gateway.exchange.registry import AnyExchange, ExchangeRegistry
 from gateway.translate.client_formats.contract import ClientFormat
 from gateway.translate.error_body import INTERNAL_ERROR, error_answer

@@ -1,10 +1,11 @@
-"""Make one call to Runpod under its permit."""
+"""Make one call to Runpod under the budget of its operation, and report its outcome once."""
 
 from typing import Protocol
 
+from gateway.admission.gate import Gate
 from gateway.admission.permit import Permit
 from gateway.admission.permit_context import PermitContext
-from gateway.domain import Operation
+from gateway.domain import Operation, Tenant
 from gateway.errors import GatewayError, JobExpiredError, UnreachableError, UpstreamBusyError
 from gateway.events import CallOutcome
 
@@ -18,7 +19,53 @@ class CallObserver(Protocol):
 
 
 class Call:
-    """Wait for a permit, and on exit release it and report the outcome of the call, as an `async with`."""
+    """Hold the budget of one call, from the request for it until the call has ended."""
+
+    __slots__ = ("_gate", "_observer", "_operation", "permit")
+
+    def __init__(
+        self,
+        observer: CallObserver,
+        operation: Operation,
+        gate: Gate,
+        *,
+        tenant: Tenant,
+        wait_s_max: float,
+        is_urgent: bool = False,
+    ) -> None:
+        """Request the budget; errors as for `Gate.request`."""
+        self._observer = observer
+        self._operation = operation
+        self._gate = gate
+        self.permit = gate.request(tenant, wait_s_max=wait_s_max, is_urgent=is_urgent)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return True if it waits for the budget."""
+        return self.permit.is_waiting
+
+    def wait_left_s(self) -> float:
+        """Return the seconds until the wait has to be concluded, as `Gate.wait_left_s` does."""
+        return self._gate.wait_left_s(self.permit)
+
+    def conclude(self) -> None:
+        """End the wait; errors as for `Gate.conclude`."""
+        self._gate.conclude(self.permit)
+
+    def end(self, error: GatewayError | None = None) -> None:
+        """Report the outcome of the call, and return its budget."""
+        try:
+            self._observer.called(self._operation, self.permit, error)
+        finally:
+            self.permit.release()
+
+    def drop(self) -> None:
+        """Return the budget of a call whose outcome is unknown, because it was given up."""
+        self.permit.release()
+
+
+class CallContext:
+    """Wait for the budget of a call in a task, and end the call on exit, as an `async with`."""
 
     __slots__ = ("_caller", "_operation", "_permit", "_turn")
 

@@ -10,7 +10,7 @@ from gateway.admission.permit import Permit
 from gateway.clock import Clock
 from gateway.domain import Endpoint, Operation, Tenant
 from gateway.endpoints.address_state import ENDS_SEEN_S, AddressState
-from gateway.endpoints.call import Call, outcome_of_call
+from gateway.endpoints.call import Call, CallContext, outcome_of_call
 from gateway.endpoints.circuit_breaker import CircuitBreaker, Evidence
 from gateway.endpoints.evidence import evidence_of
 from gateway.endpoints.gpu_time import CLOSE_LOOK_S, AttemptTime
@@ -28,7 +28,6 @@ from gateway.events import CallOutcome, EndpointChanged, Observer, UpstreamCalle
 from gateway.fairshare.refusals import Reach, Refusals
 from gateway.upstream.client import EndpointClient
 from gateway.upstream.job_api import JobApi
-from gateway.upstream.openai_route import OpenAIRoute
 from gateway.wire.runpod import EndpointHealth
 
 HEALTH_AGE_S_MAX = 5.0
@@ -54,11 +53,10 @@ class Upstream:
     ) -> None:
         self.endpoint = endpoint
         self.gates = gates
-        self._client = client
+        self.client = client
         self.answers = client.answers
         """Memory of answers in progress, at all endpoints together."""
         self.jobs = JobApi(client)
-        self.openai = OpenAIRoute(client)
         self.workers = EndpointStateMachine(min_workers=endpoint.min_workers)
         self.gpu, self.abandoned, self._address_state = address_state.gpu, address_state.abandoned, address_state
         self.gpu_means = MeanTimes()
@@ -76,7 +74,7 @@ class Upstream:
         """Use other settings for the same endpoint from now on."""
         self.endpoint = endpoint
         self.workers.min_workers = endpoint.min_workers
-        self._client.use_key(endpoint.api_key)
+        self.client.use_key(endpoint.api_key)
         self.gates.take(endpoint)
 
     @property
@@ -237,7 +235,6 @@ class Upstream:
         *,
         tenant: Tenant,
         wait_s_max: float,
-        is_urgent: bool = False,
     ) -> T:
         """Wait for the operation's budget, make the call, and release the budget.
 
@@ -245,16 +242,20 @@ class Upstream:
             NoTurnError: The budget stayed exhausted.
             GatewayError: The error of the call.
         """
-        async with self.calling(operation, tenant=tenant, wait_s_max=wait_s_max, is_urgent=is_urgent):
+        async with self.calling(operation, tenant=tenant, wait_s_max=wait_s_max):
             return await make()
 
-    def calling(self, operation: Operation, *, tenant: Tenant, wait_s_max: float, is_urgent: bool = False) -> Call:
+    def calling(self, operation: Operation, *, tenant: Tenant, wait_s_max: float) -> CallContext:
         """Return the context manager of a call, which holds the operation's budget during its body."""
-        turn = self.gates.call(operation).permit(tenant, wait_s_max=wait_s_max, is_urgent=is_urgent)
-        return Call(self, operation, turn)
+        return CallContext(self, operation, self.gates.call(operation).permit(tenant, wait_s_max=wait_s_max))
+
+    def request_call(self, operation: Operation, *, tenant: Tenant, wait_s_max: float, is_urgent: bool = False) -> Call:
+        """Request the budget for a call, without waiting for it; errors as for `Gate.request`."""
+        gate = self.gates.call(operation)
+        return Call(self, operation, gate, tenant=tenant, wait_s_max=wait_s_max, is_urgent=is_urgent)
 
     def called(self, operation: Operation, permit: Permit, error: GatewayError | None) -> None:
-        """Record the outcome of a call. Only `Call` calls this."""
+        """Record the outcome of a call. Only `Call` and `CallContext` call this."""
         gate = self.gates.call(operation)
         if error is None:
             gate.accepted_upstream()

@@ -5,7 +5,6 @@ from typing import Protocol
 
 from gateway.domain import Usage
 from gateway.errors import OutputLostError, UpstreamError
-from gateway.exchange.sink import Sink
 from gateway.jobs.answer_memory import UNCOUNTED, AnswerMemory
 from gateway.translate.client_formats.contract import Finish, StreamWriter
 from gateway.translate.completion import CompletionFold, split_completion, text_bytes
@@ -63,12 +62,12 @@ class Answer(Protocol):
         """Return the tokens so far; None if there was no output."""
         ...
 
-    async def take(self, deltas: list[Delta]) -> None:
-        """Pass on deltas of the worker's output."""
+    def take(self, deltas: list[Delta]) -> bytes:
+        """Add deltas of the worker's output; return what can be sent to the client now."""
         ...
 
-    async def finish(self) -> None:
-        """Complete the answer: no deltas follow.
+    def finish(self) -> bytes:
+        """Complete the answer: no deltas follow. Return the end of a stream, or the whole body.
 
         Raises:
             UpstreamError: The output is not an answer.
@@ -108,7 +107,6 @@ class StreamedAnswer:
     def __init__(
         self,
         writer: StreamWriter,
-        sink: Sink,
         *,
         note_first: Callable[[], None],
         note_chunks: Callable[[int], None],
@@ -116,7 +114,6 @@ class StreamedAnswer:
         self.memory = UNCOUNTED
         self.chunks = 0
         self._writer = writer
-        self._sink = sink
         self._note_first = note_first
         self._note_chunks = note_chunks
         self._damage = DamageRecord()
@@ -135,16 +132,17 @@ class StreamedAnswer:
         """Return the worker's last count, or an estimate from what was sent."""
         return self._writer.settled_usage() if self.chunks else None
 
-    async def take(self, deltas: list[Delta]) -> None:
-        """Write the chunks of these deltas in one piece."""
+    def take(self, deltas: list[Delta]) -> bytes:
+        """Return the chunks of these deltas in one piece."""
         with understanding:
             frames = [frame for delta in deltas for frame in self._frames(delta) if frame]
-        if frames:
-            if not self.chunks:
-                self._note_first()
-            self.chunks += len(frames)
-            self._note_chunks(len(frames))
-            await self._sink.send(frames[0] if len(frames) == 1 else b"".join(frames))
+        if not frames:
+            return b""
+        if not self.chunks:
+            self._note_first()
+        self.chunks += len(frames)
+        self._note_chunks(len(frames))
+        return frames[0] if len(frames) == 1 else b"".join(frames)
 
     def _frames(self, delta: Delta) -> Iterable[bytes]:
         if isinstance(delta, Damage):
@@ -164,14 +162,13 @@ class StreamedAnswer:
             return (self._writer.write(delta.fields),)
         return (self._writer.write_templated(delta.template, delta.text),)
 
-    async def finish(self) -> None:
-        """Write the end of the stream."""
+    def finish(self) -> bytes:
+        """Return the end of the stream."""
         self._damage.check_end()
         if not self.chunks:
             raise OutputLostError("The worker sent no answer.")
         with understanding:
-            ending = self._writer.end()
-        await self._sink.finish(ending)
+            return self._writer.end()
 
 
 class WholeAnswer:
@@ -180,7 +177,6 @@ class WholeAnswer:
     def __init__(
         self,
         request: ClientRequest,
-        sink: Sink,
         *,
         finish: Finish,
         answer_id: str,
@@ -190,7 +186,6 @@ class WholeAnswer:
         self.memory = UNCOUNTED
         self.chunks = 0
         self._request = request
-        self._sink = sink
         self._finish = finish
         self._note_first = note_first
         self._answer_id = answer_id
@@ -221,8 +216,8 @@ class WholeAnswer:
             return None
         return self._settled(read_usage(self._fold.usage), self._fold.text_bytes, self._fold.parts)
 
-    async def take(self, deltas: list[Delta]) -> None:
-        """Keep the body, or fold its parts."""
+    def take(self, deltas: list[Delta]) -> bytes:
+        """Keep the body, or fold its parts; nothing is sent before the end."""
         for delta in deltas:
             if isinstance(delta, Damage):
                 self._damage.note(delta.error, is_whole=self.is_whole)
@@ -235,6 +230,7 @@ class WholeAnswer:
                     self._take_chunk(chunk)
             else:
                 self._whole = delta.fields
+        return b""
 
     def _take_chunk(self, chunk: Fields) -> None:
         with understanding:
@@ -245,8 +241,8 @@ class WholeAnswer:
             self._fold.add(chunk)
             self._damage.check_text(self._fold.text_bytes - text_bytes)
 
-    async def finish(self) -> None:
-        """Send the body."""
+    def finish(self) -> bytes:
+        """Return the body."""
         self._damage.check_end()
         with understanding:
             if self._whole is None and self._fold.has_started:
@@ -256,7 +252,7 @@ class WholeAnswer:
         if body is None:
             raise OutputLostError("The worker sent no answer.")
         self._note_first()
-        await self._sink.finish(body)
+        return body
 
     def _body(self, whole: Fields) -> bytes:
         answer_id, created_s, usage = self._answer_id, self._created_s, self._usage(whole)

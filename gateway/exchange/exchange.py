@@ -1,149 +1,300 @@
-"""Run one client request: its limits, its deadline, its answer and its settlement."""
+"""Decide everything about one client request, from its permit to its settlement. Pure: a driver does the I/O.
 
-from enum import Enum, auto
+The driver (`asyncio_driver.py`) carries out `action` and reports what happened by calling an event; `transitions.py`
+declares the states, and the events that are processed in each. An event calls nothing that calls back.
+"""
 
-import anyio
+from collections.abc import Callable
 
-from gateway.admission.ref_counted_hold import RefCountedHold
-from gateway.errors import (
-    ClientDeadlineError,
-    DrainingError,
-    GatewayError,
-    RefusedError,
-    RequestError,
-    UnreachableError,
-    WorkerError,
-)
+from gateway.endpoints.actions import AwaitTurn, Pause
+from gateway.errors import GatewayError
 from gateway.events import Outcome
-from gateway.exchange.dispatcher import Dispatcher
+from gateway.exchange.actions import Action
+from gateway.exchange.attempt import Attempt
+from gateway.exchange.attempt_sequence import AttemptSequence
+from gateway.exchange.failover import Step
+from gateway.exchange.outcomes import CLIENT_LEFT_STATUS, Ending, cut_error, without_traceback
 from gateway.exchange.record import Record
 from gateway.exchange.resolved_request import ResolvedRequest, Services
-from gateway.exchange.sink import Sink
-from gateway.translate.error_body import error_answer
-from gateway.translate.request import tokens_to_reserve
+from gateway.exchange.settlement import Settlement
+from gateway.exchange.transitions import TRANSITIONS, Event, State
 
-DRAIN_RETRY_S = 1.0
-CLIENT_LEFT_STATUS = 499
-"""nginx's status for a client that disconnected; it is never sent to a client."""
-
-
-class Ending(Enum):
-    """Name the cause that ends an exchange from outside."""
-
-    CLIENT = auto()
-    """The client has disconnected."""
-    PROCESS = auto()
-    """The process shuts down."""
+_Next = Callable[[], "_Next | None"]
+"""Step that returns the next one; None if an event has to happen first."""
 
 
 class Exchange:
-    """Represent one client request, which `run` serves; on every exit it releases what it holds."""
+    """Represent one client request. At its end it has released everything that it held."""
 
     def __init__(self, services: Services, resolved: ResolvedRequest, record: Record) -> None:
         self.record = record
+        self.state = State.NEW
+        self.action: Action | None = None
+        """What the driver has to do now; None if the exchange is over."""
         self._services = services
         self._resolved = resolved
-        self._dispatcher = Dispatcher(services, resolved, record)
-        self._scope = anyio.CancelScope()
-        self._ended_by: Ending | None = None
+        self._sequence = AttemptSequence(services, resolved, record)
+        self._attempt: Attempt | None = None
+        """Attempt in progress, or the one whose cost is read."""
+        self._error: GatewayError | None = None
+        self._cut_by: Ending | None = None
+        self._settlement = Settlement(resolved, record, clock=services.clock, observe=services.observe)
+        self._deadline_s = float("inf")
 
     @property
-    def has_ended(self) -> bool:
-        """Return True if `end` was called."""
-        return self._ended_by is not None
+    def is_over(self) -> bool:
+        """Return True if nothing is left to do."""
+        return self.state is State.OVER
 
     @property
-    def is_stream(self) -> bool:
-        """Return True if the client asked for a stream."""
-        return self._resolved.request.stream
-
-    @property
-    def in_flight(self) -> RefCountedHold:
-        """Return its place among its tenant's requests in flight."""
-        return self._resolved.in_flight
+    def may_be_cut(self) -> bool:
+        """Return True if `cut` has an effect."""
+        return Event.CUT in TRANSITIONS[self.state]
 
     def idle_chunk(self) -> bytes:
         """Return an event without content, which shows that the answer is in progress; empty for a whole answer."""
-        writer = self._dispatcher.writer
-        return writer.idle() if writer else b""
+        return self._sequence.idle_chunk()
 
-    def end(self, by: Ending) -> None:
-        """End the exchange now. If the process shuts down, the client receives an error."""
-        if self._ended_by is None:
-            self._ended_by = by
-            self._scope.cancel()
+    def take_error(self) -> GatewayError | None:
+        """Return the error for the client, once; None if it was answered, or has left."""
+        error, self._error = self._error, None
+        return error
 
-    async def run(self, sink: Sink) -> None:
-        """Serve the request to its end; return normally if the client disconnects.
+    def is_due(self, now_s: float) -> bool:
+        """Return True if `due` has to be called."""
+        is_due = self._sequence.is_wait_over if self._attempt is None else self._attempt.is_due(now_s)
+        return is_due or (now_s >= self._deadline_s and self.may_be_cut)
 
-        Raises:
-            GatewayError: The request failed; the caller has to send the error response, or the event in the stream.
-        """
-        outcome, status, code, name = Outcome.BROKEN, 500, None, None
+    def start(self) -> None:
+        """Begin."""
+        if self._accepts(Event.START):
+            self._run(self._begin)
+
+    def turn(self) -> None:
+        """Process the grant or the eviction of the permit, or of the budget, that was waited for."""
+        if not self._accepts(Event.TURN):
+            return
+        if self.state is State.WAITING:
+            self._run(self._conclude_wait)
+        else:
+            self._advance(lambda attempt: attempt.turn())
+
+    def head(self, status: int, retry_after_s: float | None) -> None:
+        """Process the head of a response."""
+        if self._accepts(Event.HEAD):
+            self._advance(lambda attempt: attempt.head(status, retry_after_s))
+
+    def piece(self, data: bytes) -> bytes:
+        """Process a piece of a response; return what has to be sent to the client before the next one."""
+        attempt = self._attempt
+        if attempt is None or not self._accepts(Event.PIECE):
+            return b""
         try:
-            if await self._answer(sink):
-                # The client has its last byte: what follows is not part of its waiting time.
-                self.record.answered_s = self.record.elapsed_s()
-                await self._dispatcher.settle_job()
-                outcome, status = Outcome.COMPLETED, 200
-            else:
-                outcome, status = Outcome.CLIENT_LEFT, CLIENT_LEFT_STATUS
+            frames = attempt.piece(data)
         except GatewayError as error:
-            answer = error_answer(error)
-            outcome, status, code, name = outcome_of(error), answer.status, answer.code, _name(error)
-            raise
-        except anyio.get_cancelled_exc_class():
-            outcome, status = Outcome.CLIENT_LEFT, CLIENT_LEFT_STATUS
-            raise
-        finally:
-            self._resolved.release()
-            self._services.observe(self.record.settle(outcome, status=status, reason=code, error=name))
+            self._attempt_raised(error)
+            return b""
+        if attempt.action is not self.action:
+            self._attempt_advanced(attempt)
+        return frames
 
-    async def _answer(self, sink: Sink) -> bool:
-        """Answer within the client's own deadline; return True if the client stayed connected."""
-        quota, clock, deadline_s = self._resolved.quota, self._services.clock, self._resolved.deadline_s
-        reserved = 0
+    def ended(self) -> None:
+        """Process the end of a response."""
+        if self._accepts(Event.ENDED):
+            self._advance(lambda attempt: attempt.ended())
+
+    def failed(self, error: GatewayError) -> None:
+        """Process a failure of the connection to Runpod."""
+        if self._accepts(Event.FAILED):
+            self._advance(lambda attempt: attempt.failed(error))
+
+    def written(self) -> None:
+        """Go on after the client was sent what `action` held."""
+        if self._accepts(Event.WRITTEN):
+            self._advance(lambda attempt: attempt.written())
+
+    def resumed(self) -> None:
+        """Go on after a pause."""
+        if not self._accepts(Event.RESUMED):
+            return
+        if self.state is State.PAUSING:
+            self._run(self._begin_attempt)
+        else:
+            self._advance(lambda attempt: attempt.resumed())
+
+    def looked_up(self, *, was_taken: bool) -> None:
+        """Process the journal's answer whether another process took the job over."""
+        if self._accepts(Event.LOOKED_UP):
+            self._advance(lambda attempt: attempt.looked_up(was_taken=was_taken))
+
+    def due(self) -> None:
+        """Process the end of a timeout."""
+        if not self._accepts(Event.DUE):
+            return
+        if self._services.clock.monotonic_s() >= self._deadline_s and self.may_be_cut:
+            self.cut(Ending.DEADLINE)
+        elif self.state is State.WAITING:
+            self._run(self._conclude_wait)
+        else:
+            self._advance(lambda attempt: attempt.due())
+
+    def cut(self, by: Ending) -> None:
+        """End the exchange, unless its answer is complete. Only if the client is still there, it receives an error."""
+        if self._cut_by is not None or not self._accepts(Event.CUT):
+            return
+        self._cut_by = by
+        if self.state is State.NEW:
+            return
+        if self._attempt is not None and self._attempt.is_uninterruptible:
+            self.state = State.LEAVING
+        else:
+            self._end_cut()
+
+    def broke(self) -> None:
+        """End the exchange because its driver cannot go on: an exception was unexpected, or its task was cancelled."""
+        if self.state is State.SETTLING and self._attempt is not None:
+            # The client has its answer.
+            self._attempt.stop_settling()
+            self._settle(self._attempt)
+        elif not self.is_over:
+            try:
+                self._sequence.close(None)
+            finally:
+                self._end(Outcome.BROKEN, 500)
+
+    def _accepts(self, event: Event) -> bool:
+        return event in TRANSITIONS[self.state]
+
+    def _run(self, step: "_Next | None") -> None:
+        while step is not None:
+            step = step()
+
+    def _begin(self) -> "_Next | None":
+        if self._cut_by is not None:
+            self._end_cut()
+            return None
         try:
-            if self._ended_by is Ending.CLIENT:
-                # The client disconnected before anything was sent.
-                return False
-            reserved = quota.reserve(tokens_to_reserve(self._resolved.request), clock.monotonic_s())
-            if deadline_s is not None:
-                self._scope.deadline = anyio.current_time() + deadline_s
-            with self._scope:
-                await self._dispatcher.serve(sink)
-                # An end that was requested at the moment of the last byte cancelled nothing.
-                return True
-            match self._ended_by:
-                case Ending.CLIENT:
-                    return False
-                case Ending.PROCESS:
-                    raise DrainingError(retry_after_s=DRAIN_RETRY_S)
-                case _:
-                    raise ClientDeadlineError(waited_s=deadline_s or 0.0)
-        finally:
-            self._resolved.in_flight.release()
-            usage = self.record.usage
-            quota.settle(reserved, usage.total_tokens if usage else 0, clock.monotonic_s())
+            self._settlement.reserve()
+        except GatewayError as error:
+            self._give_up(error)
+            return None
+        if self._resolved.deadline_s is not None:
+            self._deadline_s = self._services.clock.monotonic_s() + self._resolved.deadline_s
+        return self._next_endpoint
 
+    def _next_endpoint(self) -> "_Next | None":
+        """Request a permit of the next endpoint."""
+        try:
+            permit = self._sequence.next_endpoint()
+        except GatewayError as error:
+            return self._not_admitted(error)
+        if not permit.is_waiting:
+            return self._begin_attempt
+        self.state, self.action = State.WAITING, AwaitTurn(permit)
+        return None
 
-def _name(error: GatewayError) -> str:
-    """Return the error's type, with the reason if a connection failed: other reasons quote the worker."""
-    name = type(error).__name__
-    return f"{name}: {error.reason}" if isinstance(error, UnreachableError) else name
+    def _conclude_wait(self) -> "_Next | None":
+        try:
+            self._sequence.conclude_wait()
+        except GatewayError as error:
+            return self._not_admitted(error)
+        return self._begin_attempt
 
+    def _not_admitted(self, error: GatewayError) -> "_Next | None":
+        if self._sequence.not_admitted(without_traceback(error)):
+            return self._next_endpoint
+        self._give_up(error)
+        return None
 
-def outcome_of(error: GatewayError) -> Outcome:
-    """Return the outcome of an exchange that failed with this error."""
-    match error:
-        case RequestError():
-            return Outcome.REJECTED
-        case WorkerError(status=status) if status < 500:
-            # The worker found the request invalid, as a gateway would have.
-            return Outcome.REJECTED
-        case DrainingError():
-            return Outcome.CUT
-        case RefusedError():
-            return Outcome.REFUSED
-        case _:
-            return Outcome.UPSTREAM_FAILED
+    def _begin_attempt(self) -> "_Next | None":
+        self.state = State.ATTEMPTING
+        try:
+            attempt = self._attempt = self._sequence.begin()
+        except GatewayError as error:
+            return self._attempt_failed(error)
+        self.action = attempt.action
+        return None
+
+    def _advance(self, step: Callable[[Attempt], None]) -> None:
+        """Let the attempt process an event."""
+        attempt = self._attempt
+        if attempt is None:
+            return
+        try:
+            step(attempt)
+        except GatewayError as error:
+            self._attempt_raised(error)
+        else:
+            self._attempt_advanced(attempt)
+
+    def _attempt_raised(self, error: GatewayError) -> None:
+        without_traceback(error)
+        if self.state is State.LEAVING:
+            self._end_cut()
+        else:
+            self._run(self._attempt_failed(error))
+
+    def _attempt_advanced(self, attempt: Attempt) -> None:
+        if self.state is State.LEAVING:
+            if not attempt.is_uninterruptible:
+                self._end_cut()
+        elif self.state is State.SETTLING:
+            self._settle(attempt)
+        elif attempt.is_done:
+            self._answered(attempt)
+        else:
+            self.action = attempt.action
+
+    def _attempt_failed(self, error: GatewayError) -> "_Next | None":
+        """Close the attempt, and decide how to go on."""
+        self._attempt = None
+        step, pause_s = self._sequence.fail(without_traceback(error))
+        match step:
+            case Step.RETRY | Step.NEXT_ROUTE:
+                if not pause_s:
+                    return self._begin_attempt
+                self.state, self.action = State.PAUSING, Pause(self._services.clock.monotonic_s() + pause_s)
+                return None
+            case Step.NEXT_ENDPOINT:
+                return self._next_endpoint
+            case _:
+                self._give_up(error)
+                return None
+
+    def _give_up(self, error: GatewayError) -> None:
+        """End with an error for the client."""
+        self._error = without_traceback(error)
+        self._leave()
+        self._settlement.fail(error)
+
+    def _end_cut(self) -> None:
+        """End an exchange that was cut, and give the client an error unless it has left."""
+        self._sequence.close(None)
+        error = cut_error(self._cut_by, deadline_s=self._resolved.deadline_s)
+        if error is None:
+            self._end(Outcome.CLIENT_LEFT, CLIENT_LEFT_STATUS)
+        else:
+            self._give_up(error)
+
+    def _answered(self, attempt: Attempt) -> None:
+        """Give back the seat, and read what the answer cost. What follows is not part of the client's waiting time."""
+        self._sequence.close(None)
+        self._sequence.release()
+        self._settlement.leave()
+        self.record.answered_s = self.record.elapsed_s()
+        self.state = State.SETTLING
+        attempt.settle()
+        self._settle(attempt)
+
+    def _settle(self, attempt: Attempt) -> None:
+        if (action := attempt.action) is None:
+            self._end(Outcome.COMPLETED, 200)
+        self.action = action
+
+    def _end(self, outcome: Outcome, status: int) -> None:
+        self._leave()
+        self._settlement.end(outcome, status=status)
+
+    def _leave(self) -> None:
+        self._sequence.release()
+        self.state, self.action, self._attempt = State.OVER, None, None

@@ -1,66 +1,31 @@
-"""Relay one request over the OpenAI route, and read its answer as it is received."""
+"""Relay one request over the OpenAI route, and pass its answer on as it is received. Pure."""
 
-from collections.abc import AsyncIterator
 from enum import Enum, auto
 
-import anyio
+import msgspec
 
 from gateway.admission.ref_counted_hold import Release
-from gateway.domain import Endpoint, EndpointState, Operation
+from gateway.domain import Operation
+from gateway.endpoints.actions import AwaitTurn, Send
+from gateway.endpoints.call import Call
 from gateway.endpoints.gpu_time import AttemptCost, AttemptTime
 from gateway.endpoints.relay_times import never_sent
-from gateway.endpoints.upstream import Upstream
 from gateway.endpoints.worker_state import Activity
-from gateway.errors import GatewayError, OutputLostError, UnreachableError, UpstreamTimeoutError, WorkerError
+from gateway.errors import GatewayError, OutputLostError, UnreachableError, WorkerError
+from gateway.exchange.actions import Finish, Write
 from gateway.exchange.admitted import Admission
 from gateway.exchange.answer import Answer
+from gateway.exchange.attempt import Attempt
+from gateway.exchange.patience import Patience
 from gateway.exchange.resolved_request import ResolvedRequest
 from gateway.jobs.abandonment import abandon_relay
 from gateway.translate.dialects.openai_stream import OpenAIReader
 from gateway.translate.request import worker_fields
 from gateway.upstream.failures import PLATFORM_5XX
-from gateway.upstream.openai_route import good_pieces
-from gateway.wire.openai import Parts, join_fields
+from gateway.upstream.openai_route import GOOD_STATUSES, FailureReader, openai_request
+from gateway.wire.openai import join_fields
 
 READ_SLACK_S = 5.0
-
-
-class Patience:
-    """Limit the time of a relayed request: the timeouts of a job, by what is known about the request.
-
-    Its first output may take `cold_start_timeout_s`. An answer in one piece shows nothing until it is complete, so if a
-    worker is believed to have it, it may take `execution_timeout_s`.
-    """
-
-    def __init__(self, endpoint: Endpoint, *, is_stream: bool, is_warm: bool) -> None:
-        """Create it; `is_warm` is True if a worker is believed to be up."""
-        self._endpoint = endpoint
-        self._is_stream = is_stream
-        self._sent_at_s = anyio.current_time()
-        self.has_begun = is_warm and not is_stream
-        """True if the current timeout is the one for execution."""
-        self.scope = anyio.CancelScope(deadline=self._end_s(self._sent_at_s))
-
-    @property
-    def s_max(self) -> float:
-        """Return the maximum total duration, in seconds."""
-        return self._endpoint.cold_start_timeout_s + self._endpoint.execution_timeout_s
-
-    def seen(self, has_begun: bool) -> None:  # noqa: FBT001 - a callback's one argument.
-        """Record whether workers run, so that one may have the request."""
-        if not self._is_stream and has_begun is not self.has_begun:
-            self.has_begun = has_begun
-            self.scope.deadline = self._end_s(anyio.current_time() if has_begun else self._sent_at_s)
-
-    def output(self) -> None:
-        """Record its first output. An answer in one piece keeps its timeout, because its head may be received early."""
-        if not self.has_begun:
-            self.has_begun = True
-            self.scope.deadline = self._end_s(anyio.current_time())
-
-    def _end_s(self, since_s: float) -> float:
-        endpoint = self._endpoint
-        return since_s + (endpoint.execution_timeout_s if self.has_begun else endpoint.cold_start_timeout_s)
 
 
 class _End(Enum):
@@ -74,93 +39,222 @@ class _End(Enum):
     """The job may run on, because its answer was not read to the end."""
 
 
-class Relay:
+class _Sent(msgspec.Struct, frozen=True, eq=False):
+    """Hold what is known about a request while it is at Runpod."""
+
+    activity: Activity
+    time: AttemptTime
+    patience: Patience
+
+
+class RelayAttempt(Attempt):
     """Relay one request over the OpenAI route."""
 
-    def __init__(self, admission: Admission, resolved: ResolvedRequest, answer: Answer, cost: AttemptCost) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        resolved: ResolvedRequest,
+        answer: Answer,
+        cost: AttemptCost,
+        *,
+        is_urgent: bool = False,
+        traceparent: str | None = None,
+    ) -> None:
+        super().__init__()
         self._upstream = admission.upstream
         self._seat = admission.seat
         self._charge = admission.meter.ran_on
         self._resolved = resolved
         self._answer = answer
         self._cost = cost
+        self._is_urgent = is_urgent
+        self._traceparent = traceparent
         request = resolved.request
         self._reader = OpenAIReader(stream=request.stream, has_choices=request.api.has_choices)
+        self._failure: FailureReader | None = None
+        self._is_read = False
+        """True if the response was read to its end."""
+        self._call: Call | None = None
+        self._sent: _Sent | None = None
+        """None before it is sent, and after it ended."""
 
-    async def run(self, *, is_urgent: bool = False, traceparent: str | None = None) -> None:
-        """Send the request, and pass on the answer until its end. The caller has to finish the answer.
+    def is_due(self, now_s: float) -> bool:
+        """Return True if its wait for the budget, or its timeout, is over."""
+        if self._sent is not None:
+            return now_s >= self._sent.patience.deadline_s
+        return self._is_wait_over
 
-        A job whose answer is not read to its end may run on, and keeps the seat.
+    @property
+    def _is_wait_over(self) -> bool:
+        call = self._call
+        return call is not None and call.is_waiting and call.wait_left_s() <= 0
 
-        Raises:
-            GatewayError: The route or the worker failed, or the answer was cut short.
-        """
+    def start(self) -> None:
+        """Request the budget of the call."""
+        upstream = self._upstream
+        self._call = call = upstream.request_call(
+            Operation.OPENAI,
+            tenant=self._resolved.tenant,
+            wait_s_max=upstream.endpoint.queue_timeout_s,
+            is_urgent=self._is_urgent,
+        )
+        if call.is_waiting:
+            self.action = AwaitTurn(call.permit)
+        else:
+            self._send()
+
+    def turn(self) -> None:
+        """Send the request, or fail without a budget."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.conclude()
+            self._call = call
+            self._send()
+
+    def _send(self) -> None:
         upstream, request = self._upstream, self._resolved.request
         body = join_fields(worker_fields(request, upstream_model=self._resolved.model.upstream))
-        wait_s_max = upstream.endpoint.queue_timeout_s
-        async with upstream.calling(
-            Operation.OPENAI, tenant=self._resolved.tenant, wait_s_max=wait_s_max, is_urgent=is_urgent
-        ):
-            activity, time = upstream.begin(self._resolved.tenant), self._cost.open(upstream.gpu)
-            patience = Patience(upstream.endpoint, is_stream=request.stream, is_warm=activity.was_warm)
-            upstream.relays.open(time, activity, patience.seen)
-            with patience.scope:
-                await self._send(body, activity, time, patience, traceparent)
-            if patience.scope.cancelled_caught:
-                raise _time_is_over(upstream, activity, patience)
-            await self._answer.take(self._reader.end())
-        if request.stream and not (self._reader.is_over or self._answer.is_whole):
-            raise OutputLostError("The worker's answer is incomplete.")
-
-    async def _send(
-        self, body: Parts, activity: Activity, time: AttemptTime, patience: Patience, traceparent: str | None
-    ) -> None:
-        """Send the request, pass on its answer, and record how the attempt ended, also if it is cancelled."""
-        end = _End.ABANDONED
-        try:
+        activity, time = upstream.begin(self._resolved.tenant), self._cost.open(upstream.gpu)
+        patience = Patience(upstream, is_stream=request.stream, is_warm=activity.was_warm)
+        upstream.relays.open(time, activity, patience.seen)
+        self._sent = _Sent(activity, time, patience)
+        outgoing = openai_request(
+            request.api.path,
+            body,
             # Longer than the timeouts, so that an expired one is reported as such, and not as an outage.
-            async with self._upstream.openai.opened(
-                self._resolved.request.api.path,
-                body,
-                read_timeout_s=patience.s_max + READ_SLACK_S,
-                traceparent=traceparent,
-            ) as opened:
-                await self._pass_on(await good_pieces(opened), activity, time, patience)
-                end = _End.OVER
+            read_timeout_s=patience.s_max + READ_SLACK_S,
+            traceparent=self._traceparent,
+        )
+        self.action = Send(upstream.client, outgoing)
+
+    def head(self, status: int, retry_after_s: float | None) -> None:
+        """Process the status: for a failure, the beginning of its body is read."""
+        if status not in GOOD_STATUSES:
+            self._failure = FailureReader(status, retry_after_s)
+
+    def piece(self, data: bytes) -> bytes:
+        """Pass on what the piece completes."""
+        sent = self._sent
+        if sent is None:
+            return b""
+        try:
+            if self._failure is not None:
+                if self._failure.feed(data):
+                    raise self._failure.failure()
+                return b""
+            frames = self._read(sent, data)
         except GatewayError as error:
-            # Before `_explain`, which may record an output.
-            end = _end_by(error, has_begun=activity.has_output)
-            self._explain(error, activity, time)
-            raise
-        finally:
-            self._leave(activity, time, end)
+            raise self._failed(sent, error) from error.__cause__
+        if not self._reader.is_over:
+            return frames
+        self._leave(_End.OVER)
+        self.action = Write(frames)
+        return b""
 
-    async def _pass_on(
-        self, pieces: AsyncIterator[bytes], activity: Activity, time: AttemptTime, patience: Patience
-    ) -> None:
-        upstream, reader, is_stream = self._upstream, self._reader, self._resolved.request.stream
-        async for piece in pieces:
-            if not activity.has_output:
-                patience.output()
-                upstream.relay_output(activity, time, is_first_token=is_stream)
-            else:
-                activity.heard(upstream.now_s)
-            deltas = reader.feed(piece)
-            self._answer.memory.took(len(piece), is_understood=bool(deltas))
-            if deltas:
-                await self._answer.take(deltas)
-            if reader.is_over:
-                return
+    def _read(self, sent: "_Sent", data: bytes) -> bytes:
+        if sent.activity.has_output:
+            sent.activity.heard(self._upstream.now_s)
+        else:
+            sent.patience.output()
+            self._upstream.relay_output(sent.activity, sent.time, is_first_token=self._resolved.request.stream)
+        deltas = self._reader.feed(data)
+        self._answer.memory.took(len(data), is_understood=bool(deltas))
+        return self._answer.take(deltas) if deltas else b""
 
-    def _explain(self, error: GatewayError, activity: Activity, time: AttemptTime) -> None:
-        """Record what an error shows about the worker, and replace it if it means something else for the client."""
+    def ended(self) -> None:
+        """Complete the answer: the worker has sent all of it."""
+        sent = self._sent
+        if sent is None:
+            return
+        if self._failure is not None:
+            raise self._failed(sent, self._failure.failure())
+        self._leave(_End.OVER)
+        self._complete()
+
+    def failed(self, error: GatewayError) -> None:
+        """Fail: the connection broke."""
+        sent = self._sent
+        if sent is None:
+            return
+        if self._failure is not None and isinstance(error, UnreachableError):
+            error = self._failure.unreadable(error)
+        raise self._failed(sent, error)
+
+    def written(self) -> None:
+        """Complete the answer after its last output, or the attempt after the end of the answer."""
+        if isinstance(self.action, Finish):
+            self.action, self.is_done = None, True
+            self._cost.complete()
+        elif self._is_read:
+            self._finish()
+        elif isinstance(self.action, Write):
+            self._complete()
+
+    def due(self) -> None:
+        """Fail, because its wait for the budget, or its timeout, is over."""
+        sent = self._sent
+        if sent is None:
+            if self._is_wait_over:
+                self.turn()
+        elif self._upstream.now_s >= sent.patience.deadline_s:
+            self._leave(_End.ABANDONED)
+            raise sent.patience.error(sent.activity)
+
+    def close(self, error: GatewayError | None) -> None:
+        """Report the outcome of the call. If the client has left, abandon its job."""
+        if self._sent is not None:
+            self._leave(_End.ABANDONED)
+        call, self._call = self._call, None
+        if call is None:
+            return
+        if error is None and not self.is_done:
+            call.drop()
+        else:
+            call.end(error)
+
+    def _complete(self) -> None:
+        """Pass on what the end of the response completes, before the answer is finished."""
+        last = self._answer.take(self._reader.end())
+        self._is_read = True
+        if last:
+            self.action = Write(last)
+        else:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Finish the answer: the response is read, and passed on."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.end(None)
+        if self._resolved.request.stream and not (self._reader.is_over or self._answer.is_whole):
+            raise OutputLostError("The worker's answer is incomplete.")
+        self.action = Finish(self._answer.finish())
+
+    def _failed(self, sent: "_Sent", error: GatewayError) -> GatewayError:
+        """Record how the attempt ended; return the error for the client."""
+        # Before `_explain`, which may record an output.
+        end = _end_by(error, has_begun=sent.activity.has_output)
+        error = self._explain(error, sent)
+        self._leave(end)
+        return error
+
+    def _explain(self, error: GatewayError, sent: "_Sent") -> GatewayError:
+        """Record what an error shows about the worker; return it, or what it means for the client."""
         if isinstance(error, WorkerError) and error.is_signed:
             # A worker ran it, because it signed the error.
-            self._upstream.relay_output(activity, time, is_first_token=False)
+            self._upstream.relay_output(sent.activity, sent.time, is_first_token=False)
         if isinstance(error, UnreachableError) and self._answer.chunks and error.status is None:
-            raise OutputLostError("The connection to the worker was lost during its answer.") from error
+            lost = OutputLostError("The connection to the worker was lost during its answer.")
+            lost.__cause__ = error
+            return lost
+        return error
 
-    def _leave(self, activity: Activity, time: AttemptTime, end: _End) -> None:
+    def _leave(self, end: _End) -> None:
+        """Record the end of the attempt, by what it shows about its job at Runpod."""
+        sent, self._sent = self._sent, None
+        if sent is None:
+            return
+        activity, time = sent.activity, sent.time
         upstream, was_sent = self._upstream, end is not _End.NEVER_SENT
         activity.end(upstream.now_s, was_sent=was_sent)
         if end is _End.ABANDONED:
@@ -198,11 +292,3 @@ def _is_refusal(error: GatewayError, *, has_begun: bool) -> bool:
     if has_begun:
         return False
     return not isinstance(error, UnreachableError) or (error.status is not None and error.status <= PLATFORM_5XX)
-
-
-def _time_is_over(upstream: Upstream, activity: Activity, patience: Patience) -> GatewayError:
-    """Return the error for an expired timeout: the same as on the job route."""
-    if not patience.has_begun:
-        return upstream.no_worker(upstream.endpoint.cold_start_timeout_s)
-    is_loading = not activity.has_output and upstream.workers.state(upstream.now_s) is EndpointState.LOADING
-    return UpstreamTimeoutError(is_loading=is_loading, is_cancelled=False)

@@ -10,9 +10,10 @@ from gateway.admission.ref_counted_hold import RefCountedHold, hold_in_flight
 from gateway.domain import Operation
 from gateway.errors import DrainingError, GatewayError, TenantLimitError
 from gateway.events import Broke
+from gateway.exchange.asyncio_driver import ExchangeDriver
 from gateway.exchange.drain_plan import FLUSH_S, cuts_due, flush_s_max
-from gateway.exchange.exchange import DRAIN_RETRY_S, Ending, Exchange, outcome_of
 from gateway.exchange.idempotency import KEPT_BYTES_MAX, Idempotency, JoinedExchange, Name, Repeatable
+from gateway.exchange.outcomes import DRAIN_RETRY_S, Ending, outcome_of
 from gateway.exchange.record import Record
 from gateway.exchange.resolved_request import ResolvedRequest, Services
 from gateway.exchange.sink import Sink
@@ -21,10 +22,12 @@ from gateway.fairshare.quota import TenantQuota
 from gateway.translate.error_body import error_answer
 
 MEASURE_S = 1.0
+DEADLINES_S = 0.05
+"""Seconds between two checks of all exchanges: a timeout is noticed at most this late."""
 CUT_S = 0.5
 """Seconds between checks of a draining process whether it has to cut answers early."""
 
-AnyExchange = Exchange | JoinedExchange
+AnyExchange = ExchangeDriver | JoinedExchange
 
 
 class LeftRunning(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,9 +99,12 @@ class ExchangeRegistry:
         if self.is_draining:
             raise DrainingError(retry_after_s=DRAIN_RETRY_S)
         if asked is None:
-            return Exchange(self._services, resolved, record)
+            return ExchangeDriver(self._services, resolved, record)
         joined = self._idempotency.find(asked, record, resolved.in_flight)
-        return joined or self._idempotency.begin(asked, Exchange(self._services, resolved, record), resolved.in_flight)
+        if joined is not None:
+            return joined
+        driver = ExchangeDriver(self._services, resolved, record)
+        return self._idempotency.begin(asked, driver, resolved.in_flight)
 
     def settle_early(self, record: Record, error: GatewayError) -> None:
         """Settle a request that failed before it became an exchange."""
@@ -126,6 +132,7 @@ class ExchangeRegistry:
         """Return the background tasks by name. Each runs until it is cancelled."""
         return {
             "review": self._review,
+            "deadlines": self._check_deadlines,
             "idempotency": self._idempotency.run,
             "health": self._services.health.run,
             **self._services.jobs.background(),
@@ -138,6 +145,17 @@ class ExchangeRegistry:
                 upstream.review()
                 upstream.gpu.advance()
             await anyio.sleep(MEASURE_S)
+
+    async def _check_deadlines(self) -> None:
+        """Report timeouts to the exchanges: one loop for all of them costs less than a timer for each."""
+        while True:
+            now_s = self._services.clock.monotonic_s()
+            for exchange in [each for each in self._live if isinstance(each, ExchangeDriver)]:
+                try:
+                    exchange.check(now_s)
+                except Exception as error:  # noqa: BLE001 - one broken exchange must not stop the others' timeouts.
+                    self.report(exchange.record.request_id, error)
+            await anyio.sleep(DEADLINES_S)
 
     async def drain(self, drain_s: float, *, is_hurried: bool = False) -> "LeftRunning":
         """Accept no new requests, let the others finish for `drain_s` seconds, then cut the rest and cancel their jobs.
@@ -182,12 +200,12 @@ class ExchangeRegistry:
                     exchange.end(Ending.PROCESS)
             await anyio.sleep(CUT_S)
 
-    def _cuttable(self) -> dict[str, list[Exchange]]:
+    def _cuttable(self) -> dict[str, list[ExchangeDriver]]:
         """Return the exchanges whose jobs would have to be cancelled, by the endpoint's address, the newest first."""
-        found: dict[str, list[Exchange]] = {}
-        own = [each for each in self._live if isinstance(each, Exchange)]
+        found: dict[str, list[ExchangeDriver]] = {}
+        own = [each for each in self._live if isinstance(each, ExchangeDriver)]
         for each in sorted(own, key=lambda each: each.record.elapsed_s()):
-            if each.record.job_id is not None and not each.has_ended:
+            if each.record.job_id is not None and each.may_be_cut:
                 found.setdefault(self._address_of(each.record.endpoint), []).append(each)
         return found
 

@@ -7,6 +7,7 @@ with the most remaining work is cancelled first. Each job holds its seat until i
 
 import heapq
 import itertools
+from collections import deque
 
 import anyio
 from anyio.abc import TaskGroup
@@ -42,6 +43,9 @@ class Canceller:
         self._lines: dict[str, CancelBacklog] = {}
         self._numbers = itertools.count()
         self._tasks: TaskGroup | None = None
+        self._due: deque[tuple[CancelBacklog, str]] = deque()
+        """Backlogs and tenants with new entries. Jobs are left in callbacks too, which cannot start tasks."""
+        self._is_due = anyio.Event()
         self._settled = anyio.Event()
 
     def add(self, upstream: Upstream, job: PendingCancel) -> None:
@@ -77,7 +81,11 @@ class Canceller:
                     line.asking.clear()
                     for entry in line.pending.values():
                         self._push(line, entry)
-                await anyio.sleep_forever()
+                while True:
+                    self._is_due = anyio.Event()
+                    while self._due:
+                        self._dispatch(*self._due.popleft())
+                    await self._is_due.wait()
         finally:
             self._tasks = None
 
@@ -97,7 +105,8 @@ class Canceller:
         mean_s = self._executions.mean_s(tenant, endpoint.name)
         work_s = endpoint.execution_timeout_s if mean_s is None else mean_s
         heapq.heappush(line.due[tenant], (self._ran_s(entry) - work_s, next(self._numbers), entry))
-        self._dispatch(line, tenant)
+        self._due.append((line, tenant))
+        self._is_due.set()
 
     def _ran_s(self, entry: CancelEntry) -> float:
         return 0.0 if entry.started_at_s is None else self._clock.monotonic_s() - entry.started_at_s

@@ -1,17 +1,12 @@
-"""Run one job over HTTP: submit it once, and read it with a single poller."""
+"""Poll one job for its worker's output. Pure."""
 
 from collections.abc import Callable
+from enum import Enum, auto
 
-import anyio
 from msgspec import Raw
 
-from gateway.admission.ref_counted_hold import Release
-from gateway.admission.seat import Seat
-from gateway.clock import Clock
-from gateway.domain import EndpointState, Operation, Tenant
-from gateway.endpoints.gpu_time import AttemptCost, AttemptTime
-from gateway.endpoints.upstream import Upstream
-from gateway.endpoints.worker_state import Activity
+from gateway.domain import EndpointState, Operation
+from gateway.endpoints.actions import Pause
 from gateway.errors import (
     GatewayError,
     JobExpiredError,
@@ -20,11 +15,17 @@ from gateway.errors import (
     UpstreamError,
     UpstreamTimeoutError,
 )
-from gateway.jobs.abandonment import abandon_submission
+from gateway.fairshare.memory_shares import MemoryReservation
 from gateway.jobs.answer_memory import AnswerMemory
-from gateway.jobs.job_policy import job_policy, retry_pause_s
-from gateway.translate.job_stream import JobStream, Next
-from gateway.wire.openai import Parts
+from gateway.jobs.job import Job
+from gateway.jobs.job_call import JobCall
+from gateway.jobs.job_operation import JobOperation
+from gateway.jobs.job_policy import retry_pause_s
+from gateway.jobs.job_times import START_DOUBT_S
+from gateway.translate.job_stream import Next
+from gateway.upstream.job_api import counted, page_of, page_request, status_of, status_request
+from gateway.upstream.reply import Hold
+from gateway.wire.runpod import JobStatus, StreamPage
 
 POLL_WAIT_S = 10.0
 """Seconds that a poll is held open: the service's own long poll; longer ones approach the 100 s limit of its edge."""
@@ -35,237 +36,160 @@ FAILED_CALLS_MAX = 5
 STATUS_PAUSE_S = 0.5
 HASTY_PAGE_S = 0.2
 """An empty page that returns in less than these seconds was not held open: pause, to save the budget that all share."""
-SUBMIT_S_MAX = 45.0
-START_DOUBT_S = 0.25
-"""Maximum uncertainty of a worker's start, in seconds, without asking Runpod."""
-COST_PAUSES_S = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
-"""Pauses before each request whether an answered job has ended; after the last one it is cancelled."""
 
 
-class JobPoller:
-    """Represent a job in progress. `read` returns the worker's output; `stream` is its state."""
+class _Purpose(Enum):
+    """Name what a call is made for."""
 
-    def __init__(
-        self, upstream: Upstream, *, tenant: Tenant, seat: Seat, is_stream: bool, cost: AttemptCost, clock: Clock
-    ) -> None:
-        self.id: str | None = None
-        self.upstream = upstream
-        self.seat = seat
-        self.kept: Release | None = None
-        """Releases what it kept of its seat when its request ended."""
-        # Its timeouts stay those of its submission.
-        self._endpoint = upstream.endpoint
-        self.tenant = tenant
-        self.cost = cost
-        self.has_text = False
-        """True if its client has received text: until then it is polled before others."""
-        self.is_answered = False
-        """True if its client has the whole answer, so that only its cost is still unknown."""
-        self.stream = JobStream()
-        self.activity: Activity | None = None
-        self.expires_at_s = 0.0
-        """Time at which its ttl ends it, in monotonic seconds."""
-        self._time: AttemptTime | None = None
-        self._is_timed = False
-        """True if the GPU clock knows when a worker started with it."""
-        self._not_queued_since_s = 0.0
-        """Last time at which it was seen to wait for a worker."""
-        self._is_stream, self._clock = is_stream, clock
-        self.accepted_at_s = 0.0
-        self.on_start: Callable[[JobPoller], None] = lambda _job: None
-        """Called with it when a worker is seen to have it."""
+    PAGE = auto()
+    STATUS = auto()
+    """Outputs that no page delivered, or the reason of a failure."""
+    START = auto()
+    """The time at which a worker started with the job."""
+
+
+class JobPoller(JobOperation[StreamPage | JobStatus]):
+    """Read the outputs of a job, one poll at a time."""
+
+    def __init__(self, job: Job, memory: AnswerMemory) -> None:
+        """Create it; `memory` counts the replies until their outputs are passed on."""
+        super().__init__()
+        self._job = job
+        self._memory = memory
+        self._start_place = MemoryReservation(job.upstream.answers, "")
+        self._outputs: list[Raw] = []
         self._failed_calls = 0
+        self._purpose = _Purpose.PAGE
+        self._was_page = True
+        self._asked_at_s = 0.0
+        self._is_start_reported = False
 
-    async def submit(
-        self,
-        job_input: Parts,
-        *,
-        client_s: float | None,
-        turn_s_max: float,
-        is_urgent: bool = False,
-        traceparent: str | None = None,
-    ) -> None:
-        """Submit the job to Runpod; its client waits for `client_s` more seconds, or without a known end.
-
-        Raises:
-            GatewayError: It was not accepted, or this is unknown: then its ttl ends it.
-        """
-        policy = job_policy(self._endpoint, client_s=client_s)
-        ttl_s = (policy.ttl or 0) / 1000
-        async with self.upstream.calling(Operation.RUN, tenant=self.tenant, wait_s_max=turn_s_max, is_urgent=is_urgent):
-            # Shielded: if the client left before the reply, the job would run and could not be cancelled.
-            with anyio.move_on_after(SUBMIT_S_MAX, shield=True):
-                try:
-                    self.id = await self.upstream.jobs.submit(job_input, policy=policy, traceparent=traceparent)
-                except UnreachableError as error:
-                    if error.was_sent:
-                        self._abandon(ttl_s)
-                    raise
-            if self.id is None:
-                self._abandon(ttl_s)
-                raise UnreachableError("no reply to a submission", was_sent=True)
-        self.accepted_at_s = self._clock.monotonic_s()
-        self.activity = self.upstream.begin(self.tenant)
-        self._time = self.cost.open(self.upstream.gpu, job_id=self.id)
-        self.expires_at_s = self.accepted_at_s + ttl_s
-
-    def _abandon(self, ttl_s: float) -> None:
-        abandon_submission(self.upstream, self.cost.attempt, self.seat.keep(), ttl_s=ttl_s)
-
-    async def read(self, memory: AnswerMemory) -> list[Raw]:
-        """Poll Runpod once; return the new outputs, if there are any. The caller must have passed on those before.
-
-        Raises:
-            GatewayError: The job failed, its output is lost, or it timed out.
-        """
-        memory.reply(0)
-        asked_at_s = self._clock.monotonic_s()
-        remaining_s = self._remaining_s(asked_at_s)
-        reads_page = self.stream.next is Next.READ_PAGE
-        try:
-            if reads_page:
-                outputs = await self._read_page(remaining_s, asked_at_s, memory)
-            else:
-                outputs = await self._read_status(remaining_s, memory)
-        except JobExpiredError:
-            raise self.stream.expired() from None
-        except (UpstreamBusyError, UnreachableError) as error:
-            await self._after_failure(error, was_page=reads_page)
-            return []
-        except UpstreamError:
-            if self.stream.failed_in_handler:
-                # A worker ran it, because its handler reported the failure.
-                self._note_answer(is_first_token=False)
-            raise
-        self._failed_calls = 0
-        await self._note_start()
-        if self.stream.has_output and (outputs or self.stream.is_terminal):
-            self._note_answer(is_first_token=self._is_stream)
-        is_hasty = self._clock.monotonic_s() - asked_at_s < HASTY_PAGE_S
-        if not outputs and is_hasty and not self.stream.is_terminal and self.stream.next is not Next.NOTHING:
-            await anyio.sleep(HASTY_PAGE_S if reads_page else STATUS_PAUSE_S)
+    def take_outputs(self) -> list[Raw]:
+        """Return the outputs of the last `read`, once."""
+        outputs, self._outputs = self._outputs, []
         return outputs
 
-    async def _read_page(self, remaining_s: float, now_s: float, memory: AnswerMemory) -> list[Raw]:
-        gate = self.upstream.gates.call(Operation.STREAM)
+    def read(self) -> None:
+        """Poll Runpod once. The caller must have passed on the outputs before."""
+        self._memory.reply(0)
+        job = self._job
+        self._asked_at_s = now_s = job.clock.monotonic_s()
+        remaining_s = self._remaining_s(now_s)
+        if job.stream.next is Next.READ_PAGE:
+            self._begin(_Purpose.PAGE, self._page_call(now_s, remaining_s), remaining_s, is_urgent=not job.has_text)
+        else:
+            self._begin(_Purpose.STATUS, self._status_call(self._memory.reply), remaining_s)
+
+    def _page_call(self, now_s: float, remaining_s: float) -> JobCall[StreamPage | JobStatus]:
+        job = self._job
         # Short until a worker has it, because its GPU time counts from then.
-        is_short = gate.has_line or not self.stream.has_started
+        is_short = job.upstream.gates.call(Operation.STREAM).has_line or not job.stream.has_started
         wait_s = max(POLL_WAIT_S_MIN, min(POLL_WAIT_S_MIN if is_short else POLL_WAIT_S, remaining_s))
         # Before the first output, a page may show that a worker has the job, which extends its time.
-        end_s = now_s + remaining_s + (0.0 if self.stream.has_output else POLL_WAIT_S)
-        page = await self.upstream.call(
+        until_s = now_s + remaining_s + (0.0 if job.stream.has_output else POLL_WAIT_S)
+        job_id, clock = job.known_id, job.clock
+        return JobCall(
+            job.upstream,
             Operation.STREAM,
-            lambda: self.upstream.jobs.read_page(
-                self._known_id(), wait_s=wait_s, timeout_s=end_s - self._clock.monotonic_s(), hold=memory.reply
-            ),
-            tenant=self.tenant,
-            wait_s_max=remaining_s,
-            is_urgent=not self.has_text,
+            request=lambda: page_request(job_id, wait_s=wait_s, timeout_s=until_s - clock.monotonic_s()),
+            decode=page_of,
+            hold=self._memory.reply,
         )
-        outputs = self.stream.page(page)
-        memory.reply_outputs(len(outputs))
-        return outputs
 
-    async def _read_status(self, remaining_s: float, memory: AnswerMemory) -> list[Raw]:
-        status = await self.upstream.call(
-            Operation.STATUS,
-            lambda: self.upstream.jobs.read_status(self._known_id(), hold=memory.reply),
-            tenant=self.tenant,
-            wait_s_max=remaining_s,
-        )
-        return self.stream.status(status)
+    def _status_call(self, hold: Hold) -> JobCall[StreamPage | JobStatus]:
+        job_id, upstream = self._job.known_id, self._job.upstream
+        return JobCall(upstream, Operation.STATUS, request=lambda: status_request(job_id), decode=status_of, hold=hold)
 
-    async def _after_failure(self, error: UpstreamBusyError | UnreachableError, *, was_page: bool) -> None:
-        """Wait after a temporary failure, and record that a page may be lost; raise the error after too many."""
+    def _begin(
+        self,
+        purpose: _Purpose,
+        call: JobCall[StreamPage | JobStatus],
+        wait_s_max: float,
+        *,
+        is_urgent: bool = False,
+    ) -> None:
+        self._purpose, self.call = purpose, call
+        self.step(lambda call: call.begin(self._job.tenant, wait_s_max=wait_s_max, is_urgent=is_urgent))
+
+    def stop(self) -> None:
+        """Give up."""
+        super().stop()
+        self._start_place.leave()
+
+    def called(self, result: StreamPage | JobStatus) -> None:
+        """Process a page, or a status."""
+        stream = self._job.stream
+        if isinstance(result, StreamPage):
+            self._read(lambda: stream.page(result))
+            self._memory.reply_outputs(len(self._outputs))
+            self._note_start()
+        elif self._purpose is _Purpose.STATUS:
+            self._read(lambda: stream.status(result))
+            self._note_start()
+        else:
+            stream.delay_s = result.delay_s
+            self._start_known()
+
+    def not_called(self, error: GatewayError) -> None:
+        """Pause after a temporary failure, and record that a page may be lost; raise the error after too many."""
+        job = self._job
+        if self._purpose is _Purpose.START:
+            self._start_known()
+            return
+        if isinstance(error, JobExpiredError):
+            raise job.stream.expired() from None
+        if not isinstance(error, UpstreamBusyError | UnreachableError):
+            raise error
         self._failed_calls += 1
         if self._failed_calls > FAILED_CALLS_MAX:
             raise error
         retry_after_s = None if isinstance(error, UnreachableError) else error.retry_after_s
-        if isinstance(error, UnreachableError) and was_page and error.was_sent:
-            self.stream.lost()
-        pause_s = retry_pause_s(self._failed_calls, retry_after_s, spread_by=self.id or self.tenant.name)
-        await anyio.sleep(min(pause_s, self._remaining_s(self._clock.monotonic_s())))
+        if isinstance(error, UnreachableError) and self._purpose is _Purpose.PAGE and error.was_sent:
+            job.stream.lost()
+        pause_s = retry_pause_s(self._failed_calls, retry_after_s, spread_by=job.known_id)
+        now_s = job.clock.monotonic_s()
+        self.action = Pause(now_s + min(pause_s, self._remaining_s(now_s)))
 
-    async def learn_costs(self) -> None:
-        """Read the times that Runpod reports only for ended jobs, after a complete answer. Best effort, and bounded."""
-        for pause_s in COST_PAUSES_S:
-            await anyio.sleep(pause_s)
-            try:
-                status = await self.upstream.call(
-                    Operation.STATUS,
-                    lambda: self.upstream.jobs.read_status(self._known_id()),
-                    tenant=self.tenant,
-                    wait_s_max=1.0,
-                )
-            except GatewayError:
+    def _read(self, read: Callable[[], list[Raw]]) -> None:
+        try:
+            self._outputs = read()
+        except UpstreamError:
+            if self._job.stream.failed_in_handler:
+                # A worker ran it, because its handler reported the failure.
+                self._job.note_output(is_first_token=False)
+            raise
+        self._failed_calls = 0
+
+    def _note_start(self) -> None:
+        """Record the start of a worker; if polls leave it unclear, by the delay that Runpod reports."""
+        self._was_page = self._purpose is _Purpose.PAGE
+        times, stream = self._job.times, self._job.stream
+        if times is not None and times.is_start_unclear(has_started=stream.has_started):
+            if stream.delay_s is None:
+                self._begin(_Purpose.START, self._status_call(counted(self._start_place)), START_DOUBT_S)
                 return
-            self.stream.note_costs(status)
-            if self.stream.is_terminal:
-                return
+            times.started(stream.delay_s)
+        self._end_read()
 
-    @property
-    def started_at_s(self) -> float | None:
-        """Return the time at which a worker was seen to have it, in monotonic seconds; None if it was not."""
-        return None if self.activity is None else self.activity.taken_at_s
+    def _start_known(self) -> None:
+        """Go on with the delay that Runpod reported, if it did."""
+        self._start_place.leave()
+        if self._job.times is not None:
+            self._job.times.started(self._job.stream.delay_s)
+        self._end_read()
 
-    def _note_answer(self, *, is_first_token: bool) -> None:
-        if self.activity is not None:
-            self.upstream.output(self.activity, is_first_token=is_first_token)
-
-    async def _note_start(self) -> None:
-        """Record the start of a worker; if polls leave it uncertain, by the delay that Runpod reports."""
-        time, activity = self._time, self.activity
-        if time is None or activity is None or self._is_timed:
-            return
-        now_s = self._clock.monotonic_s()
-        if not self.stream.has_started:
-            self._not_queued_since_s = now_s
-            time.queued()
-            return
-        self._is_timed = True
-        began_at_s = None
-        since_s = max(self.accepted_at_s, self._not_queued_since_s)
-        # Recorded first, because its client may leave while Runpod is asked.
-        self.upstream.taken(activity)
-        if not activity.is_surely_warm and now_s - since_s > START_DOUBT_S:
-            began_at_s = await self._learn_start()
-            self.upstream.taken(activity, at_s=began_at_s)
-        time.started(began_at_s)
-        self.on_start(self)
-
-    async def _learn_start(self) -> float | None:
-        """Return the time at which it left Runpod's queue, by a status request; None if unknown. Best effort."""
-        if self.stream.delay_s is None:
-            try:
-                status = await self.upstream.call(
-                    Operation.STATUS,
-                    lambda: self.upstream.jobs.read_status(self._known_id()),
-                    tenant=self.tenant,
-                    wait_s_max=START_DOUBT_S,
-                )
-            except GatewayError:
-                return None
-            self.stream.delay_s = status.delay_s
-        if self.stream.delay_s is None:
-            return None
-        return min(self._clock.monotonic_s(), self.accepted_at_s + self.stream.delay_s)
-
-    def note_times(self) -> None:
-        """Keep the times that Runpod reported, in the account of the attempt."""
-        self.cost.delay_s = self.stream.delay_s
-        if self._time is not None:
-            self._time.execution_s = self.stream.execution_s
-
-    def end(self) -> None:
-        """Record that its client has its answer or has left; unless it has ended, its GPU time runs on."""
-        if self.activity is not None:
-            self.activity.end(self._clock.monotonic_s(), may_run=not self.stream.is_terminal)
-        self.note_times()
-        if self._time is not None and (self.is_answered or self.stream.is_terminal):
-            if self.stream.has_started:
-                # This changes nothing, unless its client left while Runpod was asked for its start.
-                self._time.started()
-            self._time.ended(after_s=self.stream.execution_s)
+    def _end_read(self) -> None:
+        """Complete a read, after a pause if the reply was empty and came too early."""
+        job, stream, outputs = self._job, self._job.stream, self._outputs
+        if job.times is not None and job.times.is_timed and not self._is_start_reported:
+            self._is_start_reported = True
+            job.on_start(job)
+        if stream.has_output and (outputs or stream.is_terminal):
+            job.note_output(is_first_token=job.is_stream)
+        now_s = job.clock.monotonic_s()
+        is_hasty = now_s - self._asked_at_s < HASTY_PAGE_S
+        if not outputs and is_hasty and not stream.is_terminal and stream.next is not Next.NOTHING:
+            self.action = Pause(now_s + (HASTY_PAGE_S if self._was_page else STATUS_PAUSE_S))
 
     def _remaining_s(self, now_s: float) -> float:
         """Return the remaining seconds of the current timeout: for the first output, or for the execution.
@@ -274,22 +198,18 @@ class JobPoller:
             NoWorkerError: No worker took the job in time.
             UpstreamTimeoutError: A worker did, and has not finished in time.
         """
-        endpoint = self._endpoint
+        job, endpoint, stream = self._job, self._job.endpoint, self._job.stream
         # An answer in one piece shows nothing until it is complete: a worker that has it may use its whole time.
-        is_at_work = self.stream.has_output or (self.stream.has_started and not self._is_stream)
-        started_at_s = self.started_at_s if is_at_work else None
+        is_at_work = stream.has_output or (stream.has_started and not job.is_stream)
+        started_at_s = job.started_at_s if is_at_work else None
         if started_at_s is not None:
             remaining_s = started_at_s + endpoint.execution_timeout_s - now_s
         else:
-            remaining_s = self.accepted_at_s + endpoint.cold_start_timeout_s - now_s
+            remaining_s = job.accepted_at_s + endpoint.cold_start_timeout_s - now_s
         if remaining_s > 0:
             return remaining_s
         if started_at_s is not None:
-            is_loading = self.upstream.workers.state(now_s) is EndpointState.LOADING
+            is_loading = job.upstream.workers.state(now_s) is EndpointState.LOADING
             raise UpstreamTimeoutError(ran_s=now_s - started_at_s, is_loading=is_loading)
-        self.stream.delay_s = now_s - self.accepted_at_s
-        raise self.upstream.no_worker(endpoint.cold_start_timeout_s)
-
-    def _known_id(self) -> str:
-        assert self.id is not None  # noqa: S101 - a job is read only after it was submitted.
-        return self.id
+        stream.delay_s = now_s - job.accepted_at_s
+        raise job.upstream.no_worker(endpoint.cold_start_timeout_s)

@@ -1,7 +1,6 @@
 """Track every job of this process, from its acceptance by Runpod until it has ended or its cancel is confirmed."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from gateway.admission.ref_counted_hold import Release
@@ -11,10 +10,10 @@ from gateway.domain import Attempt, Route, Tenant
 from gateway.endpoints.gpu_time import AttemptCost
 from gateway.endpoints.mean_times import MeanTimes
 from gateway.endpoints.upstream import Upstream
-from gateway.errors import JobExpiredError, JobFailedError, JobNotRunError, OutputLostError
+from gateway.errors import GatewayError, JobNotRunError, OutputLostError
 from gateway.events import Broke, JournalChanged, Observer
 from gateway.jobs.canceller import Canceller
-from gateway.jobs.job_poller import JobPoller
+from gateway.jobs.job import Job
 from gateway.jobs.journal import Journal, JournalStore, OpenJob
 from gateway.jobs.pending_cancel import PendingCancel
 
@@ -47,40 +46,45 @@ class JobTracker:
         self._journal.give_back = self._give_back
         self._journal.watch = self._note_journal
 
-    @asynccontextmanager
-    async def job(
-        self, upstream: Upstream, *, tenant: Tenant, seat: Seat, is_stream: bool, cost: AttemptCost
-    ) -> AsyncIterator[JobPoller]:
-        """Make a job for the body of the `async with`: after it the job is answered, has ended, or will be cancelled.
+    def new_job(self, upstream: Upstream, *, tenant: Tenant, seat: Seat, is_stream: bool, cost: AttemptCost) -> Job:
+        """Create a job that is not submitted yet. The caller has to `end` it."""
+        return Job(upstream, tenant=tenant, seat=seat, is_stream=is_stream, cost=cost, clock=self._clock)
+
+    def end(self, job: Job) -> None:
+        """End the request of a job: it is answered, has ended, or will be cancelled.
 
         A job that has not ended keeps the seat: an answered one until `leave`, any other until its end is confirmed.
         """
-        job = JobPoller(upstream, tenant=tenant, seat=seat, is_stream=is_stream, cost=cost, clock=self._clock)
-        try:
-            yield job
-        except (JobFailedError, JobExpiredError):
-            if not await self._journal.was_taken(self._entry(job)):
-                raise
-            # Without output, another job may be sent in its place.
-            kind = OutputLostError if job.stream.has_output else JobNotRunError
-            raise kind(LOST) from None
-        finally:
-            job.end()
-            if not job.is_answered:
-                self.leave(job)
-            elif not job.stream.is_terminal:
-                job.kept = self._until_over(job, job.seat.keep_answered())
+        job.end()
+        if not job.is_answered:
+            self.leave(job)
+        elif not job.stream.is_terminal:
+            job.kept = self._until_over(job, job.seat.keep_answered())
 
-    def accepted(self, job: JobPoller) -> None:
+    @property
+    def has_store(self) -> bool:
+        """Return True if other processes may take over jobs of this one."""
+        return self._journal.has_store
+
+    async def was_taken(self, job: Job) -> bool:
+        """Return True if another process took this job over and cancelled it."""
+        return await self._journal.was_taken(self._entry(job))
+
+    @staticmethod
+    def taken_error(job: Job) -> GatewayError:
+        """Return the error for a job that another process cancelled: without output, another job may replace it."""
+        return OutputLostError(LOST) if job.stream.has_output else JobNotRunError(LOST)
+
+    def accepted(self, job: Job) -> None:
         """Record that Runpod accepted a job: if this process dies, another one ends it."""
         self._journal.opened(self._entry(job))
         if self._journal.has_store:
             job.on_start = self._started
 
-    def _started(self, job: JobPoller) -> None:
+    def _started(self, job: Job) -> None:
         self._journal.opened(self._entry(job))
 
-    def leave(self, job: JobPoller) -> None:
+    def leave(self, job: Job) -> None:
         """Close a job that no client waits for, or queue its cancel if it still runs. Never waits."""
         if job.id is None:
             return
@@ -179,10 +183,11 @@ class JobTracker:
         )
         self._cancels.add(upstream, left)
 
-    def _until_over(self, job: JobPoller, release: Release) -> Release:
+    def _until_over(self, job: Job, release: Release) -> Release:
         """Return `release`, extended: until it is called, the endpoint counts the job among its requests in flight."""
         # The job keeps the function, so that the function must not keep the job.
-        activity, jobs_in_flight, clock = job.activity, job.upstream.workers.jobs_in_flight, self._clock
+        activity = None if job.times is None else job.times.activity
+        jobs_in_flight, clock = job.upstream.workers.jobs_in_flight, self._clock
 
         def ended() -> None:
             if activity is not None:
@@ -205,7 +210,7 @@ class JobTracker:
 
         return release
 
-    def _entry(self, job: JobPoller) -> OpenJob:
+    def _entry(self, job: Job) -> OpenJob:
         unix_less_monotonic_s = self._clock.unix_s() - self._clock.monotonic_s()
         return OpenJob(
             endpoint=job.upstream.endpoint.address,

@@ -4,7 +4,7 @@ Transports are called directly with a prepared request: httpx's own client adds 
 proxies that a gateway must not have, and takes most of the CPU time of a request.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from functools import lru_cache
 from typing import cast
 
@@ -21,12 +21,10 @@ from gateway.upstream.content_decoding import decoded
 from gateway.upstream.failures import read_date, read_retry_after, unreachable
 from gateway.upstream.http.outgoing import Parts
 from gateway.upstream.http.transport import Body, HttpTransport
+from gateway.upstream.reply import REPLY_BYTES_MAX, Hold, Reply, ReplyReader
+from gateway.upstream.request import UpstreamRequest
 
 CONNECT_TIMEOUT_S = 10.0
-REPLY_BYTES_MAX = 32 * 1024 * 1024
-"""Maximum size of a page or status. By Runpod's documentation a streamed output has at most 1 MB, and the result of a
-job 20 MB."""
-TOO_LARGE = "reply too large"
 CLOSE_S_MAX = 2.0
 URLS_KEPT = 2048
 """Number of cached URLs: the fixed ones, and those of the jobs in flight, each of which is polled repeatedly."""
@@ -35,18 +33,6 @@ URLS_KEPT = 2048
 def make_transport() -> httpx.AsyncBaseTransport:
     """Build the project's transport. It does not limit the number of connections: the gates do."""
     return HttpTransport()
-
-
-Hold = Callable[[int], None]
-"""Callback that records a size in bytes."""
-
-
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """Represent a complete answer."""
-
-    status: int
-    body: bytes | bytearray
-    retry_after_s: float | None
 
 
 class OpenAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,68 +62,45 @@ class EndpointClient:
         """Use another key of the same account for all further calls."""
         self._headers = _headers(self._host, api_key)
 
-    async def call(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: tuple[bytes | memoryview, ...] = (),
-        timeout_s: float,
-        hold: Hold = lambda _size: None,
-        traceparent: str | None = None,
-    ) -> Reply:
-        """Make a call and read its whole answer, within `timeout_s` seconds after it was sent.
-
-        `hold` receives the size of the answer so far, and raises if that is too large.
+    async def call(self, request: UpstreamRequest, hold: Hold = lambda _size: None) -> Reply:
+        """Make a call and read its whole reply; `hold` as for `ReplyReader`.
 
         Raises:
-            UnreachableError: There was no answer in time, it broke off, it cannot be read, or, with the reason
+            UnreachableError: There was no reply in time, it broke off, it cannot be read, or, with the reason
                 TOO_LARGE, it has more than REPLY_BYTES_MAX bytes.
         """
-        async with self.opened(
-            method, path, body=body, read_timeout_s=timeout_s, total_s_max=timeout_s, traceparent=traceparent
-        ) as answer:
-            try:
-                received: bytes | bytearray = await _whole(answer.pieces, hold)
-            except UnreachableError:
-                if answer.status < 400:
-                    raise
-                # The status of a failure is enough.
-                received = b""
-            return Reply(status=answer.status, body=received, retry_after_s=answer.retry_after_s)
+        reply = ReplyReader(hold)
+        try:
+            async with self.send(request) as answer:
+                reply.head(answer.status, answer.retry_after_s)
+                async for piece in answer.pieces:
+                    if reply.feed(piece):
+                        break
+        except UnreachableError as error:
+            reply.failed(error)
+        return reply.end()
 
-    def opened(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: tuple[bytes | memoryview, ...] = (b"",),
-        read_timeout_s: float,
-        total_s_max: float | None = None,
-        traceparent: str | None = None,
-    ) -> "Opened":
-        """Make a call, its body in parts, and hold its answer open; leaving the context closes it, also when cancelled.
-
-        `read_timeout_s` begins again with each piece; without `total_s_max` the caller limits the total time.
+    def send(self, request: UpstreamRequest) -> "Opened":
+        """Send a request, and hold its answer open; leaving the context closes it, also when cancelled.
 
         Raises:
             UnreachableError: There was no answer, or, also out of the body of the `async with`, it broke off.
         """
         timeout = {
             "connect": CONNECT_TIMEOUT_S,
-            "read": read_timeout_s,
-            "write": read_timeout_s,
-            "total": total_s_max,
+            "read": request.read_timeout_s,
+            "write": request.read_timeout_s,
+            "total": request.total_s_max,
         }
-        stream, headers = Parts(body), self._headers.copy()
-        if stream.size or method != "GET":
+        stream, headers = Parts(request.body), self._headers.copy()
+        if stream.size or request.method != "GET":
             headers["content-length"] = str(stream.size)
-        if traceparent is not None:
-            headers["traceparent"] = traceparent
-        request = httpx.Request(
-            method, self._url(path), headers=headers, stream=stream, extensions={"timeout": timeout}
+        if request.traceparent is not None:
+            headers["traceparent"] = request.traceparent
+        made = httpx.Request(
+            request.method, self._url(request.path), headers=headers, stream=stream, extensions={"timeout": timeout}
         )
-        return Opened(self._transport, request)
+        return Opened(self._transport, made)
 
 
 class Opened:
@@ -187,26 +150,6 @@ class Opened:
                 await stream.aclose()
         if isinstance(error, httpx.TransportError):
             raise unreachable(error) from error
-
-
-async def _whole(pieces: AsyncIterator[bytes], hold: Hold) -> bytes | bytearray:
-    """Collect an answer in one buffer: joining or copying a large one would need twice the memory."""
-    received = bytearray()
-    async for piece in pieces:
-        received += piece
-        hold(bounded(len(received), REPLY_BYTES_MAX))
-    return received
-
-
-def bounded(size: int, bytes_max: int) -> int:
-    """Return a size that is within its bound.
-
-    Raises:
-        UnreachableError: The size is beyond the bound, which does not indicate an outage.
-    """
-    if size > bytes_max:
-        raise UnreachableError(TOO_LARGE, was_sent=True, is_outage=False)
-    return size
 
 
 def _headers(host: str, api_key: Secret) -> httpx.Headers:

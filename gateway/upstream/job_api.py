@@ -1,4 +1,4 @@
-"""Call Runpod's job API: submit, read pages, read the status, cancel, and read the endpoint's health.
+"""Describe the calls of Runpod's job API: submit, read pages, read the status, cancel, and read the health.
 
 Pages and statuses are read with POST, which the documentation allows beside GET: reading a page consumes its outputs,
 and an HTTP client may repeat a GET by itself when a kept connection turns out to be closed.
@@ -7,16 +7,17 @@ and an HTTP client may repeat a GET by itself when a kept connection turns out t
 import math
 import re
 from collections.abc import Callable
-from functools import partial
 from typing import TypeVar
 from urllib.parse import quote
 
 from gateway.domain import JOB_BODY_BYTES_MAX
-from gateway.errors import AnswersFullError, BodyTooLargeError, OutputLostError, UnreachableError
+from gateway.errors import AnswersFullError, BodyTooLargeError, GatewayError, OutputLostError, UnreachableError
 from gateway.fairshare.memory_shares import MemoryReservation
 from gateway.translate.job_stream import TOO_MANY_OUTPUTS
-from gateway.upstream.client import REPLY_BYTES_MAX, TOO_LARGE, EndpointClient, Hold, Reply, bounded
+from gateway.upstream.client import EndpointClient
 from gateway.upstream.failures import job_call_failure
+from gateway.upstream.reply import REPLY_BYTES_MAX, TOO_LARGE, Hold, Reply, bounded
+from gateway.upstream.request import UpstreamRequest
 from gateway.wire import runpod
 from gateway.wire.items import TooManyItemsError
 from gateway.wire.malformed import MALFORMED
@@ -43,75 +44,90 @@ _JOB_ID = re.compile(r"[\x21-\x7e]{1,256}")
 """Pattern of a job id: ids are opaque, but they are used in a header and a path."""
 
 
+def run_request(
+    job_input: Parts, *, policy: runpod.JobPolicy | None = None, traceparent: str | None = None
+) -> UpstreamRequest:
+    """Return POST /run with the input in parts, which are not copied.
+
+    Raises:
+        BodyTooLargeError: The job is larger than Runpod accepts.
+    """
+    body = runpod.submission(job_input, policy)
+    if sum(map(len, body)) > JOB_BODY_BYTES_MAX:
+        raise BodyTooLargeError(JOB_BODY_BYTES_MAX)
+    return UpstreamRequest(
+        path="/run", body=body, read_timeout_s=CALL_TIMEOUT_S, total_s_max=CALL_TIMEOUT_S, traceparent=traceparent
+    )
+
+
+def page_request(job_id: str, *, wait_s: float, timeout_s: float = math.inf) -> UpstreamRequest:
+    """Return POST /stream/{id}, which reads the outputs since the last one, or waits `wait_s` seconds for some.
+
+    The whole page has to arrive within `timeout_s`, and within the maximum of a long poll.
+    """
+    path = f"/stream/{quote(job_id, safe='')}?wait={max(1000, int(wait_s * 1000))}"
+    # A stream is read page by page, each with the timeout of a long poll.
+    timeout_s = min(timeout_s, wait_s + POLL_MARGIN_S)
+    return UpstreamRequest(path=path, read_timeout_s=timeout_s, total_s_max=timeout_s)
+
+
+def status_request(job_id: str) -> UpstreamRequest:
+    """Return POST /status/{id}."""
+    return _short(f"/status/{quote(job_id, safe='')}")
+
+
+def _short(path: str, method: str = "POST") -> UpstreamRequest:
+    return UpstreamRequest(method=method, path=path, read_timeout_s=CALL_TIMEOUT_S, total_s_max=CALL_TIMEOUT_S)
+
+
+def accepted_id(reply: Reply) -> str:
+    """Return the job's id from the reply to /run.
+
+    Raises:
+        UpstreamError: It was not accepted, or it is unknown whether it was.
+    """
+    accepted = _decoded(reply, runpod.decode_accepted, has_job=False)
+    if not _JOB_ID.fullmatch(accepted.id):
+        raise UnreachableError("no job id", was_sent=True, status=reply.status, is_outage=True)
+    return accepted.id
+
+
+def page_of(reply: Reply) -> runpod.StreamPage:
+    """Return the page of the reply to /stream.
+
+    Raises:
+        OutputLostError: It has too many outputs.
+        UpstreamError: The call failed, or the page is malformed.
+    """
+    return _decoded(reply, runpod.decode_page, has_job=True)
+
+
+def status_of(reply: Reply) -> runpod.JobStatus:
+    """Return the status of the reply to /status or /cancel; errors as for a page."""
+    return _decoded(reply, runpod.decode_status, has_job=True)
+
+
 class JobApi:
-    """Call the job API of one endpoint. Every method makes one call."""
+    """Make the calls of one endpoint that no client waits for."""
 
     def __init__(self, client: EndpointClient) -> None:
         self._client = client
 
-    async def submit(
-        self, job_input: Parts, *, policy: runpod.JobPolicy | None = None, traceparent: str | None = None
-    ) -> str:
-        """POST /run with the input in parts, which are not copied; return the job's id.
-
-        Raises:
-            BodyTooLargeError: The job is larger than Runpod accepts.
-            UpstreamError: It was not accepted, or it is unknown whether it was.
-        """
-        body = runpod.submission(job_input, policy)
-        if sum(map(len, body)) > JOB_BODY_BYTES_MAX:
-            raise BodyTooLargeError(JOB_BODY_BYTES_MAX)
-        reply = await self._client.call(
-            "POST",
-            "/run",
-            body=body,
-            timeout_s=CALL_TIMEOUT_S,
-            hold=_hold_little,
-            traceparent=traceparent,
-        )
-        accepted = _decoded(reply, runpod.decode_accepted, has_job=False)
-        if not _JOB_ID.fullmatch(accepted.id):
-            raise UnreachableError("no job id", was_sent=True, status=reply.status, is_outage=True)
-        return accepted.id
-
-    async def read_page(
-        self, job_id: str, *, wait_s: float, hold: Hold, timeout_s: float = math.inf
-    ) -> runpod.StreamPage:
-        """POST /stream/{id}: return the outputs since the last call, waiting up to `wait_s` seconds if there are none.
-
-        The whole page has to arrive within `timeout_s`, and within the maximum of a long poll. `hold` receives its
-        size, and has to account for it until its outputs are dropped.
-
-        Raises:
-            OutputLostError: The outputs are too large.
-            UpstreamError: The page did not arrive, or is malformed.
-        """
-        path = f"/stream/{quote(job_id, safe='')}?wait={max(1000, int(wait_s * 1000))}"
-        try:
-            # Not through `_read`: a stream is read page by page, with the timeout of a long poll.
-            reply = await self._client.call("POST", path, timeout_s=min(timeout_s, wait_s + POLL_MARGIN_S), hold=hold)
-        except UnreachableError as error:
-            _check_size(error)
-            raise
-        return _decoded(reply, runpod.decode_page, has_job=True)
-
-    async def read_status(self, job_id: str, *, hold: Hold | None = None) -> runpod.JobStatus:
-        """POST /status/{id}; `hold` as for a page. Without it, this method accounts for the reply itself."""
-        reply = await self._read(f"/status/{quote(job_id, safe='')}", hold=hold)
-        return _decoded(reply, runpod.decode_status, has_job=True)
+    async def read_status(self, job_id: str) -> runpod.JobStatus:
+        """Read the state and the times of a job; its outputs are dropped."""
+        return status_of(await self._read(status_request(job_id)))
 
     async def cancel(self, job_id: str) -> runpod.JobStatus:
         """POST /cancel/{id}."""
-        reply = await self._read(f"/cancel/{quote(job_id, safe='')}")
-        return _decoded(reply, runpod.decode_status, has_job=True)
+        return status_of(await self._read(_short(f"/cancel/{quote(job_id, safe='')}")))
 
     async def read_health(self) -> runpod.EndpointHealth:
         """GET /health, which is answered without a worker and does not start one."""
-        reply = await self._client.call("GET", "/health", timeout_s=CALL_TIMEOUT_S, hold=_hold_little)
+        reply = await self._client.call(_short("/health", "GET"), hold_little)
         return _decoded(reply, runpod.decode_health, has_job=False)
 
-    async def _read(self, path: str, *, hold: Hold | None = None) -> Reply:
-        """POST a path whose reply may hold outputs.
+    async def _read(self, request: UpstreamRequest) -> Reply:
+        """Make a call whose reply may hold outputs.
 
         Raises:
             AnswersFullError: There is no room for them.
@@ -120,32 +136,34 @@ class JobApi:
         """
         reservation = MemoryReservation(self._client.answers, "")
         try:
-            hold = hold or partial(_hold, reservation)
-            return await self._client.call("POST", path, timeout_s=CALL_TIMEOUT_S, hold=hold)
+            return await self._client.call(request, counted(reservation))
         except UnreachableError as error:
-            _check_size(error)
-            raise
+            raise reply_failure(error) from error.__cause__
         finally:
-            # A caller without its own place needs only the job's state and times, and drops the outputs.
             reservation.leave()
 
 
-def _check_size(error: UnreachableError) -> None:
-    """Check whether a reply with outputs was not read because of its size.
-
-    Raises:
-        OutputLostError: It was too large, and would be again.
-    """
-    if error.reason is TOO_LARGE:
-        raise OutputLostError(TOO_LARGE_OUTPUTS) from error
-
-
-def _hold(reservation: MemoryReservation, size: int) -> None:
-    if size > UNCOUNTED_BYTES and not reservation.hold(size):
-        raise AnswersFullError(retry_after_s=RETRY_S)
+def reply_failure(error: UnreachableError) -> GatewayError:
+    """Return the error for a reply with outputs that was not read: for one that is too large, their loss."""
+    if error.reason is not TOO_LARGE:
+        return error
+    lost = OutputLostError(TOO_LARGE_OUTPUTS)
+    lost.__cause__ = error
+    return lost
 
 
-def _hold_little(size: int) -> None:
+def counted(reservation: MemoryReservation) -> Hold:
+    """Return a callback that counts a reply in a reservation, unless it is small."""
+
+    def hold(size: int) -> None:
+        if size > UNCOUNTED_BYTES and not reservation.hold(size):
+            raise AnswersFullError(retry_after_s=RETRY_S)
+
+    return hold
+
+
+def hold_little(size: int) -> None:
+    """Limit a reply without outputs."""
     bounded(size, SMALL_REPLY_BYTES_MAX)
 
 

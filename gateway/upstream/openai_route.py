@@ -1,74 +1,48 @@
-"""Call Runpod's /openai/* route: one call that becomes a job of its own, relayed as it arrives."""
-
-from collections.abc import AsyncIterator
-
-import httpx
+"""Describe requests on Runpod's /openai/* route: a call that becomes a job, relayed as it arrives. Pure."""
 
 from gateway.errors import GatewayError, UnreachableError
-from gateway.upstream.client import EndpointClient, OpenAnswer, Opened
-from gateway.upstream.failures import relay_failure, unreachable
+from gateway.upstream.failures import relay_failure
+from gateway.upstream.request import UpstreamRequest
+from gateway.wire.openai import Parts
 
 ERROR_BYTES_MAX = 64 * 1024
 GOOD_STATUSES = frozenset({200, 201})
 """Statuses of success: servers based on NestJS answer a POST with 201."""
 
 
-class OpenAIRoute:
-    """Call the OpenAI route of one endpoint."""
-
-    def __init__(self, client: EndpointClient) -> None:
-        self._client = client
-
-    def opened(
-        self,
-        api_path: str,
-        body: tuple[bytes | memoryview, ...],
-        *,
-        read_timeout_s: float,
-        traceparent: str | None = None,
-    ) -> Opened:
-        """POST the body, given in parts, and hold the answer open, whatever its status.
-
-        `api_path` is the path at the worker, such as `/v1/chat/completions`.
-        Leaving the context closes the call.
-
-        Raises:
-            UnreachableError: There was no answer, or it broke off.
-        """
-        path = f"/openai{api_path}"
-        return self._client.opened("POST", path, body=body, read_timeout_s=read_timeout_s, traceparent=traceparent)
+def openai_request(
+    api_path: str, body: Parts, *, read_timeout_s: float, traceparent: str | None = None
+) -> UpstreamRequest:
+    """Return the request for a path at the worker, such as `/v1/chat/completions`."""
+    return UpstreamRequest(path=f"/openai{api_path}", body=body, read_timeout_s=read_timeout_s, traceparent=traceparent)
 
 
-async def good_pieces(answer: OpenAnswer) -> AsyncIterator[bytes]:
-    """Return the pieces of the answer's body as they arrive.
+class FailureReader:
+    """Read the beginning of the body of a failure, at most ERROR_BYTES_MAX bytes."""
 
-    Raises:
-        GatewayError: The answer is an error.
-    """
-    if answer.status not in GOOD_STATUSES:
-        raise await _failure(answer)
-    return answer.pieces
+    __slots__ = ("_head", "_retry_after_s", "_status")
 
+    def __init__(self, status: int, retry_after_s: float | None) -> None:
+        self._status = status
+        self._retry_after_s = retry_after_s
+        self._head = bytearray()
 
-async def _failure(answer: OpenAnswer) -> GatewayError:
-    try:
-        head = await _head(answer.pieces)
-    except (UnreachableError, httpx.TransportError) as error:
-        unreadable = error if isinstance(error, UnreachableError) else unreachable(error)
-        # Without a readable body, the status may be enough, as for 429.
-        failure = relay_failure(answer.status, body=b"", retry_after_s=answer.retry_after_s)
+    def feed(self, piece: bytes) -> bool:
+        """Add a piece; return True if no more is needed."""
+        self._head += piece
+        return len(self._head) >= ERROR_BYTES_MAX
+
+    def failure(self) -> GatewayError:
+        """Return the error that the body describes."""
+        return self._failure(bytes(self._head[:ERROR_BYTES_MAX]))
+
+    def unreadable(self, error: UnreachableError) -> GatewayError:
+        """Return the error if the body broke off: the status may be enough, as for 429."""
+        failure = self._failure(b"")
         if not isinstance(failure, UnreachableError):
             return failure
-        unreadable.retry_after_s = failure.retry_after_s
-        return unreadable
-    return relay_failure(answer.status, body=head, retry_after_s=answer.retry_after_s)
+        error.retry_after_s = failure.retry_after_s
+        return error
 
-
-async def _head(pieces: AsyncIterator[bytes]) -> bytes:
-    """Return at most ERROR_BYTES_MAX bytes of the beginning of an error body."""
-    head = bytearray()
-    async for piece in pieces:
-        head += piece
-        if len(head) >= ERROR_BYTES_MAX:
-            break
-    return bytes(head[:ERROR_BYTES_MAX])
+    def _failure(self, body: bytes) -> GatewayError:
+        return relay_failure(self._status, body=body, retry_after_s=self._retry_after_s)

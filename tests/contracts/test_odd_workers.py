@@ -41,30 +41,30 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key, item in items for place in places(item, (*path, key)))]
 
 
-class Client:
-    async def send(self, frames: bytes) -> None:
-        for frame in frames.split(b"\n\n")[:-1]:
-            msgspec.json.decode(frame.removeprefix(b"data: "))
+def read_frames(frames: bytes) -> None:
+    """Read a part of a stream as a client does."""
+    for frame in frames.split(b"\n\n")[:-1]:
+        msgspec.json.decode(frame.removeprefix(b"data: "))
 
-    async def finish(self, body: bytes) -> None:
-        if body.endswith(b"data: [DONE]\n\n"):
-            await self.send(body.removesuffix(b"data: [DONE]\n\n"))
-        else:
-            msgspec.json.decode(body)
+
+def read_end(body: bytes) -> None:
+    """Read the last part of a stream, or a whole body."""
+    if body.endswith(b"data: [DONE]\n\n"):
+        read_frames(body.removesuffix(b"data: [DONE]\n\n"))
+    else:
+        msgspec.json.decode(body)
 
 
 def answer_to(request: ClientRequest) -> Answer:
     if not request.stream:
-        return WholeAnswer(
-            request, Client(), finish=finish_completion, answer_id="x", created_s=1, note_first=lambda: None
-        )
+        return WholeAnswer(request, finish=finish_completion, answer_id="x", created_s=1, note_first=lambda: None)
     writer = ChunkWriter(request, answer_id="x", created_s=1)
-    return StreamedAnswer(writer, Client(), note_first=lambda: None, note_chunks=lambda _: None)
+    return StreamedAnswer(writer, note_first=lambda: None, note_chunks=lambda _: None)
 
 
 @settings(max_examples=tries(600), deadline=None)
 @given(st.data())
-async def test_odd_values_anywhere_end_in_an_answer_or_our_own_error(data: st.DataObject) -> None:
+def test_odd_values_anywhere_end_in_an_answer_or_our_own_error(data: st.DataObject) -> None:
     recording = data.draw(st.sampled_from(RECORDED), label="recording")
     outputs = copy.deepcopy(as_objects(recording.outputs))
     for _ in range(data.draw(st.integers(1, 3))):
@@ -82,9 +82,9 @@ async def test_odd_values_anywhere_end_in_an_answer_or_our_own_error(data: st.Da
     dialect = DIALECTS[recording.dialect_name](request, "org/real")
     try:
         for output in outputs:
-            await answer.take(dialect.read(raw(output)))
-        await answer.take(dialect.end())
-        await answer.finish()
+            read_frames(answer.take(dialect.read(raw(output))))
+        read_frames(answer.take(dialect.end()))
+        read_end(answer.finish())
     except GatewayError:
         pass
     answer.usage()
@@ -117,16 +117,16 @@ def is_readable(text: str) -> bool:
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("dialect", DIALECTS)
-async def test_output_without_bottom_is_lost_output(dialect: str, stream: bool) -> None:
+def test_output_without_bottom_is_lost_output(dialect: str, stream: bool) -> None:
     for shape, levels, (begin, end) in itertools.product(DEEP, LEVELS, ("[]", ('{"a":', "}"))):
         deep = begin * levels + "1" + end * levels
         output = shape.replace("DEEP", deep)
         with contextlib.suppress(UpstreamError) if is_readable(deep) else pytest.raises(UpstreamError):
-            await tell(dialect, client_request(stream=stream), output)
+            tell(dialect, client_request(stream=stream), output)
 
 
-async def tell(dialect: str, request: ClientRequest, output: str) -> None:
+def tell(dialect: str, request: ClientRequest, output: str) -> None:
     answer, reader = answer_to(request), DIALECTS[dialect](request, "org/real")
-    await answer.take(reader.read(Raw(output.encode())))
-    await answer.take(reader.end())
-    await answer.finish()
+    read_frames(answer.take(reader.read(Raw(output.encode()))))
+    read_frames(answer.take(reader.end()))
+    read_end(answer.finish())

@@ -1,6 +1,5 @@
 """One worker's chunks tell a client the same whether they are streamed or folded."""
 
-import asyncio
 from typing import Any
 
 import msgspec
@@ -9,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import UpstreamError
 from gateway.translate.dialects.contract import Chunk
-from tests.exchange.test_answer import Client, answer_to
+from tests.exchange.test_answer import answer_to
 from tests.factories import fields_of
 from tests.invariants.profile import steady
 
@@ -71,15 +70,12 @@ CHUNKS = st.fixed_dictionaries(
 STOP = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
 
 
-async def told(chunks: list[Any], *, stream: bool) -> bytes | None:
-    client = Client()
-    answer = answer_to(client, stream=stream)
+def told(chunks: list[Any], *, stream: bool) -> bytes | None:
+    answer = answer_to(stream=stream)
     try:
-        await answer.take([Chunk(fields_of(each)) for each in chunks])
-        await answer.finish()
+        return answer.take([Chunk(fields_of(each)) for each in chunks]) + answer.finish()
     except UpstreamError:
         return None
-    return client.text
 
 
 def joined(stream: bytes) -> dict[int, Any]:
@@ -129,8 +125,8 @@ def read(body: bytes) -> dict[int, Any]:
 )
 def test_a_stream_and_a_fold_of_the_same_chunks_agree(chunks: list[Any], is_stopped: bool) -> None:
     chunks = [*chunks, STOP] if is_stopped else chunks
-    streamed = asyncio.run(told(chunks, stream=True))
-    folded = asyncio.run(told(chunks, stream=False))
+    streamed = told(chunks, stream=True)
+    folded = told(chunks, stream=False)
     if folded is None:
         # What a client has is not taken back: a job that begins again is told anew only where it was not sent yet.
         assert streamed is None

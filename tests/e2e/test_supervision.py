@@ -34,7 +34,7 @@ pytestmark = pytest.mark.server
 LIMITS = ClientLimits(head_bytes_max=32_768, head_s=0.2, read_s=60, write_s=60, connections_max=100)
 ROOM = DescriptorBudget(clients=LIMITS, operators=LIMITS, reserve=64, is_limited=False)
 OF_THE_SERVER = ["signals", "config", "connections_0", "connections_1"]
-OF_THE_GATEWAY = {"keepalive", "review", "idempotency", "health", "cancels", "journal", "leases"}
+OF_THE_GATEWAY = {"keepalive", "review", "deadlines", "idempotency", "health", "cancels", "journal", "leases"}
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from gateway.errors import OutputLostError, WorkerError
-from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer
+from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer, understanding
 from gateway.translate.chunks import ChunkWriter
 from gateway.translate.completion import finish_completion
 from gateway.translate.dialects.contract import Chunk, Damage, Delta, Whole
@@ -16,27 +16,12 @@ from tests.factories import client_request, fields_of
 DAMAGE = Damage(OutputLostError("A part is damaged."))
 
 
-class Client:
-    """Keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.text = b""
-
-    async def send(self, frames: bytes) -> None:
-        self.text += frames
-
-    async def finish(self, body: bytes) -> None:
-        self.text += body
-
-
-def answer_to(client: Client, *, stream: bool) -> Answer:
+def answer_to(*, stream: bool) -> Answer:
     request = client_request(stream=stream)
     if not stream:
-        return WholeAnswer(
-            request, client, finish=finish_completion, answer_id="x", created_s=1, note_first=lambda: None
-        )
+        return WholeAnswer(request, finish=finish_completion, answer_id="x", created_s=1, note_first=lambda: None)
     writer = ChunkWriter(request, answer_id="x", created_s=1)
-    return StreamedAnswer(writer, client, note_first=lambda: None, note_chunks=lambda _: None)
+    return StreamedAnswer(writer, note_first=lambda: None, note_chunks=lambda _: None)
 
 
 def chunk(text: str = "", reason: str | None = None) -> Chunk:
@@ -44,38 +29,34 @@ def chunk(text: str = "", reason: str | None = None) -> Chunk:
     return Chunk(fields_of({"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}))
 
 
-async def told(*deltas: Delta, stream: bool) -> bytes:
-    client = Client()
-    answer = answer_to(client, stream=stream)
-    for delta in deltas:
-        await answer.take([delta])
-    await answer.finish()
-    return client.text
+def told(*deltas: Delta, stream: bool) -> bytes:
+    answer = answer_to(stream=stream)
+    return b"".join(answer.take([delta]) for delta in deltas) + answer.finish()
 
 
 @pytest.mark.parametrize("stream", [True, False])
 class TestDamage:
-    async def test_after_the_finish_reason_it_is_harmless(self, stream: bool) -> None:
-        assert b"hello" in await told(chunk("hello"), chunk(reason="stop"), DAMAGE, stream=stream)
+    def test_after_the_finish_reason_it_is_harmless(self, stream: bool) -> None:
+        assert b"hello" in told(chunk("hello"), chunk(reason="stop"), DAMAGE, stream=stream)
 
-    async def test_before_the_finish_reason_text_may_be_missing(self, stream: bool) -> None:
+    def test_before_the_finish_reason_text_may_be_missing(self, stream: bool) -> None:
         with pytest.raises(OutputLostError):
-            await told(chunk("hello"), DAMAGE, chunk(reason="stop"), stream=stream)
+            told(chunk("hello"), DAMAGE, chunk(reason="stop"), stream=stream)
 
-    async def test_alone_it_is_no_answer(self, stream: bool) -> None:
+    def test_alone_it_is_no_answer(self, stream: bool) -> None:
         with pytest.raises(OutputLostError):
-            await told(DAMAGE, stream=stream)
+            told(DAMAGE, stream=stream)
 
-    async def test_text_behind_it_shows_that_text_is_missing(self, stream: bool) -> None:
+    def test_text_behind_it_shows_that_text_is_missing(self, stream: bool) -> None:
         for before in ((chunk("hello"),), (chunk("hello"), chunk(reason="stop"))):
-            answer = answer_to(Client(), stream=stream)
-            await answer.take([*before, DAMAGE])
+            answer = answer_to(stream=stream)
+            answer.take([*before, DAMAGE])
             with pytest.raises(OutputLostError):
-                await answer.take([chunk("world")])
+                answer.take([chunk("world")])
 
-    async def test_the_first_error_is_told(self, stream: bool) -> None:
+    def test_the_first_error_is_told(self, stream: bool) -> None:
         with pytest.raises(WorkerError) as caught:
-            await told(chunk("hello"), Damage(output_error("CUDA error")), DAMAGE, stream=stream)
+            told(chunk("hello"), Damage(output_error("CUDA error")), DAMAGE, stream=stream)
         assert "CUDA" in caught.value.message
 
 
@@ -84,14 +65,18 @@ def whole(text: str) -> Whole:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_whole_answer_behind_chunks_repeats_them(stream: bool) -> None:
-    text = await told(chunk("hello"), whole("hello"), stream=stream)
+def test_a_whole_answer_behind_chunks_repeats_them(stream: bool) -> None:
+    text = told(chunk("hello"), whole("hello"), stream=stream)
     assert text.count(b"hello") == 1
 
 
-async def test_the_last_of_two_whole_answers_counts() -> None:
-    client = Client()
-    answer = answer_to(client, stream=False)
-    await answer.take([whole("first"), whole("second")])
-    await answer.finish()
-    assert msgspec.json.decode(client.text)["choices"][0]["message"]["content"] == "second"
+def test_the_last_of_two_whole_answers_counts() -> None:
+    answer = answer_to(stream=False)
+    answer.take([whole("first"), whole("second")])
+    assert msgspec.json.decode(answer.finish())["choices"][0]["message"]["content"] == "second"
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), TypeError("x"), OverflowError("x")])
+def test_a_value_of_another_type_than_openai_s_is_lost_output(error: Exception) -> None:
+    with pytest.raises(OutputLostError, match="not in OpenAI's format"), understanding:
+        raise error

@@ -9,7 +9,7 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from gateway.exchange.exchange import Ending
+from gateway.exchange.outcomes import Ending
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import EVENTS, PAGES, Subject, running

@@ -10,11 +10,8 @@ import httpx
 import pytest
 
 from gateway.config.keys import key_line
-from gateway.domain import Endpoint
 from gateway.endpoints.circuit_breaker import FAILURES_MAX
-from gateway.exchange.openai_relay import Patience
 from tests.exchange.test_exchange import COMPLETION, content
-from tests.factories import endpoint
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeBody, FakeRunpod
 from tests.stacks import KEY
@@ -287,31 +284,6 @@ async def test_the_relay_of_a_request_that_times_out_on_the_line_shuts_out_nobod
         for _ in range(FAILURES_MAX + 1):
             assert (await subject.post()).status == 502
         assert not subject.gateway._upstreams["chat"].is_down
-
-
-def endpoint_of(**options: Any) -> Endpoint:
-    return endpoint(cold_start_timeout_s=5.0, execution_timeout_s=12.0, **options)
-
-
-async def test_the_budget_that_runs_is_that_of_what_was_seen() -> None:
-    begun_s, runs = anyio.current_time(), True
-
-    def left_s(patience: Patience) -> float:
-        return patience.scope.deadline - begun_s
-
-    stream = Patience(endpoint_of(), is_stream=True, is_warm=True)
-    whole = Patience(endpoint_of(), is_stream=False, is_warm=False)
-    warm = Patience(endpoint_of(), is_stream=False, is_warm=True)
-    assert [round(left_s(each)) for each in (stream, whole, warm)] == [5, 5, 12]
-    await anyio.sleep(2)
-    for each in (stream, whole, warm):
-        each.seen(runs)
-    assert [round(left_s(each)) for each in (stream, whole, warm)] == [5, 14, 12]
-    warm.seen(not runs)
-    assert (round(left_s(warm)), warm.has_begun) == (5, False)
-    for each in (stream, whole):
-        each.output()
-    assert [round(left_s(each)) for each in (stream, whole)] == [14, 14]
 
 
 ABANDONED = [event(delta={"content": "Hello"}).encode()]

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.errors import BodiesFullError, DrainingError, GatewayError, InvalidKeyError
 from gateway.events import Event, Outcome, Settled
-from gateway.exchange.exchange import Ending
+from gateway.exchange.outcomes import Ending
 from gateway.jobs.abandonment import abandon_submission
 from tests.effort import THOROUGH
 from tests.factories import attempt

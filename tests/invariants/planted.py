@@ -179,7 +179,7 @@ PLANTED = [
         "account.attained = max(account.attained, floor - owed)",
     ),
     Planted(6, "urgent ones always go first", LINE, "self._urgent_in_a_row < URGENT_IN_A_ROW_MAX", "True"),
-    Planted(6, "nobody's wait ends", GATE, "with anyio.move_on_after(left_s):", "with anyio.move_on_after(None):"),
+    Planted(6, "no wait ends", GATE, "return left_s\n", "return max(left_s, 1.0)\n"),
     Planted(
         7,
         "idle time is credit",
@@ -485,8 +485,8 @@ PLANTED = [
     Planted(
         14,
         "a job that was left is not under way",
-        "jobs/job_poller.py",
-        "may_run=not self.stream.is_terminal",
+        "jobs/job_times.py",
+        "may_run=not has_ended",
         "may_run=False",
     ),
     Planted(

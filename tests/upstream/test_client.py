@@ -2,19 +2,24 @@ import pytest
 
 from gateway.domain import Secret
 from gateway.errors import UnreachableError
-from gateway.upstream import client
 from gateway.upstream.client import EndpointClient, make_transport
+from gateway.upstream.reply import REPLY_BYTES_MAX
+from gateway.upstream.request import UpstreamRequest
 from tests.factories import endpoint
 from tests.fakes.raw_server import raw_server, reply
 
 pytestmark = pytest.mark.server
 
 
+def get(timeout_s: float = 5) -> UpstreamRequest:
+    return UpstreamRequest(method="GET", path="/x", read_timeout_s=timeout_s, total_s_max=timeout_s)
+
+
 async def test_connections_are_used_again() -> None:
     async with raw_server(reply(b"a"), reply(b"b")) as server:
         transport = make_transport()
         subject = EndpointClient(endpoint(base_url=server.url), transport)
-        bodies = [(await subject.call("GET", "/x", timeout_s=5)).body for _ in range(2)]
+        bodies = [(await subject.call(get())).body for _ in range(2)]
         await transport.aclose()
     assert bodies == [b"a", b"b"]
 
@@ -24,17 +29,17 @@ async def test_silence_has_an_end() -> None:
         transport = make_transport()
         subject = EndpointClient(endpoint(base_url=server.url), transport)
         with pytest.raises(UnreachableError) as caught:
-            await subject.call("GET", "/x", timeout_s=0.05)
+            await subject.call(get(0.05))
         await transport.aclose()
     assert caught.value.was_sent
 
 
 async def test_a_reply_is_bounded() -> None:
-    async with raw_server(reply(b"x" * (client.REPLY_BYTES_MAX + 1))) as server:
+    async with raw_server(reply(b"x" * (REPLY_BYTES_MAX + 1))) as server:
         transport = make_transport()
         subject = EndpointClient(endpoint(base_url=server.url), transport)
         with pytest.raises(UnreachableError, match="too large"):
-            await subject.call("GET", "/x", timeout_s=5)
+            await subject.call(get())
         await transport.aclose()
 
 
@@ -48,8 +53,8 @@ async def test_another_key_is_sent_from_then_on() -> None:
     async with raw_server(reply(b"a"), reply(b"b")) as server:
         transport = make_transport()
         subject = EndpointClient(endpoint(base_url=server.url), transport)
-        await subject.call("GET", "/x", timeout_s=5)
+        await subject.call(get())
         subject.use_key(Secret("rpa_new"))
-        await subject.call("GET", "/x", timeout_s=5)
+        await subject.call(get())
         await transport.aclose()
     assert [b"Bearer rpa_new" in request for request in server.requests] == [False, True]

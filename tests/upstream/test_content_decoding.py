@@ -13,15 +13,16 @@ import httpx
 import pytest
 
 from gateway.errors import UnreachableError, UpstreamBusyError, UpstreamConfigError, WorkerError
-from gateway.upstream import client
 from gateway.upstream.client import EndpointClient, make_transport
 from gateway.upstream.content_decoding import decoded
 from gateway.upstream.job_api import JobApi
-from gateway.upstream.openai_route import OpenAIRoute, good_pieces
+from gateway.upstream.reply import Reply
+from gateway.upstream.request import UpstreamRequest
 from gateway.wire import content_coding
 from tests.factories import endpoint
 from tests.fakes.raw_server import raw_server, reply
 from tests.fakes.runpod import FakeBody, FakeRunpod
+from tests.relaying import relayed
 from tests.subject import EVENTS, PAGES, running
 
 zstd = content_coding._zstd()
@@ -130,11 +131,14 @@ def packed_reply(encoding: str, body: bytes, status: int = 200) -> bytes:
     return reply(packed, status, f"Content-Encoding: {encoding}")
 
 
-async def call(answer: bytes) -> client.Reply:
+GET = UpstreamRequest(method="GET", path="/x", read_timeout_s=5, total_s_max=5)
+
+
+async def call(answer: bytes) -> Reply:
     async with raw_server(answer) as server:
         transport = make_transport()
         try:
-            return await EndpointClient(endpoint(base_url=server.url), transport).call("GET", "/x", timeout_s=5)
+            return await EndpointClient(endpoint(base_url=server.url), transport).call(GET)
         finally:
             await transport.aclose()
 
@@ -147,7 +151,7 @@ async def test_a_reply_of_the_job_api_is_decompressed(encoding: str) -> None:
 
 @pytest.mark.server
 async def test_a_reply_is_bounded_by_what_it_unpacks_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "REPLY_BYTES_MAX", MIB)
+    monkeypatch.setattr("gateway.upstream.reply.REPLY_BYTES_MAX", MIB)
     with pytest.raises(UnreachableError, match="too large"):
         await call(packed_reply("gzip", bytes(MIB + 1)))
     assert len((await call(packed_reply("gzip", bytes(MIB)))).body) == MIB
@@ -172,13 +176,11 @@ async def test_of_a_failure_the_status_counts(status: int, kind: type[Exception]
             await transport.aclose()
 
 
-async def relayed(answer: bytes) -> bytes:
+async def relay(answer: bytes) -> bytes:
     async with raw_server(answer) as server:
         transport = make_transport()
-        route = OpenAIRoute(EndpointClient(endpoint(base_url=server.url), transport))
         try:
-            async with route.opened("/v1/chat/completions", (b"{}",), read_timeout_s=5) as opened:
-                return b"".join([piece async for piece in await good_pieces(opened)])
+            return await relayed(EndpointClient(endpoint(base_url=server.url), transport))
         finally:
             await transport.aclose()
 
@@ -186,21 +188,21 @@ async def relayed(answer: bytes) -> bytes:
 @pytest.mark.server
 @pytest.mark.parametrize("encoding", PACKERS)
 async def test_a_relayed_answer_is_decompressed(encoding: str) -> None:
-    assert await relayed(packed_reply(encoding, b"data: {}\n\n")) == b"data: {}\n\n"
+    assert await relay(packed_reply(encoding, b"data: {}\n\n")) == b"data: {}\n\n"
 
 
 @pytest.mark.server
 @pytest.mark.parametrize("encoding", PACKERS)
 async def test_an_error_body_is_decompressed(encoding: str) -> None:
     with pytest.raises(WorkerError) as caught:
-        await relayed(packed_reply(encoding, b'{"error":{"message":"too long","code":400}}', 400))
+        await relay(packed_reply(encoding, b'{"error":{"message":"too long","code":400}}', 400))
     assert (caught.value.status, caught.value.message) == (400, "too long")
 
 
 @pytest.mark.server
 async def test_an_error_body_is_bounded() -> None:
     with pytest.raises(UnreachableError) as caught:
-        await relayed(packed_reply("gzip", b'{"error":"' + bytes(64 * MIB), 500))
+        await relay(packed_reply("gzip", b'{"error":"' + bytes(64 * MIB), 500))
     assert caught.value.status == 500
 
 
@@ -210,7 +212,7 @@ async def test_an_error_body_is_bounded() -> None:
 )
 async def test_an_error_that_cannot_be_read_is_what_its_status_says(status: int, kind: type[Exception]) -> None:
     with pytest.raises(kind) as caught:
-        await relayed(packed_reply("br", b"?", status))
+        await relay(packed_reply("br", b"?", status))
     if isinstance(caught.value, UnreachableError):
         assert caught.value.reason == f"{NOT_READ}: br"
         assert caught.value.status == status
@@ -221,7 +223,7 @@ async def test_a_connection_is_used_again_after_a_compressed_answer() -> None:
     async with raw_server(packed_reply("gzip", b"a"), packed_reply("gzip", b"b")) as server:
         transport = make_transport()
         subject = EndpointClient(endpoint(base_url=server.url), transport)
-        assert [(await subject.call("GET", "/x", timeout_s=5)).body for _ in range(2)] == [b"a", b"b"]
+        assert [(await subject.call(GET)).body for _ in range(2)] == [b"a", b"b"]
         await transport.aclose()
         assert len(server.writers) == 1
 

@@ -8,6 +8,7 @@ import pytest
 from gateway.domain import Secret
 from gateway.errors import GatewayError
 from gateway.upstream.client import EndpointClient, make_transport
+from gateway.upstream.request import UpstreamRequest
 from tests.chaos.questions import PROMPT_WORD, RUNPOD_KEY, SECRETS
 from tests.factories import endpoint
 from tests.fakes.raw_server import CLOSE, raw_server
@@ -40,9 +41,10 @@ async def test_an_exception_names_no_key_and_no_prompt(answer: bytes) -> None:
     async with raw_server(answer) as server:
         transport: httpx.AsyncBaseTransport = make_transport()
         client = EndpointClient(endpoint(base_url=server.url, api_key=Secret(RUNPOD_KEY)), transport)
+        request = UpstreamRequest(path="/run", body=(PROMPT_WORD.encode(),), read_timeout_s=0.2, total_s_max=0.2)
         try:
             with pytest.raises(GatewayError) as caught:
-                await client.call("POST", "/run", body=(PROMPT_WORD.encode(),), timeout_s=0.2)
+                await client.call(request)
         finally:
             await transport.aclose()
     SECRETS.check("an exception", said_by(caught.value))

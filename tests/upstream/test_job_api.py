@@ -14,10 +14,22 @@ from gateway.errors import (
     UpstreamConfigError,
 )
 from gateway.translate.job_stream import TOO_MANY_OUTPUTS
-from gateway.upstream.client import REPLY_BYTES_MAX, EndpointClient, make_transport
-from gateway.upstream.job_api import SMALL_REPLY_BYTES_MAX, TOO_LARGE_OUTPUTS, JobApi
+from gateway.upstream.client import EndpointClient, make_transport
+from gateway.upstream.job_api import (
+    SMALL_REPLY_BYTES_MAX,
+    TOO_LARGE_OUTPUTS,
+    JobApi,
+    accepted_id,
+    hold_little,
+    page_of,
+    page_request,
+    reply_failure,
+    run_request,
+)
+from gateway.upstream.reply import REPLY_BYTES_MAX
 from gateway.wire.items import ITEMS_MAX
-from gateway.wire.runpod import JobState
+from gateway.wire.openai import Parts
+from gateway.wire.runpod import JobState, StreamPage
 from tests.factories import endpoint
 from tests.fakes.raw_server import CLOSE, RawServer, raw_server, reply
 
@@ -27,16 +39,26 @@ SUBMISSION = (b'{"a"', memoryview(b":1}"))
 HTML = b"<!DOCTYPE html><title>a timeout occurred</title>"
 
 
-def anything(_size: int) -> None:
-    """Hold a page of any size."""
+class Calls(JobApi):
+    """Makes all calls of the job API, also the ones that the product makes with a `JobCall`."""
+
+    async def submit(self, job_input: Parts) -> str:
+        return accepted_id(await self._client.call(run_request(job_input), hold_little))
+
+    async def read_page(self, job_id: str, *, wait_s: float) -> StreamPage:
+        try:
+            received = await self._client.call(page_request(job_id, wait_s=wait_s))
+        except UnreachableError as error:
+            raise reply_failure(error) from error.__cause__
+        return page_of(received)
 
 
 @contextlib.asynccontextmanager
-async def job_api(*answers: bytes) -> AsyncIterator[tuple[JobApi, RawServer]]:
+async def job_api(*answers: bytes) -> AsyncIterator[tuple[Calls, RawServer]]:
     async with raw_server(*answers) as server:
         transport = make_transport()
         try:
-            yield JobApi(EndpointClient(endpoint(base_url=f"{server.url}/v2/"), transport)), server
+            yield Calls(EndpointClient(endpoint(base_url=f"{server.url}/v2/"), transport)), server
         finally:
             await transport.aclose()
 
@@ -63,7 +85,7 @@ async def test_cookies_are_not_kept() -> None:
 
 async def test_a_page_is_read_with_a_long_poll() -> None:
     async with job_api(reply(b'{"status":"IN_PROGRESS","stream":[{"output":"a"}]}')) as (api, server):
-        page = await api.read_page("j", wait_s=10, hold=anything)
+        page = await api.read_page("j", wait_s=10)
         assert [bytes(output) for output in page.outputs] == [b'"a"']
         assert server.requests[0].startswith(b"POST /v2/ep1/stream/j?wait=10000 ")
 
@@ -90,7 +112,7 @@ async def test_status_cancel_and_health() -> None:
 async def failure(answer: bytes, *, submits: bool = False) -> GatewayError:
     async with job_api(answer) as (api, _):
         with pytest.raises(GatewayError) as caught:
-            await (api.submit(SUBMISSION) if submits else api.read_page("j", wait_s=1, hold=anything))
+            await (api.submit(SUBMISSION) if submits else api.read_page("j", wait_s=1))
         return caught.value
 
 
@@ -118,7 +140,7 @@ async def test_a_reply_that_was_lost_may_have_been_taken(answer: bytes) -> None:
 async def test_a_refused_connection_was_never_sent() -> None:
     transport = make_transport()
     try:
-        api = JobApi(EndpointClient(endpoint(base_url="http://127.0.0.1:1/v2"), transport))
+        api = Calls(EndpointClient(endpoint(base_url="http://127.0.0.1:1/v2"), transport))
         with pytest.raises(UnreachableError) as caught:
             await api.submit(SUBMISSION)
     finally:
@@ -131,9 +153,9 @@ async def test_a_connection_that_was_closed_meanwhile_is_not_repeated_blindly() 
     """A kept connection that the server has closed: the client library must not send the read a second time."""
     page = reply(b'{"status":"IN_PROGRESS","stream":[]}')
     async with job_api(page, CLOSE, page) as (api, server):
-        await api.read_page("j", wait_s=1, hold=anything)
+        await api.read_page("j", wait_s=1)
         with pytest.raises(UnreachableError) as caught:
-            await api.read_page("j", wait_s=1, hold=anything)
+            await api.read_page("j", wait_s=1)
         assert caught.value.was_sent
         assert len(server.requests) == 2
 

@@ -2,9 +2,9 @@ import pytest
 
 from gateway.errors import UnreachableError, UpstreamBusyError, WorkerError
 from gateway.upstream.client import EndpointClient, make_transport
-from gateway.upstream.openai_route import OpenAIRoute, good_pieces
 from tests.factories import endpoint
 from tests.fakes.raw_server import raw_server, reply
+from tests.relaying import relayed
 
 pytestmark = pytest.mark.server
 
@@ -12,10 +12,8 @@ pytestmark = pytest.mark.server
 async def read(answer: bytes) -> bytes:
     async with raw_server(answer) as server:
         transport = make_transport()
-        route = OpenAIRoute(EndpointClient(endpoint(base_url=f"{server.url}/v2"), transport))
         try:
-            async with route.opened("/v1/chat/completions", (b"{}",), read_timeout_s=5) as opened:
-                body = b"".join([piece async for piece in await good_pieces(opened)])
+            body = await relayed(EndpointClient(endpoint(base_url=f"{server.url}/v2"), transport))
         finally:
             await transport.aclose()
         assert server.requests[0].startswith(b"POST /v2/ep1/openai/v1/chat/completions HTTP/1.1")
@@ -30,11 +28,10 @@ async def test_a_body_in_parts_is_a_whole_request() -> None:
     large = memoryview(b"x" * 300_000)
     async with raw_server(reply(b"{}"), reply(b"{}")) as server:
         transport = make_transport()
-        route = OpenAIRoute(EndpointClient(endpoint(base_url=f"{server.url}/v2"), transport))
+        client = EndpointClient(endpoint(base_url=f"{server.url}/v2"), transport)
         try:
             for body in ((b"x" * 300_002,), (b"x", large, b"x")):
-                async with route.opened("/v1/chat/completions", body, read_timeout_s=5) as opened:
-                    assert b"".join([piece async for piece in opened.pieces]) == b"{}"
+                assert await relayed(client, body) == b"{}"
         finally:
             await transport.aclose()
         whole, parted = server.requests

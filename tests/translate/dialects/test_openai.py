@@ -9,7 +9,6 @@ from gateway.exchange.answer import WholeAnswer
 from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, Api
 from gateway.translate.completion import finish_completion
 from gateway.translate.dialects.openai import OpenAIDialect
-from tests.exchange.test_answer import Client
 from tests.factories import client_request, raw
 
 TEXTS = [
@@ -30,35 +29,33 @@ NOTHING: list[Any] = [
 ]
 
 
-async def answered(*outputs: Any, api: Api = CHAT_COMPLETIONS) -> Any:
+def answered(*outputs: Any, api: Api = CHAT_COMPLETIONS) -> Any:
     request = client_request(api)
-    dialect, client = OpenAIDialect(request, "org/real"), Client()
-    answer = WholeAnswer(request, client, finish=finish_completion, answer_id="x", created_s=1, note_first=lambda: None)
-    for output in outputs:
-        await answer.take(dialect.read(raw(output)))
+    dialect = OpenAIDialect(request, "org/real")
+    answer = WholeAnswer(request, finish=finish_completion, answer_id="x", created_s=1, note_first=lambda: None)
+    text = b"".join(answer.take(dialect.read(raw(output))) for output in outputs)
     assert dialect.is_over or answer.is_whole or not dialect.marks_end
-    await answer.take(dialect.end())
-    await answer.finish()
-    return msgspec.json.decode(client.text)
+    text += answer.take(dialect.end())
+    return msgspec.json.decode(text + answer.finish())
 
 
 @pytest.mark.parametrize("as_list", [True, False])
-async def test_chunks_are_folded_although_no_stream_was_asked_for(as_list: bool) -> None:
+def test_chunks_are_folded_although_no_stream_was_asked_for(as_list: bool) -> None:
     for api, outputs in ((COMPLETIONS, TEXTS), (CHAT_COMPLETIONS, DELTAS), (CHAT_COMPLETIONS, [WHOLE])):
-        (choice,) = (await answered(*([outputs] if as_list else outputs), api=api))["choices"]
+        (choice,) = (answered(*([outputs] if as_list else outputs), api=api))["choices"]
         said = choice["text"] if api is COMPLETIONS else choice["message"]["content"]
         assert (said, choice["finish_reason"]) == ("Hello world", "stop")
 
 
 @pytest.mark.parametrize("nothing", NOTHING)
 @pytest.mark.parametrize("at", ["first", "middle", "last"])
-async def test_objects_that_hold_nothing_end_no_answer(nothing: Any, at: str) -> None:
+def test_objects_that_hold_nothing_end_no_answer(nothing: Any, at: str) -> None:
     for api, outputs in ((COMPLETIONS, TEXTS), (CHAT_COMPLETIONS, DELTAS), (CHAT_COMPLETIONS, [WHOLE])):
         position = {"first": 0, "middle": len(outputs) // 2, "last": len(outputs)}[at]
-        (choice,) = (await answered(*outputs[:position], nothing, *outputs[position:], api=api))["choices"]
+        (choice,) = (answered(*outputs[:position], nothing, *outputs[position:], api=api))["choices"]
         assert (choice["text"] if api is COMPLETIONS else choice["message"]["content"]) == "Hello world"
 
 
-async def test_a_text_that_never_gets_a_reason_is_whole_when_its_job_is() -> None:
-    (choice,) = (await answered(TEXTS[0], api=COMPLETIONS))["choices"]
+def test_a_text_that_never_gets_a_reason_is_whole_when_its_job_is() -> None:
+    (choice,) = (answered(TEXTS[0], api=COMPLETIONS))["choices"]
     assert (choice["text"], choice["finish_reason"]) == ("Hello ", "stop")

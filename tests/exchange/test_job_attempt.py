@@ -7,7 +7,7 @@ import httpx
 import pytest
 from msgspec import Raw
 
-from gateway.exchange.job_answer import PART_BYTES, parts
+from gateway.exchange.job_attempt import PART_BYTES, parts
 from tests.exchange.test_exchange import content
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod

@@ -1,0 +1,182 @@
+"""Drive exchanges in tasks: carry out their actions on any transport and any sink, and report what happens to them."""
+
+from collections.abc import Callable
+from functools import partial
+
+import anyio
+import anyio.lowlevel
+
+from gateway.admission.permit import Permit
+from gateway.endpoints.actions import AwaitTurn, Pause, Send
+from gateway.errors import UnreachableError
+from gateway.exchange.actions import AskJournal, Finish, Write
+from gateway.exchange.exchange import Exchange
+from gateway.exchange.outcomes import Ending
+from gateway.exchange.record import Record
+from gateway.exchange.resolved_request import ResolvedRequest, Services
+from gateway.exchange.sink import Sink
+
+
+class ExchangeDriver:
+    """Drive one exchange in the task that calls `run`. It decides nothing."""
+
+    def __init__(self, services: Services, resolved: ResolvedRequest, record: Record) -> None:
+        self.is_stream = resolved.request.stream
+        """True if the client asked for a stream."""
+        self.in_flight = resolved.in_flight
+        """Place among its tenant's requests in flight."""
+        self._exchange = Exchange(services, resolved, record)
+        self._jobs = services.jobs
+        self._clock = services.clock
+        self.has_ended = False
+        """True if `end` was called in time."""
+        self._pending_cut: Ending | None = None
+        """Cause of a cut that the task has not processed yet."""
+        self._failure: Exception | None = None
+        """Unexpected exception of a timeout, raised in the task."""
+        self._scope: anyio.CancelScope | None = None
+        """Scope of the actions; None if `run` was not called, or has ended."""
+        self._shield: anyio.CancelScope | None = None
+        """Scope of an action that is carried out even if the exchange is cut."""
+
+    @property
+    def record(self) -> Record:
+        """Return the record of the exchange."""
+        return self._exchange.record
+
+    def idle_chunk(self) -> bytes:
+        """Return an event without content, which shows that the answer is in progress; empty for a whole answer."""
+        return self._exchange.idle_chunk()
+
+    @property
+    def may_be_cut(self) -> bool:
+        """Return True if `end` has an effect."""
+        return not self.has_ended and self._exchange.may_be_cut
+
+    def end(self, by: Ending) -> None:
+        """End the exchange, unless its answer is complete. If the process shuts down, the client receives an error.
+
+        Its own task does so, after the action if that is complete: this may be called while the action is carried out.
+        """
+        if self.may_be_cut:
+            self.has_ended, self._pending_cut = True, by
+            if self._scope is not None:
+                self._scope.cancel()
+
+    def check(self, now_s: float) -> None:
+        """Process a timeout that is over. Called regularly, for all exchanges; never while an event is processed."""
+        exchange, scope = self._exchange, self._shield or self._scope
+        self._process_cut()
+        if scope is None or not exchange.is_due(now_s):
+            return
+        action = exchange.action
+        try:
+            exchange.due()
+        except Exception as error:  # noqa: BLE001 - raised in the exchange's own task.
+            self._failure = error
+            exchange.broke()
+        if exchange.action is not action:
+            scope.cancel()
+
+    async def run(self, sink: Sink) -> None:
+        """Serve the request to its end; return normally if the client disconnects.
+
+        Raises:
+            GatewayError: The request failed; the caller has to send the error response, or the event in the stream.
+        """
+        exchange = self._exchange
+        try:
+            self._process_cut()
+            exchange.start()
+            while not exchange.is_over:
+                with anyio.CancelScope() as self._scope:
+                    while self._has_action:
+                        await self._act(sink)
+                self._process_cut()
+        except anyio.get_cancelled_exc_class():
+            exchange.cut(Ending.CLIENT)
+            raise
+        finally:
+            self._scope = None
+            exchange.broke()
+        failure, self._failure = self._failure, None
+        error = failure or exchange.take_error()
+        if error is not None:
+            try:
+                raise error
+            finally:
+                # Its traceback holds this frame.
+                del error, failure
+
+    @property
+    def _has_action(self) -> bool:
+        return not self._exchange.is_over and self._pending_cut is None
+
+    def _process_cut(self) -> None:
+        by, self._pending_cut = self._pending_cut, None
+        if by is not None:
+            self._exchange.cut(by)
+
+    async def _act(self, sink: Sink) -> None:
+        """Carry out the action, and report what happened unless the action was replaced meanwhile."""
+        exchange = self._exchange
+        action = exchange.action
+        assert action is not None  # noqa: S101 - only an exchange that is over has none.
+        report: Callable[[], object]
+        match action:
+            case Send():
+                await self._carry_out(action, sink)
+                return
+            case AwaitTurn():
+                await _turn_of(action.permit)
+                report = exchange.turn
+            case Pause():
+                await anyio.sleep(max(0.0, action.until_s - self._clock.monotonic_s()))
+                report = exchange.resumed
+            case Write():
+                # Without data, other tasks run first.
+                await (sink.send(action.data) if action.data else anyio.lowlevel.checkpoint())
+                report = exchange.written
+            case Finish():
+                await sink.finish(action.data)
+                report = exchange.written
+            case AskJournal():
+                report = partial(exchange.looked_up, was_taken=await self._jobs.was_taken(action.job))
+        if exchange.action is action:
+            report()
+
+    async def _carry_out(self, action: Send, sink: Sink) -> None:
+        if not action.is_shielded:
+            await self._send(action, sink)
+            return
+        with anyio.CancelScope(shield=True) as self._shield:
+            await self._send(action, sink)
+        self._shield = None
+
+    async def _send(self, action: Send, sink: Sink) -> None:
+        exchange = self._exchange
+        try:
+            async with action.client.send(action.request) as answer:
+                if exchange.action is action:
+                    exchange.head(answer.status, answer.retry_after_s)
+                async for piece in answer.pieces:
+                    if exchange.action is not action:
+                        return
+                    frames = exchange.piece(piece)
+                    if frames:
+                        await sink.send(frames)
+                    if exchange.action is not action:
+                        return
+            if exchange.action is action:
+                exchange.ended()
+        except UnreachableError as error:
+            if exchange.action is action:
+                exchange.failed(error)
+
+
+async def _turn_of(permit: Permit) -> None:
+    """Wait until a permit is granted or evicted."""
+    if permit.is_waiting:
+        turn = anyio.Event()
+        permit.subscribe(turn.set)
+        await turn.wait()
