@@ -1,6 +1,7 @@
 """The list of what unit tests may leave out: exact in both directions, and untouched by what changes around a gap."""
 
 import textwrap
+from typing import Any
 
 import pytest
 import yaml
@@ -27,7 +28,7 @@ TEXT = textwrap.dedent(
             return inner
     """
 )
-REPORTED = {"missing_lines": [3, 14], "missing_branches": [[2, 3], [8, 10], [8, -7], [14, -13]]}
+REPORTED: dict[str, list[Any]] = {"missing_lines": [3, 14], "missing_branches": [[2, 3], [8, 10], [8, -7], [14, -13]]}
 NAME = "gateway/wire/meter.py"
 FOUND = [
     Gap(NAME, "", "LEVEL = 2"),

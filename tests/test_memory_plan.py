@@ -1,3 +1,4 @@
+import os
 import resource
 
 import pytest
@@ -76,7 +77,7 @@ def test_what_is_configured_comes_first_then_the_group_then_the_process_then_the
     monkeypatch.setattr(resource, "getrlimit", rlimits.get)
     assert memory_of(None, processes=4) == Memory(size=8 * MI, source="rlimit")
     rlimits[resource.RLIMIT_AS] = (resource.RLIM_INFINITY, -1)
-    monkeypatch.setattr(memory.os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1000}.get)
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1000}.get)
     assert memory_of(None) == Memory(size=4096 * 500, source="machine")
 
 

@@ -27,12 +27,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     @property
     def is_idle(self) -> bool:
         """Whether nothing happens before time passes."""
-        due_s = self.time() + self._clock_resolution
-        return not self._ready and all(timer.when() >= due_s for timer in self.timers())
+        due_s = self.time() + self._clock_resolution  # type: ignore[attr-defined]
+        return not self._ready and all(timer.when() >= due_s for timer in self.timers())  # type: ignore[attr-defined]
 
     def timers(self) -> list[asyncio.TimerHandle]:
         """Those that will still go off."""
-        return [timer for timer in self._scheduled if not timer.cancelled()]
+        return [timer for timer in self._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
 
     def settle(self, tick: Callable[[], None] | None = None) -> None:
         """Tick, in the caller's way where it has one, until nothing happens any more."""
