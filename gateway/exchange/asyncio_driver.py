@@ -9,7 +9,7 @@ import anyio.lowlevel
 from gateway.admission.permit import Permit
 from gateway.endpoints.actions import AwaitTurn, Pause, Send
 from gateway.errors import UnreachableError
-from gateway.exchange.actions import AskJournal, Finish, Write
+from gateway.exchange.actions import Action, AskJournal, Finish, Write
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.outcomes import Ending
 from gateway.exchange.record import Record
@@ -34,6 +34,8 @@ class ExchangeDriver:
         """Cause of a cut that the task has not processed yet."""
         self._failure: Exception | None = None
         """Unexpected exception of a timeout, raised in the task."""
+        self.on_over: Callable[[ExchangeDriver], None] = lambda _driver: None
+        """Called with it when `run` ends."""
         self._scope: anyio.CancelScope | None = None
         """Scope of the actions; None if `run` was not called, or has ended."""
         self._shield: anyio.CancelScope | None = None
@@ -91,14 +93,22 @@ class ExchangeDriver:
             while not exchange.is_over:
                 with anyio.CancelScope() as self._scope:
                     while self._has_action:
-                        await self._act(sink)
+                        action = exchange.action
+                        if isinstance(action, Send) and not action.is_shielded:
+                            # Here, because every function that waits costs time with each piece of an answer.
+                            await self._send(action, sink)
+                        else:
+                            await self._act(action, sink)
                 self._process_cut()
         except anyio.get_cancelled_exc_class():
             exchange.cut(Ending.CLIENT)
             raise
         finally:
             self._scope = None
-            exchange.broke()
+            try:
+                exchange.broke()
+            finally:
+                self.on_over(self)
         failure, self._failure = self._failure, None
         error = failure or exchange.take_error()
         if error is not None:
@@ -117,15 +127,16 @@ class ExchangeDriver:
         if by is not None:
             self._exchange.cut(by)
 
-    async def _act(self, sink: Sink) -> None:
-        """Carry out the action, and report what happened unless the action was replaced meanwhile."""
-        exchange = self._exchange
-        action = exchange.action
+    async def _act(self, action: Action | None, sink: Sink) -> None:
+        """Carry out an action, and report what happened unless the action was replaced meanwhile."""
         assert action is not None  # noqa: S101 - only an exchange that is over has none.
+        exchange = self._exchange
         report: Callable[[], object]
         match action:
             case Send():
-                await self._carry_out(action, sink)
+                with anyio.CancelScope(shield=True) as self._shield:
+                    await self._send(action, sink)
+                self._shield = None
                 return
             case AwaitTurn():
                 await _turn_of(action.permit)
@@ -144,14 +155,6 @@ class ExchangeDriver:
                 report = partial(exchange.looked_up, was_taken=await self._jobs.was_taken(action.job))
         if exchange.action is action:
             report()
-
-    async def _carry_out(self, action: Send, sink: Sink) -> None:
-        if not action.is_shielded:
-            await self._send(action, sink)
-            return
-        with anyio.CancelScope(shield=True) as self._shield:
-            await self._send(action, sink)
-        self._shield = None
 
     async def _send(self, action: Send, sink: Sink) -> None:
         exchange = self._exchange

@@ -33,7 +33,6 @@ KEPT_BYTES_MAX = 128 * 1024 * 1024
 ANSWER_BYTES = 6 * 1024
 """Memory of an answer beyond its own bytes: 3.5 KB by tracemalloc, and the account of its attempt."""
 
-
 Name = tuple[str, str, str]
 """Repeater, path and key."""
 
@@ -92,6 +91,7 @@ class JoinedExchange:
         self._observe = observe
         self._leave = leave
         self._release = release
+        self.on_over: Callable[[JoinedExchange], None] = lambda _joined: None
         self._scope = anyio.CancelScope()
         self._ended_by: Ending | None = None
 
@@ -139,6 +139,7 @@ class JoinedExchange:
             outcome, status = Outcome.CLIENT_LEFT, CLIENT_LEFT_STATUS
             raise
         finally:
+            self.on_over(self)
             self._release()
             self._leave(self._shared)
             if self.is_replay:

@@ -117,16 +117,18 @@ class ExchangeRegistry:
         """Report an unexpected exception."""
         self._services.observe(Broke(request_id=request_id, error=error))
 
-    async def run(self, exchange: AnyExchange, sink: Sink) -> None:
-        """Run an exchange to its end."""
+    def run(self, exchange: AnyExchange, sink: Sink) -> Awaitable[None]:
+        """Run an exchange to its end, and track it until then."""
         self._live.add(exchange)
-        try:
-            await exchange.run(sink)
-        finally:
-            self._live.discard(exchange)
-            if not self._live:
-                self._settled.set()
-                self._settled = anyio.Event()
+        exchange.on_over = self._over
+        # Returned and not awaited here: every function that waits costs time with each piece of an answer.
+        return exchange.run(sink)
+
+    def _over(self, exchange: AnyExchange) -> None:
+        self._live.discard(exchange)
+        if not self._live:
+            self._settled.set()
+            self._settled = anyio.Event()
 
     def background(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return the background tasks by name. Each runs until it is cancelled."""
