@@ -21,9 +21,9 @@ from gateway.jobs.job import Job
 from gateway.jobs.job_call import JobCall
 from gateway.jobs.job_operation import JobOperation
 from gateway.jobs.job_policy import retry_pause_s
-from gateway.jobs.job_times import START_DOUBT_S
+from gateway.jobs.job_times import START_DOUBT_S, START_REPLY_S_MAX
 from gateway.translate.job_stream import Next
-from gateway.upstream.job_api import counted, page_of, page_request, status_of, status_request
+from gateway.upstream.job_api import CALL_TIMEOUT_S, counted, page_of, page_request, status_of, status_request
 from gateway.upstream.reply import Hold
 from gateway.wire.runpod import JobStatus, StreamPage
 
@@ -96,9 +96,15 @@ class JobPoller(JobOperation[StreamPage | JobStatus]):
             hold=self._memory.reply,
         )
 
-    def _status_call(self, hold: Hold) -> JobCall[StreamPage | JobStatus]:
-        job_id, upstream = self._job.known_id, self._job.upstream
-        return JobCall(upstream, Operation.STATUS, request=lambda: status_request(job_id), decode=status_of, hold=hold)
+    def _status_call(self, hold: Hold, *, timeout_s: float = CALL_TIMEOUT_S) -> JobCall[StreamPage | JobStatus]:
+        job_id = self._job.known_id
+        return JobCall(
+            self._job.upstream,
+            Operation.STATUS,
+            request=lambda: status_request(job_id, timeout_s=timeout_s),
+            decode=status_of,
+            hold=hold,
+        )
 
     def _begin(
         self,
@@ -166,7 +172,8 @@ class JobPoller(JobOperation[StreamPage | JobStatus]):
         times, stream = self._job.times, self._job.stream
         if times is not None and times.is_start_unclear(has_started=stream.has_started):
             if stream.delay_s is None:
-                self._begin(_Purpose.START, self._status_call(counted(self._start_place)), START_DOUBT_S)
+                call = self._status_call(counted(self._start_place), timeout_s=START_REPLY_S_MAX)
+                self._begin(_Purpose.START, call, START_DOUBT_S)
                 return
             times.started(stream.delay_s)
         self._end_read()

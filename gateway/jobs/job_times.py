@@ -7,6 +7,8 @@ from gateway.endpoints.worker_state import Activity
 
 START_DOUBT_S = 0.25
 """Maximum uncertainty of a worker's start, in seconds, without asking Runpod."""
+START_REPLY_S_MAX = 2.0
+"""Maximum seconds for Runpod's answer when a worker started: the first output waits for it."""
 
 
 class JobTimes:
@@ -42,8 +44,14 @@ class JobTimes:
         return True
 
     def started(self, delay_s: float | None) -> None:
-        """Record that it waited `delay_s` seconds for its worker; None if not known."""
-        began_at_s = None if delay_s is None else min(self._clock.monotonic_s(), self.accepted_at_s + delay_s)
+        """Record that it waited `delay_s` seconds for its worker; None if not known.
+
+        A worker took it after it was last seen to wait: Runpod counts the delay again for a job that it restarts.
+        """
+        began_at_s = None
+        if delay_s is not None:
+            began_at_s = max(self._not_queued_since_s, self.accepted_at_s + delay_s)
+            began_at_s = min(began_at_s, self._clock.monotonic_s())
         self._upstream.taken(self.activity, at_s=began_at_s)
         self._time.started(began_at_s)
 

@@ -71,13 +71,13 @@ def page_request(job_id: str, *, wait_s: float, timeout_s: float = math.inf) -> 
     return UpstreamRequest(path=path, read_timeout_s=timeout_s, total_s_max=timeout_s)
 
 
-def status_request(job_id: str) -> UpstreamRequest:
+def status_request(job_id: str, *, timeout_s: float = CALL_TIMEOUT_S) -> UpstreamRequest:
     """Return POST /status/{id}."""
-    return _short(f"/status/{quote(job_id, safe='')}")
+    return _short(f"/status/{quote(job_id, safe='')}", timeout_s=timeout_s)
 
 
-def _short(path: str, method: str = "POST") -> UpstreamRequest:
-    return UpstreamRequest(method=method, path=path, read_timeout_s=CALL_TIMEOUT_S, total_s_max=CALL_TIMEOUT_S)
+def _short(path: str, method: str = "POST", *, timeout_s: float = CALL_TIMEOUT_S) -> UpstreamRequest:
+    return UpstreamRequest(method=method, path=path, read_timeout_s=timeout_s, total_s_max=timeout_s)
 
 
 def accepted_id(reply: Reply) -> str:

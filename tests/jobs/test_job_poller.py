@@ -22,6 +22,7 @@ from gateway.errors import (
 )
 from gateway.jobs.answer_memory import FEW_OUTPUTS, OUTPUT_BYTES, AnswerMemory
 from gateway.jobs.job_poller import FAILED_CALLS_MAX, HASTY_PAGE_S, STATUS_PAUSE_S, JobPoller
+from gateway.jobs.job_times import START_REPLY_S_MAX
 from gateway.translate.job_stream import Next
 from gateway.upstream.job_api import UNCOUNTED_BYTES
 from tests.factories import tenant
@@ -347,6 +348,9 @@ def test_a_start_that_polls_leave_unclear_is_asked_for_once(reported_s: float) -
     polling.poller.read()
     polling.answer(page("IN_PROGRESS", "a"))
     assert (polling.path, polling.starts) == ("/status/job-1", [])
+    # The first output waits for the answer.
+    assert isinstance(polling.poller.action, Send)
+    assert polling.poller.action.request.total_s_max == START_REPLY_S_MAX
     polling.answer(status("IN_PROGRESS", delayTime=1000 * reported_s))
     assert (polling.poller.action, polling.outputs()) == (None, ["a"])
     assert (polling.job.started_at_s, polling.starts) == (1000 + reported_s, [1000 + reported_s])

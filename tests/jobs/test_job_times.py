@@ -107,6 +107,15 @@ def test_a_job_started_after_the_delay_that_runpod_reports(
     assert timed.end() == pytest.approx([charged_s])
 
 
+def test_a_job_that_runpod_restarted_started_after_it_was_last_seen_to_wait() -> None:
+    """Its delay is counted again from the restart."""
+    timed = Timed()
+    timed.look(7, has_started=False)
+    assert timed.look(1, has_started=True)
+    timed.times.started(0.5)
+    assert timed.activity.taken_at_s == 1007
+
+
 @pytest.mark.parametrize(("has_ended", "all_jobs"), [(True, 0), (False, 1)])
 @pytest.mark.parametrize("is_answered", [False, True])
 def test_a_job_that_has_not_ended_may_run_on(*, is_answered: bool, has_ended: bool, all_jobs: int) -> None:
