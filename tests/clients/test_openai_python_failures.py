@@ -66,8 +66,9 @@ def test_errors_of_the_model_server_keep_their_status(
 
 @pytest.mark.parametrize("kind", ["generator", "platform", "vllm_died", "error_event"])
 def test_a_failure_in_the_middle_of_a_stream_is_raised(client: openai.OpenAI, kind: str) -> None:
+    # A failure in the page that brings the first text is an HTTP error. Here it comes a second later.
     stream = client.chat.completions.create(
-        model="m", messages=say(f"count to 40 #fail={kind} #fail-after=6 #interval=0.02"), stream=True
+        model="m", messages=say(f"count to 40 #fail={kind} #fail-after=10 #interval=0.1"), stream=True
     )
     chunks: list[ChatCompletionChunk] = []
     with stream, pytest.raises(openai.APIError) as caught:
