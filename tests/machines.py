@@ -12,7 +12,7 @@ from gateway.composition.endpoints import Endpoints
 from gateway.config.loader import parse_config
 from gateway.config.to_domain import endpoint_of
 from gateway.domain import Model
-from gateway.endpoints.actions import AwaitTurn, Pause, Send
+from gateway.endpoints.actions import AwaitPermit, Pause, Send
 from gateway.endpoints.health_checker import HealthChecker
 from gateway.errors import GatewayError, UnreachableError
 from gateway.events import Event as Observed
@@ -149,8 +149,8 @@ class World:
         """Yield the events that answer an action."""
         exchange = self.exchange
         match action:
-            case AwaitTurn():
-                yield exchange.turn
+            case AwaitPermit():
+                yield exchange.wait_ended
             case Pause(until_s):
                 self.clock.now_s = max(self.clock.now_s, until_s)
                 yield exchange.resumed
@@ -175,7 +175,7 @@ class World:
                 self.is_finished = True
                 yield exchange.written
             case AskJournal():
-                yield lambda: exchange.looked_up(was_taken=False)
+                yield lambda: exchange.journal_answered(was_taken=False)
 
     def _receive(self, data: bytes) -> None:
         self.sent += data

@@ -209,7 +209,7 @@ class Gate:
         return permit
 
     def wait_left_s(self, permit: Permit) -> float:
-        """Return the seconds until a waiting permit is to be concluded. Time under the cold-start cap hardly counts."""
+        """Return the seconds until a waiting permit has to be concluded, or this has to be called again; see `cap`."""
         now_s = self._clock.monotonic_s()
         waited_s = now_s - permit.ticket_at_s
         left_s = permit.wait_s_max - (waited_s - (self.cold_start_cap.total_s(now_s) - permit.capped_s))

@@ -7,8 +7,8 @@ from gateway.upstream.client import EndpointClient
 from gateway.upstream.request import UpstreamRequest
 
 
-class AwaitTurn(msgspec.Struct, frozen=True, eq=False):
-    """Wait until the permit is granted or evicted, then report `turn`."""
+class AwaitPermit(msgspec.Struct, frozen=True, eq=False):
+    """Wait until the permit is granted or evicted, then report `wait_ended`."""
 
     permit: Permit
 
@@ -31,4 +31,4 @@ class Send(msgspec.Struct, frozen=True, eq=False):
     """True if it has to be carried out even if the task of the driver is cancelled."""
 
 
-CallAction = AwaitTurn | Pause | Send
+CallAction = AwaitPermit | Pause | Send

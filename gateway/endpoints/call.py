@@ -44,9 +44,10 @@ class Call:
         """Return True if it waits for the budget."""
         return self.permit.is_waiting
 
-    def wait_left_s(self) -> float:
-        """Return the seconds until the wait has to be concluded, as `Gate.wait_left_s` does."""
-        return self._gate.wait_left_s(self.permit)
+    @property
+    def is_wait_over(self) -> bool:
+        """Return True if it has waited for long enough, so that the wait has to be concluded."""
+        return self.permit.is_waiting and self._gate.wait_left_s(self.permit) <= 0
 
     def conclude(self) -> None:
         """End the wait; errors as for `Gate.conclude`."""

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from gateway.endpoints.actions import AwaitTurn, Pause, Send
+from gateway.endpoints.actions import AwaitPermit, Pause, Send
 from gateway.jobs.job import Job
 
 
@@ -19,9 +19,9 @@ class Finish(msgspec.Struct, frozen=True, eq=False):
 
 
 class AskJournal(msgspec.Struct, frozen=True, eq=False):
-    """Ask whether another process took a failed job over, then report `looked_up`."""
+    """Ask whether another process took a failed job over, then report `journal_answered`."""
 
     job: Job
 
 
-Action = AwaitTurn | Pause | Send | Write | Finish | AskJournal
+Action = AwaitPermit | Pause | Send | Write | Finish | AskJournal

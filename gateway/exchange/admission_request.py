@@ -4,7 +4,6 @@ from gateway.admission.permit import Permit
 from gateway.admission.request_meter import RequestMeter
 from gateway.admission.seat import Seat
 from gateway.domain import Endpoint
-from gateway.endpoints.upstream import Upstream
 from gateway.errors import GatewayError, NoTurnError
 from gateway.events import Admitted
 from gateway.exchange.admitted import Admission
@@ -35,7 +34,7 @@ class AdmissionRequest:
         self._services = services
         self._resolved = resolved
         self._record = record
-        self._upstream = upstream = services.upstreams[endpoint.name]
+        self.upstream = upstream = services.upstreams[endpoint.name]
         route = factory.routes(upstream)[0]
         record.endpoint, record.route = upstream.endpoint.name, route.value
         factory.check(upstream.endpoint, route)
@@ -56,19 +55,14 @@ class AdmissionRequest:
         self._is_held = True
 
     @property
-    def upstream(self) -> Upstream:
-        """Return the endpoint."""
-        return self._upstream
-
-    @property
     def is_due(self) -> bool:
         """Return True if the wait is over, so that it has to be concluded."""
-        return self.permit.is_waiting and self._upstream.gates.work.wait_left_s(self.permit) <= 0
+        return self.permit.is_waiting and self.upstream.gates.work.wait_left_s(self.permit) <= 0
 
     def conclude(self) -> None:
         """End the wait; errors as above. After an error nothing is held."""
         try:
-            self._upstream.gates.work.conclude(self.permit)
+            self.upstream.gates.work.conclude(self.permit)
         except NoTurnError as error:
             self._is_held = False
             raise self._refusal(error) from None
@@ -78,7 +72,7 @@ class AdmissionRequest:
 
     def admit(self) -> Admission:
         """Record that the permit was granted, and return what the request holds by it."""
-        permit, upstream, record = self.permit, self._upstream, self._record
+        permit, upstream, record = self.permit, self.upstream, self._record
         record.queue_s, record.turn_at_s = permit.wait_s, self._arrived_s + permit.wait_s
         admitted = Admitted(tenant=self._resolved.tenant.name, endpoint=upstream.endpoint.name, wait_s=permit.wait_s)
         self._services.observe(admitted)
@@ -92,6 +86,6 @@ class AdmissionRequest:
             self.permit.release()
 
     def _refusal(self, error: NoTurnError) -> GatewayError:
-        if not self._upstream.gates.work.is_capped:
+        if not self.upstream.gates.work.is_capped:
             return error
-        return self._upstream.no_worker(self._record.elapsed_s() - self._arrived_s)
+        return self.upstream.no_worker(self._record.elapsed_s() - self._arrived_s)

@@ -7,7 +7,7 @@ import anyio
 import anyio.lowlevel
 
 from gateway.admission.permit import Permit
-from gateway.endpoints.actions import AwaitTurn, Pause, Send
+from gateway.endpoints.actions import AwaitPermit, Pause, Send
 from gateway.errors import UnreachableError
 from gateway.exchange.actions import Action, AskJournal, Finish, Write
 from gateway.exchange.exchange import Exchange
@@ -76,7 +76,7 @@ class ExchangeDriver:
             exchange.due()
         except Exception as error:  # noqa: BLE001 - raised in the exchange's own task.
             self._failure = error
-            exchange.broke()
+            exchange.abort()
         if exchange.action is not action:
             scope.cancel()
 
@@ -106,7 +106,7 @@ class ExchangeDriver:
         finally:
             self._scope = None
             try:
-                exchange.broke()
+                exchange.abort()
             finally:
                 self.on_over(self)
         failure, self._failure = self._failure, None
@@ -138,9 +138,9 @@ class ExchangeDriver:
                     await self._send(action, sink)
                 self._shield = None
                 return
-            case AwaitTurn():
+            case AwaitPermit():
                 await _turn_of(action.permit)
-                report = exchange.turn
+                report = exchange.wait_ended
             case Pause():
                 await anyio.sleep(max(0.0, action.until_s - self._clock.monotonic_s()))
                 report = exchange.resumed
@@ -152,7 +152,7 @@ class ExchangeDriver:
                 await sink.finish(action.data)
                 report = exchange.written
             case AskJournal():
-                report = partial(exchange.looked_up, was_taken=await self._jobs.was_taken(action.job))
+                report = partial(exchange.journal_answered, was_taken=await self._jobs.was_taken(action.job))
         if exchange.action is action:
             report()
 

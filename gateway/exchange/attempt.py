@@ -14,7 +14,7 @@ class Attempt(ABC):
 
     def __init__(self) -> None:
         self.action: Action | None = None
-        """What the driver has to do now; None once `is_done`, and once it is settled."""
+        """Action for the driver; None once `is_done`, and once it is settled."""
         self.is_done = False
         """True if the client has the whole answer."""
 
@@ -32,7 +32,7 @@ class Attempt(ABC):
         """Begin."""
 
     @abstractmethod
-    def turn(self) -> None:
+    def wait_ended(self) -> None:
         """Process the grant, or the end of the wait, for the budget of a call."""
 
     @abstractmethod
@@ -68,7 +68,7 @@ class Attempt(ABC):
     def resumed(self) -> None:  # noqa: B027 - not every attempt pauses.
         """Go on after a pause."""
 
-    def looked_up(self, *, was_taken: bool) -> None:  # noqa: B027
+    def journal_answered(self, *, was_taken: bool) -> None:  # noqa: B027
         """Process the journal's answer whether another process took the job over."""
 
     def settle(self) -> None:  # noqa: B027

@@ -26,11 +26,6 @@ class AttemptSequence:
         self._open: OpenAttempt | None = None
 
     @property
-    def attempt(self) -> Attempt | None:
-        """Return the attempt in progress."""
-        return None if self._open is None else self._open.attempt
-
-    @property
     def is_wait_over(self) -> bool:
         """Return True if the permit was waited for long enough."""
         return self._request is not None and self._request.is_due

@@ -6,7 +6,7 @@ declares the states, and the events that are processed in each. An event calls n
 
 from collections.abc import Callable
 
-from gateway.endpoints.actions import AwaitTurn, Pause
+from gateway.endpoints.actions import AwaitPermit, Pause
 from gateway.errors import GatewayError
 from gateway.events import Outcome
 from gateway.exchange.actions import Action
@@ -30,7 +30,7 @@ class Exchange:
         self.record = record
         self.state = State.NEW
         self.action: Action | None = None
-        """What the driver has to do now; None if the exchange is over."""
+        """Action for the driver; None if the exchange is over."""
         self._services = services
         self._resolved = resolved
         self._sequence = AttemptSequence(services, resolved, record)
@@ -70,14 +70,14 @@ class Exchange:
         if self._accepts(Event.START):
             self._run(self._begin)
 
-    def turn(self) -> None:
+    def wait_ended(self) -> None:
         """Process the grant or the eviction of the permit, or of the budget, that was waited for."""
-        if not self._accepts(Event.TURN):
+        if not self._accepts(Event.WAIT_ENDED):
             return
         if self.state is State.WAITING:
             self._run(self._conclude_wait)
         else:
-            self._advance(lambda attempt: attempt.turn())
+            self._advance(lambda attempt: attempt.wait_ended())
 
     def head(self, status: int, retry_after_s: float | None) -> None:
         """Process the head of a response."""
@@ -122,10 +122,10 @@ class Exchange:
         else:
             self._advance(lambda attempt: attempt.resumed())
 
-    def looked_up(self, *, was_taken: bool) -> None:
+    def journal_answered(self, *, was_taken: bool) -> None:
         """Process the journal's answer whether another process took the job over."""
-        if self._accepts(Event.LOOKED_UP):
-            self._advance(lambda attempt: attempt.looked_up(was_taken=was_taken))
+        if self._accepts(Event.JOURNAL_ANSWERED):
+            self._advance(lambda attempt: attempt.journal_answered(was_taken=was_taken))
 
     def due(self) -> None:
         """Process the end of a timeout."""
@@ -150,7 +150,7 @@ class Exchange:
         else:
             self._end_cut()
 
-    def broke(self) -> None:
+    def abort(self) -> None:
         """End the exchange because its driver cannot go on: an exception was unexpected, or its task was cancelled."""
         if self.state is State.SETTLING and self._attempt is not None:
             # The client has its answer.
@@ -190,7 +190,7 @@ class Exchange:
             return self._not_admitted(error)
         if not permit.is_waiting:
             return self._begin_attempt
-        self.state, self.action = State.WAITING, AwaitTurn(permit)
+        self.state, self.action = State.WAITING, AwaitPermit(permit)
         return None
 
     def _conclude_wait(self) -> "_Next | None":

@@ -36,7 +36,7 @@ class _Phase(Enum):
     """The client is sent what the end of the output completed."""
     FINISHING = auto()
     """The client is sent the end of its answer."""
-    LOOKING_UP = auto()
+    ASKING_JOURNAL = auto()
     """The job failed, and the journal is asked whether another process cancelled it."""
     ANSWERED = auto()
     SETTLING = auto()
@@ -84,9 +84,9 @@ class JobAttempt(Attempt):
         """Submit the job."""
         self._guard(self._submission.begin)
 
-    def turn(self) -> None:
+    def wait_ended(self) -> None:
         """Send the call whose budget was granted."""
-        self._guard(self._work.turn)
+        self._guard(self._work.wait_ended)
 
     def head(self, status: int, retry_after_s: float | None) -> None:
         """Process the head of a reply."""
@@ -124,7 +124,7 @@ class JobAttempt(Attempt):
             self._job.is_answered = self.is_done = True
             self._job.cost.complete()
 
-    def looked_up(self, *, was_taken: bool) -> None:
+    def journal_answered(self, *, was_taken: bool) -> None:
         """Fail, with what the journal knows about the job."""
         failure, self._failure = self._failure, None
         if was_taken or failure is None:
@@ -163,7 +163,7 @@ class JobAttempt(Attempt):
             if not self._jobs.has_store:
                 raise
             self._failure = error
-            self._phase, self.action = _Phase.LOOKING_UP, AskJournal(self._job)
+            self._phase, self.action = _Phase.ASKING_JOURNAL, AskJournal(self._job)
 
     def _advance(self) -> None:
         """Take over the action of the current operation; go on if it is complete."""

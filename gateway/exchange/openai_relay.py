@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.admission.ref_counted_hold import Release
 from gateway.domain import Operation
-from gateway.endpoints.actions import AwaitTurn, Send
+from gateway.endpoints.actions import AwaitPermit, Send
 from gateway.endpoints.call import Call
 from gateway.endpoints.gpu_time import AttemptCost, AttemptTime
 from gateway.endpoints.relay_times import never_sent
@@ -16,7 +16,7 @@ from gateway.exchange.actions import Finish, Write
 from gateway.exchange.admitted import Admission
 from gateway.exchange.answer import Answer
 from gateway.exchange.attempt import Attempt
-from gateway.exchange.patience import Patience
+from gateway.exchange.relay_timeout import RelayTimeout
 from gateway.exchange.resolved_request import ResolvedRequest
 from gateway.jobs.abandonment import abandon_relay
 from gateway.translate.dialects.openai_stream import OpenAIReader
@@ -44,7 +44,7 @@ class _Sent(msgspec.Struct, frozen=True, eq=False):
 
     activity: Activity
     time: AttemptTime
-    patience: Patience
+    timeout: RelayTimeout
 
 
 class RelayAttempt(Attempt):
@@ -81,13 +81,12 @@ class RelayAttempt(Attempt):
     def is_due(self, now_s: float) -> bool:
         """Return True if its wait for the budget, or its timeout, is over."""
         if self._sent is not None:
-            return now_s >= self._sent.patience.deadline_s
+            return now_s >= self._sent.timeout.deadline_s
         return self._is_wait_over
 
     @property
     def _is_wait_over(self) -> bool:
-        call = self._call
-        return call is not None and call.is_waiting and call.wait_left_s() <= 0
+        return self._call is not None and self._call.is_wait_over
 
     def start(self) -> None:
         """Request the budget of the call."""
@@ -99,11 +98,11 @@ class RelayAttempt(Attempt):
             is_urgent=self._is_urgent,
         )
         if call.is_waiting:
-            self.action = AwaitTurn(call.permit)
+            self.action = AwaitPermit(call.permit)
         else:
             self._send()
 
-    def turn(self) -> None:
+    def wait_ended(self) -> None:
         """Send the request, or fail without a budget."""
         call, self._call = self._call, None
         if call is not None:
@@ -115,14 +114,14 @@ class RelayAttempt(Attempt):
         upstream, request = self._upstream, self._resolved.request
         body = join_fields(worker_fields(request, upstream_model=self._resolved.model.upstream))
         activity, time = upstream.begin(self._resolved.tenant), self._cost.open(upstream.gpu)
-        patience = Patience(upstream, is_stream=request.stream, is_warm=activity.was_warm)
-        upstream.relays.open(time, activity, patience.seen)
-        self._sent = _Sent(activity, time, patience)
+        timeout = RelayTimeout(upstream, is_stream=request.stream, is_warm=activity.was_warm)
+        upstream.relays.open(time, activity, timeout.seen)
+        self._sent = _Sent(activity, time, timeout)
         outgoing = openai_request(
             request.api.path,
             body,
             # Longer than the timeouts, so that an expired one is reported as such, and not as an outage.
-            read_timeout_s=patience.s_max + READ_SLACK_S,
+            read_timeout_s=timeout.s_max + READ_SLACK_S,
             traceparent=self._traceparent,
         )
         self.action = Send(upstream.client, outgoing)
@@ -155,7 +154,7 @@ class RelayAttempt(Attempt):
         if sent.activity.has_output:
             sent.activity.heard(self._upstream.now_s)
         else:
-            sent.patience.output()
+            sent.timeout.output()
             self._upstream.relay_output(sent.activity, sent.time, is_first_token=self._resolved.request.stream)
         deltas = self._reader.feed(data)
         self._answer.memory.took(len(data), is_understood=bool(deltas))
@@ -195,10 +194,10 @@ class RelayAttempt(Attempt):
         sent = self._sent
         if sent is None:
             if self._is_wait_over:
-                self.turn()
-        elif self._upstream.now_s >= sent.patience.deadline_s:
+                self.wait_ended()
+        elif self._upstream.now_s >= sent.timeout.deadline_s:
             self._leave(_End.ABANDONED)
-            raise sent.patience.error(sent.activity)
+            raise sent.timeout.error(sent.activity)
 
     def close(self, error: GatewayError | None) -> None:
         """Report the outcome of the call. If the client has left, abandon its job."""

@@ -24,14 +24,14 @@ class Event(IntEnum):
     """Name what a driver reports, by the method of `Exchange` that processes it."""
 
     START = auto()
-    TURN = auto()
+    WAIT_ENDED = auto()
     HEAD = auto()
     PIECE = auto()
     ENDED = auto()
     FAILED = auto()
     WRITTEN = auto()
     RESUMED = auto()
-    LOOKED_UP = auto()
+    JOURNAL_ANSWERED = auto()
     DUE = auto()
     CUT = auto()
     """The client has disconnected, or the process shuts down."""
@@ -39,23 +39,23 @@ class Event(IntEnum):
 
 _ON = frozenset({State.WAITING, State.ATTEMPTING, State.PAUSING, State.SETTLING, State.OVER})
 """States that may follow when an attempt begins, fails or ends: it may be repeated, here or at the next endpoint."""
-_CUT = frozenset({State.LEAVING, State.OVER})
-_STILL_LEAVING = frozenset({State.LEAVING, State.OVER})
-_STILL_SETTLING = frozenset({State.SETTLING, State.OVER})
+_LEAVING = frozenset({State.LEAVING, State.OVER})
+_SETTLING = frozenset({State.SETTLING, State.OVER})
 _CALL = (Event.HEAD, Event.PIECE, Event.ENDED, Event.FAILED)
 
 TRANSITIONS: dict[State, dict[Event, frozenset[State]]] = {
     State.NEW: {Event.START: _ON, Event.CUT: frozenset({State.NEW})},
-    State.WAITING: {Event.TURN: _ON, Event.DUE: _ON, Event.CUT: frozenset({State.OVER})},
+    State.WAITING: {Event.WAIT_ENDED: _ON, Event.DUE: _ON, Event.CUT: frozenset({State.OVER})},
     State.ATTEMPTING: {
         **dict.fromkeys(
-            (*_CALL, Event.TURN, Event.WRITTEN, Event.RESUMED, Event.LOOKED_UP, Event.DUE), _ON | {State.ATTEMPTING}
+            (*_CALL, Event.WAIT_ENDED, Event.WRITTEN, Event.RESUMED, Event.JOURNAL_ANSWERED, Event.DUE),
+            _ON | {State.ATTEMPTING},
         ),
-        Event.CUT: _CUT,
+        Event.CUT: _LEAVING,
     },
     State.PAUSING: {Event.RESUMED: _ON, Event.DUE: _ON, Event.CUT: frozenset({State.OVER})},
-    State.LEAVING: dict.fromkeys((*_CALL, Event.DUE), _STILL_LEAVING),
-    State.SETTLING: dict.fromkeys((*_CALL, Event.TURN, Event.RESUMED, Event.DUE), _STILL_SETTLING),
+    State.LEAVING: dict.fromkeys((*_CALL, Event.DUE), _LEAVING),
+    State.SETTLING: dict.fromkeys((*_CALL, Event.WAIT_ENDED, Event.RESUMED, Event.DUE), _SETTLING),
     State.OVER: {},
 }
 """For each state, the events that it processes. Any other event comes too late, and is ignored."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from gateway.domain import Operation, Tenant
-from gateway.endpoints.actions import AwaitTurn, Send
+from gateway.endpoints.actions import AwaitPermit, Send
 from gateway.endpoints.call import Call
 from gateway.endpoints.upstream import Upstream
 from gateway.errors import GatewayError, UnreachableError
@@ -39,7 +39,7 @@ class JobCall(Generic[T]):
         self._reply = ReplyReader(hold)
         self._is_shielded = is_shielded
         self._call: Call | None = None
-        self.action: AwaitTurn | Send | None = None
+        self.action: AwaitPermit | Send | None = None
         self.result: T | None = None
 
     @property
@@ -49,9 +49,8 @@ class JobCall(Generic[T]):
 
     @property
     def is_due(self) -> bool:
-        """Return True if its wait for the budget is over, so that `turn` has to be called."""
-        call = self._call
-        return call is not None and call.is_waiting and call.wait_left_s() <= 0
+        """Return True if its wait for the budget is over, so that `wait_ended` has to be called."""
+        return self._call is not None and self._call.is_wait_over
 
     def begin(self, tenant: Tenant, *, wait_s_max: float, is_urgent: bool = False) -> None:
         """Request the budget; an urgent call goes before the tenant's others."""
@@ -59,11 +58,11 @@ class JobCall(Generic[T]):
             self._operation, tenant=tenant, wait_s_max=wait_s_max, is_urgent=is_urgent
         )
         if self._call.is_waiting:
-            self.action = AwaitTurn(self._call.permit)
+            self.action = AwaitPermit(self._call.permit)
         else:
             self._send()
 
-    def turn(self) -> None:
+    def wait_ended(self) -> None:
         """End the wait for the budget."""
         if self._call is None:
             return

@@ -20,7 +20,7 @@ class JobOperation(ABC, Generic[T]):
 
     def __init__(self) -> None:
         self.action: CallAction | None = None
-        """What the driver has to do now; None if the operation is complete."""
+        """Action for the driver; None if the operation is complete."""
         self.call: JobCall[T] | None = None
         """Call in progress."""
 
@@ -36,9 +36,9 @@ class JobOperation(ABC, Generic[T]):
         """Return True if `due` has to be called."""
         return self.call is not None and self.call.is_due
 
-    def turn(self) -> None:
+    def wait_ended(self) -> None:
         """Process the grant, or the end of the wait, for the budget of a call."""
-        self.step(lambda call: call.turn())
+        self.step(lambda call: call.wait_ended())
 
     def head(self, status: int, retry_after_s: float | None) -> None:
         """Process the head of a reply."""
@@ -64,7 +64,7 @@ class JobOperation(ABC, Generic[T]):
     def due(self) -> None:
         """Process the end of a timeout."""
         if self.call is not None and self.call.is_due:
-            self.turn()
+            self.wait_ended()
 
     def stop(self) -> None:
         """Give up. The driver closes the connection."""

@@ -170,7 +170,7 @@ class JobPoller(JobOperation[StreamPage | JobStatus]):
         """Record the start of a worker; if polls leave it unclear, by the delay that Runpod reports."""
         self._was_page = self._purpose is _Purpose.PAGE
         times, stream = self._job.times, self._job.stream
-        if times is not None and times.is_start_unclear(has_started=stream.has_started):
+        if times is not None and times.note_state(has_started=stream.has_started):
             if stream.delay_s is None:
                 call = self._status_call(counted(self._start_place), timeout_s=START_REPLY_S_MAX)
                 self._begin(_Purpose.START, call, START_DOUBT_S)

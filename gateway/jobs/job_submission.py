@@ -49,9 +49,9 @@ class JobSubmission(JobOperation[str]):
         )
         self._note_sent()
 
-    def turn(self) -> None:
+    def wait_ended(self) -> None:
         """Send the submission whose budget was granted."""
-        super().turn()
+        super().wait_ended()
         self._note_sent()
 
     def _note_sent(self) -> None:

@@ -23,7 +23,7 @@ class JobTimes:
         self.is_timed = False
         """True if the GPU clock knows when a worker started with it."""
 
-    def is_start_unclear(self, *, has_started: bool) -> bool:
+    def note_state(self, *, has_started: bool) -> bool:
         """Record whether a worker has it now; return True if polls leave open when one took it.
 
         Then `started` has to be called, with the delay that Runpod reports.

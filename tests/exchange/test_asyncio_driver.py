@@ -9,8 +9,10 @@ from typing import Any
 import anyio
 import pytest
 
+from gateway.admission.gate import Gate
+from gateway.admission.permit import Permit
 from gateway.domain import Operation
-from gateway.endpoints.actions import AwaitTurn
+from gateway.endpoints.actions import AwaitPermit
 from gateway.errors import NoTurnError
 from gateway.exchange.asyncio_driver import ExchangeDriver
 from gateway.exchange.exchange import Exchange
@@ -107,6 +109,15 @@ async def started(**options: Any) -> Drive:
     return drive
 
 
+def exhausted(gate: Gate) -> list[Permit]:
+    """Take all permits that a gate grants at once."""
+    taken = []
+    while not (permit := gate.request(tenant(name="other"), wait_s_max=1000)).is_waiting:
+        taken.append(permit)
+    permit.release()
+    return taken
+
+
 async def test_a_first_output_that_arrives_with_the_timeout_is_not_asked_for_again() -> None:
     drive = await started(route="openai", cold_start_timeout_s=5)
     drive.upstream.arrive(EVENTS[1].encode())
@@ -131,13 +142,10 @@ async def test_a_last_output_that_arrives_with_the_timeout_is_not_asked_for_agai
 async def test_a_budget_that_is_granted_as_its_wait_ends_is_given_back(route: str, operation: Operation) -> None:
     world = World(route=route, queue_timeout_s=5)
     gate = world.services.upstreams["chat"].gates.call(operation)
-    others = []
-    while not (permit := gate.request(tenant(name="other"), wait_s_max=1000)).is_waiting:
-        others.append(permit)
-    permit.release()
+    others = exhausted(gate)
     drive = Drive(world)
     await drive.settle()
-    assert isinstance(drive.exchange.action, AwaitTurn)
+    assert isinstance(drive.exchange.action, AwaitPermit)
     drive.pass_time(20)
     for each in others:
         each.release()
@@ -149,10 +157,7 @@ async def test_a_budget_that_is_granted_as_its_wait_ends_is_given_back(route: st
 async def test_a_budget_that_is_granted_before_its_wait_ends_is_used() -> None:
     world = World(route="job", queue_timeout_s=5)
     gate = world.services.upstreams["chat"].gates.call(Operation.RUN)
-    others = []
-    while not (permit := gate.request(tenant(name="other"), wait_s_max=1000)).is_waiting:
-        others.append(permit)
-    permit.release()
+    others = exhausted(gate)
     drive = Drive(world)
     await drive.settle()
     world.clock.now_s += 20

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.endpoints.actions import AwaitTurn, Send
+from gateway.endpoints.actions import AwaitPermit, Send
 from gateway.errors import (
     ClientDeadlineError,
     DrainingError,
@@ -133,7 +133,7 @@ class TestTimeouts:
         first, world.exchange = world.exchange, world.new_exchange()
         first.start()
         world.exchange.start()
-        assert isinstance(world.exchange.action, AwaitTurn)
+        assert isinstance(world.exchange.action, AwaitPermit)
         world.clock.now_s += 2.5
         assert not world.exchange.is_due(world.clock.now_s)
         world.clock.now_s += 0.5

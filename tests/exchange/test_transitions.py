@@ -13,14 +13,14 @@ from tests.machines import Runpod, World
 
 EVENTS: dict[Event, Callable[[Exchange], Any]] = {
     Event.START: lambda exchange: exchange.start(),
-    Event.TURN: lambda exchange: exchange.turn(),
+    Event.WAIT_ENDED: lambda exchange: exchange.wait_ended(),
     Event.HEAD: lambda exchange: exchange.head(200, None),
     Event.PIECE: lambda exchange: exchange.piece(b"{}"),
     Event.ENDED: lambda exchange: exchange.ended(),
     Event.FAILED: lambda exchange: exchange.failed(UnreachableError("ReadError", was_sent=True)),
     Event.WRITTEN: lambda exchange: exchange.written(),
     Event.RESUMED: lambda exchange: exchange.resumed(),
-    Event.LOOKED_UP: lambda exchange: exchange.looked_up(was_taken=True),
+    Event.JOURNAL_ANSWERED: lambda exchange: exchange.journal_answered(was_taken=True),
     Event.DUE: lambda exchange: exchange.due(),
     Event.CUT: lambda exchange: exchange.cut(Ending.CLIENT),
 }
@@ -83,12 +83,12 @@ def test_an_event_leads_to_a_declared_state_or_is_ignored(state: State, event: E
 @pytest.mark.parametrize("state", [state for state in State if state is not State.OVER])
 def test_a_broken_exchange_holds_nothing(state: State) -> None:
     world = in_state(state)
-    world.exchange.broke()
+    world.exchange.abort()
     assert world.exchange.is_over
     # In the state of waiting, another exchange has the permit.
     others = {"work": 1, "run": 1} if state is State.WAITING else {}
     assert world.held() == (others or ({"work": 1} if world.outliving() else {}))
-    world.exchange.broke()
+    world.exchange.abort()
     assert world.released == 1
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.domain import Operation
-from gateway.endpoints.actions import AwaitTurn, Pause, Send
+from gateway.endpoints.actions import AwaitPermit, Pause, Send
 from gateway.jobs.cost_reader import PAUSES_S, TOTAL_S_MAX, TURN_S_MAX, CostReader
 from gateway.upstream.job_api import UNCOUNTED_BYTES
 from tests.factories import tenant
@@ -142,7 +142,7 @@ def test_a_budget_that_stays_exhausted_ends_it_silently() -> None:
     asking = Asking()
     held = asking.gate.hold(tenant(name="other"))
     asking.resume()
-    assert isinstance(asking.costs.action, AwaitTurn)
+    assert isinstance(asking.costs.action, AwaitPermit)
     asking.clock.now_s += TURN_S_MAX - 0.1
     assert not asking.costs.is_due(asking.clock.now_s)
     asking.clock.now_s += 0.1
@@ -157,7 +157,7 @@ def test_a_budget_may_be_waited_for() -> None:
     held = asking.gate.hold(tenant(name="other"))
     asking.resume()
     held.release()
-    asking.costs.turn()
+    asking.costs.wait_ended()
     asking.reply(200, ENDED)
     assert asking.job.stream.execution_s == 1.5
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.domain import Operation
-from gateway.endpoints.actions import AwaitTurn, Send
+from gateway.endpoints.actions import AwaitPermit, Send
 from gateway.errors import (
     AnswersFullError,
     BodyTooLargeError,
@@ -136,7 +136,7 @@ def test_a_call_without_a_budget_waits_for_its_turn_and_is_built_then() -> None:
     calling = Calling(request=request)
     give_back = calling.begin_in_line()
     action = calling.call.action
-    assert isinstance(action, AwaitTurn)
+    assert isinstance(action, AwaitPermit)
     assert action.permit.is_waiting
     assert calling.gate.waiting == {"acme": 1}
     calling.clock.now_s += 1
@@ -145,7 +145,7 @@ def test_a_call_without_a_budget_waits_for_its_turn_and_is_built_then() -> None:
     assert built == []
     give_back()
     assert not action.permit.is_waiting
-    calling.call.turn()
+    calling.call.wait_ended()
     assert calling.call.is_sent
     assert built == [1001]
     assert calling.gate.held == {"acme": 1}
@@ -159,7 +159,7 @@ def test_an_urgent_call_goes_before_its_tenant_s_others(*, is_urgent: bool) -> N
     second.begin(tenant(), wait_s_max=2, is_urgent=is_urgent)
     give_back()
     first = second if is_urgent else calling.call
-    assert isinstance(first.action, AwaitTurn)
+    assert isinstance(first.action, AwaitPermit)
     assert not first.action.permit.is_waiting
     assert calling.gate.waiting == {"acme": 1}
 
@@ -172,7 +172,7 @@ def test_a_call_whose_turn_does_not_come_is_refused_and_was_not_made() -> None:
     calling.clock.now_s += 0.1
     assert calling.call.is_due
     with pytest.raises(NoTurnError):
-        calling.call.turn()
+        calling.call.wait_ended()
     assert calling.gate.held == {"other": 1}
     give_back()
     calling.check_over()
@@ -251,7 +251,7 @@ def test_a_request_that_cannot_be_built_ends_the_call(*, waits: bool) -> None:
     if waits:
         calling.begin_in_line()()
     with pytest.raises(BodyTooLargeError):
-        (calling.call.turn if waits else calling.begin)()
+        (calling.call.wait_ended if waits else calling.begin)()
     calling.check_over(CallOutcome.FAILED)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.endpoints.actions import AwaitTurn, Pause, Send
+from gateway.endpoints.actions import AwaitPermit, Pause, Send
 from gateway.errors import (
     AnswersFullError,
     GatewayError,
@@ -168,10 +168,10 @@ def test_a_poll_is_short_while_others_wait_for_the_budget() -> None:
     gate = polling.upstream.gates.call("stream")
     held, waiting = gate.hold(tenant()), gate.request(tenant(name="other"), wait_s_max=9)
     polling.poller.read()
-    assert isinstance(polling.poller.action, AwaitTurn)
+    assert isinstance(polling.poller.action, AwaitPermit)
     held.release()
     waiting.release()
-    polling.poller.turn()
+    polling.poller.wait_ended()
     assert polling.path == "/stream/job-1?wait=1000"
 
 
@@ -182,7 +182,7 @@ def test_the_wait_for_the_budget_is_part_of_the_timeout() -> None:
     polling.clock.now_s += 57
     assert not polling.poller.is_due(polling.clock.now_s)
     held.release()
-    polling.poller.turn()
+    polling.poller.wait_ended()
     assert polling.request.total_s_max == 3
 
 
@@ -401,7 +401,7 @@ def test_a_start_is_not_waited_for() -> None:
     polling.clock.now_s += 5
     polling.poller.read()
     polling.answer(page("IN_PROGRESS", "a"))
-    assert isinstance(polling.poller.action, AwaitTurn)
+    assert isinstance(polling.poller.action, AwaitPermit)
     assert not polling.poller.is_due(polling.clock.now_s)
     polling.clock.now_s += 0.25
     assert polling.poller.is_due(polling.clock.now_s)

@@ -9,7 +9,7 @@ import pytest
 from gateway.admission.ref_counted_hold import RefCountedHold
 from gateway.admission.seat import Seat
 from gateway.domain import JOB_BODY_BYTES_MAX
-from gateway.endpoints.actions import AwaitTurn, Send
+from gateway.endpoints.actions import AwaitPermit, Send
 from gateway.endpoints.gpu_time import AttemptCost
 from gateway.errors import BodyTooLargeError, GatewayError, NoTurnError, UnreachableError, UpstreamBusyError
 from gateway.events import Event, GpuTimeSettled
@@ -135,10 +135,10 @@ def test_a_submission_in_line_is_sent_when_its_turn_comes() -> None:
     submitting = Submitting()
     give_back = submitting.begin_in_line()
     submission = submitting.submission
-    assert isinstance(submission.action, AwaitTurn)
+    assert isinstance(submission.action, AwaitPermit)
     assert not submission.is_sent
     give_back()
-    submission.turn()
+    submission.wait_ended()
     assert submission.is_sent
     submitting.reply(200, ACCEPTED)
     assert submitting.job.id == "job-1"
@@ -219,7 +219,7 @@ def test_a_late_reply_is_a_lost_one(waited_s: float) -> None:
     give_back = submitting.begin_in_line()
     submitting.clock.now_s += waited_s
     give_back()
-    submission.turn()
+    submission.wait_ended()
     submitting.clock.now_s += REPLY_S_MAX - 0.1
     assert not submission.is_due(submitting.clock.now_s)
     submission.due()

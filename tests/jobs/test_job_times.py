@@ -25,7 +25,7 @@ class Timed:
 
     def look(self, after_s: float, *, has_started: bool) -> bool:
         self.clock.now_s += after_s
-        return self.times.is_start_unclear(has_started=has_started)
+        return self.times.note_state(has_started=has_started)
 
     def end(self, **facts: bool | float) -> list[float]:
         """End it; return what it is charged, if that is final."""

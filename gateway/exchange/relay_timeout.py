@@ -6,7 +6,7 @@ from gateway.endpoints.worker_state import Activity
 from gateway.errors import GatewayError, UpstreamTimeoutError
 
 
-class Patience:
+class RelayTimeout:
     """Limit the time of a relayed request: the timeouts of a job, by what is known about the request.
 
     Its first output may take `cold_start_timeout_s`. An answer in one piece shows nothing until it is complete, so if a

@@ -1,4 +1,4 @@
-from gateway.exchange.patience import Patience
+from gateway.exchange.relay_timeout import RelayTimeout
 from tests.fakes.clock import FakeClock
 from tests.machines import services
 
@@ -10,12 +10,12 @@ def test_the_timeout_is_that_of_what_was_seen() -> None:
     upstream = services(clock, cold_start_timeout_s=5.0, execution_timeout_s=12.0).upstreams["chat"]
     begun_s = clock.monotonic_s()
 
-    def left_s(patience: Patience) -> float:
-        return patience.deadline_s - begun_s
+    def left_s(timeout: RelayTimeout) -> float:
+        return timeout.deadline_s - begun_s
 
-    stream = Patience(upstream, is_stream=True, is_warm=True)
-    whole = Patience(upstream, is_stream=False, is_warm=False)
-    warm = Patience(upstream, is_stream=False, is_warm=True)
+    stream = RelayTimeout(upstream, is_stream=True, is_warm=True)
+    whole = RelayTimeout(upstream, is_stream=False, is_warm=False)
+    warm = RelayTimeout(upstream, is_stream=False, is_warm=True)
     assert [left_s(each) for each in (stream, whole, warm)] == [5, 5, 12]
     clock.now_s += 2
     for each in (stream, whole, warm):
