@@ -68,17 +68,19 @@ class ExchangeDriver:
     def check(self, now_s: float) -> None:
         """Process a timeout that is over. Called regularly, for all exchanges; never while an event is processed."""
         exchange, scope = self._exchange, self._shield or self._scope
-        self._process_cut()
-        if scope is None or not exchange.is_due(now_s):
+        if scope is None:
             return
         action = exchange.action
         try:
-            exchange.due()
+            self._process_cut()
+            if exchange.is_due(now_s):
+                exchange.due()
         except Exception as error:  # noqa: BLE001 - raised in the exchange's own task.
             self._failure = error
             exchange.abort()
-        if exchange.action is not action:
-            scope.cancel()
+        finally:
+            if exchange.action is not action:
+                scope.cancel()
 
     async def run(self, sink: Sink) -> None:
         """Serve the request to its end; return normally if the client disconnects.

@@ -202,6 +202,23 @@ async def test_a_task_that_is_cancelled_while_the_cost_is_read_leaves_the_job_to
     assert drive.world.released == 1
 
 
+async def test_an_unexpected_exception_of_a_cut_ends_the_exchange() -> None:
+    """Found by the sweep before the task: what was interrupted is not carried out again."""
+    drive = await started(route="openai")
+
+    close = drive.exchange._sequence.close
+
+    def broken_once(_error: object) -> None:
+        drive.exchange._sequence.close = close  # type: ignore[method-assign]
+        raise ZeroDivisionError
+
+    drive.exchange._sequence.close = broken_once  # type: ignore[method-assign]
+    drive.driver.end(Ending.CLIENT)
+    drive.pass_time(0)
+    assert isinstance(await drive.error(), ZeroDivisionError)
+    assert len(drive.upstream.paths) == 1
+
+
 async def test_an_unexpected_exception_of_a_timeout_ends_the_exchange() -> None:
     drive = await started(route="openai", cold_start_timeout_s=5)
 
