@@ -1,7 +1,7 @@
 """Serve one request by a job: submit it, pass its worker's output on, and read its cost at the end. Pure."""
 
 from collections.abc import Callable, Iterator, Sequence
-from enum import Enum, auto
+from enum import IntEnum, auto
 from functools import partial
 
 from msgspec import Raw
@@ -27,7 +27,7 @@ was yielded since the last one: if a client reads slowly, that is megabytes, whi
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 
 
-class _Phase(Enum):
+class _Phase(IntEnum):
     SUBMITTING = auto()
     READING = auto()
     PASSING_ON = auto()
@@ -42,6 +42,10 @@ class _Phase(Enum):
     SETTLING = auto()
     """The client has its answer; the cost of the job is read."""
     CLOSED = auto()
+
+
+_AT_WORK = frozenset({_Phase.SUBMITTING, _Phase.READING, _Phase.SETTLING})
+"""Phases in which an operation on the job is in progress."""
 
 
 class JobAttempt(Attempt):
@@ -167,7 +171,7 @@ class JobAttempt(Attempt):
 
     def _advance(self) -> None:
         """Take over the action of the current operation; go on if it is complete."""
-        if self._phase in {_Phase.SUBMITTING, _Phase.READING, _Phase.SETTLING}:
+        if self._phase in _AT_WORK:
             self.action = self._work.action
             if self.action is None:
                 self._operation_ended()
