@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -90,6 +91,11 @@ def test_files_functions_and_parameter_lists_are_short(module: pathlib.Path) -> 
             assert (node.end_lineno or 0) - node.lineno < FUNCTION_LINES_MAX, node.name
             names = [each.arg for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
             assert len([name for name in names if name not in {"self", "cls"}]) <= PARAMETERS_MAX, node.name
+
+
+def test_numbers_are_recognized_as_int_reads_them(module: pathlib.Path) -> None:
+    """`str.isdigit` is true for "²", which `int` refuses; `str.isdecimal` is true for what `int` reads."""
+    assert not re.search(r"\.(isdigit|isnumeric)\(", module.read_text())
 
 
 def test_modules_say_what_lives_in_them(module: pathlib.Path) -> None:

@@ -95,7 +95,7 @@ class StatedError(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_good_code(code: object) -> bool:
     """Return True if a code reports no failure: none, zero, a 2xx status, or a word of success or progress."""
-    if isinstance(code, str) and not code.isdigit():
+    if isinstance(code, str) and not code.isdecimal():
         return code.strip().lower() in _GOOD_WORDS
     number = int(code) if isinstance(code, str) and len(code) <= _CODE_DIGITS_MAX else code
     return not number or (isinstance(number, int) and 200 <= number < 300)
@@ -148,7 +148,7 @@ def _account_of_object(detail: Detail, nested: int) -> StatedError:
 def _own_account(detail: Detail) -> StatedError:
     type_ = detail.get("type") or detail.get("error_type")
     param = detail.get("param")
-    codes = [code for name in CODE_KEYS if isinstance(code := detail.get(name), str) and not code.isdigit()]
+    codes = [code for name in CODE_KEYS if isinstance(code := detail.get(name), str) and not code.isdecimal()]
     return StatedError(
         message="",
         status=status_in(detail),

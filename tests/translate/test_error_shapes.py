@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from gateway.translate.error_shapes import StatedError, is_blank, read_account
+from gateway.translate.error_shapes import StatedError, is_blank, is_good_code, read_account
 
 BAD = {"message": "bad", "param": "n", "code": "too_large"}
 ACCOUNTS: list[tuple[Any, int | None, str]] = [
@@ -30,6 +30,8 @@ ACCOUNTS: list[tuple[Any, int | None, str]] = [
     ({"status": 404, "error": "Not Found", "exception": "org.x.YException", "message": "bad"}, 404, "bad"),
     ({"exception": {"message": "bad", "code": 404}}, 404, "bad"),
     ({"base_resp": {"status_code": 1004, "status_msg": "bad"}, "message": ""}, None, "bad"),
+    # A superscript is a digit to `str.isdigit`, but no number: it is an unknown word as a code.
+    ({"error": {"message": "bad", "code": "²"}}, None, "bad"),
     ("BadRequestError: bad", 400, "BadRequestError: bad"),
     ("ValueError: bad", None, "ValueError: bad"),
 ]
@@ -109,3 +111,11 @@ def test_endless_nesting_ends() -> None:
         deep = {"error": deep}
     assert not is_blank(deep)
     assert read_account(deep).status is None
+
+
+@pytest.mark.parametrize(
+    ("code", "is_one"), [("²", False), ("\u0660", True), ("0", True), ("404", False), ("9" * 5000, False)]
+)
+def test_a_code_of_any_characters_is_read(code: str, is_one: bool) -> None:
+    assert is_good_code(code) is is_one
+    assert is_blank({"message": "", "code": code}) is is_one
