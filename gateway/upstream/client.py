@@ -19,8 +19,9 @@ from gateway.errors import UnreachableError
 from gateway.fairshare.memory_shares import MemoryShares
 from gateway.upstream.content_decoding import decoded
 from gateway.upstream.failures import read_date, read_retry_after, unreachable
+from gateway.upstream.http.body import Body
 from gateway.upstream.http.outgoing import Parts
-from gateway.upstream.http.transport import Body, HttpTransport
+from gateway.upstream.http.transport import HttpTransport
 from gateway.upstream.reply import REPLY_BYTES_MAX, Hold, Reply, ReplyReader
 from gateway.upstream.request import UpstreamRequest
 

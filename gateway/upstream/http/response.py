@@ -27,7 +27,6 @@ class ResponseReader:
         "_lives_on",
         "_parser",
         "_pieces",
-        "buffered_bytes",
         "has_head",
         "headers",
         "is_complete",
@@ -42,8 +41,6 @@ class ResponseReader:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.is_complete = False
-        self.buffered_bytes = 0
-        """Number of bytes of the body that are received and not taken yet."""
         self._pieces: list[bytes] = []
         self._is_reply_to_head = is_reply_to_head
         self._is_interim = False
@@ -57,11 +54,6 @@ class ResponseReader:
     def is_reusable(self) -> bool:
         """Return True if the connection may carry another request: nothing followed the response."""
         return self.is_complete and self._lives_on
-
-    @property
-    def is_readable(self) -> bool:
-        """Return True if a piece of the body, or its end, is available."""
-        return self.is_complete or self.buffered_bytes > 0
 
     def feed(self, data: bytes) -> None:
         """Parse received data.
@@ -105,7 +97,6 @@ class ResponseReader:
         if not pieces:
             return b""
         self._pieces = []
-        self.buffered_bytes = 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def on_message_begin(self) -> None:
@@ -156,7 +147,6 @@ class ResponseReader:
             self._lives_on = False
             return
         self._framing.give_body(len(piece))
-        self.buffered_bytes += len(piece)
         self._pieces.append(piece)
 
     def on_message_complete(self) -> None:

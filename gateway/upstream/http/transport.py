@@ -6,11 +6,11 @@ import ssl
 import anyio
 import httpx
 
+from gateway.upstream.http.body import Body
 from gateway.upstream.http.connection import Connection
 from gateway.upstream.http.dial import dial
 from gateway.upstream.http.outgoing import Origin, Outgoing, connect_s_max, origin_of, outgoing_of
 from gateway.upstream.http.pool import Pool
-from gateway.upstream.http.response import ResponseReader
 from gateway.upstream.http.tls import ClientTls
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -59,20 +59,31 @@ class HttpTransport(httpx.AsyncBaseTransport):
         await self._pool.aclose()
 
     async def _exchange(self, connection: Connection, outgoing: Outgoing) -> httpx.Response:
-        reader = connection.send(outgoing)
-        await connection.receive_head(reader)
-        return httpx.Response(reader.status, headers=reader.headers, stream=Body(connection, reader))
+        body = Body(connection)
+        connection.send(outgoing, body)
+        reader = await body.head()
+        return httpx.Response(reader.status, headers=reader.headers, stream=body)
 
     async def _exchange_anew(self, origin: Origin, outgoing: Outgoing, wait_s_max: float) -> httpx.Response:
-        connection = await self._connect(origin, wait_s_max)
-        response = await self._exchange(connection, outgoing)
-        if connection.ssl_object is not None:
-            self._client_tls().remember(connection.ssl_object)
-        return response
+        return await self._exchange(await self.connect(origin, wait_s_max), outgoing)
 
-    async def _connect(self, origin: Origin, wait_s_max: float) -> Connection:
+    def free_connection(self, origin: Origin) -> Connection | None:
+        """Return a free connection, which the caller has to use at once; None if there is none."""
+        return self._pool.take(origin)
+
+    async def connect(self, origin: Origin, wait_s_max: float) -> Connection:
+        """Open a connection, which the caller has to use at once.
+
+        Raises:
+            httpx.ConnectError: It failed, or the transport is closed.
+            httpx.ConnectTimeout: It was not open in time.
+        """
+
         def make(sock: socket.socket) -> Connection:
-            return Connection(origin, sock, on_free=self._pool.put_back, on_lost=self._pool.forget)
+            pool = self._pool
+            return Connection(
+                origin, sock, on_free=pool.put_back, on_lost=pool.forget, on_first_head=self._remember_session
+            )
 
         context = self._client_tls().context if origin.is_tls else None
         try:
@@ -85,33 +96,12 @@ class HttpTransport(httpx.AsyncBaseTransport):
         self._pool.add(connection)
         return connection
 
+    def _remember_session(self, connection: Connection) -> None:
+        if connection.ssl_object is not None:
+            self._client_tls().remember(connection.ssl_object)
+
     def _client_tls(self) -> ClientTls:
         if self._tls is None:
             # Created on demand: it reads the system's certificates.
             self._tls = ClientTls(ssl.create_default_context())
         return self._tls
-
-
-class Body(httpx.AsyncByteStream):
-    """Iterate over the body of a response, in the pieces in which it arrived."""
-
-    def __init__(self, connection: Connection, reader: ResponseReader) -> None:
-        self._connection = connection
-        self._reader = reader
-
-    def __aiter__(self) -> "Body":
-        return self
-
-    async def __anext__(self) -> bytes:
-        piece = await self._connection.receive(self._reader)
-        if not piece:
-            raise StopAsyncIteration
-        return piece
-
-    def close(self) -> None:
-        """Stop reading. Never waits."""
-        self._connection.leave(self._reader)
-
-    async def aclose(self) -> None:
-        """Stop reading, under the name that httpx calls."""
-        self.close()

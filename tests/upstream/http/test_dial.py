@@ -98,10 +98,15 @@ async def test_one_that_is_lost_before_anybody_has_it() -> None:
     def nothing(_: Connection) -> None:
         pass
 
+    def make(sock: socket.socket) -> Connection:
+        return Lost(origin, sock, on_free=nothing, on_lost=nothing, on_first_head=nothing)
+
     with listening() as (_, (host, port)):
         sockets = open_sockets()
         origin = Origin(is_tls=False, host=host, port=port)
         with pytest.raises(ConnectionResetError):
-            await dial(origin, None, lambda sock: Lost(origin, sock, on_free=nothing, on_lost=nothing))
+            await dial(
+                origin, None, lambda sock: Lost(origin, sock, on_free=nothing, on_lost=nothing, on_first_head=nothing)
+            )
         made[0].abort()
         await no_socket_but(sockets)

@@ -51,7 +51,6 @@ def test_any_slices_give_the_same_body(response: tuple[bytes, bytes, bool], cuts
             reader.feed(whole[start:stop])
         if takes:
             read += reader.take()
-            assert reader.buffered_bytes == 0
     assert reader.is_complete is not until_close
     reader.end()
     assert read + reader.take() == body
@@ -78,7 +77,7 @@ def test_noise_is_refused_or_read_and_nothing_else(noise: bytes, cuts: list[int]
                 reader.feed((prefix + noise)[start:stop])
         except httpx.RemoteProtocolError:
             continue
-        assert reader.buffered_bytes <= len(noise)
+        assert len(reader.take()) <= len(noise)
 
 
 @pytest.mark.parametrize(

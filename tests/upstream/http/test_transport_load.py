@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from gateway.upstream.http.connection import BUFFER_BYTES_MAX
+from gateway.upstream.http.body import BUFFER_BYTES_MAX
 from gateway.upstream.http.transport import HttpTransport
 from tests.fakes.raw_server import read_request
 from tests.upstream.http.calls import call, request
