@@ -15,7 +15,6 @@ from gateway.admission.lease_agent import LeaseAgent
 from gateway.api.auth import KeyRing
 from gateway.api.body import BodyBudget
 from gateway.api.completions import Completions
-from gateway.api.keepalive import KeepAliveIntervals
 from gateway.api.models import Models
 from gateway.api.not_found import unknown_route
 from gateway.api.openapi import openapi_route
@@ -32,6 +31,7 @@ from gateway.config.to_domain import endpoint_of, memory_plan_of
 from gateway.endpoints.health_checker import HealthChecker
 from gateway.events import ConfigRead, RecordsUnreadable, Reload, ReplicaOvertaken, StateStoreChanged
 from gateway.exchange.catalogue import Catalogue
+from gateway.exchange.client_response import KeepAliveIntervals
 from gateway.exchange.registry import ExchangeRegistry
 from gateway.exchange.resolved_request import Services
 from gateway.fairshare.memory_shares import MemoryShares

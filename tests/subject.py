@@ -9,11 +9,11 @@ from typing import Any
 import anyio
 import structlog
 
-from gateway.api.keepalive import KeepAliveIntervals
 from gateway.app import Gateway
 from gateway.clock import Clock
 from gateway.config.loader import parse_config
 from gateway.domain import Operation
+from gateway.exchange.client_response import KeepAliveIntervals
 from gateway.observability.logs import configure_logs
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod

@@ -27,6 +27,7 @@ WITHOUT_TEST = {
     "gateway/exchange/actions.py", "gateway/endpoints/actions.py",
     # Protocols.
     "gateway/exchange/sink.py", "gateway/exchange/attempt.py", "gateway/translate/dialects/contract.py",
+    "gateway/api/client_connection.py",
     "gateway/translate/client_formats/contract.py",
     # Rows, which tests/translate/client_formats/test_registry.py holds.
     "gateway/translate/apis.py", "gateway/translate/client_formats/openai_chat.py",
@@ -50,6 +51,10 @@ WITHOUT_TEST = {
     "gateway/exchange/admission_request.py", "gateway/exchange/attempt_factory.py",
     "gateway/exchange/attempt_sequence.py", "gateway/exchange/settlement.py", "gateway/exchange/outcomes.py",
     "gateway/jobs/job.py", "gateway/jobs/job_operation.py",
+    # The parts of two drivers, told as a whole by tests/exchange/test_asyncio_driver.py and test_connection_driver.py.
+    "gateway/exchange/driver.py", "gateway/exchange/open_call.py",
+    # One of two sinks of tests/api/test_answer_response.py.
+    "gateway/api/asgi_sink.py",
     # A description of a request, which tests/upstream/test_job_api.py sends.
     "gateway/upstream/request.py",
     # Told by its gate, in tests/admission/test_gate.py.

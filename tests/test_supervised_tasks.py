@@ -14,7 +14,7 @@ import anyio.lowlevel
 import pytest
 import structlog
 
-from gateway.api.keepalive import KeepAliveIntervals
+from gateway.exchange.client_response import KeepAliveIntervals
 from gateway.observability.logs import configure_logs
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.killable import KillableSupervisor, LoneJournal, LoneLeases

@@ -1,9 +1,9 @@
-"""How much work a request is, counted rather than timed: calls of Python and C functions, from ASGI to the transport.
+"""How much work a request is, counted rather than timed: calls of Python and C functions, from socket to socket.
 
 A clock on a busy machine cannot see a fifth; a count can. Where it grows by more than that, the hot path was made
 dearer: make it cheaper, or say in the commit why it has to be, and write the new number here. Where it falls by more,
-write the lower number, so that what was won is kept. The transport to Runpod is a fake, and next to nothing of it. Time
-is virtual, so that nothing is done in the background while a request is counted, however slow the machine is.
+write the lower number, so that what was won is kept. Sockets and Runpod are fakes, and next to nothing of it. Time is
+virtual, so that nothing is done in the background while a request is counted, however slow the machine is.
 """
 
 import asyncio
@@ -11,20 +11,18 @@ import gc
 import io
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Self
 
-import httpx
 import pytest
 import structlog
 
 from gateway.config.keys import key_line
 from gateway.observability.logs import configure_logs
-from tests.fakes.asgi import AsgiCall
-from tests.fakes.runpod import FakeRunpod
 from tests.stacks import KEY
-from tests.subject import Subject, event, running
+from tests.subject import event
+from tests.wires import Client, WiredGateway, wired
 
 REQUESTS = 3
 WARM_UP = 3
@@ -78,47 +76,30 @@ class CallCount:
             self.calls += 1
 
 
-class Pieces(httpx.AsyncByteStream):
-    """A body in pieces, each after a turn of the loop."""
-
-    def __init__(self, pieces: list[bytes]) -> None:
-        self._pieces = pieces
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
-            await asyncio.sleep(0)
-            yield piece
-
-
-class Canned(FakeRunpod):
-    """Answers as bytes that were made before: next to nothing of the count is its own."""
+class Canned:
+    """A Runpod that answers with bytes that were made before."""
 
     def __init__(self, *, relayed: list[bytes] | None = None, paged: list[bytes] | None = None) -> None:
-        super().__init__()
-        self._relayed = relayed
-        self._paged = paged or []
+        self._relayed = None if relayed is None else response(*relayed)
+        self._paged = [response(each) for each in paged or []]
+        self._other = response(b'{"id":"job-1","status":"COMPLETED","executionTime":1000,"delayTime":500}')
         self._next_page = 0
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        await asyncio.sleep(0)
-        return httpx.Response(200, stream=Pieces(self._pieces(request.url.path)))
-
-    def _pieces(self, path: str) -> list[bytes]:
+    def __call__(self, request: bytes) -> list[bytes]:
         if self._relayed is not None:
             return self._relayed
-        if "/stream/" in path:
+        if b"/stream/" in request:
             self._next_page += 1
-            return [self._paged[self._next_page - 1]]
-        if path.endswith("/run"):
+            return self._paged[self._next_page - 1]
+        if b"/run " in request:
             self._next_page = 0
-        return [b'{"id":"job-1","status":"COMPLETED","executionTime":1000,"delayTime":500}']
+        return self._other
 
 
-class QuickCall(AsgiCall):
-    """A client that takes what it gets."""
-
-    async def send(self, message: dict[str, Any]) -> None:
-        self.messages.append(message)
+def response(*pieces: bytes) -> list[bytes]:
+    """Return a chunked response as it arrives: its head, then each piece."""
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    return [head, *[b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces], b"0\r\n\r\n"]
 
 
 def words(count: int) -> list[str]:
@@ -143,27 +124,20 @@ async def calls_of(runpod: Canned, *, route: str, stream: bool) -> float:
 
     The least, since now and then asyncio clears its heap of cancelled timers, which is hundreds of calls.
     """
-    counts = []
-    async with running(runpod, endpoint={"route": route, "limits": WIDE}) as subject:
-        for _ in range(WARM_UP + REQUESTS):
-            counts.append(await _counted(subject, stream=stream))
-            assert not subject.held()
+    async with wired(runpod, endpoint={"route": route, "limits": WIDE}) as subject:
+        client = subject.client()
+        counts = [await _counted(subject, client, stream=stream) for _ in range(WARM_UP + REQUESTS)]
     return min(counts[WARM_UP:])
 
 
-async def _counted(subject: Subject, *, stream: bool, key: str = KEY) -> int:
-    call = _call(stream=stream, key=key)
+async def _counted(subject: WiredGateway, client: Client, *, stream: bool, key: str = KEY) -> int:
     with CallCount() as count:
-        await call.run(subject.gateway.app)
-    assert call.status == 200
-    assert call.is_complete
-    assert not stream or call.events[-1] == "[DONE]"
+        answer = await client.ask(stream=stream, key=key)
+        while subject.gateway.exchanges.count:
+            await asyncio.sleep(0)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert (b"data: [DONE]" if stream else b"Hello there") in answer
     return count.calls
-
-
-def _call(*, stream: bool, key: str) -> QuickCall:
-    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
-    return QuickCall("/v1/chat/completions", body, headers={"authorization": f"Bearer {key}"})
 
 
 COUNTED: dict[tuple[int, ...], float] = {}
@@ -222,14 +196,15 @@ async def test_the_work_does_not_grow_with_the_tenants() -> None:
 async def _calls_beside(tenants: int) -> float:
     names = [f"tenant-{number}" for number in range(tenants)]
     sections = [{"name": name, "weight": 1 + number % 3, "keys": [key_line(name)]} for number, name in enumerate(names)]
-    async with running(
+    async with wired(
         Canned(relayed=[WHOLE]), endpoint={"route": "openai", "limits": WIDE}, tenants=sections
     ) as subject:
+        client = subject.client()
         for name in names * (1 + WARM_UP // tenants):
-            await _call(stream=False, key=name).run(subject.gateway.app)
+            await client.ask(stream=False, key=name)
         asking = (names * REQUESTS)[:REQUESTS]
         # The least, as in `calls_of`.
-        return min([await _counted(subject, stream=False, key=name) for name in asking])
+        return min([await _counted(subject, client, stream=False, key=name) for name in asking])
 
 
 async def test_more_work_is_counted() -> None:

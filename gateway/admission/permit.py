@@ -55,7 +55,7 @@ class Permit:
         """Service charged for it in addition to its seat."""
         self.retry_after_s: float | None = None
         """Predicted seconds until a retry could be granted, if it was evicted from the queue."""
-        self._on_turn: Callable[[], None] | None = None
+        self._on_turn: Callable[[], object] | None = None
 
     @property
     def wait_s(self) -> float:
@@ -77,7 +77,7 @@ class Permit:
         self.retry_after_s = retry_after_s
         self._notify()
 
-    def subscribe(self, callback: Callable[[], None]) -> None:
+    def subscribe(self, callback: Callable[[], object]) -> None:
         """Call back once, when it is granted or evicted.
 
         The gate calls back while it works on other permits: the callback may only schedule further work.

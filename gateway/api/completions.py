@@ -14,14 +14,16 @@ from gateway.admission.ref_counted_hold import RefCountedHold
 from gateway.api.answer_response import AnswerResponse
 from gateway.api.auth import Caller, KeyRing
 from gateway.api.body import BodyBudget, decompressor_of, read_body
+from gateway.api.client_connection import client_connection_of
 from gateway.api.client_timeout import client_timeout_s
 from gateway.api.idempotency_key import name_of, repeatable_of
-from gateway.api.keepalive import KeepAliveIntervals, KeepAliveScheduler
+from gateway.api.keepalive import KeepAliveScheduler
 from gateway.api.paths import endpoint_of, paths_of
 from gateway.api.request_context import AnyRequest, RequestContext, request_context_of
 from gateway.errors import FailedKeysError, GatewayError
 from gateway.events import BeginTrace
 from gateway.exchange.catalogue import Catalogue
+from gateway.exchange.client_response import KeepAliveIntervals
 from gateway.exchange.idempotency import JoinedExchange, Name
 from gateway.exchange.record import Record
 from gateway.exchange.registry import ExchangeRegistry
@@ -141,7 +143,8 @@ class Completions:
                 deadline_s=None if asked.stream or repeatable else client_timeout_s(request.scope),
                 release=reservation.leave,
             )
-            exchange = self._exchanges.open(resolved, record, repeatable)
+            has_connection = client_connection_of(request.scope) is not None
+            exchange = self._exchanges.open(resolved, record, repeatable, has_connection=has_connection)
             if isinstance(exchange, JoinedExchange):
                 context.record, context.is_replay = exchange.served_as, exchange.is_replay
             if not context.is_replay:

@@ -4,23 +4,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 import anyio
-import msgspec
 
 Write = Callable[[], Awaitable[None]]
-
-
-class KeepAliveIntervals(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the intervals in seconds after which a silent answer sends keep-alive data."""
-
-    comment_s: float = 10.0
-    """Seconds of silence before a stream sends a comment, while proxies allow 60 s. It is also how long the status line
-    is held back, so that an early failure can still be an HTTP error."""
-    chunk_s: float = 60.0
-    """Seconds without output before a stream sends an empty chunk: LangChain times out 120 s after the last chunk, and
-    ignores comments."""
-    blank_s: float = 50.0
-    """Seconds of silence before an answer without streaming sends a blank line ahead of its JSON, as DeepSeek does.
-    After it a failure can only break off a 200, so it is sent late, shortly before proxies would time out."""
 
 
 class KeepAliveScheduler:

@@ -37,11 +37,12 @@ class Middleware:
             return
         context = RequestContext()
         attach_request_context(scope, context)
-        cors = CORS if _header(scope, b"origin") else []
+        if _header(scope, b"origin"):
+            context.cors = CORS
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *context.headers(self._clock.monotonic_s()), *cors]
+                message["headers"] = [*message["headers"], *context.headers(self._clock.monotonic_s())]
             await send(message)
 
         if scope.get("method") == "OPTIONS":

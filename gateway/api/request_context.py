@@ -32,6 +32,8 @@ class RequestContext:
         """Encodes an error for the client; OpenAI's format until the route is known."""
         self.is_replay = False
         """True if the answer was made for another request with the same Idempotency-Key."""
+        self.cors: Headers = []
+        """Headers for a browser; none if the request has no Origin."""
 
     def headers(self, now_s: float) -> Headers:
         """Return the headers for the response, with the quota at `now_s`, in monotonic seconds."""
@@ -47,7 +49,7 @@ class RequestContext:
                 headers.append((b"x-fairpod-queue-ms", str(round(self.record.queue_s * 1000)).encode()))
         if self.is_replay:
             headers.append((b"idempotent-replayed", b"true"))
-        return headers
+        return [*headers, *self.cors]
 
 
 def attach_request_context(scope: Any, context: RequestContext) -> None:

@@ -10,56 +10,27 @@ from gateway.admission.permit import Permit
 from gateway.endpoints.actions import AwaitPermit, Pause, Send
 from gateway.errors import UnreachableError
 from gateway.exchange.actions import Action, AskJournal, Finish, Write
-from gateway.exchange.exchange import Exchange
+from gateway.exchange.driver import ExchangeDriver
 from gateway.exchange.outcomes import Ending
 from gateway.exchange.record import Record
 from gateway.exchange.resolved_request import ResolvedRequest, Services
 from gateway.exchange.sink import Sink
 
 
-class ExchangeDriver:
-    """Drive one exchange in the task that calls `run`. It decides nothing."""
+class AsyncioDriver(ExchangeDriver):
+    """Drive one exchange in the task that calls `run`, on any transport and to any sink."""
 
     def __init__(self, services: Services, resolved: ResolvedRequest, record: Record) -> None:
-        self.is_stream = resolved.request.stream
-        """True if the client asked for a stream."""
-        self.in_flight = resolved.in_flight
-        """Place among its tenant's requests in flight."""
-        self._exchange = Exchange(services, resolved, record)
-        self._jobs = services.jobs
-        self._clock = services.clock
-        self.has_ended = False
-        """True if `end` was called in time."""
+        super().__init__(services, resolved, record)
         self._pending_cut: Ending | None = None
         """Cause of a cut that the task has not processed yet."""
-        self._failure: Exception | None = None
-        """Unexpected exception of a timeout, raised in the task."""
-        self.on_over: Callable[[ExchangeDriver], None] = lambda _driver: None
-        """Called with it when `run` ends."""
         self._scope: anyio.CancelScope | None = None
         """Scope of the actions; None if `run` was not called, or has ended."""
         self._shield: anyio.CancelScope | None = None
         """Scope of an action that is carried out even if the exchange is cut."""
 
-    @property
-    def record(self) -> Record:
-        """Return the record of the exchange."""
-        return self._exchange.record
-
-    def idle_chunk(self) -> bytes:
-        """Return an event without content, which shows that the answer is in progress; empty for a whole answer."""
-        return self._exchange.idle_chunk()
-
-    @property
-    def may_be_cut(self) -> bool:
-        """Return True if `end` has an effect."""
-        return not self.has_ended and self._exchange.may_be_cut
-
     def end(self, by: Ending) -> None:
-        """End the exchange, unless its answer is complete. If the process shuts down, the client receives an error.
-
-        Its own task does so, after the action if that is complete: this may be called while the action is carried out.
-        """
+        """End the exchange in its own task, after the action if that is complete."""
         if self.may_be_cut:
             self.has_ended, self._pending_cut = True, by
             if self._scope is not None:
@@ -111,14 +82,7 @@ class ExchangeDriver:
                 exchange.abort()
             finally:
                 self.on_over(self)
-        failure, self._failure = self._failure, None
-        error = failure or exchange.take_error()
-        if error is not None:
-            try:
-                raise error
-            finally:
-                # Its traceback holds this frame.
-                del error, failure
+        self._raise_error()
 
     @property
     def _has_action(self) -> bool:

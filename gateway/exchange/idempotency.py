@@ -16,7 +16,7 @@ from gateway.admission.ref_counted_hold import RefCountedHold, Release
 from gateway.clock import Clock
 from gateway.errors import DrainingError, GatewayError, IdempotencyError, OutputLostError
 from gateway.events import Observer, Outcome
-from gateway.exchange.asyncio_driver import ExchangeDriver
+from gateway.exchange.asyncio_driver import AsyncioDriver
 from gateway.exchange.outcomes import CLIENT_LEFT_STATUS, DRAIN_RETRY_S, Ending, outcome_of
 from gateway.exchange.record import Record
 from gateway.exchange.replay_buffer import ReplayBuffer
@@ -59,7 +59,7 @@ class _Shared(msgspec.Struct, eq=False):
     asked: Repeatable
     record: Record
     is_stream: bool
-    exchange: ExchangeDriver | None
+    exchange: AsyncioDriver | None
     """None after its end: only its answer is kept, and not the request."""
     buffer: ReplayBuffer
     scope: anyio.CancelScope
@@ -153,7 +153,7 @@ class Idempotency:
         self,
         clock: Clock,
         observe: Observer,
-        serve: Callable[[ExchangeDriver, Sink], Awaitable[None]],
+        serve: Callable[[AsyncioDriver, Sink], Awaitable[None]],
         *,
         bytes_max: int = KEPT_BYTES_MAX,
     ) -> None:
@@ -213,7 +213,7 @@ class Idempotency:
             raise IdempotencyError("The answer to this Idempotency-Key was too large to be stored. Use a new key.")
         return JoinedExchange(shared, record, self._observe, leave=self._left, release=in_flight.release)
 
-    def begin(self, asked: Repeatable, exchange: ExchangeDriver, in_flight: RefCountedHold) -> JoinedExchange:
+    def begin(self, asked: Repeatable, exchange: AsyncioDriver, in_flight: RefCountedHold) -> JoinedExchange:
         """Start an exchange that may be joined, and join it.
 
         Raises:
@@ -241,7 +241,7 @@ class Idempotency:
                 shared.buffer.fail(OutputLostError("An internal gateway error interrupted this answer. Retry."))
                 self._forget(shared)
 
-    async def _make(self, shared: _Shared, exchange: ExchangeDriver) -> None:
+    async def _make(self, shared: _Shared, exchange: AsyncioDriver) -> None:
         try:
             with shared.scope:
                 await self._serve(exchange, shared.buffer)

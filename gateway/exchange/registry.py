@@ -7,16 +7,19 @@ import anyio
 import msgspec
 
 from gateway.admission.ref_counted_hold import RefCountedHold, hold_in_flight
+from gateway.clock import Clock
 from gateway.domain import Operation
 from gateway.errors import DrainingError, GatewayError, TenantLimitError
 from gateway.events import Broke
-from gateway.exchange.asyncio_driver import ExchangeDriver
+from gateway.exchange.asyncio_driver import AsyncioDriver
+from gateway.exchange.connection_driver import ConnectionDriver
 from gateway.exchange.drain_plan import FLUSH_S, cuts_due, flush_s_max
+from gateway.exchange.driver import ExchangeDriver
 from gateway.exchange.idempotency import KEPT_BYTES_MAX, Idempotency, JoinedExchange, Name, Repeatable
 from gateway.exchange.outcomes import DRAIN_RETRY_S, Ending, outcome_of
 from gateway.exchange.record import Record
 from gateway.exchange.resolved_request import ResolvedRequest, Services
-from gateway.exchange.sink import Sink
+from gateway.exchange.sink import CallbackSink, Sink
 from gateway.fairshare.pacer import WINDOW_S
 from gateway.fairshare.quota import TenantQuota
 from gateway.translate.error_body import error_answer
@@ -27,7 +30,7 @@ DEADLINES_S = 0.05
 CUT_S = 0.5
 """Seconds between checks of a draining process whether it has to cut answers early."""
 
-AnyExchange = ExchangeDriver | JoinedExchange
+AnyExchange = AsyncioDriver | ConnectionDriver | JoinedExchange
 
 
 class LeftRunning(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,8 +92,17 @@ class ExchangeRegistry:
             raise
         return hold
 
-    def open(self, resolved: ResolvedRequest, record: Record, asked: Repeatable | None = None) -> AnyExchange:
+    def open(
+        self,
+        resolved: ResolvedRequest,
+        record: Record,
+        asked: Repeatable | None = None,
+        *,
+        has_connection: bool = False,
+    ) -> AnyExchange:
         """Return an exchange to be run: a new one, or for a request with an idempotency key the one that it repeats.
+
+        `has_connection` is True if its client can be sent data without waiting (`CallbackSink`).
 
         Raises:
             DrainingError: This process accepts no new requests.
@@ -99,11 +111,12 @@ class ExchangeRegistry:
         if self.is_draining:
             raise DrainingError(retry_after_s=DRAIN_RETRY_S)
         if asked is None:
-            return ExchangeDriver(self._services, resolved, record)
+            kind = ConnectionDriver if has_connection else AsyncioDriver
+            return kind(self._services, resolved, record)
         joined = self._idempotency.find(asked, record, resolved.in_flight)
         if joined is not None:
             return joined
-        driver = ExchangeDriver(self._services, resolved, record)
+        driver = AsyncioDriver(self._services, resolved, record)
         return self._idempotency.begin(asked, driver, resolved.in_flight)
 
     def settle_early(self, record: Record, error: GatewayError) -> None:
@@ -117,12 +130,17 @@ class ExchangeRegistry:
         """Report an unexpected exception."""
         self._services.observe(Broke(request_id=request_id, error=error))
 
-    def run(self, exchange: AnyExchange, sink: Sink) -> Awaitable[None]:
-        """Run an exchange to its end, and track it until then."""
+    @property
+    def clock(self) -> Clock:
+        """Return the clock of all exchanges."""
+        return self._services.clock
+
+    def run(self, exchange: AnyExchange, sink: Sink | CallbackSink) -> Awaitable[None]:
+        """Run an exchange to its end, and track it until then. Its driver decides which kind of sink it needs."""
         self._live.add(exchange)
         exchange.on_over = self._over
         # Returned and not awaited here: every function that waits costs time with each piece of an answer.
-        return exchange.run(sink)
+        return exchange.run(sink)  # type: ignore[arg-type]  # `open` chose the driver by the kind of sink.
 
     def _over(self, exchange: AnyExchange) -> None:
         self._live.discard(exchange)
@@ -174,7 +192,7 @@ class ExchangeRegistry:
                 tasks.start_soon(self._cut_early, scope.deadline)
                 await self._idle()
                 tasks.cancel_scope.cancel()
-        for exchange in self._live:
+        for exchange in list(self._live):
             exchange.end(Ending.PROCESS)
         with anyio.move_on_after(FLUSH_S):
             await self._idle()

@@ -6,7 +6,14 @@ from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from gateway.api.middleware import CORS
-from gateway.errors import GatewayError, InvalidRequestError
+from gateway.connection_limits import Refusal
+from gateway.errors import (
+    GatewayError,
+    HeadTooLargeError,
+    InvalidRequestError,
+    SlowRequestError,
+    TooManyConnectionsError,
+)
 from gateway.translate.client_formats.openai_errors import error_body
 from gateway.translate.error_body import error_answer
 
@@ -14,6 +21,19 @@ from gateway.translate.error_body import error_answer
 def malformed() -> InvalidRequestError:
     """Return the error for bytes that are not valid HTTP."""
     return InvalidRequestError("The request is not valid HTTP.", code="invalid_http")
+
+
+def refusal_of(error: BaseException) -> Refusal:
+    """Return the kind of a refusal, for metrics."""
+    match error:
+        case HeadTooLargeError():
+            return Refusal.TOO_LARGE
+        case SlowRequestError():
+            return Refusal.SLOW
+        case TooManyConnectionsError():
+            return Refusal.NO_ROOM
+        case _:
+            return Refusal.MALFORMED
 
 
 def refusal(

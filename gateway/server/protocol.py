@@ -14,14 +14,16 @@ from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallab
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
+from gateway.api.client_connection import attach_client_connection
 from gateway.api.disconnect import Disconnect, attach_disconnect
 from gateway.api.key_acceptance import Acceptance, attach_acceptance
 from gateway.api.probes import PROBES
 from gateway.body_rate import LINGER_S
 from gateway.connection_limits import RETRY_S, SWEEP_S, Connections, Refusal, Standing
-from gateway.errors import GatewayError, HeadTooLargeError, SlowRequestError, TooManyConnectionsError
-from gateway.server.early_responses import UntilClose, knows_chunks, malformed, refusal
+from gateway.errors import GatewayError, SlowRequestError, TooManyConnectionsError
+from gateway.server.early_responses import UntilClose, knows_chunks, malformed, refusal, refusal_of
 from gateway.server.request_parser import Reading, ReadingProtocol
+from gateway.server.response_writer import ResponseWriter
 
 READ_BYTES_PER_S_MIN = 16 * 1024
 """Minimum rate in bytes per second at which a client has to read, once the write buffer was full for `write_s`."""
@@ -51,6 +53,7 @@ class BoundedProtocol(ReadingProtocol):
         self._gone_by_s: float | None = None
         self._disconnect = Disconnect()
         self._acceptance = Acceptance()
+        self._writer: ResponseWriter | None = None
         self._holder: str | None = None
         """Tenant whose request is being answered."""
 
@@ -82,10 +85,10 @@ class BoundedProtocol(ReadingProtocol):
         self._unclaim()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
-        self._disconnect.fire()
+        self._report_disconnect()
         # All of them lead back here. Without these references a closed connection is freed at once, not by a garbage
         # collection, which is rare (`server._calm_collector`).
-        self.cycle = self.parser = self.scope = None  # type: ignore[assignment]
+        self.cycle = self.parser = self.scope = self._writer = None  # type: ignore[assignment]
         self._acceptance = Acceptance()
 
     def evict(self) -> None:
@@ -149,6 +152,8 @@ class BoundedProtocol(ReadingProtocol):
         """Record that the client has caught up."""
         super().resume_writing()
         self._unread_since_s = None
+        if self._writer is not None:
+            self._writer.ready()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         async def whole_or_cut(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -162,6 +167,9 @@ class BoundedProtocol(ReadingProtocol):
         self._disconnect, self._acceptance = Disconnect(), Acceptance(self._claim)
         attach_disconnect(cycle.scope, self._disconnect)
         attach_acceptance(cycle.scope, self._acceptance)
+        if knows_chunks(cycle.scope["http_version"]) and cycle.scope["method"] != "HEAD":
+            self._writer = ResponseWriter(cycle)
+            attach_client_connection(cycle.scope, self._writer)
         super()._start_asgi_task(cycle, whole_or_cut)
 
     def check(self) -> None:
@@ -212,7 +220,7 @@ class BoundedProtocol(ReadingProtocol):
         request_id = ""
         if self._can_answer_refusal():
             request_id = self._answer_refusal(error if isinstance(error, GatewayError) else malformed())
-        self._all.refused(_refusal_of(error), request_id)
+        self._all.refused(refusal_of(error), request_id)
 
     def _can_answer_refusal(self) -> bool:
         """Return True if a refusal can be answered; otherwise close the connection, at once or when it has answered."""
@@ -274,23 +282,16 @@ class BoundedProtocol(ReadingProtocol):
         """Report to the application that its client has disconnected."""
         cycle.disconnected = True
         cycle.message_event.set()
+        self._report_disconnect()
+
+    def _report_disconnect(self) -> None:
         self._disconnect.fire()
+        if self._writer is not None:
+            self._writer.ready()
 
     def _last_cycle(self) -> RequestResponseCycle | None:
         """Return the latest request and its response; None before the first request."""
         return self.cycle
-
-
-def _refusal_of(error: BaseException) -> Refusal:
-    match error:
-        case HeadTooLargeError():
-            return Refusal.TOO_LARGE
-        case SlowRequestError():
-            return Refusal.SLOW
-        case TooManyConnectionsError():
-            return Refusal.NO_ROOM
-        case _:
-            return Refusal.MALFORMED
 
 
 def _is_half_until_close(cycle: RequestResponseCycle) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 
-from gateway.api.keepalive import KeepAliveIntervals
+from gateway.exchange.client_response import KeepAliveIntervals
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeRunpod
 from tests.subject import PAGES, running

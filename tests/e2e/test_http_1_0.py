@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gateway.api.keepalive import KeepAliveIntervals
 from gateway.app import Gateway
 from gateway.config.loader import parse_config
+from gateway.exchange.client_response import KeepAliveIntervals
 from tests.edge import read_all
 from tests.fakes.runpod import FakeRunpod
 from tests.serving import serving_gateway

@@ -14,7 +14,7 @@ from gateway.admission.permit import Permit
 from gateway.domain import Operation
 from gateway.endpoints.actions import AwaitPermit
 from gateway.errors import NoTurnError
-from gateway.exchange.asyncio_driver import ExchangeDriver
+from gateway.exchange.asyncio_driver import AsyncioDriver
 from gateway.exchange.exchange import Exchange
 from gateway.exchange.outcomes import Ending
 from gateway.upstream.client import OpenAnswer
@@ -82,7 +82,7 @@ class Drive:
         self.upstream = Upstream()
         world.services.upstreams["chat"].client.send = self.upstream.send  # type: ignore[assignment,method-assign]
         self.client = Client()
-        self.driver = ExchangeDriver(world.services, world.exchange._resolved, world.exchange.record)
+        self.driver = AsyncioDriver(world.services, world.exchange._resolved, world.exchange.record)
         self.task = asyncio.ensure_future(self.driver.run(self.client))
 
     @property

@@ -9,9 +9,9 @@ import httpx
 import msgspec
 import pytest
 
-from gateway.api.keepalive import KeepAliveIntervals
 from gateway.config.keys import key_line
 from gateway.events import Event, Settled
+from gateway.exchange.client_response import KeepAliveIntervals
 from gateway.jobs.cost_reader import PAUSES_S
 from tests.factories import left_job, tenant
 from tests.fakes.runpod import FakeRunpod

@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from gateway.api.answer_response import SLICE_BYTES
+from gateway.api.asgi_sink import SLICE_BYTES
 from gateway.api.body import REQUEST_BYTES, BodyBudget
 from gateway.fairshare.memory_shares import MemoryShares
 from gateway.jobs.answer_memory import WHOLE_COPIES

@@ -10,9 +10,9 @@ import anyio.lowlevel
 import httpx
 
 from bench.fairness.virtual_loop import VirtualClock, VirtualLoop
-from gateway.api.keepalive import KeepAliveIntervals
 from gateway.config.keys import key_line
 from gateway.domain import Resource
+from gateway.exchange.client_response import KeepAliveIntervals
 from tests.fakes.asgi import AsgiCall
 from tests.fakes.runpod import FakeBody, FakeRunpod
 from tests.fuzz.replies import Reply

@@ -6,6 +6,8 @@ import httpx
 
 from gateway.upstream.http.response import ResponseReader
 
+TransportError = httpx.TransportError
+
 
 class Listener(Protocol):
     """Receive the response to one request. Its methods must not raise.
@@ -25,6 +27,6 @@ class Listener(Protocol):
         """Process the end of the response. The connection may carry another request already."""
         ...
 
-    def response_failed(self, error: httpx.TransportError) -> None:
+    def response_failed(self, error: TransportError) -> None:
         """Process the end of a response that is incomplete. Nothing follows."""
         ...

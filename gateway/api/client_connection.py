@@ -1,0 +1,47 @@
+"""Write a response to the client's connection without waiting, where the server offers this.
+
+ASGI's `send` is awaited for each piece of an answer, so that a task has to run for it. A plain call costs a fifth of
+that. Our server attaches a `ClientConnection` to the ASGI scope; on any other server, and for HTTP/1.0, there is none.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from litestar.types import Scope
+
+_KEY = "fairpod.client_connection"
+
+
+class ClientConnection(Protocol):
+    """Define the connection of one request, for its response. After a disconnect, what is written is discarded."""
+
+    on_ready: Callable[[], None] | None
+    """Called when the connection is no longer slow. It must not raise."""
+
+    @property
+    def is_slow(self) -> bool:
+        """Return True if the client does not keep up, so that the write buffer is full."""
+        ...
+
+    def begin(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Write the head of a response with status 200. Without a content-length, the body is sent in chunks."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Write a part of the body, which is not empty."""
+        ...
+
+    def finish(self, data: bytes) -> None:
+        """Write the last part of the body. The connection may carry another request afterwards."""
+        ...
+
+
+def attach_client_connection(scope: Any, connection: ClientConnection) -> None:
+    """Store the connection in the ASGI scope for the handlers of this request."""
+    scope[_KEY] = connection
+
+
+def client_connection_of(scope: Scope) -> ClientConnection | None:
+    """Return the connection of a request from its ASGI scope; None if the server attached none."""
+    connection: ClientConnection | None = scope.get(_KEY)  # type: ignore[assignment]
+    return connection
