@@ -27,8 +27,8 @@ class ClientConnection(Protocol):
         """Write the head of a response with status 200. Without a content-length, the body is sent in chunks."""
         ...
 
-    def write(self, data: bytes) -> None:
-        """Write a part of the body, which is not empty."""
+    def write(self, data: bytes) -> bool:
+        """Write a part of the body, which is not empty; return False if the client is slow now."""
         ...
 
     def finish(self, data: bytes) -> None:

@@ -21,6 +21,8 @@ class ConnectionSink:
         self._clock = clock
         self._unsent: memoryview | None = None
         """Rest of the last part, which waits for the client."""
+        self._has_sent = False
+        """True if a part of the answer was sent since the last `check`, which ends a silence."""
 
     @property
     def on_ready(self) -> Callable[[], None] | None:
@@ -36,13 +38,12 @@ class ConnectionSink:
         """Return True if the client does not keep up."""
         return self._connection.is_slow
 
-    def send(self, frames: bytes) -> None:
-        """Send encoded events of the stream."""
-        response, now_s = self._response, self._clock.monotonic_s()
-        response.output_sent(now_s)
-        if not response.has_begun:
-            self._begin(now_s, None)
-        self._connection.write(frames)
+    def send(self, frames: bytes) -> bool:
+        """Send encoded events of the stream; return False if the client is slow now."""
+        self._has_sent = True
+        if not self._response.has_begun:
+            self._begin(self._clock.monotonic_s(), None)
+        return self._connection.write(frames)
 
     def finish(self, body: bytes) -> bool:
         """Send the last part of a stream, or the whole body. While the client is slow, nothing is sent.
@@ -74,6 +75,10 @@ class ConnectionSink:
     def check(self, now_s: float) -> None:
         """Send keep-alive data after a silence, unless it would only queue behind other data."""
         response = self._response
+        if self._has_sent:
+            # Noted here rather than with each chunk: a few milliseconds do not matter.
+            self._has_sent = False
+            response.output_sent(now_s)
         if now_s < response.keepalive_at_s or response.is_finished or self._connection.is_slow:
             return
         if not response.has_begun:

@@ -92,10 +92,8 @@ class OpenCall:
         exchange, action = self._exchange, self._exchange.action
         try:
             frames = exchange.piece(piece)
-            if frames:
-                self._sink.send(frames)
-                if self._sink.is_slow and self._connection is not None:
-                    self._connection.pause(self)
+            if frames and not self._sink.send(frames) and self._connection is not None:
+                self._connection.pause(self)
             if exchange.action is not action:
                 self._driver.go_on()
         except Exception as error:  # noqa: BLE001 - raised in the exchange's own task.

@@ -27,8 +27,8 @@ class CallbackSink(Protocol):
         """Return True if the client does not keep up: then nothing should be sent before `on_ready`."""
         ...
 
-    def send(self, frames: bytes) -> None:
-        """Send a part of a stream; the first call starts it."""
+    def send(self, frames: bytes) -> bool:
+        """Send a part of a stream; the first call starts it. Return False if the client is slow now."""
         ...
 
     def finish(self, body: bytes) -> bool:

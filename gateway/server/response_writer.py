@@ -43,10 +43,13 @@ class ResponseWriter:
             raise ValueError("A header of the response contains a line break.")
         cycle.transport.write(b"%b%b\r\n" % (STATUS_LINE[200], head))
 
-    def write(self, data: bytes) -> None:
-        """Write a part of the body, which is not empty."""
-        if not self._cycle.disconnected:
-            self._cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._has_chunks else data)
+    def write(self, data: bytes) -> bool:
+        """Write a part of the body, which is not empty; return False if the write buffer is full now."""
+        cycle = self._cycle
+        if cycle.disconnected:
+            return True
+        cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._has_chunks else data)
+        return not cycle.flow.write_paused
 
     def finish(self, data: bytes) -> None:
         """Write the last part of the body, and let the connection go on."""

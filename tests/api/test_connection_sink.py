@@ -26,9 +26,10 @@ class Client:
         assert not self.headers
         self.headers = dict(headers)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bool:
         assert data
         self.written.append(data)
+        return not self.is_slow
 
     def finish(self, data: bytes) -> None:
         self.written.append(data)
@@ -82,9 +83,10 @@ def test_a_large_body_is_written_as_its_client_reads_it() -> None:
     body = bytes(range(256)) * (4 * SLICE_BYTES // 256) + b"end"
     write = story.client.write
 
-    def fill(data: bytes) -> None:
+    def fill(data: bytes) -> bool:
         write(data)
         story.client.is_slow = True
+        return False
 
     story.client.write = fill  # type: ignore[method-assign]
     is_sent, rounds = story.sink.finish(body), 1
@@ -95,6 +97,16 @@ def test_a_large_body_is_written_as_its_client_reads_it() -> None:
     assert (b"".join(story.client.written), rounds) == (body, 5)
     assert max(map(len, story.client.written)) == SLICE_BYTES
     assert story.client.headers[b"content-length"] == str(len(body)).encode()
+
+
+def test_output_ends_a_silence() -> None:
+    story = Story(is_stream=True)
+    assert story.sink.send(b"a")
+    story.sink.check(105)
+    story.sink.check(114)
+    assert story.client.written == [b"a"]
+    story.sink.check(115)
+    assert story.client.written == [b"a", b": keep-alive\n\n"]
 
 
 def test_a_closed_sink_calls_its_driver_no_more() -> None:

@@ -228,9 +228,10 @@ class CalledSink:
         self.on_ready: Callable[[], None] | None = None
         self._unsent = b""
 
-    def send(self, frames: bytes) -> None:
+    def send(self, frames: bytes) -> bool:
         assert frames
         self._world._receive(frames)
+        return not self.is_slow
 
     def finish(self, body: bytes) -> bool:
         assert not self._unsent

@@ -78,7 +78,7 @@ async def test_it_writes_what_uvicorn_writes(
     assert ours.state == theirs.state
     for part in parts[:-1]:
         await theirs.send({"type": "http.response.body", "body": part, "more_body": True})
-        writer.write(part)
+        assert writer.write(part)
     assert ours.state == theirs.state
     await theirs.send({"type": "http.response.body", "body": parts[-1], "more_body": False})
     writer.finish(parts[-1])
@@ -90,12 +90,13 @@ async def test_after_a_disconnect_nothing_is_written_and_nothing_is_slow() -> No
     writer = ResponseWriter(cycle)
     cycle.flow.pause_writing()
     assert writer.is_slow
+    assert not writer.write(b"slow")
     cycle.disconnected = True
     assert not writer.is_slow
     writer.begin([])
     writer.write(b"a")
     writer.finish(b"b")
-    assert (cycle.wire.written, cycle.completed) == (b"", 0)
+    assert (cycle.wire.written, cycle.completed) == (b"4\r\nslow\r\n", 0)
 
 
 @pytest.mark.parametrize("value", [b"a\r\nset-cookie: b", b"a\nb", b"a\rb", b"a\0b"])
