@@ -12,6 +12,7 @@ from uvicorn.server import ServerState
 from gateway.body_rate import BodyPace
 from gateway.connection_limits import Connections
 from gateway.errors import HeadTooLargeError, InvalidRequestError
+from gateway.server.compact_event import CompactEvent
 from gateway.server.early_responses import knows_chunks, malformed
 from gateway.wire.framing import Framing
 from gateway.wire.request_head import head_problem, head_size
@@ -77,6 +78,11 @@ class ReadingProtocol(HttpToolsProtocol):
     @property
     def _is_discarding(self) -> bool:
         return self._reading is Reading.DISCARD
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Prepare to parse."""
+        super().connection_made(transport)
+        self.flow._is_writable_event = CompactEvent(is_set=True)  # noqa: SLF001 - to save memory.
 
     def data_received(self, data: bytes) -> None:
         """Parse received data in pieces of at most `head_bytes_max`, so that no head can exceed twice that."""
@@ -163,6 +169,8 @@ class ReadingProtocol(HttpToolsProtocol):
             # An HTTP/1.0 client does not wait for a 100 response (RFC 9110, 10.1.1).
             self.expect_100_continue = False
         super().on_headers_complete()
+        # Before its task runs.
+        self.cycle.message_event = CompactEvent()
         self._reading = Reading.BODY
         # The application has the headers; trailers are appended to this list.
         self.headers = _NoLines()
