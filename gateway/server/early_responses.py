@@ -63,6 +63,12 @@ def knows_chunks(http_version: str) -> bool:
     return http_version == "1.1"
 
 
+def is_half_until_close(cycle: RequestResponseCycle) -> bool:
+    """Return True for an incomplete response whose end is the end of the connection (RFC 9112, 8)."""
+    is_under_way = cycle.response_started and not cycle.response_complete
+    return is_under_way and not knows_chunks(cycle.scope["http_version"])
+
+
 class UntilClose:
     """Send a response to a client that cannot read chunks: the end of the connection ends the body.
 

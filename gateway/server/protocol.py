@@ -21,7 +21,7 @@ from gateway.api.probes import PROBES
 from gateway.body_rate import LINGER_S
 from gateway.connection_limits import RETRY_S, SWEEP_S, Connections, Refusal, Standing
 from gateway.errors import GatewayError, SlowRequestError, TooManyConnectionsError
-from gateway.server.early_responses import UntilClose, knows_chunks, malformed, refusal, refusal_of
+from gateway.server.early_responses import UntilClose, is_half_until_close, knows_chunks, malformed, refusal, refusal_of
 from gateway.server.request_parser import Reading, ReadingProtocol
 from gateway.server.response_writer import ResponseWriter
 
@@ -37,6 +37,11 @@ def bounded_by(connections: Connections) -> Callable[..., "BoundedProtocol"]:
 
 class BoundedProtocol(ReadingProtocol):
     """Serve one connection: enforce timeouts for each part of a request, and answer requests that are rejected."""
+
+    __slots__ = (
+        "_acceptance", "_disconnect", "_gone_by_s", "_holder", "_is_turned_away", "_unread_bytes", "_unread_since_s",
+        "_writer",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -270,7 +275,7 @@ class BoundedProtocol(ReadingProtocol):
         cycle = self._last_cycle()
         if cycle is not None:
             self._leave(cycle)
-        is_half = cycle is not None and not self.transport.is_closing() and _is_half_until_close(cycle)
+        is_half = cycle is not None and not self.transport.is_closing() and is_half_until_close(cycle)
         if self.transport.get_write_buffer_size() or is_half:
             # With a reset (SO_LINGER 0). Otherwise the system would keep retrying to send its buffer for minutes, and
             # an incomplete response without a length would look complete. The socket may be closed already.
@@ -292,9 +297,3 @@ class BoundedProtocol(ReadingProtocol):
     def _last_cycle(self) -> RequestResponseCycle | None:
         """Return the latest request and its response; None before the first request."""
         return self.cycle
-
-
-def _is_half_until_close(cycle: RequestResponseCycle) -> bool:
-    """Return True for an incomplete response whose end is the end of the connection (RFC 9112, 8)."""
-    is_under_way = cycle.response_started and not cycle.response_complete
-    return is_under_way and not knows_chunks(cycle.scope["http_version"])

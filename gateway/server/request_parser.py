@@ -54,6 +54,20 @@ class _NoLines(list[tuple[bytes, bytes]]):
 class ReadingProtocol(HttpToolsProtocol):
     """Add limits to uvicorn's parsing. Requests on one connection are handled one at a time."""
 
+    # uvicorn has 28 attributes, and Python shares the keys of objects only up to 30: more would cost a kilobyte each.
+    __slots__ = (
+        "_all",
+        "_body_parts",
+        "_framing",
+        "_head_since_s",
+        "_is_fragmented",
+        "_limits",
+        "_pace",
+        "_read_at_s",
+        "_reading",
+        "_unparsed",
+    )
+
     def __init__(
         self,
         connections: Connections,
