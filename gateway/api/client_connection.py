@@ -24,7 +24,7 @@ class ClientConnection(Protocol):
         ...
 
     def begin(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Write the head of a response with status 200. Without a content-length, the body is sent in chunks."""
+        """Begin a response with status 200, whose first data follows at once; in chunks if it has no content-length."""
         ...
 
     def write(self, data: bytes) -> bool:

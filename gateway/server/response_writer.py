@@ -8,12 +8,14 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 class ResponseWriter:
     """Write the response of one request to its connection: `api.client_connection.ClientConnection`."""
 
-    __slots__ = ("_cycle", "_has_chunks", "on_ready")
+    __slots__ = ("_cycle", "_has_chunks", "_head", "on_ready")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         """Create it for a request of HTTP/1.1 that is not HEAD."""
         self._cycle = cycle
         self._has_chunks = True
+        self._head = b""
+        """Head that is written together with the data after it: two writes would be two system calls."""
         self.on_ready: Callable[[], None] | None = None
 
     @property
@@ -27,7 +29,7 @@ class ResponseWriter:
             self.on_ready()
 
     def begin(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Write the head of a response with status 200."""
+        """Keep the head of a response with status 200, which is written with the first data."""
         cycle = self._cycle
         if cycle.disconnected:
             return
@@ -41,14 +43,18 @@ class ResponseWriter:
         head = b"".join([b"%b: %b\r\n" % line for line in lines])
         if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
             raise ValueError("A header of the response contains a line break.")
-        cycle.transport.write(b"%b%b\r\n" % (STATUS_LINE[200], head))
+        self._head = b"%b%b\r\n" % (STATUS_LINE[200], head)
 
     def write(self, data: bytes) -> bool:
         """Write a part of the body, which is not empty; return False if the write buffer is full now."""
         cycle = self._cycle
         if cycle.disconnected:
             return True
-        cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._has_chunks else data)
+        if self._has_chunks:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        if self._head:
+            data, self._head = self._head + data, b""
+        cycle.transport.write(data)
         return not cycle.flow.write_paused
 
     def finish(self, data: bytes) -> None:
@@ -58,6 +64,8 @@ class ResponseWriter:
             return
         if self._has_chunks:
             data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
+        if self._head:
+            data, self._head = self._head + data, b""
         cycle.transport.write(data)
         cycle.response_complete = True
         cycle.message_event.set()
