@@ -122,8 +122,12 @@ class Client:
         self.received.clear()
         self._ended.clear()
         self.send(stream=stream, key=key)
-        await self._ended.wait()
+        await self.ended()
         return bytes(self.received)
+
+    async def ended(self) -> None:
+        """Wait for the end of the response."""
+        await self._ended.wait()
 
 
 class WiredGateway:

@@ -3,6 +3,8 @@
 import os
 import pathlib
 import platform
+import sys
+import sysconfig
 from collections.abc import Sequence
 
 from bench.fairness.report import Reasons, misses, unaccepted
@@ -78,9 +80,19 @@ def has_unaccepted(rows: Sequence[Row], accepted: Reasons) -> bool:
 def machine() -> str:
     """Where it was measured, and what."""
     versions = ", ".join(f"{kind.name} {kind.version}" for kind in KINDS if kind.name != OURS)
-    return (
-        f"{_cpu()}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}; {versions}."
-    )
+    python = f"Python {platform.python_version()} ({_build()})"
+    return f"{_cpu()}, {os.cpu_count()} cores, Linux {platform.release()}, {python}; {versions}."
+
+
+def _build() -> str:
+    """How this interpreter was built: one without profile-guided optimisation takes a seventh more CPU time."""
+    flags = str(sysconfig.get_config_var("CONFIG_ARGS"))
+    if "--enable-optimizations" in flags:
+        return "with profile-guided optimisation" + (" and LTO" if "--with-lto" in flags else "")
+    if sys.base_prefix == "/usr" and pathlib.Path("/etc/debian_version").exists():
+        # debian/rules makes `profile-opt`, which no configuration variable tells.
+        return "Debian's, with profile-guided optimisation"
+    return "without profile-guided optimisation"
 
 
 def _cpu() -> str:

@@ -88,11 +88,11 @@ def _aims(readings: Readings, scale: Scale) -> dict[str, tuple[str, Sequence[Aim
     return {
         "relay": (
             "whole relayed answer: CPU per request",
-            _against(readings, "relay", at_clients, measure=CPU_REQUEST, limits={LITELLM: 1 / 40, ENVOY: 4}),
+            _against(readings, "relay", at_clients, measure=CPU_REQUEST, limits={LITELLM: 1 / 40, ENVOY: 3.5}),
         ),
         "stream": (
             "relayed stream: CPU per chunk",
-            _against(readings, "stream", at_clients, measure=CPU_CHUNK, limits={LITELLM: 1 / 25, ENVOY: 1.25}),
+            _against(readings, "stream", at_clients, measure=CPU_CHUNK, limits={LITELLM: 1 / 25, ENVOY: 1.4}),
         ),
         "jobs": (
             "job route, 8 outputs a page: CPU per output",
@@ -113,7 +113,7 @@ def _aims(readings: Readings, scale: Scale) -> dict[str, tuple[str, Sequence[Aim
             f"{streams} open streams, a chunk a second each",
             [
                 Aim("lost", readings.of(held, LOST), 0),
-                Aim("KB each", readings.of(held, KB_EACH), 40),
+                Aim("KB each", readings.of(held, KB_EACH), 24),
                 Aim("p99 lateness ms", readings.of(held, LATENESS), 100),
             ],
         ),
