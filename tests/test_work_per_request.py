@@ -40,7 +40,7 @@ CALLS = {
 """Calls of functions, as they were last counted; the streams have ten chunks, or ten pages of eight outputs."""
 WIDE = {name: {"per_10s": 1_000_000, "concurrent": 400} for name in ("run", "stream", "status", "openai", "cancel")}
 """A call that waits for its time is more work than one that does not, and which of them do is a matter of the clock."""
-FRAMES = 9
+FRAMES = 8
 """Functions of the gateway on the stack where a chunk like the last one is written, at most."""
 GATEWAY = str(pathlib.Path(gateway.__file__).parent) + "/"
 FEW, MANY = 10, 60
@@ -212,7 +212,7 @@ async def _calls_beside(tenants: int) -> float:
         return min([await _counted(subject, client, stream=False, key=name) for name in asking])
 
 
-async def test_a_chunk_is_nine_functions_deep() -> None:
+async def test_a_chunk_is_eight_functions_deep() -> None:
     """From the read of Runpod's connection to the write to the client's, without a coroutine between them."""
     deepest: list[str] = []
 

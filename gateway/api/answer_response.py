@@ -42,7 +42,7 @@ class AnswerResponse:
             client_format,
             intervals,
             is_stream=exchange.is_stream,
-            idle_chunk=exchange.idle_chunk,
+            events=exchange,
             now_s=self._clock.monotonic_s(),
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from gateway.domain import Usage
-from gateway.errors import OutputLostError, UpstreamError
+from gateway.errors import GatewayError, OutputLostError, UpstreamError
 from gateway.jobs.answer_memory import UNCOUNTED, AnswerMemory
 from gateway.translate.client_formats.contract import Finish, StreamWriter
 from gateway.translate.completion import CompletionFold, split_completion, text_bytes
@@ -38,6 +38,8 @@ understanding = _Understanding()
 
 TEXTLESS_CHUNKS_MAX = 8
 """Maximum number of chunks without text, after which a stream loses its priority for first text."""
+COUNTED_CHUNKS = 64
+"""Number of chunks after which the memory of a writer that keeps its text is counted again."""
 
 
 class Answer(Protocol):
@@ -115,6 +117,8 @@ class StreamedAnswer:
         self.memory = UNCOUNTED
         self.chunks = 0
         self._writer = writer
+        self._keeps_text = writer.keeps_text
+        self._counted_at = 0
         self._note_first = note_first
         self._note_chunks = note_chunks
         self._damage = DamageRecord()
@@ -135,10 +139,21 @@ class StreamedAnswer:
 
     def take(self, deltas: list[Delta]) -> bytes:
         """Return the chunks of these deltas in one piece."""
+        if self._keeps_text and self.chunks >= self._counted_at:
+            self._counted_at = self.chunks + COUNTED_CHUNKS
+            self.memory.keeps_text(self._writer.text_bytes)
+        frames: list[bytes] = []
         try:
-            frames = [frame for delta in deltas for frame in self._frames(delta) if frame]
+            for delta in deltas:
+                for frame in self._frames(delta):
+                    if frame:
+                        frames += (frame,)
+        except GatewayError:
+            self._writer.unsent(b"".join(frames))
+            raise
         except _MISUNDERSTOOD:
             # Not by `understanding`, which costs two calls for each chunk.
+            self._writer.unsent(b"".join(frames))
             raise OutputLostError(_MISUNDERSTANDING) from None
         if not frames:
             return b""

@@ -135,8 +135,8 @@ class AttemptFactory:
 
     def _answer(self, admission: Admission) -> Answer:
         # A failed attempt may have started a choice before a byte was sent: the next one needs a new writer.
-        self.writer = self._open_stream()
         if self.writer is not None:
+            self.writer = self.writer.again()
             return StreamedAnswer(self.writer, note_first=self._note_first, note_chunks=admission.meter.wrote)
         return WholeAnswer(
             self._request,

@@ -9,6 +9,7 @@ from gateway.exchange.attempt_factory import AttemptFactory, OpenAttempt
 from gateway.exchange.failover import Attempts, Step
 from gateway.exchange.record import Record
 from gateway.exchange.resolved_request import ResolvedRequest, Services
+from gateway.translate.error_body import ErrorAnswer
 
 
 class AttemptSequence:
@@ -34,6 +35,11 @@ class AttemptSequence:
         """Return an event without content, in the format of the client; empty for a whole answer."""
         writer = self._factory.writer
         return writer.idle() if writer else b""
+
+    def failure(self, answer: ErrorAnswer) -> bytes:
+        """Return a failure as the last events of a stream; empty for a whole answer."""
+        writer = self._factory.writer
+        return writer.failure(answer) if writer else b""
 
     def next_endpoint(self) -> Permit:
         """Request a permit of the next endpoint; errors as for `AdmissionRequest`."""

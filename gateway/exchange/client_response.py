@@ -1,12 +1,12 @@
 """Decide what a client receives around its answer: the head, keep-alive data, and a failure after the head. Pure."""
 
-from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
 from gateway.errors import GatewayError
 from gateway.translate.client_formats.contract import ClientFormat
-from gateway.translate.error_body import INTERNAL_ERROR, error_answer
+from gateway.translate.error_body import INTERNAL_ERROR, ErrorAnswer, error_answer
 from gateway.wire.sse import KEEP_ALIVE
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -31,6 +31,18 @@ class KeepAliveIntervals(msgspec.Struct, frozen=True, kw_only=True):
     After it a failure can only break off a 200, so it is sent late, shortly before proxies would time out."""
 
 
+class StreamEvents(Protocol):
+    """Give the events of a stream that depend on those before them."""
+
+    def idle_chunk(self) -> bytes:
+        """Return an event without content; no bytes if none exists."""
+        ...
+
+    def failure(self, answer: ErrorAnswer) -> bytes:
+        """Return a failure as the last events of the stream; no bytes if no writer is open."""
+        ...
+
+
 class ClientResponse:
     """Represent the response to one client: what was sent of it, and what has to be sent next. Status 200 once begun.
 
@@ -43,10 +55,10 @@ class ClientResponse:
         intervals: KeepAliveIntervals,
         *,
         is_stream: bool,
-        idle_chunk: Callable[[], bytes],
+        events: StreamEvents,
         now_s: float,
     ) -> None:
-        """Create it; `idle_chunk` returns an event without content, or no bytes."""
+        """Create it; `events` are those of its exchange."""
         self.has_begun = False
         """True if the head was sent."""
         self.is_finished = False
@@ -57,7 +69,7 @@ class ClientResponse:
         self._chunk_s = intervals.chunk_s
         self._is_stream = is_stream
         self._error_event = client_format.error_event
-        self._idle_chunk = idle_chunk
+        self._events = events
         self._idle_chunks = 0
         self._output_at_s = now_s
 
@@ -86,10 +98,11 @@ class ClientResponse:
         if now_s - self._output_at_s < self._chunk_s * (self._idle_chunks + 1):
             return KEEP_ALIVE
         self._idle_chunks += 1
-        return self._idle_chunk() or KEEP_ALIVE
+        return self._events.idle_chunk() or KEEP_ALIVE
 
     def failure(self, error: Exception) -> bytes | None:
-        """Return a failure after the head as the last event; None for a whole body, which can only be broken off."""
+        """Return a failure after the head as the last events; None for a whole body, which can only be broken off."""
         if not self._is_stream:
             return None
-        return self._error_event(error_answer(error) if isinstance(error, GatewayError) else INTERNAL_ERROR)
+        answer = error_answer(error) if isinstance(error, GatewayError) else INTERNAL_ERROR
+        return self._events.failure(answer) or self._error_event(answer)

@@ -7,6 +7,7 @@ from gateway.exchange.exchange import Exchange
 from gateway.exchange.outcomes import Ending
 from gateway.exchange.record import Record
 from gateway.exchange.resolved_request import ResolvedRequest, Services
+from gateway.translate.error_body import ErrorAnswer
 
 
 class ExchangeDriver(ABC):
@@ -37,7 +38,11 @@ class ExchangeDriver(ABC):
 
     def idle_chunk(self) -> bytes:
         """Return an event without content, which shows that the answer is in progress; empty for a whole answer."""
-        return self._exchange.idle_chunk()
+        return self._exchange.events.idle_chunk()
+
+    def failure(self, answer: ErrorAnswer) -> bytes:
+        """Return a failure as the last events of a stream that has begun; empty for a whole answer."""
+        return self._exchange.events.failure(answer)
 
     @property
     def may_be_cut(self) -> bool:

@@ -33,7 +33,8 @@ class Exchange:
         """Action for the driver; None if the exchange is over."""
         self._services = services
         self._resolved = resolved
-        self._sequence = AttemptSequence(services, resolved, record)
+        self._sequence = self.events = AttemptSequence(services, resolved, record)
+        """It also gives the events of a stream that depend on those before them."""
         self._attempt: Attempt | None = None
         """Attempt in progress, or the one whose cost is read."""
         self._error: GatewayError | None = None
@@ -50,10 +51,6 @@ class Exchange:
     def may_be_cut(self) -> bool:
         """Return True if `cut` has an effect."""
         return Event.CUT in TRANSITIONS[self.state]
-
-    def idle_chunk(self) -> bytes:
-        """Return an event without content, which shows that the answer is in progress; empty for a whole answer."""
-        return self._sequence.idle_chunk()
 
     def take_error(self) -> GatewayError | None:
         """Return the error for the client, once; None if it was answered, or has left."""

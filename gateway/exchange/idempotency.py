@@ -1,9 +1,8 @@
 """Serve repeated requests with the same `Idempotency-Key` once, and send all of them the same answer.
 
 The exchange of such a request does not belong to one client: it continues while any client listens, and a short time
-longer, because an SDK that timed out retries. Keys are known within one process, for LIFETIME_S.
-
-Source of the rules: the IETF draft "The Idempotency-Key HTTP Header Field": a key with another body is 422.
+longer, because an SDK that timed out retries. Keys are known within one process, for LIFETIME_S. The rules are those of
+the IETF draft "The Idempotency-Key HTTP Header Field": a key with another body is 422.
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,7 +21,7 @@ from gateway.exchange.record import Record
 from gateway.exchange.replay_buffer import ReplayBuffer
 from gateway.exchange.sink import Sink
 from gateway.fairshare.memory_shares import MemoryReservation, MemoryShares
-from gateway.translate.error_body import error_answer
+from gateway.translate.error_body import ErrorAnswer, error_answer
 
 LIFETIME_S = 600.0
 """Seconds for which an answer is kept."""
@@ -60,7 +59,7 @@ class _Shared(msgspec.Struct, eq=False):
     record: Record
     is_stream: bool
     exchange: AsyncioDriver | None
-    """None after its end: only its answer is kept, and not the request."""
+    """None after its success: only its answer is kept, and not the request."""
     buffer: ReplayBuffer
     scope: anyio.CancelScope
     reservation: MemoryReservation
@@ -108,6 +107,10 @@ class JoinedExchange:
     def idle_chunk(self) -> bytes:
         """Return an event without content, which shows that the answer is in progress; empty for a whole answer."""
         return self._shared.exchange.idle_chunk() if self._shared.exchange else b""
+
+    def failure(self, answer: ErrorAnswer) -> bytes:
+        """Return a failure as the last events of a stream that has begun; empty for a whole answer."""
+        return self._shared.exchange.failure(answer) if self._shared.exchange else b""
 
     def end(self, by: Ending) -> None:
         """End it now. If the process shuts down, the client receives an error."""
@@ -163,9 +166,8 @@ class Idempotency:
         self._serve = serve
         self._shared: dict[Name, _Shared] = {}
         self._kept: dict[_Shared, None] = {}
-        """Those that completed successfully, the oldest first."""
+        """Those that completed successfully, the oldest first; then the same by tenant."""
         self._kept_of: dict[str, dict[_Shared, None]] = {}
-        """The same by tenant."""
         self._room = MemoryShares(bytes_max)
         self._tasks: TaskGroup | None = None
 
@@ -204,8 +206,7 @@ class Idempotency:
             IdempotencyError: The key belongs to a different request, or its answer was too long to be kept.
         """
         self._forget_old()
-        shared = self._shared.get(asked.name)
-        if shared is None:
+        if (shared := self._shared.get(asked.name)) is None:
             return None
         if shared.asked.fingerprint != asked.fingerprint:
             raise IdempotencyError("This Idempotency-Key was already used with another body. Use a new key.")
@@ -221,8 +222,7 @@ class Idempotency:
         """
         if self._tasks is None:
             raise DrainingError(retry_after_s=DRAIN_RETRY_S)
-        record = exchange.record
-        reservation = MemoryReservation(self._room, record.tenant)
+        record, reservation = exchange.record, MemoryReservation(self._room, exchange.record.tenant)
         buffer = ReplayBuffer(lambda size: self._make_room(reservation, record.tenant, size + ANSWER_BYTES))
         shared = _Shared(asked, record, exchange.is_stream, exchange, buffer, anyio.CancelScope(), reservation)
         self._shared[asked.name] = shared
@@ -250,10 +250,11 @@ class Idempotency:
         if shared.scope.cancelled_caught:
             # A client may have joined at the last moment, and would wait forever.
             shared.buffer.fail(OutputLostError("This answer was abandoned because no client waited for it. Retry."))
-        shared.exchange, shared.ended_at_s = None, self._clock.monotonic_s()
+        shared.ended_at_s = self._clock.monotonic_s()
         self._forget_old()
         if shared.buffer.is_finished and shared.buffer.is_repeatable:
-            self._kept[shared] = None
+            # A listener of a failed one asks for the events of its failure.
+            self._kept[shared] = shared.exchange = None
             self._kept_of.setdefault(shared.record.tenant, {})[shared] = None
         else:
             # The next request with this key is a new attempt.
@@ -267,8 +268,7 @@ class Idempotency:
     async def _give_up(self, shared: _Shared, disconnect: int) -> None:
         """End an exchange that no client has joined again since this disconnect."""
         await anyio.sleep(GRACE_S)
-        buffer = shared.buffer
-        if disconnect == shared.disconnects and not buffer.has_listeners and not buffer.is_finished:
+        if disconnect == shared.disconnects and not (shared.buffer.has_listeners or shared.buffer.is_finished):
             # Its end takes a while during a submission: no client may join any more.
             self._forget(shared)
             shared.scope.cancel()

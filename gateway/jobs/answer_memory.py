@@ -20,6 +20,7 @@ class AnswerMemory:
         self._is_whole = is_whole
         self._reply_bytes = 0
         self._kept_bytes = 0
+        self._text_bytes = 0
 
     def reply(self, size: int) -> None:
         """Set the size of the current reply, in bytes; it replaces the size of the reply before it.
@@ -55,12 +56,21 @@ class AnswerMemory:
             return
         self._hold()
 
+    def keeps_text(self, size: int) -> None:
+        """Set the bytes of text that were passed on and have to be repeated at the end.
+
+        Raises:
+            AnswersFullError: There is no room for them.
+        """
+        self._text_bytes = WHOLE_COPIES * size
+        self._hold()
+
     def leave(self) -> None:
         """Release everything. It may be called more than once."""
         self._place.leave()
 
     def _hold(self) -> None:
-        size = self._reply_bytes + self._kept_bytes
+        size = self._reply_bytes + self._kept_bytes + self._text_bytes
         if size <= UNCOUNTED_BYTES:
             size = 0
         # Most answers stay below UNCOUNTED_BYTES and never change what is held.

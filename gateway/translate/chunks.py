@@ -10,6 +10,7 @@ from gateway.domain import Usage
 from gateway.errors import OutputLostError
 from gateway.translate.choices import ChoiceNormalizer
 from gateway.translate.chunk_template import ChunkTemplate
+from gateway.translate.error_body import ErrorAnswer
 from gateway.translate.request import ClientRequest
 from gateway.translate.restart_detector import RestartDetector
 from gateway.translate.usage import estimate_usage, read_usage, settle_usage, usage_fields
@@ -25,6 +26,8 @@ _OWN_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage",
 class ChunkWriter:
     """Write the stream of one answer as server-sent events."""
 
+    keeps_text = False
+
     def __init__(self, request: ClientRequest, *, answer_id: str, created_s: int) -> None:
         self.usage: Usage | None = None
         """The worker's last token counts, which are cumulative within a stream."""
@@ -32,7 +35,7 @@ class ChunkWriter:
         """Bytes of text that were written when the last counts arrived."""
         self._counted_parts = 0
         self._usage_fields: Fields = {}
-        self._request = request
+        self._request, self._answer_id, self._created_s = request, answer_id, created_s
         self._is_chat = request.api.is_chat
         self._choices = ChoiceNormalizer(request, answer_id=answer_id)
         self._restarts = RestartDetector()
@@ -129,6 +132,17 @@ class ChunkWriter:
         Return no bytes for text completions.
         """
         return self._event(Raw(b'[{"index":0,"delta":{},"finish_reason":null}]')) if self._is_chat else b""
+
+    def unsent(self, events: bytes) -> None:
+        """Do nothing: no chunk depends on those before it."""
+
+    def failure(self, answer: ErrorAnswer) -> bytes:
+        """Return the error as the last event."""
+        return encode_event(openai.encode(openai.ErrorBody(error=answer.detail)))
+
+    def again(self) -> "ChunkWriter":
+        """Return a new writer: an idle chunk begins nothing."""
+        return ChunkWriter(self._request, answer_id=self._answer_id, created_s=self._created_s)
 
     def _event(self, choices: Raw, *, usage: Raw | None = None, extra: Fields | None = None) -> bytes:
         body = self._head + bytes(choices)

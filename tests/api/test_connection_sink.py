@@ -7,6 +7,7 @@ from gateway.api.connection_sink import ConnectionSink
 from gateway.api.request_context import RequestContext
 from gateway.exchange.client_response import ClientResponse, KeepAliveIntervals
 from gateway.translate.client_formats.registry import CLIENT_FORMATS
+from gateway.translate.error_body import ErrorAnswer
 from tests.fakes.clock import FakeClock
 
 CHAT = CLIENT_FORMATS[0]
@@ -36,6 +37,17 @@ class Client:
         self.is_finished = True
 
 
+class Silent:
+    """Events of an answer that is not a stream."""
+
+    def idle_chunk(self) -> bytes:
+        return b""
+
+    def failure(self, answer: ErrorAnswer) -> bytes:
+        del answer
+        return b""
+
+
 class Story:
     def __init__(self, *, is_stream: bool) -> None:
         self.clock = FakeClock(100.0)
@@ -44,7 +56,7 @@ class Story:
             CHAT,
             KeepAliveIntervals(comment_s=10, blank_s=50),
             is_stream=is_stream,
-            idle_chunk=lambda: b"",
+            events=Silent(),
             now_s=self.clock.now_s,
         )
         self.context = RequestContext()

@@ -4,9 +4,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import Raw
 
-from gateway.errors import OutputLostError, WorkerError
-from gateway.exchange.answer import Answer, StreamedAnswer, WholeAnswer, understanding
+from gateway.errors import GatewayError, OutputLostError, WorkerError
+from gateway.exchange.answer import COUNTED_CHUNKS, Answer, StreamedAnswer, WholeAnswer, understanding
+from gateway.fairshare.memory_shares import MemoryShares
+from gateway.jobs.answer_memory import WHOLE_COPIES, AnswerMemory
 from gateway.translate.chunks import ChunkWriter
 from gateway.translate.completion import finish_completion
 from gateway.translate.dialects.contract import Chunk, Damage, Delta, Whole
@@ -80,3 +83,37 @@ def test_the_last_of_two_whole_answers_counts() -> None:
 def test_a_value_of_another_type_than_openai_s_is_lost_output(error: Exception) -> None:
     with pytest.raises(OutputLostError, match="not in OpenAI's format"), understanding:
         raise error
+
+
+class Keeping(ChunkWriter):
+    """A writer that has to repeat its text."""
+
+    keeps_text = True
+    lost = b""
+
+    def unsent(self, events: bytes) -> None:
+        self.lost = events
+
+
+def test_what_a_failure_kept_from_the_client_is_told_to_the_writer() -> None:
+    unreadable = Chunk({"choices": Raw(b"\xff")})
+    for broken, error in ((chunk("x", reason="error"), GatewayError), (unreadable, OutputLostError)):
+        writer = Keeping(client_request(stream=True), answer_id="x", created_s=1)
+        answer = StreamedAnswer(writer, note_first=lambda: None, note_chunks=lambda _: None)
+        sent = answer.take([chunk("sent")])
+        with pytest.raises(error):
+            answer.take([chunk("lost"), broken])
+        assert b"sent" in sent
+        assert b"lost" in writer.lost
+        assert b"sent" not in writer.lost
+
+
+def test_text_that_is_repeated_at_the_end_is_counted_every_so_many_chunks() -> None:
+    writer = Keeping(client_request(stream=True), answer_id="x", created_s=1)
+    answer, room = StreamedAnswer(writer, note_first=lambda: None, note_chunks=lambda _: None), MemoryShares(10**9)
+    answer.memory = AnswerMemory(room, "a", is_whole=False)
+    for _ in range(COUNTED_CHUNKS):
+        answer.take([chunk("a" * 10_000)])
+    assert room.held_bytes == 0
+    answer.take([chunk("a" * 10_000)])
+    assert room.held_bytes == WHOLE_COPIES * COUNTED_CHUNKS * 10_000

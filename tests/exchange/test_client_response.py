@@ -1,18 +1,33 @@
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.errors import OutputLostError
 from gateway.exchange.client_response import ClientResponse, KeepAliveIntervals
 from gateway.translate.client_formats.registry import CLIENT_FORMATS
+from gateway.translate.error_body import ErrorAnswer
 
 INTERVALS = KeepAliveIntervals(comment_s=10, chunk_s=60, blank_s=50)
 COMMENT = b": keep-alive\n\n"
 (CHAT,) = [each for each in CLIENT_FORMATS if each.path == "/v1/chat/completions"]
 
 
-def response(*, is_stream: bool = True, idle: bytes = b"idle") -> ClientResponse:
-    return ClientResponse(CHAT, INTERVALS, is_stream=is_stream, idle_chunk=lambda: idle, now_s=100.0)
+class Events(msgspec.Struct):
+    """Events of a stream whose writer is open, or, without bytes, of one that has none."""
+
+    idle: bytes = b"idle"
+    last: bytes = b""
+
+    def idle_chunk(self) -> bytes:
+        return self.idle
+
+    def failure(self, answer: ErrorAnswer) -> bytes:
+        return self.last and self.last + answer.detail.message.encode()
+
+
+def response(*, is_stream: bool = True, **events: bytes) -> ClientResponse:
+    return ClientResponse(CHAT, INTERVALS, is_stream=is_stream, events=Events(**events), now_s=100.0)
 
 
 @pytest.mark.parametrize(("is_stream", "after_s"), [(True, 10), (False, 50)])
@@ -53,3 +68,7 @@ def test_a_late_failure_is_an_event_of_a_stream_and_cannot_be_told_in_a_body(err
     assert event.startswith(b"data: ")
     assert b"secret" not in event
     assert response(is_stream=False).failure(error) is None
+
+
+def test_a_late_failure_is_written_by_the_writer_of_the_stream() -> None:
+    assert response(last=b"failed: ").failure(OutputLostError("boom")) == b"failed: boom"

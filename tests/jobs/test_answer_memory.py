@@ -2,7 +2,7 @@ import pytest
 
 from gateway.errors import AnswersFullError
 from gateway.fairshare.memory_shares import MemoryShares
-from gateway.jobs.answer_memory import FEW_OUTPUTS, OUTPUT_BYTES, AnswerMemory
+from gateway.jobs.answer_memory import FEW_OUTPUTS, OUTPUT_BYTES, WHOLE_COPIES, AnswerMemory
 from gateway.upstream.job_api import UNCOUNTED_BYTES
 
 LARGE = 4 * UNCOUNTED_BYTES
@@ -64,3 +64,15 @@ def test_one_tenant_leaves_some_to_the_next() -> None:
     with pytest.raises(AnswersFullError):
         greedy[4].reply(LARGE)
     AnswerMemory(room, "b", is_whole=False).reply(2 * LARGE)
+
+
+def test_text_that_is_repeated_at_the_end_is_kept_until_then() -> None:
+    room = MemoryShares(2 * WHOLE_COPIES * LARGE)
+    place = AnswerMemory(room, "a", is_whole=False)
+    place.keeps_text(LARGE)
+    place.took(1, is_understood=True)
+    assert room.held_bytes == WHOLE_COPIES * LARGE
+    with pytest.raises(AnswersFullError):
+        place.keeps_text(3 * LARGE)
+    place.leave()
+    assert room.held_bytes == 0

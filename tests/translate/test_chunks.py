@@ -6,6 +6,8 @@ import pytest
 from gateway.errors import JobFailedError, OutputLostError, WorkerError
 from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, Api
 from gateway.translate.chunks import ChunkWriter
+from gateway.translate.client_formats.openai_errors import error_event
+from gateway.translate.error_body import error_answer
 from tests.factories import client_request, fields_of
 
 
@@ -552,3 +554,12 @@ def test_the_idle_chunk_says_nothing() -> None:
     idle = msgspec.json.decode(writer.idle()[6:])
     assert idle["choices"] == [{"index": 0, "delta": {}, "finish_reason": None}]
     assert idle["id"] == "our-id"
+
+
+def test_a_failure_is_the_error_envelope_and_another_attempt_begins_anew() -> None:
+    writer = ChunkWriter(client_request(stream=True), answer_id="our-id", created_s=99)
+    first = writer.write(fields_of(chunk(choice(role="assistant", content="Hi"))))
+    writer.unsent(first)
+    answer = error_answer(OutputLostError("boom"))
+    assert writer.failure(answer) == error_event(answer)
+    assert writer.again().write(fields_of(chunk(choice(role="assistant", content="Hi")))) == first

@@ -17,6 +17,9 @@ from gateway.wire.openai import Fields
 class StreamWriter(Protocol):
     """Encode the stream of one answer, from OpenAI chunks in normalized form or as a worker sent them."""
 
+    keeps_text: bool
+    """True if the end of the stream repeats the text, so that all of it stays in memory."""
+
     @property
     def text_bytes(self) -> int:
         """Return the bytes of text written so far."""
@@ -54,6 +57,18 @@ class StreamWriter(Protocol):
         Raises:
             OutputLostError: The answer is not complete.
         """
+        ...
+
+    def unsent(self, events: bytes) -> None:
+        """Note that events which `write` returned were not sent, because a later chunk of the same part failed."""
+        ...
+
+    def failure(self, answer: ErrorAnswer) -> bytes:
+        """Return the last events of a stream that has begun and failed. It changes nothing: several may ask for it."""
+        ...
+
+    def again(self) -> "StreamWriter":
+        """Return the writer for another attempt. The client has received what `idle` returned, and nothing else."""
         ...
 
 
@@ -109,7 +124,7 @@ class ClientFormat(msgspec.Struct, frozen=True, kw_only=True):
     error_body: Callable[[ErrorAnswer], bytes]
     """Encode an error as the body of an answer."""
     error_event: Callable[[ErrorAnswer], bytes]
-    """Encode an error as the last event of a stream that has begun."""
+    """Encode an error as the last event of a stream that has begun and has no writer any more."""
     schemas: BodySchemas
 
     def answer_id(self, request_id: str) -> str:
