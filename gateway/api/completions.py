@@ -124,6 +124,7 @@ class Completions:
             bytes_max = self._room.body_bytes_max
             body = await read_body(request.receive, reservation, bytes_max=bytes_max, decompressor=decompressor)
             asked = client_format.read(body)
+            context.dropped_tools = asked.dropped_tools
             reservation.fit(len(body), fields=len(asked.fields))
             if len(body) > LARGE_BYTES:
                 # To parse it took milliseconds, and to encode it again will: let other tasks run in between.

@@ -22,13 +22,20 @@ _COMMON_HEADERS = ("x-request-id", "cache-control")
 _QUOTA_HEADERS = tuple(
     f"x-ratelimit-{figure}-{unit}" for unit in ("requests", "tokens") for figure in ("limit", "remaining", "reset")
 )
-_ANSWER_HEADERS = ("x-fairpod-endpoint", "x-fairpod-job-id", "x-fairpod-queue-ms", "idempotent-replayed")
+_ANSWER_HEADERS = (
+    "x-fairpod-endpoint",
+    "x-fairpod-job-id",
+    "x-fairpod-queue-ms",
+    "x-fairpod-dropped-tools",
+    "idempotent-replayed",
+)
 _HEADERS = {
     "x-request-id": "ID of this request, also in the gateway's log.",
     "cache-control": "`no-store`: caches must not store any answer.",
     "x-fairpod-endpoint": "Endpoint that served the request.",
     "x-fairpod-job-id": "Runpod's ID of the job.",
     "x-fairpod-queue-ms": "Milliseconds that the request waited in the gateway's queue.",
+    "x-fairpod-dropped-tools": "Types of declared tools that were dropped, because only OpenAI runs them.",
     "idempotent-replayed": "`true` if the answer was made for another request with the same Idempotency-Key.",
     "x-should-retry": "`false` if a retry cannot succeed.",
     "retry-after": "Seconds to wait before a retry: an integer from 1 to 60.",
@@ -50,7 +57,8 @@ _PARAMETERS = {
     "model_id": "ID of the model; may contain slashes.",
 }
 _EVENT: JsonObject = {
-    "description": "One event: a chunk, `[DONE]` after the last chunk, or an error envelope instead of it.",
+    "description": "One event: a chunk, `[DONE]` after the last chunk, or an error envelope instead of it. A response "
+    "has events of its own, whose last one is `response.completed`, `response.incomplete` or `response.failed`.",
     "type": "object",
     "required": ["data"],
     "properties": {"data": {"type": "string"}},

@@ -32,6 +32,8 @@ class RequestContext:
         """Encodes an error for the client; OpenAI's format until the route is known."""
         self.is_replay = False
         """True if the answer was made for another request with the same Idempotency-Key."""
+        self.dropped_tools: tuple[str, ...] = ()
+        """Types of tools that the client declared and that no worker can run."""
         self.cors: Headers = []
         """Headers for a browser; none if the request has no Origin."""
 
@@ -49,6 +51,8 @@ class RequestContext:
                 headers.append((b"x-fairpod-queue-ms", str(round(self.record.queue_s * 1000)).encode()))
         if self.is_replay:
             headers.append((b"idempotent-replayed", b"true"))
+        if self.dropped_tools:
+            headers.append((b"x-fairpod-dropped-tools", ", ".join(self.dropped_tools).encode()))
         return [*headers, *self.cors]
 
 

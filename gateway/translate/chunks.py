@@ -6,72 +6,33 @@ follow the rules of `translate.choices`. A conforming worker's choices are passe
 
 from msgspec import Raw
 
-from gateway.domain import Usage
-from gateway.errors import OutputLostError
-from gateway.translate.choices import ChoiceNormalizer
 from gateway.translate.chunk_template import ChunkTemplate
 from gateway.translate.error_body import ErrorAnswer
+from gateway.translate.normalized_stream import NormalizedStream
 from gateway.translate.request import ClientRequest
-from gateway.translate.restart_detector import RestartDetector
-from gateway.translate.usage import estimate_usage, read_usage, settle_usage, usage_fields
+from gateway.translate.usage import usage_fields
 from gateway.wire import openai
-from gateway.wire.lenient import is_null, is_object
+from gateway.wire.lenient import is_object
 from gateway.wire.openai import Fields
 from gateway.wire.sse import DONE, encode_event
 
-RESTARTED = "The worker was lost during its answer, and the job was restarted."
 _OWN_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
 
 
-class ChunkWriter:
+class ChunkWriter(NormalizedStream):
     """Write the stream of one answer as server-sent events."""
 
     keeps_text = False
 
     def __init__(self, request: ClientRequest, *, answer_id: str, created_s: int) -> None:
-        self.usage: Usage | None = None
-        """The worker's last token counts, which are cumulative within a stream."""
-        self._counted_bytes = 0
-        """Bytes of text that were written when the last counts arrived."""
-        self._counted_parts = 0
-        self._usage_fields: Fields = {}
-        self._request, self._answer_id, self._created_s = request, answer_id, created_s
+        super().__init__(request, answer_id=answer_id)
+        self._answer_id, self._created_s = answer_id, created_s
         self._is_chat = request.api.is_chat
-        self._choices = ChoiceNormalizer(request, answer_id=answer_id)
-        self._restarts = RestartDetector()
-        self._template: ChunkTemplate | None = None
         self._before = self._after = b""
         """Encoded bytes around the text of a chunk that repeats the template `_template`."""
-        self._is_plain = False
-        """True if the last chunk's choices were passed on unchanged and it carried no usage."""
         object_name = "chat.completion.chunk" if self._is_chat else "text_completion"
         head = {"id": answer_id, "object": object_name, "created": created_s, "model": request.model}
         self._head = openai.encode(head)[:-1] + b',"choices":'
-
-    @property
-    def text_bytes(self) -> int:
-        """Return the bytes of text written so far."""
-        return self._choices.text_bytes
-
-    @property
-    def is_whole(self) -> bool:
-        """Return True if every requested choice has its finish reason."""
-        return self._choices.is_whole
-
-    def settled_usage(self) -> Usage:
-        """Return the worker's counts or an estimate; text written after the last counts is estimated and added."""
-        prompt_tokens, parts = self._request.prompt_tokens, self._choices.parts
-        counted = settle_usage(self.usage, prompt_tokens=prompt_tokens, completion_bytes=self.text_bytes, parts=parts)
-        bytes_since = self.text_bytes - self._counted_bytes
-        if counted is not self.usage or self.is_whole or not bytes_since:
-            return counted
-        parts_since = parts - self._counted_parts
-        more = estimate_usage(prompt_tokens=0, completion_bytes=bytes_since, parts=parts_since).completion_tokens
-        return Usage(
-            prompt_tokens=counted.prompt_tokens,
-            completion_tokens=counted.completion_tokens + more,
-            is_estimate=True,
-        )
 
     def write(self, chunk: Fields) -> bytes:
         """Return the event for one chunk of the worker, or no bytes if it has no choices to pass on.
@@ -80,17 +41,10 @@ class ChunkWriter:
             OutputLostError: The chunk is malformed, or belongs to a second run of the job.
             JobFailedError: The worker gave up on the answer.
         """
-        self._template, self._is_plain = None, False
-        if self._restarts.is_restart(chunk):
-            raise OutputLostError(RESTARTED)
-        choices = self._choices.add(chunk)
-        usage = chunk.get("usage")
-        if is_object(usage) and usage is not None and (counted := read_usage(usage)) is not None:
-            self.usage, self._usage_fields = counted, openai.decode_fields(usage)
-            self._counted_bytes, self._counted_parts = self.text_bytes, self._choices.parts
+        choices = self._read(chunk)
         if choices is None:
             return b""
-        self._is_plain = choices is chunk.get("choices") and is_null(usage)
+        usage = chunk.get("usage")
         shows_usage = self._request.wants_continuous_usage and is_object(usage)
         return self._event(choices, usage=usage if shows_usage else None, extra=chunk)
 

@@ -168,11 +168,10 @@ def _shown(name: str) -> str:
 
 
 def _unknown_url_message(path: str) -> str:
-    if path.endswith("/responses"):
+    if "/responses/" in path:
         return (
-            "This gateway supports chat completions, not the Responses API. Use `client.chat.completions`, the AI "
-            "SDK's `provider.chat(model)`, LangChain's `use_responses_api=False`, or the Agents SDK's "
-            "`set_default_openai_api('chat_completions')`."
+            "Responses are not stored here, so none can be retrieved, cancelled, compacted or deleted. Create each one "
+            "with `POST /v1/responses` and the whole conversation in `input`."
         )
     return f"Unknown URL: {_shown(path)}. The base URL must end in /v1."
 

@@ -45,6 +45,8 @@ class ClientRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Size of the body in bytes: memory that the request holds until it is answered."""
     prompt_tokens: int
     """Estimated number of tokens of the prompt."""
+    dropped_tools: tuple[str, ...] = ()
+    """Types of tools that the client declared and that no worker can run, for a header of the response."""
 
 
 def read_request(api: Api, body: bytes | bytearray) -> ClientRequest:
@@ -54,20 +56,39 @@ def read_request(api: Api, body: bytes | bytearray) -> ClientRequest:
         InvalidRequestError: The body is not a JSON object or exceeds the limits, or an interpreted field is missing or
             invalid.
     """
+    fields = read_fields(body)
+    # A large prompt was parsed once, and is not parsed again.
+    rest = body if len(body) <= LARGE_BYTES else None
+    return build_request(api, fields, body_bytes=len(body), rest=rest)
+
+
+def read_fields(body: bytes | bytearray) -> Fields:
+    """Parse a client's body as far as its fields.
+
+    Raises:
+        InvalidRequestError: The body is not a JSON object or exceeds the limits.
+    """
     if not body.isascii():
         _refuse_bad_utf8(body)
     if not is_within_bounds(body):
         reason = f"The body is nested more than {DEPTH_MAX} levels deep, or has more than {PARTS_MAX} fields and lists."
         raise InvalidRequestError(reason, code="invalid_json")
     try:
-        fields = openai.decode_fields(body)
-        # A large prompt was parsed once, and is not parsed again.
-        rest = body if len(body) <= LARGE_BYTES else openai.encode(_without(fields, api.prompt_fields))
-        view = openai.decode_request(rest)
-    except msgspec.ValidationError as error:
-        raise _explain(error) from None
-    except msgspec.DecodeError:
-        raise InvalidRequestError("The body is not valid JSON. Send a JSON object.", code="invalid_json") from None
+        return openai.decode_fields(body)
+    except msgspec.DecodeError as error:
+        raise _unreadable(error) from None
+
+
+def build_request(api: Api, fields: Fields, *, body_bytes: int, rest: bytes | bytearray | None = None) -> ClientRequest:
+    """Validate the fields of a request; `rest` holds them as JSON, with or without the prompt.
+
+    Raises:
+        InvalidRequestError: An interpreted field is missing or invalid.
+    """
+    try:
+        view = openai.decode_request(openai.encode(_without(fields, api.prompt_fields)) if rest is None else rest)
+    except msgspec.DecodeError as error:
+        raise _unreadable(error) from None
     _check(api, view, fields)
     options, n = view.stream_options, view.n or 1
     stream = bool(view.stream) and api.has_choices
@@ -82,7 +103,7 @@ def read_request(api: Api, body: bytes | bytearray) -> ClientRequest:
         max_tokens=view.max_tokens if view.max_completion_tokens is None else view.max_completion_tokens,
         encoding_format=view.encoding_format,
         fields=fields,
-        body_bytes=len(body),
+        body_bytes=body_bytes,
         prompt_tokens=prompt_tokens_estimate(fields),
     )
 
@@ -168,6 +189,12 @@ def _prompt_field(api: Api, fields: Fields) -> str:
 _PROMPT_STARTS = frozenset({b'"', b"[", b"{"})
 _LIST = re.compile(rb"\[\s*(\])?")
 _PATH = re.compile(r" - at `\$\.?(.*?)`$")
+
+
+def _unreadable(error: msgspec.DecodeError) -> InvalidRequestError:
+    if isinstance(error, msgspec.ValidationError):
+        return _explain(error)
+    return InvalidRequestError("The body is not valid JSON. Send a JSON object.", code="invalid_json")
 
 
 def _explain(error: msgspec.ValidationError) -> InvalidRequestError:

@@ -196,9 +196,9 @@ def test_a_model_that_is_elsewhere_is_told_with_the_list_of_those_that_are_there
     assert b"GET /v1/models" in error_body(error_answer(errors.UnknownModelError("m")))
 
 
-def test_the_responses_api_is_explained() -> None:
-    message = msgspec.json.decode(error_body(error_answer(errors.UnknownUrlError("/v1/responses"))))["error"]["message"]
-    assert "chat.completions" in message
+def test_that_responses_are_not_stored_is_explained() -> None:
+    body = error_body(error_answer(errors.UnknownUrlError("/v1/responses/resp_1")))
+    assert "not stored" in msgspec.json.decode(body)["error"]["message"]
 
 
 @pytest.mark.parametrize(("status", "is_useless"), [(400, True), (404, True), (413, True), (429, False), (502, False)])

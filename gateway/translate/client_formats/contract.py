@@ -115,7 +115,7 @@ class ClientFormat(msgspec.Struct, frozen=True, kw_only=True):
     api: Api
     """API by which workers are asked."""
     id_prefix: str
-    """First part of the ids of its answers."""
+    """First part of the ids of its answers, with the character that separates it."""
     read: Callable[[bytes | bytearray], ClientRequest]
     """Parse and validate a body. Raises InvalidRequestError."""
     open_stream: OpenStream | None
@@ -129,4 +129,4 @@ class ClientFormat(msgspec.Struct, frozen=True, kw_only=True):
 
     def answer_id(self, request_id: str) -> str:
         """Return the id of the answer to a request."""
-        return f"{self.id_prefix}-{request_id}"
+        return f"{self.id_prefix}{request_id}"

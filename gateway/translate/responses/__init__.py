@@ -1,0 +1,1 @@
+"""Translate between the Responses API and chat completions."""
