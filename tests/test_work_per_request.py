@@ -24,7 +24,7 @@ from gateway.config.keys import key_line
 from gateway.observability.logs import configure_logs
 from tests.stacks import KEY
 from tests.subject import event
-from tests.wires import Client, WiredGateway, wired
+from tests.wires import CHAT, RESPONSES, Client, WiredGateway, wired
 
 REQUESTS = 3
 WARM_UP = 3
@@ -33,6 +33,7 @@ CALLS = {
     "relay, a whole answer": 1574,
     "relay, a stream": 2882,
     "relay, a chunk": 89,
+    "relay, a text of a response": 88,
     "job, a stream": 10381,
     "job, a page of 8 outputs": 707,
     "job, an output": 36,
@@ -45,6 +46,8 @@ FRAMES = 8
 GATEWAY = str(pathlib.Path(gateway.__file__).parent) + "/"
 FEW, MANY = 10, 60
 """Chunks or pages of two streams: their difference is what each chunk or page costs."""
+ENDS = {CHAT: b"data: [DONE]", RESPONSES: b"event: response.completed"}
+"""How a complete stream ends, by the path."""
 WHOLE = (
     b'{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":'
     b'{"role":"assistant","content":"Hello there"},"finish_reason":"stop"}],'
@@ -124,13 +127,13 @@ def pages(count: int, outputs: int) -> list[bytes]:
     return [*[page("IN_PROGRESS", each) for each in at_work], page("COMPLETED", [])]
 
 
-async def calls_of(runpod: Canned, *, route: str, stream: bool) -> float:
+async def calls_of(runpod: Canned, *, route: str, stream: bool, path: str = CHAT) -> float:
     """Return the least count of a few requests, after a few that warm caches up.
 
     The least, since now and then asyncio clears its heap of cancelled timers, which is hundreds of calls.
     """
     async with wired(runpod, endpoint={"route": route, "limits": WIDE}) as subject:
-        client = subject.client()
+        client = subject.client(path)
         counts = [await _counted(subject, client, stream=stream) for _ in range(WARM_UP + REQUESTS)]
     return min(counts[WARM_UP:])
 
@@ -141,7 +144,7 @@ async def _counted(subject: WiredGateway, client: Client, *, stream: bool, key: 
         while subject.gateway.exchanges.count:
             await asyncio.sleep(0)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert (b"data: [DONE]" if stream else b"Hello there") in answer
+    assert (ENDS[client.path] if stream else b"Hello there") in answer
     return count.calls
 
 
@@ -165,6 +168,11 @@ async def _relay_stream(chunks: int) -> float:
     return await calls_of(Canned(relayed=[each.encode() for each in words(chunks)]), route="openai", stream=True)
 
 
+async def response_stream(chunks: int) -> float:
+    runpod = Canned(relayed=[each.encode() for each in words(chunks)])
+    return await calls_of(runpod, route="openai", stream=True, path=RESPONSES)
+
+
 async def _job_stream(count: int, outputs: int) -> float:
     return await calls_of(Canned(paged=pages(count, outputs)), route="job", stream=True)
 
@@ -177,6 +185,8 @@ async def count(work: str) -> float:
             return await relay_stream(FEW)
         case "relay, a chunk":
             return (await relay_stream(MANY) - await relay_stream(FEW)) / (MANY - FEW)
+        case "relay, a text of a response":
+            return (await response_stream(MANY) - await response_stream(FEW)) / (MANY - FEW)
         case "job, a stream":
             return await job_stream(FEW, 8)
         case "job, a page of 8 outputs":

@@ -24,6 +24,7 @@ from tests.stacks import KEY, config_of
 from tests.virtual_time import LoopClock
 
 LIMITS = ClientLimits(head_bytes_max=32_768, head_s=60, read_s=60, write_s=60, connections_max=10_000)
+CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 Answer = Callable[[bytes], Iterable[bytes]]
 """What Runpod answers to the bytes of a request: the pieces that arrive one by one."""
 
@@ -97,7 +98,8 @@ class WiredTransport(HttpTransport):
 class Client:
     """A client's connection, kept for one request after the other."""
 
-    def __init__(self, gateway: "WiredGateway") -> None:
+    def __init__(self, gateway: "WiredGateway", path: str) -> None:
+        self.path = path
         self.received = bytearray()
         self._ended = asyncio.Event()
         self.protocol = BoundedProtocol(gateway.connections, gateway.config, gateway.server_state, {})
@@ -110,12 +112,13 @@ class Client:
             self._ended.set()
 
     def send(self, *, stream: bool, key: str = KEY, **asked: Any) -> None:
-        body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": stream, **asked}
+        prompt = {"input" if self.path == RESPONSES else "messages": [{"role": "user", "content": "Hi"}]}
+        body = {"model": "m", **prompt, "stream": stream, **asked}
         text = json.dumps(body).encode()
         head = (
             f"host: x\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\ncontent-length: {len(text)}"
         )
-        self.protocol.data_received(f"POST /v1/chat/completions HTTP/1.1\r\n{head}\r\n\r\n".encode() + text)
+        self.protocol.data_received(f"POST {self.path} HTTP/1.1\r\n{head}\r\n\r\n".encode() + text)
 
     async def ask(self, *, stream: bool, key: str = KEY) -> bytes:
         """Send a request, and return the whole response."""
@@ -142,8 +145,8 @@ class WiredGateway:
         self.server_state = ServerState()
         self.connections = Connections(LIMITS, LoopClock())
 
-    def client(self) -> Client:
-        return Client(self)
+    def client(self, path: str = CHAT) -> Client:
+        return Client(self, path)
 
 
 @contextlib.asynccontextmanager

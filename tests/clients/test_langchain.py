@@ -176,6 +176,16 @@ class TestOpenaiVllm(FullSuite):
     way = OPENAI_VLLM
 
 
+class TestResponses(FullSuite):
+    """By the Responses API, whose requests become those of the other classes: one way shows what is its own."""
+
+    way = JOB_VLLM
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {**super().chat_model_params, "use_responses_api": True}
+
+
 class TestJobTokens(TextSuite):
     way = Way("job", "tokens")
 

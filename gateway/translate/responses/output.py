@@ -104,7 +104,7 @@ class Output:
         index = len(self.done)
         if index >= ITEMS_MAX:
             raise OutputLostError(f"The worker's answer has more than {ITEMS_MAX} parts.")
-        id_end = f"_{self._id_suffix}{index:04x}"
+        id_end = f"_{self._id_suffix}{index:x}"
         if isinstance(part.kind, int):
             tool = self._declared.get(part.name) or DeclaredTool(part.name)
             made = CustomCall if tool.is_custom else FunctionCall

@@ -16,6 +16,8 @@ from gateway.translate.responses.response_object import ObjectEncoder, response_
 from gateway.wire import openai
 from gateway.wire.openai import NULL, Fields
 
+ID_LENGTH = 16
+"""Characters of the response's id in those of its items, which every delta repeats."""
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Finish reasons that end a response as incomplete, with the reason that it tells."""
 
@@ -30,7 +32,7 @@ class ResponseWriter(NormalizedStream):
         super().__init__(request, answer_id=answer_id)
         self._responses_request, self._answer_id, self._created_s = request, answer_id, created_s
         self._object = ObjectEncoder(request, answer_id=answer_id, created_s=created_s)
-        self._output = Output(request.declared, id_suffix=answer_id.rpartition("_")[2])
+        self._output = Output(request.declared, id_suffix=answer_id.rpartition("_")[2][:ID_LENGTH])
         self._number = number
         """Sequence number of the next event."""
         self._idle_number = number

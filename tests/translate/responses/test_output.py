@@ -26,7 +26,7 @@ def said(made: Output) -> list[tuple[str, str]]:
 def test_parts_of_one_kind_are_one_item() -> None:
     made = output(Part(Reasoning, b"a"), Part(Reasoning, b"b"), Part(Message, b"c"))
     made.finish(b"completed")
-    assert said(made) == [("rs_x0000", "ab"), ("msg_x0001", "c")]
+    assert said(made) == [("rs_x0", "ab"), ("msg_x1", "c")]
 
 
 def test_an_open_item_is_incomplete() -> None:
@@ -71,4 +71,4 @@ def test_long_arguments_are_not_checked_for_their_end() -> None:
 def test_an_answer_of_nothing_is_an_empty_message() -> None:
     made = output()
     made.finish(b"completed")
-    assert said(made) == [("msg_x0000", "")]
+    assert said(made) == [("msg_x0", "")]

@@ -37,7 +37,7 @@ def test_a_text_has_all_its_events_in_order() -> None:
         "output_text.done", "content_part.done", "output_item.done", "completed",
     ]  # fmt: skip
     (item,) = Client().read(told).final["output"]
-    assert item["id"] == "msg_ab0000"
+    assert item["id"] == "msg_ab0"
     assert item["content"] == [{"type": "output_text", "text": "Hi you", "annotations": [], "logprobs": []}]
 
 
