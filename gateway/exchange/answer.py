@@ -117,7 +117,7 @@ class StreamedAnswer:
         self.memory = UNCOUNTED
         self.chunks = 0
         self._writer = writer
-        self._keeps_text = writer.keeps_text
+        self._keeps_text = writer.is_cumulative
         self._counted_at = 0
         self._note_first = note_first
         self._note_chunks = note_chunks

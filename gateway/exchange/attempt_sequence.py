@@ -31,10 +31,13 @@ class AttemptSequence:
         """Return True if the permit was waited for long enough."""
         return self._request is not None and self._request.is_due
 
-    def idle_chunk(self) -> bytes:
-        """Return an event without content, in the format of the client; empty for a whole answer."""
+    def idle_chunk(self, *, is_shared: bool = False) -> bytes:
+        """Return an event without content, in the format of the client; empty for a whole answer.
+
+        Also empty if several clients share the answer (`is_shared`), and the event would have to be sent to all.
+        """
         writer = self._factory.writer
-        return writer.idle() if writer else b""
+        return writer.idle() if writer and not (is_shared and writer.is_cumulative) else b""
 
     def failure(self, answer: ErrorAnswer) -> bytes:
         """Return a failure as the last events of a stream; empty for a whole answer."""

@@ -36,9 +36,9 @@ class ExchangeDriver(ABC):
         """Return the record of the exchange."""
         return self._exchange.record
 
-    def idle_chunk(self) -> bytes:
-        """Return an event without content, which shows that the answer is in progress; empty for a whole answer."""
-        return self._exchange.events.idle_chunk()
+    def idle_chunk(self, *, is_shared: bool = False) -> bytes:
+        """Return an event without content, as `AttemptSequence.idle_chunk`."""
+        return self._exchange.events.idle_chunk(is_shared=is_shared)
 
     def failure(self, answer: ErrorAnswer) -> bytes:
         """Return a failure as the last events of a stream that has begun; empty for a whole answer."""

@@ -106,7 +106,7 @@ class JoinedExchange:
 
     def idle_chunk(self) -> bytes:
         """Return an event without content, which shows that the answer is in progress; empty for a whole answer."""
-        return self._shared.exchange.idle_chunk() if self._shared.exchange else b""
+        return self._shared.exchange.idle_chunk(is_shared=True) if self._shared.exchange else b""
 
     def failure(self, answer: ErrorAnswer) -> bytes:
         """Return a failure as the last events of a stream that has begun; empty for a whole answer."""

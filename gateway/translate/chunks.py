@@ -22,7 +22,7 @@ _OWN_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage",
 class ChunkWriter(NormalizedStream):
     """Write the stream of one answer as server-sent events."""
 
-    keeps_text = False
+    is_cumulative = False
 
     def __init__(self, request: ClientRequest, *, answer_id: str, created_s: int) -> None:
         super().__init__(request, answer_id=answer_id)

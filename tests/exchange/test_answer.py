@@ -88,7 +88,7 @@ def test_a_value_of_another_type_than_openai_s_is_lost_output(error: Exception) 
 class Keeping(ChunkWriter):
     """A writer that has to repeat its text."""
 
-    keeps_text = True
+    is_cumulative = True
     lost = b""
 
     def unsent(self, events: bytes) -> None:

@@ -17,8 +17,9 @@ from gateway.wire.openai import Fields
 class StreamWriter(Protocol):
     """Encode the stream of one answer, from OpenAI chunks in normalized form or as a worker sent them."""
 
-    keeps_text: bool
-    """True if the end of the stream repeats the text, so that all of it stays in memory."""
+    is_cumulative: bool
+    """True if events depend on those before them: the end repeats the text, so that all of it stays in memory, and an
+    idle event for one client would be missing from the stream of another that shares the answer."""
 
     @property
     def text_bytes(self) -> int:

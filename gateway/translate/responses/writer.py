@@ -25,7 +25,7 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 class ResponseWriter(NormalizedStream):
     """Write the stream of one response as server-sent events."""
 
-    keeps_text = True
+    is_cumulative = True
 
     def __init__(self, request: ResponsesRequest, *, answer_id: str, created_s: int, number: int = 0) -> None:
         """Create it; `number` is that of its first event, if another writer has sent signs of life before it."""
