@@ -1,13 +1,19 @@
 """What a worker is asked for a request of the Responses API, and what the client is told of it."""
 
+import contextlib
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.errors import InvalidRequestError
 from gateway.translate.request import worker_fields
+from gateway.translate.responses.request import read_responses_request
+from gateway.translate.responses.response_object import ObjectEncoder
 from gateway.wire.json_bounds import DEPTH_MAX
+from tests.effort import tries
 from tests.factories import plain
 from tests.translate.responses.events import asked
 
@@ -158,9 +164,54 @@ def test_deep_nesting_is_refused() -> None:
 
 
 def test_a_request_that_is_not_json_is_refused() -> None:
-    from gateway.translate.responses.request import read_responses_request
-
     for body in (b"{", b"[]", b"\xff"):
         with pytest.raises(InvalidRequestError):
             read_responses_request(body)
     assert msgspec.json.encode(asked().model) == b'"m"'
+
+
+NAMES = [
+    "type", "role", "content", "text", "name", "namespace", "call_id", "arguments", "output", "input", "summary",
+    "refusal", "image_url", "file_data", "file_id", "tools", "function", "parameters", "mode", "format", "effort",
+]  # fmt: skip
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=8,
+)
+KINDS = [
+    "message", "function_call", "custom_tool_call", "function_call_output", "reasoning", "item_reference", "function",
+    "custom", "namespace", "web_search", "allowed_tools", "input_text", "output_text", "refusal", "input_image",
+    "input_file", "json_schema", "text",
+]  # fmt: skip
+OBJECTS = st.dictionaries(st.sampled_from(NAMES), VALUES | st.sampled_from(KINDS), max_size=6)
+TYPED = st.builds(lambda kind, fields: {"type": kind, **fields}, st.sampled_from(KINDS), OBJECTS)
+BODIES = st.fixed_dictionaries(
+    {"input": st.text(max_size=3) | st.lists(TYPED, min_size=1, max_size=4) | VALUES},
+    optional={
+        **dict.fromkeys(("tools", "include"), st.lists(TYPED, max_size=3) | VALUES),
+        **dict.fromkeys(("tool_choice", "text", "reasoning", "instructions"), TYPED | VALUES),
+        **dict.fromkeys(("top_logprobs", "max_output_tokens", "n", "background", "stream"), VALUES),
+    },
+)
+
+
+@settings(max_examples=tries(1000))
+@given(BODIES)
+def test_whatever_a_client_sends_is_read_or_refused(body: dict[str, Any]) -> None:
+    """What was read can be answered: the object repeats it."""
+    try:
+        request = read_responses_request(msgspec.json.encode({"model": "m", **body}))
+    except InvalidRequestError:
+        return
+    messages = plain(request.fields)["messages"]
+    assert all(each["role"] in {"system", "user", "assistant", "tool"} for each in messages)
+    opened = ObjectEncoder(request, answer_id="resp_1", created_s=1).open()
+    assert msgspec.json.decode(opened)["status"] == "in_progress"
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "\\ud800x", "a\\udc00"])
+def test_a_string_that_is_not_unicode_is_refused_or_passed_on(text: str) -> None:
+    body = f'{{"model":"m","instructions":"{text}","input":[{{"role":"system","content":"{text}"}}]}}'
+    with contextlib.suppress(InvalidRequestError):
+        read_responses_request(body.encode())
