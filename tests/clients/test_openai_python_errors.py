@@ -218,9 +218,9 @@ def test_one_request_at_a_time(client: openai.OpenAI, way: Way) -> None:
 
 def test_unknown_paths_and_methods(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
-        client.responses.create(model="m", input="Hello")
+        client.responses.retrieve("resp_1")
     check_error(caught.value, status=404, code="unknown_url")
-    assert "chat.completions" in caught.value.message
+    assert "not stored" in caught.value.message
     with pytest.raises(openai.NotFoundError) as caught:
         client.files.list()
     check_error(caught.value, status=404, code="unknown_url")

@@ -255,12 +255,12 @@ test('a failure in the middle of a stream is thrown', async () => {
   await assert.rejects(call, (error) => error instanceof OpenAI.APIError && Boolean(error.message));
 });
 
-test('the Responses API is not served, and the answer says what to do', async () => {
-  const error = await failure(() => client.responses.create({ model: 'm', input: 'Hello' }), OpenAI.NotFoundError, {
+test('responses are not stored, and the answer says what to do', async () => {
+  const error = await failure(() => client.responses.retrieve('resp_1'), OpenAI.NotFoundError, {
     status: 404,
     code: 'unknown_url',
   });
-  assert.match(error.message, /chat\.completions/);
+  assert.match(error.message, /whole conversation/);
 });
 
 promptTest('a stream that is left', async () => {
