@@ -113,7 +113,8 @@ class AsgiSink:
         try:
             if not response.has_begun:
                 await self._begin(response.begin())
-            await self._write(response.keepalive(self._clock.monotonic_s()))
+            if data := response.keepalive(self._clock.monotonic_s()):
+                await self._write(data)
         finally:
             self._keepalive_done = None
             done.set()
