@@ -100,7 +100,7 @@ class OutagePolicy(StrEnum):
 
 
 class EndpointState(StrEnum):
-    """Name the state of an endpoint's workers; see `exchange.endpoint_state`."""
+    """Name the state of an endpoint's workers; see `endpoints.worker_state`."""
 
     ASLEEP = "asleep"
     """Workers are provisioned, and none runs."""

@@ -5,7 +5,7 @@ import asyncio
 import anyio
 from litestar.types import Message, Send
 
-from gateway.api.keepalive import KeepAliveScheduler
+from gateway.api.keepalive_scheduler import KeepAliveScheduler
 from gateway.clock import Clock
 from gateway.exchange.client_response import ClientResponse, Headers
 

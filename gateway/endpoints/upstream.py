@@ -25,7 +25,7 @@ from gateway.errors import (
     UpstreamBusyError,
 )
 from gateway.events import CallOutcome, EndpointChanged, Observer, UpstreamCalled
-from gateway.fairshare.refusals import Reach, Refusals
+from gateway.fairshare.busy_origin import Reach, Refusals
 from gateway.upstream.client import EndpointClient
 from gateway.upstream.job_api import JobApi
 from gateway.wire.runpod import EndpointHealth
