@@ -75,6 +75,8 @@ class ConnectionDriver(ExchangeDriver):
                 exchange.abort()
             finally:
                 self._stop()
+                # It holds this driver, whose empty chunks it sends.
+                del self._sink
                 self.on_over(self)
         self._raise_error()
 

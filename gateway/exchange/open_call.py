@@ -39,15 +39,15 @@ class Driver(Protocol):
 class OpenCall:
     """Represent one call from its request to the end of its response, or until the exchange leaves it."""
 
-    __slots__ = ("_connection", "_driver", "_exchange", "_has_left", "_listener", "_ready", "_sink")
+    __slots__ = ("_body", "_connection", "_driver", "_exchange", "_has_left", "_ready", "_sink")
 
     def __init__(self, driver: Driver, exchange: Exchange, sink: CallbackSink) -> None:
         self._driver = driver
         self._exchange = exchange
         self._sink = sink
         self._connection: Connection | None = None
-        self._listener: Listener = self
-        """Listener of the connection: this call, or a body that is decoded in the task."""
+        self._body: Listener | None = None
+        """Listener of the connection instead of this call: a body that is decoded in the task."""
         self._has_left = False
         self._ready: anyio.Event | None = None
         """Set when the client is ready for more of what the task reads."""
@@ -63,7 +63,7 @@ class OpenCall:
         """Close the call, unless its response is complete, and report nothing more."""
         self._has_left = True
         if self._connection is not None:
-            self._connection.leave(self._listener)
+            self._connection.leave(self._body or self)
 
     def resume(self) -> None:
         """Read on: the client has caught up."""
@@ -76,7 +76,7 @@ class OpenCall:
         """Report the head. A body that is compressed, although nothing asked for this, is read in the task."""
         status, retry_after_s, encoding = read_head(reader)
         if encoding is not None and self._connection is not None and not self._has_left:
-            self._listener, pieces = decoded_rest(self._connection, self, encoding=encoding, status=status)
+            self._body, pieces = decoded_rest(self._connection, self, encoding=encoding, status=status)
             self._driver.do_in_task(partial(self._read_decoded, pieces))
         self.head(status, retry_after_s)
 

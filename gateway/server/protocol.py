@@ -14,7 +14,7 @@ from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallab
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from gateway.api.client_connection import attach_client_connection
+from gateway.api.client_connection import attach_client_connection, detach_client_connection
 from gateway.api.disconnect import Disconnect, attach_disconnect
 from gateway.api.key_acceptance import Acceptance, attach_acceptance
 from gateway.api.probes import PROBES
@@ -165,6 +165,7 @@ class BoundedProtocol(ReadingProtocol):
             try:
                 await app(scope, receive, send if knows_chunks(cycle.scope["http_version"]) else UntilClose(cycle).send)
             finally:
+                detach_client_connection(cycle.scope)
                 if cycle.response_started and not cycle.response_complete:
                     # A regular close would keep unsent data in memory for a client that may never read it.
                     self._drop()
@@ -222,9 +223,8 @@ class BoundedProtocol(ReadingProtocol):
             self._refuse(SlowRequestError("body"))
 
     def _refuse(self, error: BaseException) -> None:
-        request_id = ""
-        if self._can_answer_refusal():
-            request_id = self._answer_refusal(error if isinstance(error, GatewayError) else malformed())
+        shown = error if isinstance(error, GatewayError) else malformed()
+        request_id = self._answer_refusal(shown) if self._can_answer_refusal() else ""
         self._all.refused(refusal_of(error), request_id)
 
     def _can_answer_refusal(self) -> bool:
