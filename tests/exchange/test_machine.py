@@ -124,6 +124,15 @@ class TestSubmission:
         assert (world.outliving(), world.held()) == (1, {"work": 1})
 
 
+    def test_one_that_is_aborted_keeps_its_seat(self) -> None:
+        """Its driver broke: nothing will tell the id of the job, which may run."""
+        world = World(route="job")
+        world.exchange.start()
+        world.exchange.abort()
+        assert outcomes(world) == [Outcome.BROKEN]
+        assert (world.outliving(), world.held()) == (1, {"work": 1})
+
+
 class TestTimeouts:
     def test_the_wait_for_a_permit_ends(self) -> None:
         world = World(route="job", max_in_flight=1, queue_timeout_s=3)
