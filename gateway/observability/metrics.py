@@ -4,7 +4,7 @@ Label values come from the configuration or from an enum, which bounds the numbe
 """
 
 from collections.abc import Callable, Iterable
-from functools import cache, partial
+from functools import partial
 from typing import assert_never
 
 from prometheus_client import (
@@ -12,7 +12,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     GCCollector,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
@@ -21,6 +20,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
 from prometheus_client.openmetrics import exposition as openmetrics
 
+from gateway.clock import Clock, SystemClock
 from gateway.connection_limits import Refusal
 from gateway.domain import Operation
 from gateway.errors import ConnectFault
@@ -47,6 +47,7 @@ from gateway.events import (
 )
 from gateway.observability.cooperative_rendering import Paced
 from gateway.observability.gauges import EndpointGauges, Gauges
+from gateway.observability.plain_series import Distribution, Series
 from gateway.observability.process_metrics import ConfigMetrics, StoreMetrics
 from gateway.observability.tenant_series import TenantSeries
 
@@ -82,22 +83,20 @@ class Metrics:
         endpoints: Iterable[str] = (),
         started_at_s: float = 0.0,
         lines_dropped: Callable[[], int] = lambda: 0,
-        now_s: Callable[[], float] = lambda: 0.0,
+        clock: Clock | None = None,
     ) -> None:
         """Create the metrics. The series of `endpoints` start at zero, so that `rate` does not miss their first event.
 
         `started_at_s` is the time at which the first configuration was applied, in Unix seconds; `lines_dropped`
-        returns the number of lost log lines, `now_s` monotonic seconds.
+        returns the number of lost log lines.
         """
-        registry = self._registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
         self._readings = Gauges(read, lines_dropped)
-        registry.register(self._readings)
-
-        counter, histogram = partial(_counter, registry), partial(_histogram, registry)
-        tenants = self._tenants = TenantSeries(now_s)
+        registry = self._registry = _registry_of(self._readings)
+        clock = clock or SystemClock()
+        self._unix_s = clock.unix_s
+        series, tenants = Series(), TenantSeries(clock.monotonic_s)
+        self._tenants = tenants
+        counter, histogram = series.counter, partial(series.histogram, buckets=LATENCY_S)
         self._requests = tenants.counter("requests_total", "Requests by outcome.", "model", "route", "outcome")
         self._duration = histogram("request_duration_seconds", "Time from request to last byte.", "model", "route")
         self._first_chunk = histogram("first_chunk_seconds", "Time from request to first output.", "model", "route")
@@ -123,9 +122,10 @@ class Metrics:
             "GPU seconds saved by cancelling jobs, estimated from the tenant's other requests.",
             "endpoint",
         )
-        registry.register(tenants)
         self._orphans = counter("orphans_total", "Cancelled jobs of dead gateway processes.", "endpoint")
         self._replacements = counter("replacement_characters_total", "U+FFFD characters in worker output.", "endpoint")
+        registry.register(series)
+        registry.register(tenants)
         self._observed = 0
         self._bugs = Counter("gateway_bugs_total", "Unexpected exceptions.", registry=registry)
         self._store = StoreMetrics(registry)
@@ -173,11 +173,10 @@ class Metrics:
                 self._calls(event.endpoint, event.operation, event.outcome).inc()
                 if event.fault is not None:
                     self._faults(event.endpoint, event.fault.value).inc()
-            case GpuTimeSettled(attempt=attempt, gpu_s=gpu_s):
-                self._gpu(attempt.tenant, attempt.endpoint).inc(gpu_s or 0.0)
+            case GpuTimeSettled():
+                self._gpu(event.attempt.tenant, event.attempt.endpoint).inc(event.gpu_s or 0.0)
             case FirstChunk():
-                exemplar = self._exemplar(event.request_id, event.after_s)
-                self._first_chunk(event.model, event.route).observe(event.after_s, exemplar)
+                self._observe_request(self._first_chunk(event.model, event.route), event.request_id, event.after_s)
             case Settled():
                 self._settle(event)
             case JobEnded():
@@ -201,12 +200,12 @@ class Metrics:
             case _:
                 assert_never(event)
 
-    def _exemplar(self, request_id: str, seconds: float) -> dict[str, str] | None:
-        """Return an exemplar, which leads from a bucket to a log line: for every slow request, and some fast ones."""
+    def _observe_request(self, child: Distribution, request_id: str, seconds: float) -> None:
+        """Observe a time of a request; each slow one and some fast ones become exemplars, which lead to a log line."""
+        child.observe(seconds)
         self._observed += 1
         if seconds >= SLOW_S or self._observed % EXEMPLAR_TURN == 0:
-            return {"request_id": request_id}
-        return None
+            child.show(request_id, seconds, self._unix_s())
 
     def _cancel(self, event: JobCancelled) -> None:
         tenant, endpoint = event.attempt.tenant, event.attempt.endpoint
@@ -225,8 +224,7 @@ class Metrics:
 
     def _settle(self, event: Settled) -> None:
         self._requests(event.tenant, event.model, event.route, event.outcome).inc()
-        exemplar = self._exemplar(event.request_id, event.duration_s)
-        self._duration(event.model, event.route).observe(event.duration_s, exemplar)
+        self._observe_request(self._duration(event.model, event.route), event.request_id, event.duration_s)
         if event.outcome is Outcome.REFUSED:
             self._refusals(event.tenant, event.reason or "").inc()
         if event.chunks:
@@ -238,6 +236,15 @@ class Metrics:
             self._replacements(event.endpoint).inc(event.replacement_characters)
 
 
+def _registry_of(readings: Gauges) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    registry.register(readings)
+    return registry
+
+
 def media_type_for(accept: str) -> str:
     """Return the accepted one of the two media types; the older one if neither is accepted."""
     try:
@@ -246,15 +253,3 @@ def media_type_for(accept: str) -> str:
         # The version parameter of the media type is not a number.
         is_openmetrics = False
     return openmetrics.CONTENT_TYPE_LATEST if is_openmetrics else CONTENT_TYPE_PLAIN_0_0_4
-
-
-# Each returns a cached lookup of a metric's child by label values. The library's own lookup checks every value and
-# takes a lock. The cache is bounded, because the values come from the configuration or an enum.
-
-
-def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Callable[..., Counter]:
-    return cache(Counter(f"gateway_{name}", text, labels, registry=registry).labels)
-
-
-def _histogram(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Callable[..., Histogram]:
-    return cache(Histogram(f"gateway_{name}", text, labels, registry=registry, buckets=LATENCY_S).labels)
