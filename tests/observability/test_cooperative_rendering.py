@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-from prometheus_client import generate_latest
+from prometheus_client import PlatformCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -20,6 +20,13 @@ def test_the_page_is_the_same_and_the_loop_has_its_turns() -> None:
     pauses: list[None] = []
     assert generate_latest(Paced(Gauges(), lambda: pauses.append(None))) == generate_latest(Gauges())
     assert len(pauses) == 3
+
+
+def test_a_collector_that_keeps_its_families_is_shown_again() -> None:
+    kept = PlatformCollector(registry=None)
+    pages = [generate_latest(Paced(kept, lambda: None)) for _ in range(2)]
+    assert pages == [generate_latest(kept)] * 2
+    assert b"python_info{" in pages[1]
 
 
 def test_a_pause_ends() -> None:
