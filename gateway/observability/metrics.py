@@ -3,6 +3,7 @@
 Label values come from the configuration or from an enum, which bounds the number of series.
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import assert_never
@@ -45,7 +46,7 @@ from gateway.events import (
     TaskFailed,
     UpstreamCalled,
 )
-from gateway.observability.cooperative_rendering import Paced
+from gateway.observability.cooperative_rendering import Paced, encode_in_slices
 from gateway.observability.gauges import EndpointGauges, Gauges
 from gateway.observability.plain_series import Distribution, Series
 from gateway.observability.process_metrics import ConfigMetrics, StoreMetrics
@@ -62,6 +63,8 @@ EXEMPLAR_TURN = 16
 """Number of fast observations per exemplar: an exemplar doubles the cost of an observation, and a scrape shows only the
 last one of each bucket."""
 _OPENMETRICS = "application/openmetrics-text"
+_EOF = b"# EOF\n"
+"""Last line of a page in OpenMetrics."""
 OPERATIONS_USED = (
     Operation.OPENAI,
     Operation.RUN,
@@ -73,7 +76,10 @@ OPERATIONS_USED = (
 
 
 class Metrics:
-    """Hold the registry and its metrics. `observe` updates them from events; `render` returns them for a scrape."""
+    """Hold the metrics: the library's in a registry, and our own, which change with every request.
+
+    `observe` updates them from events; `render` returns them for a scrape.
+    """
 
     def __init__(
         self,
@@ -94,8 +100,8 @@ class Metrics:
         registry = self._registry = _registry_of(self._readings)
         clock = clock or SystemClock()
         self._unix_s = clock.unix_s
-        series, tenants = Series(), TenantSeries(clock.monotonic_s)
-        self._tenants = tenants
+        series = self._series = Series()
+        tenants = self._tenants = TenantSeries(clock.monotonic_s)
         counter, histogram = series.counter, partial(series.histogram, buckets=LATENCY_S)
         self._requests = tenants.counter("requests_total", "Requests by outcome.", "model", "route", "outcome")
         self._duration = histogram("request_duration_seconds", "Time from request to last byte.", "model", "route")
@@ -124,8 +130,6 @@ class Metrics:
         )
         self._orphans = counter("orphans_total", "Cancelled jobs of dead gateway processes.", "endpoint")
         self._replacements = counter("replacement_characters_total", "U+FFFD characters in worker output.", "endpoint")
-        registry.register(series)
-        registry.register(tenants)
         self._observed = 0
         self._bugs = Counter("gateway_bugs_total", "Unexpected exceptions.", registry=registry)
         self._store = StoreMetrics(registry)
@@ -157,12 +161,17 @@ class Metrics:
     def render(self, accept: str = "", pause: Callable[[], object] | None = None) -> tuple[bytes, str]:
         """Return the metrics for Prometheus and their media type: OpenMetrics, which has exemplars, if it is accepted.
 
-        With a thousand tenants this takes a fifth of a second, so it may run in a separate thread; `pause` is then
-        called regularly to let the event loop run.
+        With 10 000 tenants this takes a tenth of a second, so it may run in a separate thread; `pause` is then called
+        regularly to let the event loop run.
         """
         media_type = media_type_for(accept)
-        encode = generate_latest if media_type == CONTENT_TYPE_PLAIN_0_0_4 else openmetrics.generate_latest
-        return encode(self._registry if pause is None else Paced(self._registry, pause)), media_type
+        is_openmetrics = media_type != CONTENT_TYPE_PLAIN_0_0_4
+        encode = openmetrics.generate_latest if is_openmetrics else generate_latest
+        pause = pause or _go_on
+        rare = encode(Paced(self._registry, pause)).removesuffix(_EOF)
+        texts = [each.text(is_openmetrics=is_openmetrics) for each in (self._series, self._tenants)]
+        end = [_EOF.decode()] if is_openmetrics else []
+        return encode_in_slices(rare, itertools.chain(*texts, end), pause), media_type
 
     def observe(self, event: Event) -> None:
         """Update the metrics from an event."""
@@ -234,6 +243,10 @@ class Metrics:
             self._tokens(event.tenant, event.model, "out").inc(event.usage.completion_tokens)
         if event.replacement_characters:
             self._replacements(event.endpoint).inc(event.replacement_characters)
+
+
+def _go_on() -> None:
+    """Make no pause."""
 
 
 def _registry_of(readings: Gauges) -> CollectorRegistry:

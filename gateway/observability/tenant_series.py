@@ -16,10 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import TypeVar
 
-from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
-
-from gateway.observability.plain_series import Counters, Distribution, Histograms, Total
+from gateway.observability.plain_series import Distribution, Total, counter_text, escaped_labels, histogram_text
+from gateway.observability.series_text import CounterText, HistogramText
 
 HIDDEN_AFTER_S = 3600.0
 _Child = TypeVar("_Child", Total, Distribution)
@@ -28,10 +26,11 @@ _Child = TypeVar("_Child", Total, Distribution)
 class TenantTotal(Total):
     """Hold the value of a counter of a tenant, whose label comes first."""
 
-    __slots__ = ("_touch",)
+    __slots__ = ("_tenant", "_touch")
 
     def __init__(self, labels: tuple[str, ...], touch: Callable[[str], None]) -> None:
-        super().__init__(labels)
+        super().__init__(escaped_labels(labels))
+        self._tenant = labels[0]
         self._touch = touch
 
     def inc(self, amount: float = 1.0) -> None:
@@ -44,33 +43,34 @@ class TenantTotal(Total):
         if amount < 0:
             raise ValueError("a counter cannot decrease")
         self.value += amount
-        self._touch(self.labels[0])
+        self._touch(self._tenant)
 
 
 class TenantDistribution(Distribution):
     """Hold the buckets of a histogram of a tenant, whose label comes first."""
 
-    __slots__ = ("_touch",)
+    __slots__ = ("_tenant", "_touch")
 
     def __init__(self, labels: tuple[str, ...], bounds: tuple[float, ...], touch: Callable[[str], None]) -> None:
-        super().__init__(labels, bounds)
+        super().__init__(escaped_labels(labels), bounds)
+        self._tenant = labels[0]
         self._touch = touch
 
     def observe(self, value: float) -> None:
         """Count one value in its bucket, and note that the tenant had an event."""
         self.counts[bisect_left(self._bounds, value)] += 1
         self.total += value
-        self._touch(self.labels[0])
+        self._touch(self._tenant)
 
 
-class TenantSeries(Collector):
-    """Hold all metrics with a label `tenant`. They are updated on the event loop, and collected in any thread."""
+class TenantSeries:
+    """Hold all metrics with a label `tenant`. They are updated on the event loop, and read in any thread."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
-        """Create the collector; `now_s` returns monotonic seconds."""
+        """Create it without metrics; `now_s` returns monotonic seconds."""
         self._now_s = now_s
-        self._counters: list[tuple[Counters, dict[str, list[Total]]]] = []
-        self._histograms: list[tuple[Histograms, dict[str, list[Distribution]]]] = []
+        self._counters: list[tuple[CounterText, dict[str, list[Total]]]] = []
+        self._histograms: list[tuple[HistogramText, dict[str, list[Distribution]]]] = []
         self._touched: set[str] = set()
         self._last_s: dict[str, float] = {}
         """Time in seconds of each tenant's last event, to the precision of calls of `take`; the oldest come first."""
@@ -78,7 +78,7 @@ class TenantSeries(Collector):
     def counter(self, name: str, text: str, *labels: str) -> Callable[..., TenantTotal]:
         """Declare a counter; return the function that returns the child for a tenant and the other labels."""
         of_tenants: dict[str, list[Total]] = {}
-        self._counters.append((Counters(f"gateway_{name}", text, ("tenant", *labels)), of_tenants))
+        self._counters.append((CounterText(f"gateway_{name}", text, ("tenant", *labels)), of_tenants))
 
         def child(*values: str) -> TenantTotal:
             made = TenantTotal(values, self._touched.add)
@@ -92,7 +92,7 @@ class TenantSeries(Collector):
     ) -> Callable[..., TenantDistribution]:
         """Declare a histogram; return the function that returns the child for a tenant and the other labels."""
         of_tenants: dict[str, list[Distribution]] = {}
-        self._histograms.append((Histograms(f"gateway_{name}", text, ("tenant", *labels), buckets), of_tenants))
+        self._histograms.append((HistogramText(f"gateway_{name}", text, ("tenant", *labels), buckets), of_tenants))
 
         def child(*values: str) -> TenantDistribution:
             made = TenantDistribution(values, buckets, self._touched.add)
@@ -114,16 +114,17 @@ class TenantSeries(Collector):
                 break
             del self._last_s[tenant]
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield the metric families, with the series of tenants that had an event within the last hour."""
+    def text(self, *, is_openmetrics: bool) -> Iterator[str]:
+        """Yield the text of a scrape in pieces of a few lines, for the tenants that had an event within an hour."""
         # `list` copies each in one step of the interpreter: see `gateway.observability.plain_series`.
         tenants = dict.fromkeys([*list(self._last_s), *list(self._touched)])
         for counter, totals in self._counters:
-            yield counter.family(_of(tenants, totals))
+            yield from counter_text(counter, _of(tenants, totals), is_openmetrics=is_openmetrics)
         for histogram, distributions in self._histograms:
-            yield histogram.family(_of(tenants, distributions))
+            yield from histogram_text(histogram, _of(tenants, distributions), is_openmetrics=is_openmetrics)
 
 
 def _of(tenants: Iterable[str], children: dict[str, list[_Child]]) -> Iterator[_Child]:
-    for tenant in tenants:
-        yield from children.get(tenant, []).copy()
+    # `filter` passes over ten thousand tenants without children in a third of a millisecond; there is no pause in it.
+    for tenant in filter(children.__contains__, tenants):
+        yield from children[tenant].copy()
