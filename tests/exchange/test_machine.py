@@ -123,7 +123,6 @@ class TestSubmission:
         assert isinstance(world.exchange.take_error(), UnreachableError)
         assert (world.outliving(), world.held()) == (1, {"work": 1})
 
-
     def test_one_that_is_aborted_keeps_its_seat(self) -> None:
         """Its driver broke: nothing will tell the id of the job, which may run."""
         world = World(route="job")
