@@ -1,8 +1,8 @@
 """Define OpenAI's Responses API as a client format on top of chat completions. Responses are not stored."""
 
+from gateway.apis import CHAT_COMPLETIONS
 from gateway.domain import Usage
-from gateway.translate.apis import CHAT_COMPLETIONS
-from gateway.translate.client_formats.contract import BodySchemas, ClientFormat
+from gateway.translate.client_formats.contract import BodySchemas, ClientFormat, StreamFormat
 from gateway.translate.client_formats.openai_errors import error_body
 from gateway.translate.client_formats.schema import counts_schema, object_schema
 from gateway.translate.request import ClientRequest
@@ -10,6 +10,7 @@ from gateway.translate.responses.request import ResponsesRequest, read_responses
 from gateway.translate.responses.response_object import failed_event
 from gateway.translate.responses.writer import ResponseWriter, finish_response
 from gateway.wire.openai import Fields
+from gateway.wire.sse import KEEP_ALIVE
 
 
 def _open_stream(request: ClientRequest, *, answer_id: str, created_s: int) -> ResponseWriter:
@@ -26,16 +27,18 @@ def _own(request: ClientRequest) -> ResponsesRequest:
     return request
 
 
+RESPONSE_STREAM = StreamFormat(
+    media_type="text/event-stream", open=_open_stream, comment=KEEP_ALIVE, error=failed_event
+)
 OPENAI_RESPONSES = ClientFormat(
     name="responses",
     path="/v1/responses",
     api=CHAT_COMPLETIONS,
     id_prefix="resp_",
     read=read_responses_request,
-    open_stream=_open_stream,
+    stream=RESPONSE_STREAM,
     finish=_finish,
     error_body=error_body,
-    error_event=failed_event,
     schemas=BodySchemas(
         request_name="ResponsesRequest",
         required=("input", {"type": ["string", "array"], "minItems": 1}),

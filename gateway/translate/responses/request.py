@@ -6,8 +6,8 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw
 
+from gateway.apis import CHAT_COMPLETIONS
 from gateway.errors import InvalidRequestError
-from gateway.translate.apis import CHAT_COMPLETIONS
 from gateway.translate.request import ClientRequest, build_request, read_fields
 from gateway.translate.responses.input_items import messages_of
 from gateway.translate.responses.tools import DeclaredTool, Tools, read_tool_choice, read_tools

@@ -2,7 +2,7 @@ import msgspec
 
 from gateway.domain import Usage
 from gateway.errors import InvalidKeyError
-from gateway.translate.client_formats.openai_responses import OPENAI_RESPONSES
+from gateway.translate.client_formats.openai_responses import OPENAI_RESPONSES, RESPONSE_STREAM
 from gateway.translate.error_body import error_answer
 from tests.factories import fields_of
 
@@ -22,6 +22,6 @@ def test_a_whole_answer_is_the_object() -> None:
 
 
 def test_an_error_of_a_stream_without_a_writer_is_a_failed_response() -> None:
-    event = OPENAI_RESPONSES.error_event(error_answer(InvalidKeyError(is_missing=True)))
+    event = RESPONSE_STREAM.error(error_answer(InvalidKeyError(is_missing=True)))
     assert event.startswith(b"event: response.failed\ndata: ")
     assert msgspec.json.decode(event.partition(b"data: ")[2])["response"]["error"]["code"] == "server_error"
