@@ -14,6 +14,7 @@ from gateway.translate.chunks import ChunkWriter
 from gateway.translate.completion import finish_completion
 from gateway.translate.dialects.contract import Chunk, Damage, Delta, Whole
 from gateway.translate.worker_errors import output_error
+from gateway.wire.openai import Fields
 from tests.factories import client_request, fields_of
 
 DAMAGE = Damage(OutputLostError("A part is damaged."))
@@ -106,6 +107,23 @@ def test_what_a_failure_kept_from_the_client_is_told_to_the_writer() -> None:
         assert b"sent" in sent
         assert b"lost" in writer.lost
         assert b"sent" not in writer.lost
+
+
+class Stumbling(Keeping):
+    """A writer that fails over values of types that it does not expect."""
+
+    def write(self, chunk: Fields) -> bytes:
+        if b"odd" in bytes(chunk["choices"]):
+            raise KeyError("odd")
+        return super().write(chunk)
+
+
+def test_what_a_misunderstanding_kept_from_the_client_is_told_too() -> None:
+    writer = Stumbling(client_request(stream=True), answer_id="x", created_s=1)
+    answer = StreamedAnswer(writer, note_first=lambda: None, note_chunks=lambda _: None)
+    with pytest.raises(OutputLostError, match="not in OpenAI's format"):
+        answer.take([chunk("lost"), chunk("odd")])
+    assert b"lost" in writer.lost
 
 
 def test_text_that_is_repeated_at_the_end_is_counted_every_so_many_chunks() -> None:
