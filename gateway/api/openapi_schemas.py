@@ -4,7 +4,7 @@ import msgspec
 
 from gateway.api.probes import Readiness
 from gateway.translate.client_formats.registry import CLIENT_FORMATS
-from gateway.translate.client_formats.schema import SCHEMAS, JsonObject
+from gateway.translate.client_formats.schema import SCHEMAS, JsonObject, counts_schema, object_schema
 from gateway.translate.request import MODEL_NAME_LENGTH_MAX, N_MAX
 from gateway.wire.openai import Embedding, ErrorBody, ModelCard, ModelList, RequestView
 
@@ -15,6 +15,13 @@ _BOUNDS: dict[str, JsonObject] = {
 }
 """Constraints that the gateway checks in addition to the types."""
 
+_TEXT: JsonObject = {"type": "string"}
+_OF_MESSAGES: JsonObject = {
+    "MessagesError": object_schema(type={"const": "error"}, error=object_schema(type=_TEXT, message=_TEXT)),
+    "TokenCount": counts_schema("input_tokens"),
+}
+"""Bodies beside messages that Anthropic's clients receive."""
+
 
 def ref(name: str) -> JsonObject:
     """Return a JSON reference to a schema."""
@@ -24,7 +31,7 @@ def ref(name: str) -> JsonObject:
 def schemas() -> JsonObject:
     """Return all schemas by name."""
     answers = {each.schemas.answer_name: each.schemas.answer for each in CLIENT_FORMATS}
-    return {**_requests(), **_written(), **answers}
+    return {**_requests(), **_written(), **answers, **_OF_MESSAGES}
 
 
 def _requests() -> JsonObject:

@@ -3,11 +3,20 @@ import pytest
 
 from gateway.domain import Usage
 from gateway.errors import InvalidKeyError, InvalidRequestError
+from gateway.translate.client_formats.anthropic_messages import ANTHROPIC_MESSAGES
 from gateway.translate.client_formats.contract import ClientFormat
 from gateway.translate.client_formats.openai_embeddings import OPENAI_EMBEDDINGS
 from gateway.translate.client_formats.registry import CLIENT_FORMATS
 from gateway.translate.error_body import error_answer
 from tests.factories import client_request, fields_of
+
+END = {False: b"data: [DONE]\n\n", True: b'event: message_stop\ndata: {"type":"message_stop"}\n\n'}
+
+
+def is_anthropic(client_format: ClientFormat) -> bool:
+    """Its ids have an underscore, and its streams end with an event that has a name."""
+    return client_format is ANTHROPIC_MESSAGES
+
 
 EVERY = pytest.mark.parametrize("client_format", CLIENT_FORMATS, ids=lambda each: each.name)
 
@@ -37,16 +46,16 @@ def test_answers_are_streamed_where_the_worker_generates_text(client_format: Cli
         writer = client_format.open_stream(request, answer_id=client_format.answer_id("1"), created_s=2)
         field = {"delta": {"content": "Hi"}} if client_format.api.is_chat else {"text": "Hi"}
         event = writer.write(fields_of({"choices": [{"index": 0, **field, "finish_reason": "stop"}]}))
-        assert f'"{client_format.id_prefix}-1"'.encode() in event
-        assert writer.end().endswith(b"data: [DONE]\n\n")
+        assert f'"{client_format.id_prefix}{"_" if is_anthropic(client_format) else "-"}1"'.encode() in event
+        assert writer.end().endswith(END[is_anthropic(client_format)])
 
 
 @EVERY
 def test_an_error_is_the_same_json_as_a_body_and_as_an_event(client_format: ClientFormat) -> None:
     answer = error_answer(InvalidKeyError(is_missing=True))
     body = client_format.error_body(answer)
-    assert msgspec.json.decode(body)["error"]["code"] == answer.code == "invalid_api_key"
-    assert client_format.error_event(answer) == b"data: " + body + b"\n\n"
+    assert msgspec.json.decode(body)["error"]["message"] == answer.detail.message
+    assert client_format.error_event(answer).endswith(b"data: " + body + b"\n\n")
 
 
 def test_a_list_of_embeddings_has_neither_id_nor_time() -> None:
