@@ -111,8 +111,8 @@ class BlockSequence:
             OutputLostError: The arguments of a call are not a JSON object.
         """
         events: list[BlockEvent] = []
-        while self._open is not None:
-            events += self._close(is_cut=is_cut)
+        while (block := self._open) is not None:
+            events += self._close(block, is_cut=is_cut)
             events += self._advance()
         return events
 
@@ -135,7 +135,7 @@ class BlockSequence:
                 block.held = []
                 if not (block.is_done and self._waiting):
                     return
-                yield from self._close(is_cut=False)
+                yield from self._close(block, is_cut=False)
             if not self._waiting:
                 return
             self._open = self._waiting.popleft()
@@ -143,10 +143,8 @@ class BlockSequence:
             self._index += 1
             yield BlockStart(self._index, self._open.head)
 
-    def _close(self, *, is_cut: bool) -> Iterator[BlockEvent]:
-        block, self._open = self._open, None
-        if block is None:
-            return
+    def _close(self, block: _Block, *, is_cut: bool) -> Iterator[BlockEvent]:
+        self._open = None
         if block.arguments is not None and block.call is not None:
             del self._calls[block.call]
             if rest := block.arguments.end(is_cut=is_cut):

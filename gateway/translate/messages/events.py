@@ -62,20 +62,18 @@ def delta_edges(index: int, kind: str) -> tuple[bytes, bytes]:
 
 def encode_block_event(event: BlockEvent) -> bytes:
     """Encode one event of a content block; the end of a thinking block has its signature before it."""
-    match event:
-        case BlockDelta(index=index, kind=kind, text=text):
-            before, after = delta_edges(index, kind)
-            return b"".join((before, memoryview(text)[1:-1], after))
-        case BlockStart(index=index, block=block):
-            data = {"type": "content_block_start", "index": index, "content_block": block}
-            return encode_named(b"content_block_start", openai.encode(data))
-        case BlockStop(index=index, kind=kind):
-            stop = encode_named(b"content_block_stop", openai.encode({"type": "content_block_stop", "index": index}))
-            if kind != THINKING:
-                return stop
-            signed = {"type": "signature_delta", "signature": SIGNATURE}
-            data = {"type": "content_block_delta", "index": index, "delta": signed}
-            return encode_named(b"content_block_delta", openai.encode(data)) + stop
+    if isinstance(event, BlockDelta):
+        before, after = delta_edges(event.index, event.kind)
+        return b"".join((before, memoryview(event.text)[1:-1], after))
+    if isinstance(event, BlockStart):
+        data = {"type": "content_block_start", "index": event.index, "content_block": event.block}
+        return encode_named(b"content_block_start", openai.encode(data))
+    stop = encode_named(b"content_block_stop", openai.encode({"type": "content_block_stop", "index": event.index}))
+    if event.kind != THINKING:
+        return stop
+    signed = {"type": "signature_delta", "signature": SIGNATURE}
+    data = {"type": "content_block_delta", "index": event.index, "delta": signed}
+    return encode_named(b"content_block_delta", openai.encode(data)) + stop
 
 
 def message_start(message: JsonObject) -> bytes:

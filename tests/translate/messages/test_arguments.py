@@ -41,7 +41,7 @@ def test_no_arguments_are_an_empty_object(said: list[str]) -> None:
 
 def test_white_space_before_the_object_is_kept() -> None:
     arguments = Arguments()
-    assert (arguments.add(" \n"), arguments.add('{"a":')) == ("", ' \n{"a":')
+    assert (arguments.add(" \n"), arguments.add('{"a":'), arguments.add("")) == ("", ' \n{"a":', "")
 
 
 @pytest.mark.parametrize("said", ["5", '"text"', "[1]", "true", "nullified", "nonsense"])
@@ -50,7 +50,7 @@ def test_anything_else_is_no_call(said: str) -> None:
         Arguments().add(said)
 
 
-@pytest.mark.parametrize("said", ['{"a":1', "{a:1}", '{"a":1}}', '{"a":1}{"b":2}', '{"a":"\ud800"}'])
+@pytest.mark.parametrize("said", ['{"a":1', "{a:1}", "{\\}", "{\\n}", '{"a":1}}', '{"a":1}{"b":2}', '{"a":"\ud800"}'])
 def test_what_is_not_json_is_told_at_the_end(said: str) -> None:
     arguments = Arguments()
     assert arguments.add(said) == said

@@ -75,6 +75,7 @@ def test_an_event_holds_the_body() -> None:
             "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 4000 `inputs` tokens and 1000 `max_new_tokens`",
             "5000 tokens > 4096 maximum",
         ),
+        ("prompt length 5000 > 4096", "5000 tokens > 4096 maximum"),
         ("the prompt is too long: 5000, model maximum 4096", "5000 tokens > 4096 maximum"),
     ],
 )
