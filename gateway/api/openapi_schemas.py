@@ -3,6 +3,7 @@
 import msgspec
 
 from gateway.api.probes import Readiness
+from gateway.translate.client_formats.anthropic_messages import ANTHROPIC_MESSAGES
 from gateway.translate.client_formats.registry import CLIENT_FORMATS
 from gateway.translate.client_formats.schema import SCHEMAS, JsonObject, counts_schema, object_schema
 from gateway.translate.request import MODEL_NAME_LENGTH_MAX, N_MAX
@@ -17,10 +18,28 @@ _BOUNDS: dict[str, JsonObject] = {
 
 _TEXT: JsonObject = {"type": "string"}
 _OF_MESSAGES: JsonObject = {
+    ANTHROPIC_MESSAGES.schemas.request_name: {
+        "type": "object",
+        "required": ["model", "messages"],
+        "properties": {
+            "model": {**_TEXT, **_BOUNDS["model"]},
+            "messages": {
+                "type": "array",
+                "minItems": 1,
+                "items": object_schema(role=_TEXT, content={"type": ["string", "array"]}),
+            },
+            "max_tokens": {
+                "type": ["integer", "null"],
+                "description": "Required for a message; a count does not need it.",
+            },
+            "stream": {"type": ["boolean", "null"]},
+        },
+        "additionalProperties": True,
+    },
     "MessagesError": object_schema(type={"const": "error"}, error=object_schema(type=_TEXT, message=_TEXT)),
     "TokenCount": counts_schema("input_tokens"),
 }
-"""Bodies beside messages that Anthropic's clients receive."""
+"""Bodies of Anthropic's clients, which share no fields but these with OpenAI's."""
 
 
 def ref(name: str) -> JsonObject:
