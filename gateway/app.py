@@ -199,7 +199,7 @@ class Gateway:
             endpoints=[section.name for section in config.endpoints],
             started_at_s=self._clock.unix_s(),
             lines_dropped=lines_dropped,
-            now_s=self._clock.monotonic_s,
+            clock=self._clock,
         )
 
     def _build_app(self) -> ASGIApp:

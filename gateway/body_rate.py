@@ -1,4 +1,4 @@
-"""Enforce a minimum rate for request bodies. Pure; times are seconds of one clock, sizes are bytes.
+"""Enforce minimum rates for bodies of requests and responses. Pure; times are seconds of one clock, sizes are bytes.
 
 With only a bound on the pause between two pieces, one byte every half minute could keep a connection open forever.
 """
@@ -12,6 +12,8 @@ LINGER_S_MAX = 30.0
 """Maximum of these seconds while the body arrives at LINGER_BYTES_PER_S_MIN or more: many clients read no answer before
 they have sent the whole body. nginx has the same limit (`lingering_time`)."""
 LINGER_BYTES_PER_S_MIN = 16 * 1024
+READ_BYTES_PER_S_MIN = 16 * 1024
+"""Minimum rate in bytes per second at which a client has to read, once the write buffer was full for `write_s`."""
 
 
 class BodyPace:
@@ -34,3 +36,16 @@ class BodyPace:
         """Return True if the rest of a body that was answered already must not be read any longer."""
         allowed_s = LINGER_S + (came_bytes - self._since_bytes) / LINGER_BYTES_PER_S_MIN
         return now_s - self._since_s >= min(allowed_s, LINGER_S_MAX)
+
+
+class UnreadResponse:
+    """Measure how fast a client reads, since the write buffer of its connection became full."""
+
+    __slots__ = ("_bytes", "_since_s")
+
+    def __init__(self, now_s: float, unread_bytes: int) -> None:
+        self._since_s, self._bytes = now_s, unread_bytes
+
+    def is_too_slow(self, now_s: float, unread_bytes: int, *, write_s: float) -> bool:
+        """Return True if less was read than the minimum rate requires after a grace period of `write_s`."""
+        return now_s - self._since_s >= write_s + (self._bytes - unread_bytes) / READ_BYTES_PER_S_MIN

@@ -6,6 +6,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from gateway.apis import ModelKind
+
 
 class Secret:
     """Hold a value that must not appear in a log, error or repr; only `reveal` returns it."""
@@ -98,7 +100,7 @@ class OutagePolicy(StrEnum):
 
 
 class EndpointState(StrEnum):
-    """Name the state of an endpoint's workers; see `exchange.endpoint_state`."""
+    """Name the state of an endpoint's workers; see `endpoints.worker_state`."""
 
     ASLEEP = "asleep"
     """Workers are provisioned, and none runs."""
@@ -114,18 +116,6 @@ class EndpointState(StrEnum):
     ABSENT = "absent"
     """There are no workers, and none is starting: the endpoint's maximum may be zero."""
     UNKNOWN = "unknown"
-
-
-class ModelKind(StrEnum):
-    """Name the kind of a model."""
-
-    CHAT = "chat"
-    EMBEDDING = "embedding"
-
-    @property
-    def needs_openai_worker(self) -> bool:
-        """Return True if only OpenAI-compatible workers serve it: the other ones only continue a text."""
-        return self is not ModelKind.CHAT
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from gateway.apis import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS, Api
 from gateway.domain import Attempt, Endpoint, Limit, Operation, Resource, Route, Secret, Tenant
 from gateway.jobs.pending_cancel import PendingCancel
-from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS, Api
 from gateway.translate.request import ClientRequest, read_request
 from gateway.wire.openai import Fields
 

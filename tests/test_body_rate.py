@@ -3,7 +3,9 @@ from gateway.body_rate import (
     LINGER_BYTES_PER_S_MIN,
     LINGER_S,
     LINGER_S_MAX,
+    READ_BYTES_PER_S_MIN,
     BodyPace,
+    UnreadResponse,
 )
 
 READ_S = 30.0
@@ -43,3 +45,12 @@ def test_the_rest_of_an_answered_body_is_read_while_it_comes_well() -> None:
     sent = 5000 + 20 * LINGER_BYTES_PER_S_MIN
     assert not subject.is_linger_over(120.0, sent)
     assert subject.is_linger_over(100.0 + LINGER_S_MAX, 10**12)
+
+
+def test_a_client_has_to_read_at_the_least_rate_once_the_buffer_was_full_for_a_while() -> None:
+    full_bytes, write_s = 10 * READ_BYTES_PER_S_MIN, 20.0
+    unread = UnreadResponse(5.0, full_bytes)
+    assert not unread.is_too_slow(24.9, full_bytes, write_s=write_s)
+    assert unread.is_too_slow(25.0, full_bytes, write_s=write_s)
+    assert not unread.is_too_slow(26.9, full_bytes - 2 * READ_BYTES_PER_S_MIN, write_s=write_s)
+    assert unread.is_too_slow(27.0, full_bytes - 2 * READ_BYTES_PER_S_MIN, write_s=write_s)

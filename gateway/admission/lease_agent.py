@@ -1,16 +1,15 @@
 """Keep this replica's leases by sending one heartbeat after the other, independently of requests."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import anyio
 import msgspec
 
 from gateway.admission.lease_store import (
-    RECORD_VERSION,
     Ask,
     Beat,
     BeatAnswer,
+    Grant,
     LeaseStore,
     OvertakenError,
     RecordKind,
@@ -18,6 +17,7 @@ from gateway.admission.lease_store import (
     StoreWatcher,
 )
 from gateway.admission.leased_capacity import LeasedCapacity
+from gateway.admission.replica_reports import ReplicaReports
 from gateway.clock import Clock
 from gateway.domain import Limit, OutagePolicy
 from gateway.fairshare.allocator import split
@@ -25,7 +25,6 @@ from gateway.fairshare.lease import BEAT_S, HOLD_S, LIVE_S, SETTLE_S, Contact, t
 from gateway.fairshare.quota import TenantQuota
 from gateway.fairshare.remote_usage import Report
 from gateway.fairshare.replica_jobs import JobsAmongReplicas
-from gateway.wire.malformed import MALFORMED
 
 HUNGRY_FOR_CALLS_S = 0.02
 HUNGRY_FOR_SEATS_S = 0.1
@@ -33,12 +32,9 @@ HUNGRY_FOR_SEATS_S = 0.1
 become free only as other replicas release theirs."""
 TURN_S = 5.0
 """Seconds after which fractional seats rotate to other replicas."""
-SLOW_S = 0.8 * BEAT_S
-"""Seconds above which the answer to a heartbeat counts as slow: its tokens are nearly void on arrival."""
 LEAVE_S_MAX = 1.0
 
 _pack = msgspec.msgpack.Encoder().encode
-_read_report = msgspec.msgpack.Decoder(Report).decode
 
 
 class LeaseAgent:
@@ -72,10 +68,7 @@ class LeaseAgent:
         self._note_unreadable: Callable[[RecordKind, int], None] = lambda _kind, _count: None
         self._note_overtaken: Callable[[str], None] = lambda _replica: None
         self._is_overtaken = False
-        self._reports: dict[str, Report] = {}
-        self._told: set[str] = set()
-        """Tenants in the quotas of the last reports of other replicas."""
-        self._known: set[str] = set()
+        self._reports = ReplicaReports()
         self._turn = 0
         self._is_learning = True
         self._silent: dict[str, int] = {}
@@ -229,7 +222,7 @@ class LeaseAgent:
         """Return this replica's part of the seats: every replica computes the same split from the same reports."""
         weights: dict[str, float] = {}
         demands: dict[str, dict[str, float]] = {}
-        uses = {name: report.gates.get(capacity.name, {}) for name, report in self._reports.items()}
+        uses = self._reports.gate_uses(capacity.name)
         for replica, tenants in {**uses, self._replica: capacity.uses()}.items():
             demands[replica] = {tenant: float(use.held + use.waiting) for tenant, use in tenants.items()}
             weights |= {tenant: use.weight for tenant, use in tenants.items()}
@@ -250,7 +243,7 @@ class LeaseAgent:
 
     def _forget_others(self) -> None:
         """Drop the last reports of other replicas: they must not count as if they were still current."""
-        self._reports = {}
+        self._reports.expire()
         self._note_running_elsewhere({})
         self.jobs.disconnected()
         for capacity in self._capacities.values():
@@ -259,41 +252,29 @@ class LeaseAgent:
             quota.forget_in_flight_elsewhere()
 
     def _apply(self, answer: BeatAnswer, sent_at_s: float) -> None:
+        """Apply the answer to the heartbeat sent at `sent_at_s`. The contact comes first: leases are valid by it."""
         now_s = self._clock.monotonic_s()
         self._turn, self._is_learning = int(answer.now_s / TURN_S), answer.is_learning
-        self.contact.is_slow = now_s - sent_at_s > SLOW_S
-        self._reports = {name: report for name, blob in answer.reports.items() if (report := _read(blob)) is not None}
-        unreadable = {RecordKind.LEASE: answer.unreadable, RecordKind.REPORT: len(answer.reports) - len(self._reports)}
-        for kind, count in unreadable.items():
+        skipped = {RecordKind.LEASE: answer.unreadable, RecordKind.REPORT: self._reports.receive(answer.reports)}
+        for kind, count in skipped.items():
             if count:
                 self._note_unreadable(kind, count)
-        self.contact.heard_at_s = sent_at_s
-        names = sorted([*self._reports, self._replica])
-        self.contact.replicas, self.contact.rank = len(names), names.index(self._replica)
-        running = Counter[str]()
-        for report in self._reports.values():
-            running.update(report.running)
-        self._note_running_elsewhere(running)
-        jobs = [report.jobs for report in self._reports.values()]
-        self.jobs.receive(jobs, store_s=answer.now_s, sent_at_s=sent_at_s, received_at_s=now_s)
-        named = {f"{name} {report.incarnation}": report for name, report in self._reports.items()}
-        for capacity, grant in zip(self._capacities.values(), answer.grants, strict=True):
+        self.contact.hear(self._replica, self._reports.names, sent_at_s=sent_at_s, now_s=now_s)
+        self._note_running_elsewhere(self._reports.running())
+        self.jobs.receive(self._reports.jobs(), store_s=answer.now_s, sent_at_s=sent_at_s, received_at_s=now_s)
+        self._renew_leases(answer.grants, sent_at_s)
+        self._note_remote_usage(now_s)
+
+    def _renew_leases(self, grants: Iterable[Grant], sent_at_s: float) -> None:
+        for capacity, grant in zip(self._capacities.values(), grants, strict=True):
             capacity.lease.renew(epoch=grant.epoch, limit=grant.limit, tokens=grant.tokens, sent_at_s=sent_at_s)
             self._silent[capacity.name] = grant.silent
-            uses = {name: report.gates.get(capacity.name, {}) for name, report in named.items()}
+
+    def _note_remote_usage(self, now_s: float) -> None:
+        """Pass on what other replicas use of the gates and of the tenants' quotas."""
+        for capacity in self._capacities.values():
+            uses = self._reports.gate_uses_by_incarnation(capacity.name)
             capacity.demand.note_remote_usage(capacity.remote.news(uses, now_s))
-        tenants = {tenant for report in named.values() for tenant in report.quotas}
-        for tenant in tenants | self._told:
+        for tenant, quota_uses in self._reports.quota_uses():
             if (quota := self._quotas.get(tenant)) is not None:
-                quota_uses = {name: report.quotas[tenant] for name, report in named.items() if tenant in report.quotas}
-                quota.note_remote_usage(quota_uses, self._known, now_s)
-        self._told, self._known = tenants, set(named)
-
-
-def _read(blob: bytes) -> Report | None:
-    """Decode the report of another replica; return None if it is malformed or of a later version."""
-    try:
-        report = _read_report(blob)
-    except MALFORMED:
-        return None
-    return report if report.version <= RECORD_VERSION else None
+                quota.note_remote_usage(quota_uses, self._reports.known, now_s)

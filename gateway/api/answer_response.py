@@ -12,7 +12,7 @@ from gateway.api.asgi_sink import AsgiSink
 from gateway.api.client_connection import client_connection_of
 from gateway.api.connection_sink import ConnectionSink
 from gateway.api.disconnect import Disconnect, disconnect_of, watch
-from gateway.api.keepalive import KeepAliveScheduler
+from gateway.api.keepalive_scheduler import KeepAliveScheduler
 from gateway.api.request_context import request_context_of
 from gateway.clock import Clock
 from gateway.errors import GatewayError

@@ -5,7 +5,7 @@ import asyncio
 import anyio
 from litestar.types import Message, Send
 
-from gateway.api.keepalive import KeepAliveScheduler
+from gateway.api.keepalive_scheduler import KeepAliveScheduler
 from gateway.clock import Clock
 from gateway.exchange.client_response import ClientResponse, Headers
 
@@ -113,7 +113,8 @@ class AsgiSink:
         try:
             if not response.has_begun:
                 await self._begin(response.begin())
-            await self._write(response.keepalive(self._clock.monotonic_s()))
+            if data := response.keepalive(self._clock.monotonic_s()):
+                await self._write(data)
         finally:
             self._keepalive_done = None
             done.set()

@@ -41,6 +41,11 @@ def attach_client_connection(scope: Any, connection: ClientConnection) -> None:
     scope[_KEY] = connection
 
 
+def detach_client_connection(scope: Any) -> None:
+    """Remove the connection from the ASGI scope of a request that is over: it may lead back to the scope."""
+    scope.pop(_KEY, None)
+
+
 def client_connection_of(scope: Scope) -> ClientConnection | None:
     """Return the connection of a request from its ASGI scope; None if the server attached none."""
     connection: ClientConnection | None = scope.get(_KEY)  # type: ignore[assignment]

@@ -17,7 +17,7 @@ from gateway.api.body import BodyBudget, decompressor_of, read_body
 from gateway.api.client_connection import client_connection_of
 from gateway.api.client_timeout import client_timeout_s
 from gateway.api.idempotency_key import name_of, repeatable_of
-from gateway.api.keepalive import KeepAliveScheduler
+from gateway.api.keepalive_scheduler import KeepAliveScheduler
 from gateway.api.paths import endpoint_of, paths_of
 from gateway.api.request_context import AnyRequest, RequestContext, request_context_of
 from gateway.errors import FailedKeysError, GatewayError

@@ -83,7 +83,8 @@ class ConnectionSink:
             return
         if not response.has_begun:
             self._begin(now_s, None)
-        self._connection.write(response.keepalive(now_s))
+        if data := response.keepalive(now_s):
+            self._connection.write(data)
 
     async def fail(self, last_event: bytes) -> None:
         """Send the failure of a stream as its last event."""

@@ -165,8 +165,8 @@ def _completion(client_format: ClientFormat) -> JsonObject:
     error_schema = "MessagesError" if client_format is ANTHROPIC_MESSAGES else "ErrorBody"
     request = {_JSON: {"schema": ref(schemas.request_name)}}
     content = {_JSON: {"schema": ref(schemas.answer_name)}}
-    if client_format.open_stream is not None:
-        content["text/event-stream"] = {"schema": _EVENT}
+    if client_format.stream is not None:
+        content[client_format.stream.media_type] = {"schema": _EVENT}
     return {
         "summary": client_format.path,
         "security": _KEYS,

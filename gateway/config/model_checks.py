@@ -25,12 +25,12 @@ def model_problems(config: Config) -> Iterator[tuple[str, str]]:
             if name not in endpoints:
                 yield path, f"unknown endpoint '{name}'; expected one of: {', '.join(endpoints)}"
             elif _needs_openai(model) and not _serves_openai(endpoints[name]):
-                yield path, f"endpoint '{name}' does not serve embeddings: {_REMEDY}"
+                yield path, f"endpoint '{name}' does not serve models of kind '{model.kind}': {_REMEDY}"
         for name in _without_job_route(model, endpoints):
             if model.route == "job":
                 yield (
                     f"models[{index}].route",
-                    f"endpoint '{name}' does not serve embeddings on the job route: {_REMEDY}",
+                    f"endpoint '{name}' does not serve models of kind '{model.kind}' on the job route: {_REMEDY}",
                 )
     yield from _tenants_without_a_route(config, endpoints)
 

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gateway.domain import Limit, ModelKind, Operation, OutagePolicy, Resource, Route
+from gateway.apis import ModelKind
+from gateway.domain import Limit, Operation, OutagePolicy, Resource, Route
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/ -]{0,127}$"
 Name = Annotated[str, Meta(pattern=NAME)]

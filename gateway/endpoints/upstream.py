@@ -25,7 +25,7 @@ from gateway.errors import (
     UpstreamBusyError,
 )
 from gateway.events import CallOutcome, EndpointChanged, Observer, UpstreamCalled
-from gateway.fairshare.refusals import Reach, Refusals
+from gateway.fairshare.busy_origin import Reach, Refusals
 from gateway.upstream.client import EndpointClient
 from gateway.upstream.job_api import JobApi
 from gateway.wire.runpod import EndpointHealth
@@ -125,7 +125,7 @@ class Upstream:
         is_in_use |= bool(self.abandoned)
         is_old = self.workers.health_age_s(now_s) > age_s_max
         health = self.workers.health
-        has_workers = health is not None and health.workers.get("running", 0) > 0
+        has_workers = health is not None and health.has_running
         return self._breaker.needs_probe(now_s) or (is_old and (is_in_use or has_workers))
 
     def on_health(self, health: EndpointHealth | None, *, asked_at_s: float | None = None) -> None:

@@ -17,7 +17,8 @@ loads.
 """
 
 from gateway.domain import EndpointState
-from gateway.endpoints.cold_start_stats import IDLE_PAUSE_S_MIN, PROMPT_S, PROMPTLY_TAKEN_S, ColdStartStats, Wait
+from gateway.endpoints.cold_start_stats import IDLE_PAUSE_S_MIN, PROMPTLY_TAKEN_S, ColdStartStats, Wait
+from gateway.endpoints.health_reading import HealthReading
 from gateway.endpoints.jobs_in_flight import JobsInFlight
 from gateway.endpoints.start_tracker import StartReport, StartTracker, state_by_health
 from gateway.wire.runpod import EndpointHealth
@@ -25,9 +26,6 @@ from gateway.wire.runpod import EndpointHealth
 SILENT_S_MAX = 30.0
 """Maximum seconds of silence for which a stream still shows that a worker is up. An assumption: a generating worker
 yields several times a second, and one that died leaves its stream open."""
-COLD_READ_S = 3.0
-"""Minimum seconds between a request and a reading without running workers, for it to show that the request found no
-worker: a reading takes up to 2 s, and the service may count late."""
 HEALTH_S_MAX = 15.0
 """Maximum age of a usable reading of /health, in seconds."""
 
@@ -103,12 +101,11 @@ class EndpointStateMachine:
     def __init__(self, *, min_workers: int = 0) -> None:
         """Create it; `min_workers` is the number of workers that Runpod is configured to keep running."""
         self.min_workers = min_workers
-        self.health: EndpointHealth | None = None
+        self.health: HealthReading | None = None
         """The last reading; None before the first one, and after it has become too old."""
         self.is_used_since_read = False
         """True if a request was sent since the last reading, even if it has ended."""
         self._read_at_s = float("-inf")
-        self._asked_at_s = float("-inf")
         self._start = StartTracker()
         self.evidence_at_s: float | None = None
         """Time of the last output of a worker; None before the first."""
@@ -163,38 +160,38 @@ class EndpointStateMachine:
         return quiet_s <= (SILENT_S_MAX if self.speaking else self._lessons.sure_stay_s)
 
     def read(self, health: EndpointHealth, now_s: float, *, asked_at_s: float | None = None) -> None:
-        """Record a reading of /health. If no worker runs, the requests that wait found none.
-
-        For relayed answers in one piece nothing else shows this: they may take long on a warm worker too.
-        """
-        self.health, self._read_at_s, self.is_used_since_read = health, now_s, False
-        self._asked_at_s = now_s if asked_at_s is None else asked_at_s
-        has_running = health.workers.get("running", 0) > 0
-        self._note_start(now_s)
-        for each in self._active:
-            if each.is_prompt and not each.has_output and self._is_belied(each):
-                each.is_prompt = False
-                self._prompt -= 1
-            each.had_worker |= has_running and 0 <= self._asked_at_s - each.began_at_s <= PROMPT_S
-            if has_running or each.has_output or each.taken_at_s is not None:
-                continue
-            if now_s - each.began_at_s >= COLD_READ_S:
-                self._cold_at_s = now_s
-                if (each.pause_s or 0.0) > IDLE_PAUSE_S_MIN:
-                    self._lessons.lose(each.pause_s)
-
-    def _note_start(self, now_s: float) -> None:
+        """Record a reading of /health, requested at `asked_at_s`, and what it shows about the requests that wait."""
+        asked_at_s = now_s if asked_at_s is None else asked_at_s
+        reading = HealthReading(workers=health.workers, asked_at_s=asked_at_s, received_at_s=now_s)
+        self.health, self._read_at_s, self.is_used_since_read = reading, now_s, False
         waiting = [each for each in self._active if not each.has_output]
         is_taken = any(each.taken_at_s is not None for each in waiting)
         is_waiting = bool(waiting) and not self.is_warm(now_s)
-        workers = {} if self.health is None else self.health.workers
-        self._start.on_health(workers, now_s, is_taken=is_taken, is_waiting=is_waiting)
+        self._start.on_health(reading.workers, now_s, is_taken=is_taken, is_waiting=is_waiting)
+        for each in waiting:
+            self._compare(each, reading)
 
-    def _is_belied(self, activity: Activity) -> bool:
-        """Return True if /health, requested after a worker took the job, shows that the worker is only starting."""
-        workers = {} if self.health is None else self.health.workers
-        is_starting = workers.get("initializing", 0) > 0 and not workers.get("running", 0)
-        return is_starting and activity.taken_at_s is not None and self._asked_at_s >= activity.taken_at_s
+    def _compare(self, activity: Activity, reading: HealthReading) -> None:
+        """Record what a reading shows about a request without output.
+
+        For relayed answers in one piece, only a reading shows a cold start: they may take long on a warm worker too.
+        """
+        if activity.is_prompt and self._is_worker_starting(activity):
+            activity.is_prompt = False
+            self._prompt -= 1
+        if reading.found_worker(activity.began_at_s):
+            activity.had_worker = True
+        elif activity.taken_at_s is None and reading.found_no_worker(activity.began_at_s):
+            self._cold_at_s = reading.received_at_s
+            if activity.pause_s is not None and activity.pause_s > IDLE_PAUSE_S_MIN:
+                # No worker survived this pause.
+                self._lessons.lose(activity.pause_s)
+
+    def _is_worker_starting(self, activity: Activity) -> bool:
+        """Return True if the last reading shows that the worker that took a job is only starting."""
+        if self.health is None or activity.taken_at_s is None:
+            return False
+        return self.health.is_start_after(activity.taken_at_s)
 
     def health_age_s(self, now_s: float) -> float:
         """Return the seconds since the last reading."""
@@ -219,12 +216,11 @@ class EndpointStateMachine:
 
     def has_running_workers(self, now_s: float) -> bool | None:
         """Return True if workers run, by /health; None if there is no reading of the last HEALTH_S_MAX."""
-        workers = self._fresh_workers(now_s)
-        return None if workers is None else workers.get("running", 0) > 0
+        reading = self._fresh_reading(now_s)
+        return None if reading is None else reading.has_running
 
-    def _fresh_workers(self, now_s: float) -> dict[str, int] | None:
-        is_fresh = self.health is not None and self.health_age_s(now_s) <= HEALTH_S_MAX
-        return self.health.workers if is_fresh and self.health is not None else None
+    def _fresh_reading(self, now_s: float) -> HealthReading | None:
+        return self.health if self.health_age_s(now_s) <= HEALTH_S_MAX else None
 
     def state(self, now_s: float) -> EndpointState:
         """Return the state, from the requests in flight, or else from a usable reading of /health."""
@@ -232,8 +228,8 @@ class EndpointStateMachine:
             return EndpointState.WARM
         if any(each.taken_at_s is not None and not each.has_output for each in self._active):
             return EndpointState.LOADING
-        workers = self._fresh_workers(now_s)
-        return EndpointState.UNKNOWN if workers is None else state_by_health(workers)
+        reading = self._fresh_reading(now_s)
+        return EndpointState.UNKNOWN if reading is None else state_by_health(reading.workers)
 
     def report(self, now_s: float) -> StartReport:
         """Return the report for clients that wait."""
@@ -256,7 +252,7 @@ class EndpointStateMachine:
             self._start.taken(activity.taken_at_s)
         if activity.is_prompt or self.evidence_at_s is None or self._lessons.loads_late:
             return
-        if _is_promptly_taken(activity) and not self._is_belied(activity):
+        if _is_promptly_taken(activity) and not self._is_worker_starting(activity):
             activity.is_prompt = True
             self._prompt += 1
 

@@ -147,9 +147,9 @@ class AttemptFactory:
         )
 
     def _open_stream(self) -> StreamWriter | None:
-        if self._format.open_stream is None or not self._request.stream:
+        if self._format.stream is None or not self._request.stream:
             return None
-        return self._format.open_stream(self._request, answer_id=self._answer_id, created_s=self._created_s)
+        return self._format.stream.open(self._request, answer_id=self._answer_id, created_s=self._created_s)
 
     def _note_first(self) -> None:
         record = self._record

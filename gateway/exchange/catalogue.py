@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import msgspec
 
+from gateway.apis import Api
 from gateway.domain import ANY, Endpoint, Model, Tenant
 from gateway.errors import InvalidRequestError, ModelForbiddenError, UnknownEndpointError, UnknownModelError
-from gateway.translate.apis import Api
 
 
 class Catalogue:

@@ -7,13 +7,8 @@ import msgspec
 from gateway.errors import GatewayError
 from gateway.translate.client_formats.contract import ClientFormat
 from gateway.translate.error_body import INTERNAL_ERROR, error_answer
-from gateway.wire.sse import KEEP_ALIVE
 
 Headers = tuple[tuple[bytes, bytes], ...]
-_STREAM_HEADERS: Headers = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"x-accel-buffering", b"no"),
-)
 _BODY_HEADERS: Headers = ((b"content-type", b"application/json"),)
 
 
@@ -55,8 +50,7 @@ class ClientResponse:
         self.keepalive_at_s = now_s + self.keepalive_after_s
         """Time at which keep-alive data has to be sent, unless something else is sent before."""
         self._chunk_s = intervals.chunk_s
-        self._is_stream = is_stream
-        self._error_event = client_format.error_event
+        self._stream = client_format.stream if is_stream else None
         self._idle_chunk = idle_chunk
         self._idle_chunks = 0
         self._output_at_s = now_s
@@ -64,8 +58,8 @@ class ClientResponse:
     def begin(self, whole_body: bytes | None = None) -> Headers:
         """Note that the head is sent; return its headers. With the whole body, they include its length."""
         self.has_begun = True
-        if self._is_stream:
-            return _STREAM_HEADERS
+        if self._stream is not None:
+            return self._stream.headers
         if whole_body is None:
             return _BODY_HEADERS
         return (*_BODY_HEADERS, (b"content-length", b"%d" % len(whole_body)))
@@ -78,18 +72,19 @@ class ClientResponse:
     def keepalive(self, now_s: float) -> bytes:
         """Return keep-alive data, which is sent now: a comment, or an empty chunk once per `chunk_s` without output.
 
-        White space is allowed before the JSON of a whole body.
+        A format without comments sends empty chunks only. White space is allowed before the JSON of a whole body.
         """
         self.keepalive_at_s = now_s + self.keepalive_after_s
-        if not self._is_stream:
+        if self._stream is None:
             return b"\n"
-        if now_s - self._output_at_s < self._chunk_s * (self._idle_chunks + 1):
-            return KEEP_ALIVE
+        comment = self._stream.comment
+        if comment is not None and now_s - self._output_at_s < self._chunk_s * (self._idle_chunks + 1):
+            return comment
         self._idle_chunks += 1
-        return self._idle_chunk() or KEEP_ALIVE
+        return self._idle_chunk() or comment or b""
 
     def failure(self, error: Exception) -> bytes | None:
         """Return a failure after the head as the last event; None for a whole body, which can only be broken off."""
-        if not self._is_stream:
+        if self._stream is None:
             return None
-        return self._error_event(error_answer(error) if isinstance(error, GatewayError) else INTERNAL_ERROR)
+        return self._stream.error(error_answer(error) if isinstance(error, GatewayError) else INTERNAL_ERROR)

@@ -57,9 +57,14 @@ class ConnectionDriver(ExchangeDriver):
         try:
             self.process(exchange.start)
             await self._until_over()
+            if self._failure is not None:
+                self._raise_error()
         except anyio.get_cancelled_exc_class():
             self.process(partial(exchange.cut, Ending.CLIENT))
             if exchange.state is State.LEAVING:
+                if self._scope is not None and self._call is not None:
+                    # The task was cancelled in its work for the call, of which nothing else would be reported.
+                    self._call.failed(UnreachableError("interrupted", was_sent=True))
                 with anyio.CancelScope(shield=True):
                     await self._until_over()
             raise
@@ -70,6 +75,8 @@ class ConnectionDriver(ExchangeDriver):
                 exchange.abort()
             finally:
                 self._stop()
+                # It holds this driver, whose empty chunks it sends.
+                del self._sink
                 self.on_over(self)
         self._raise_error()
 
@@ -84,11 +91,13 @@ class ConnectionDriver(ExchangeDriver):
         if self._is_running:
             if self._exchange.is_due(now_s):
                 self.process(self._exchange.due)
-            self._sink.check(now_s)
+            if not self._exchange.is_over:
+                # Otherwise the head would be sent before an error that is about to be raised.
+                self._sink.check(now_s)
 
     async def _until_over(self) -> None:
-        """Wait until the exchange is over, and do the work that callbacks cannot do."""
-        while not self._exchange.is_over:
+        """Wait until the exchange is over or broke, and do the work that callbacks cannot do."""
+        while not self._exchange.is_over and self._failure is None:
             errand, self._errand = self._errand, None
             if errand is None:
                 self._waker = self._loop.create_future()
@@ -114,9 +123,9 @@ class ConnectionDriver(ExchangeDriver):
             self.broke(error)
 
     def broke(self, error: Exception) -> None:
-        """End the exchange after an unexpected exception, which its task raises."""
+        """Stop after an unexpected exception: the task raises it, and ends the exchange, which may raise another."""
         self._failure = self._failure or error
-        self._exchange.abort()
+        self._is_running = False
         self._stop()
         self._wake()
 

@@ -39,18 +39,19 @@ class Driver(Protocol):
 class OpenCall:
     """Represent one call from its request to the end of its response, or until the exchange leaves it."""
 
-    __slots__ = ("_connection", "_driver", "_exchange", "_has_left", "_listener", "_ready", "_sink")
+    __slots__ = ("_body", "_connection", "_driver", "_exchange", "_has_left", "_is_read_by_task", "_ready", "_sink")
 
     def __init__(self, driver: Driver, exchange: Exchange, sink: CallbackSink) -> None:
         self._driver = driver
         self._exchange = exchange
         self._sink = sink
         self._connection: Connection | None = None
-        self._listener: Listener = self
-        """Listener of the connection: this call, or a body that is decoded in the task."""
+        self._body: Listener | None = None
+        """Listener of the connection instead of this call: a body that is decoded in the task."""
         self._has_left = False
+        self._is_read_by_task = False
         self._ready: anyio.Event | None = None
-        """Set when the client is ready for more of what the task reads."""
+        """Event for which the task waits before it reads on, if the client is slow."""
 
     def is_sent_on(self, connection: Connection | None) -> bool:
         """Note the connection on which the request was sent; return False if there is none."""
@@ -63,7 +64,7 @@ class OpenCall:
         """Close the call, unless its response is complete, and report nothing more."""
         self._has_left = True
         if self._connection is not None:
-            self._connection.leave(self._listener)
+            self._connection.leave(self._body or self)
 
     def resume(self) -> None:
         """Read on: the client has caught up."""
@@ -76,7 +77,7 @@ class OpenCall:
         """Report the head. A body that is compressed, although nothing asked for this, is read in the task."""
         status, retry_after_s, encoding = read_head(reader)
         if encoding is not None and self._connection is not None and not self._has_left:
-            self._listener, pieces = decoded_rest(self._connection, self, encoding=encoding, status=status)
+            self._body, pieces = decoded_rest(self._connection, self, encoding=encoding, status=status)
             self._driver.do_in_task(partial(self._read_decoded, pieces))
         self.head(status, retry_after_s)
 
@@ -92,8 +93,8 @@ class OpenCall:
         exchange, action = self._exchange, self._exchange.action
         try:
             frames = exchange.piece(piece)
-            if frames and not self._sink.send(frames) and self._connection is not None:
-                self._connection.pause(self)
+            if frames and not self._sink.send(frames):
+                self._pause()
             if exchange.action is not action:
                 self._driver.go_on()
         except Exception as error:  # noqa: BLE001 - raised in the exchange's own task.
@@ -113,12 +114,19 @@ class OpenCall:
         if not self._has_left:
             self._driver.process(partial(self._exchange.failed, error))
 
+    def _pause(self) -> None:
+        """Read no more before the client has caught up."""
+        if self._is_read_by_task:
+            self._ready = anyio.Event()
+        elif self._connection is not None:
+            self._connection.pause(self)
+
     async def read(self, pieces: AsyncIterator[bytes]) -> None:
         """Report pieces that a task reads, as fast as the client takes them."""
+        self._is_read_by_task = True
         async for piece in pieces:
             self.piece_received(piece)
-            while self._sink.is_slow and not self._has_left:
-                self._ready = anyio.Event()
+            if self._ready is not None:
                 await self._ready.wait()
                 self._ready = None
             if self._has_left:

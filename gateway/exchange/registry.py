@@ -173,13 +173,16 @@ class ExchangeRegistry:
     async def _check_deadlines(self) -> None:
         """Report timeouts to the exchanges: one loop for all of them costs less than a timer for each."""
         while True:
-            now_s = self._services.clock.monotonic_s()
-            for exchange in [each for each in self._live if isinstance(each, ExchangeDriver)]:
-                try:
-                    exchange.check(now_s)
-                except Exception as error:  # noqa: BLE001 - one broken exchange must not stop the others' timeouts.
-                    self.report(exchange.record.request_id, error)
+            self._check_all(self._services.clock.monotonic_s())
             await anyio.sleep(DEADLINES_S)
+
+    def _check_all(self, now_s: float) -> None:
+        # A function of its own: the loop's variable would hold the last exchange, with its request, until the next one.
+        for exchange in [each for each in self._live if isinstance(each, ExchangeDriver)]:
+            try:
+                exchange.check(now_s)
+            except Exception as error:  # noqa: BLE001 - one broken exchange must not stop the others' timeouts.
+                self.report(exchange.record.request_id, error)
 
     async def drain(self, drain_s: float, *, is_hurried: bool = False) -> "LeftRunning":
         """Accept no new requests, let the others finish for `drain_s` seconds, then cut the rest and cancel their jobs.

@@ -3,6 +3,7 @@
 Times are monotonic seconds of the replica itself: clocks of different machines are never compared.
 """
 
+from collections.abc import Iterable
 from typing import assert_never
 
 import msgspec
@@ -19,6 +20,8 @@ LIVE_S = 1.5
 """Seconds after its last heartbeat for which a replica counts in the split: tenants may still wait there."""
 SETTLE_S = 2.0
 """Seconds for which a store without state waits for reports before it grants unclaimed seats."""
+SLOW_S = 0.8 * BEAT_S
+"""Seconds above which the answer to a heartbeat counts as slow: its tokens are nearly void on arrival."""
 JITTER_S = 0.1
 """Seconds by which the network may shift the calls of one replica against those of another."""
 BURST_SHARE = 0.025
@@ -47,6 +50,12 @@ class Contact(msgspec.Struct):
     """Number of replicas alive at the last answer, including this one."""
     rank: int = 0
     """Index of this replica among them."""
+
+    def hear(self, replica: str, others: Iterable[str], *, sent_at_s: float, now_s: float) -> None:
+        """Record the answer to the heartbeat of `replica` sent at `sent_at_s`, with the names of the `others` alive."""
+        names = sorted([*others, replica])
+        self.replicas, self.rank = len(names), names.index(replica)
+        self.heard_at_s, self.is_slow = sent_at_s, now_s - sent_at_s > SLOW_S
 
     def is_valid(self, now_s: float) -> bool:
         """Return True if leases are valid at `now_s`."""

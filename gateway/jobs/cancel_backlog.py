@@ -45,14 +45,17 @@ class CancelBacklog:
         """Number of tasks that wait for the budget, by tenant; each takes one entry when its permit is granted."""
 
     def take(self, tenant: str) -> CancelEntry:
-        """Remove and return the due cancel of a tenant's job that has the most remaining work.
+        """Remove and return the due cancel of a tenant's job that has the most remaining work, for a granted permit.
+
+        The task that has the permit no longer counts as asking.
 
         Raises:
-            DroppedError: No job is left to cancel.
+            DroppedError: No job is left to cancel; the task still counts.
         """
         due = self.due[tenant]
         while due:
             entry = heapq.heappop(due)[2]
             if entry.job.job_id in self.pending:
+                self.asking[tenant] -= 1
                 return entry
         raise DroppedError

@@ -122,17 +122,25 @@ class Canceller:
             del line.due[tenant], line.asking[tenant]
 
     async def _cancel_one(self, line: CancelBacklog, tenant: Tenant) -> None:
-        """Wait for a permit of this tenant; then cancel its job that has the most remaining work."""
+        """Cancel one job of this tenant, and follow it up until it is settled or queued again."""
+        entry, status = await self._request_cancel(line, tenant)
+        if entry is None:
+            line.asking[tenant.name] -= 1
+        elif entry.job.job_id in line.pending:
+            # The job was not dropped during the call.
+            await self._follow_up(line, entry, status)
+        self._dispatch(line, tenant.name)
+
+    async def _request_cancel(self, line: CancelBacklog, tenant: Tenant) -> tuple[CancelEntry | None, JobStatus | None]:
+        """Wait for a permit of this tenant; then cancel its job that has the most remaining work.
+
+        Return the job, if a permit was granted in time and a job was left, and the reply, if the call succeeded.
+        """
         entry: CancelEntry | None = None
-        status: JobStatus | None = None
-        is_asking = True
         try:
             async with line.upstream.calling(Operation.CANCEL, tenant=tenant, wait_s_max=TURN_S_MAX):
-                line.asking[tenant.name] -= 1
-                is_asking = False
                 entry = line.take(tenant.name)
                 reply = await line.upstream.jobs.cancel(entry.job.job_id)
-            status = reply
         except JobExpiredError:
             # A 404 may be about the call: the status is requested at once, before the job is taken to be gone.
             if entry is not None:
@@ -141,13 +149,9 @@ class Canceller:
             pass
         except Exception as error:  # noqa: BLE001 - one bad cancel must not end the queue, and with it the process.
             self._observe(Broke(request_id="", error=error))
-        if is_asking:
-            # No permit was granted in time.
-            line.asking[tenant.name] -= 1
-        if entry is not None and entry.job.job_id in line.pending:
-            # The job was not dropped during the call.
-            await self._follow_up(line, entry, status)
-        self._dispatch(line, tenant.name)
+        else:
+            return entry, reply
+        return entry, None
 
     async def _follow_up(self, line: CancelBacklog, entry: CancelEntry, status: JobStatus | None) -> None:
         """Settle the job if it has ended, by the reply to its cancel; otherwise try again. None: the call failed."""

@@ -76,9 +76,19 @@ class JobSubmission(JobOperation[str]):
     def not_called(self, error: GatewayError) -> None:
         """Keep the seat of a job that Runpod may have accepted."""
         if isinstance(error, UnreachableError) and error.was_sent:
-            job = self._job
-            abandon_submission(job.upstream, job.cost.attempt, job.seat.keep(), ttl_s=self._ttl_s)
+            self._abandon()
         raise error
+
+    def stop(self) -> None:
+        """Give up; the seat of a job that Runpod may have accepted is kept."""
+        is_sent = self.is_sent
+        super().stop()
+        if is_sent:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        job = self._job
+        abandon_submission(job.upstream, job.cost.attempt, job.seat.keep(), ttl_s=self._ttl_s)
 
     @property
     def _ttl_s(self) -> float:

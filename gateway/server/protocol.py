@@ -14,19 +14,18 @@ from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallab
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from gateway.api.client_connection import attach_client_connection
+from gateway.api.client_connection import attach_client_connection, detach_client_connection
 from gateway.api.disconnect import Disconnect, attach_disconnect
 from gateway.api.key_acceptance import Acceptance, attach_acceptance
 from gateway.api.probes import PROBES
-from gateway.body_rate import LINGER_S
+from gateway.body_rate import LINGER_S, UnreadResponse
 from gateway.connection_limits import RETRY_S, SWEEP_S, Connections, Refusal, Standing
 from gateway.errors import GatewayError, SlowRequestError, TooManyConnectionsError
+from gateway.server.connection_state import Answering, Reading, answering
 from gateway.server.early_responses import UntilClose, is_half_until_close, knows_chunks, malformed, refusal, refusal_of
-from gateway.server.request_parser import Reading, ReadingProtocol
+from gateway.server.request_parser import ReadingProtocol
 from gateway.server.response_writer import ResponseWriter
 
-READ_BYTES_PER_S_MIN = 16 * 1024
-"""Minimum rate in bytes per second at which a client has to read, once the write buffer was full for `write_s`."""
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -39,8 +38,7 @@ class BoundedProtocol(ReadingProtocol):
     """Serve one connection: enforce timeouts for each part of a request, and answer requests that are rejected."""
 
     __slots__ = (
-        "_acceptance", "_disconnect", "_gone_by_s", "_holder", "_is_turned_away", "_unread_bytes", "_unread_since_s",
-        "_writer",
+        "_acceptance", "_closes_at_s", "_disconnect", "_holder", "_is_turned_away", "_unread", "_writer",
     )  # fmt: skip
 
     def __init__(
@@ -53,9 +51,11 @@ class BoundedProtocol(ReadingProtocol):
     ) -> None:
         super().__init__(connections, config, server_state, app_state, _loop)
         self._is_turned_away = False
-        self._unread_bytes = 0
-        self._unread_since_s: float | None = None
-        self._gone_by_s: float | None = None
+        """True until the connection may serve requests: all but probes are answered with 503."""
+        self._unread: UnreadResponse | None = None
+        """Set while the write buffer is full."""
+        self._closes_at_s: float | None = None
+        """Time at which it is dropped, whatever is unsent then; None if its end is not decided."""
         self._disconnect = Disconnect()
         self._acceptance = Acceptance()
         self._writer: ResponseWriter | None = None
@@ -66,7 +66,7 @@ class BoundedProtocol(ReadingProtocol):
     def is_held(self) -> bool:
         """Return True if a tenant's request, or a guest's completely received request, is being answered."""
         cycle = self._last_cycle()
-        if cycle is None or cycle.response_complete or self._gone_by_s is not None:
+        if cycle is None or cycle.response_complete or self._closes_at_s is not None:
             return False
         return self._acceptance.is_tenant or (self._acceptance.is_guest and not self._reading.is_in_message)
 
@@ -82,7 +82,7 @@ class BoundedProtocol(ReadingProtocol):
         else:
             # Answered with 503 after its request: clients expect no answer before, and probes must be served.
             self._is_turned_away = True
-            self._gone_by_s = self._all.now_s + LINGER_S + SWEEP_S
+            self._closes_at_s = self._all.now_s + LINGER_S + SWEEP_S
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Remove the connection, and report the disconnect."""
@@ -118,7 +118,7 @@ class BoundedProtocol(ReadingProtocol):
             # Since this connection was opened, another one may have been closed, or may have become evictable.
             if not self._all.admit(self):
                 raise TooManyConnectionsError(retry_after_s=RETRY_S)
-            self._is_turned_away, self._gone_by_s = False, None
+            self._is_turned_away, self._closes_at_s = False, None
 
     def on_message_begin(self) -> None:
         """Record that a request begins."""
@@ -150,13 +150,12 @@ class BoundedProtocol(ReadingProtocol):
     def pause_writing(self) -> None:
         """Record that the write buffer is full: the client reads too slowly."""
         super().pause_writing()
-        self._unread_bytes = self.transport.get_write_buffer_size()
-        self._unread_since_s = self._all.now_s
+        self._unread = UnreadResponse(self._all.now_s, self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         """Record that the client has caught up."""
         super().resume_writing()
-        self._unread_since_s = None
+        self._unread = None
         if self._writer is not None:
             self._writer.ready()
 
@@ -165,6 +164,7 @@ class BoundedProtocol(ReadingProtocol):
             try:
                 await app(scope, receive, send if knows_chunks(cycle.scope["http_version"]) else UntilClose(cycle).send)
             finally:
+                detach_client_connection(cycle.scope)
                 if cycle.response_started and not cycle.response_complete:
                     # A regular close would keep unsent data in memory for a client that may never read it.
                     self._drop()
@@ -178,35 +178,37 @@ class BoundedProtocol(ReadingProtocol):
         super()._start_asgi_task(cycle, whole_or_cut)
 
     def check(self) -> None:
-        """Check the timeouts of this connection, at the time of the sweep."""
-        now_s, limits = self._all.now_s, self._limits
-        if self._gone_by_s is not None:
-            if now_s >= self._gone_by_s:
+        """Enforce the timeout that applies now, at the time of the sweep: the end of the connection comes first."""
+        now_s, write_s = self._all.now_s, self._limits.write_s
+        if self._closes_at_s is not None:
+            if now_s >= self._closes_at_s:
                 self._drop()
-        elif self._unread_since_s is not None:
-            read_bytes = self._unread_bytes - self.transport.get_write_buffer_size()
-            if now_s - self._unread_since_s >= limits.write_s + read_bytes / READ_BYTES_PER_S_MIN:
+        elif self._unread is not None:
+            if self._unread.is_too_slow(now_s, self.transport.get_write_buffer_size(), write_s=write_s):
                 self._drop()
         elif self.transport.is_closing():
-            self._gone_by_s = now_s + limits.write_s
-        elif not self._is_discarding:
+            self._closes_at_s = now_s + write_s
+        else:
             self._check_reading(now_s)
 
     def _check_reading(self, now_s: float) -> None:
-        cycle = self._last_cycle()
         is_head_late = now_s - self._head_since_s >= self._limits.head_s
-        if self._reading is Reading.HEAD:
-            if is_head_late:
-                self._refuse(SlowRequestError("headers"))
-        elif cycle is None:
-            # The client has connected, and has not begun its first request.
-            if is_head_late:
-                self._drop()
-        elif self._reading is Reading.BODY:
-            self._check_body(cycle, now_s)
-        elif cycle.response_complete and self.timeout_keep_alive_task is None:
-            # Bytes that begin no request cancelled the keep-alive timeout, so the connection would never be closed.
-            self.transport.close()
+        match self._reading, answering(self._last_cycle()):
+            case Reading.HEAD, _:
+                if is_head_late:
+                    self._refuse(SlowRequestError("headers"))
+            case Reading.BODY, _:
+                self._check_body(self.cycle, now_s)
+            case Reading.BETWEEN, Answering.NONE:
+                if is_head_late:
+                    self._drop()
+            case Reading.BETWEEN, Answering.COMPLETE:
+                if self.timeout_keep_alive_task is None:
+                    # Bytes that begin no request cancelled this timeout, so the connection would never be closed.
+                    self.transport.close()
+            case _:
+                # The application has its own timeouts for a response, and discarded data has none.
+                pass
 
     def _check_body(self, cycle: RequestResponseCycle, now_s: float) -> None:
         """Check that the body arrives at the minimum rate, or that a body that is only discarded ends in time."""
@@ -222,35 +224,27 @@ class BoundedProtocol(ReadingProtocol):
             self._refuse(SlowRequestError("body"))
 
     def _refuse(self, error: BaseException) -> None:
-        request_id = ""
-        if self._can_answer_refusal():
-            request_id = self._answer_refusal(error if isinstance(error, GatewayError) else malformed())
+        """Answer with an error, if the client would take it for the answer to this request; close the connection."""
+        request_id, answer = "", error if isinstance(error, GatewayError) else malformed()
+        match self._reading, answering(self._last_cycle()):
+            case ((Reading.HEAD | Reading.BODY), Answering.PENDING):
+                self._abandon(self.cycle)
+                request_id = self._answer_refusal(answer)
+            case ((Reading.HEAD | Reading.BODY), Answering.STARTED) | (Reading.BODY, Answering.COMPLETE):
+                # The client has received a response to this request already, or a part of one.
+                self._drop()
+            case _, (Answering.PENDING | Answering.STARTED):
+                # This request is complete and being answered; the error is in the data after it.
+                self._close_after_response()
+            case _, (Answering.NONE | Answering.COMPLETE):
+                request_id = self._answer_refusal(answer)
         self._all.refused(refusal_of(error), request_id)
-
-    def _can_answer_refusal(self) -> bool:
-        """Return True if a refusal can be answered; otherwise close the connection, at once or when it has answered."""
-        cycle = self._last_cycle()
-        if cycle is None or cycle.response_complete:
-            if self._reading is not Reading.BODY:
-                return True
-            # The request was answered already, before its body was complete.
-            self._drop()
-            return False
-        if not self._reading.is_in_message:
-            # This request is complete and being answered; the error is in the data after it.
-            self._hear_no_more()
-            return False
-        if cycle.response_started:
-            self._drop()
-            return False
-        self._leave(cycle)
-        return True
 
     def _answer_refusal(self, error: GatewayError) -> str:
         """Answer with an error, and close; return its request id, empty if the connection is closing already."""
         is_head = self._reading.is_in_message and self.parser.get_method() == b"HEAD"
         self._reading = Reading.DISCARD
-        self._gone_by_s = self._all.now_s + LINGER_S + SWEEP_S
+        self._closes_at_s = self._all.now_s + LINGER_S + SWEEP_S
         self._all.move(self, Standing.LINGERING)
         self._unset_keepalive_if_required()
         if self.transport.is_closing():
@@ -262,7 +256,7 @@ class BoundedProtocol(ReadingProtocol):
         self.transport.write_eof()
         return request_id
 
-    def _hear_no_more(self) -> None:
+    def _close_after_response(self) -> None:
         """Ignore further data, and close the connection after the current response."""
         self._reading = Reading.DISCARD
         self.cycle.keep_alive = False
@@ -274,7 +268,7 @@ class BoundedProtocol(ReadingProtocol):
         self._reading = Reading.DISCARD
         cycle = self._last_cycle()
         if cycle is not None:
-            self._leave(cycle)
+            self._abandon(cycle)
         is_half = cycle is not None and not self.transport.is_closing() and is_half_until_close(cycle)
         if self.transport.get_write_buffer_size() or is_half:
             # With a reset (SO_LINGER 0). Otherwise the system would keep retrying to send its buffer for minutes, and
@@ -283,7 +277,7 @@ class BoundedProtocol(ReadingProtocol):
                 self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.transport.abort()
 
-    def _leave(self, cycle: RequestResponseCycle) -> None:
+    def _abandon(self, cycle: RequestResponseCycle) -> None:
         """Report to the application that its client has disconnected."""
         cycle.disconnected = True
         cycle.message_event.set()

@@ -1,7 +1,6 @@
 """Parse requests from the bytes of one connection, and limit the size of everything that is not body."""
 
 import asyncio
-from enum import Enum, auto
 from typing import Any
 
 import httptools
@@ -13,6 +12,7 @@ from gateway.body_rate import BodyPace
 from gateway.connection_limits import Connections
 from gateway.errors import HeadTooLargeError, InvalidRequestError
 from gateway.server.compact_event import CompactEvent
+from gateway.server.connection_state import Reading
 from gateway.server.early_responses import knows_chunks, malformed
 from gateway.wire.framing import Framing
 from gateway.wire.request_head import head_problem, head_size
@@ -20,24 +20,6 @@ from gateway.wire.request_head import head_problem, head_size
 HEADER_LINES_MAX = 128
 CHUNKS_MAX_PER_TURN = 256
 """After a piece with more chunks than these, other connections are served before the next piece is parsed."""
-
-
-class Reading(Enum):
-    """Name what the next bytes of a connection are."""
-
-    BETWEEN = auto()
-    """The beginning of a request: none has begun, or the last one is complete."""
-    HEAD = auto()
-    """More of a request's head."""
-    BODY = auto()
-    """More of its body or trailers."""
-    DISCARD = auto()
-    """Nothing that is parsed: no other request is answered on this connection."""
-
-    @property
-    def is_in_message(self) -> bool:
-        """Return True while a request is incomplete."""
-        return self is Reading.HEAD or self is Reading.BODY
 
 
 class PipelinedError(Exception):

@@ -142,21 +142,34 @@ class ChoiceNormalizer:
         expected = self._request.expected_choices
         if len(self._choices) < expected:
             raise OutputLostError(f"The worker returned {len(self._choices)} of {expected} choices.")
-        writes_reasons = any(choice.reason for choice in self._choices.values())
+        has_reasons = any(choice.reason for choice in self._choices.values())
         closing: list[ClosingChoice] = []
         for index, choice in sorted(self._choices.items()):
-            if not choice.has_body and choice.reason != CONTENT_FILTER:
-                raise OutputLostError("The worker sent a choice without content.")
-            is_doubtful = writes_reasons or self._has_unknown or not choice.has_content
-            if not choice.reason and is_doubtful and index < expected:
-                raise OutputLostError("The worker's answer is incomplete: a choice has no finish reason.")
+            self._check_complete(index, choice, is_reason_due=has_reasons or self._has_unknown)
             if choice.tool_calls is not None and (calls := choice.tool_calls.flush()):
                 closing.append(ClosingChoice(self._with_calls(index, calls), {}))
-            reason = choice.reason or missing_reason(has_tool_calls=choice.has_tool_calls)
-            said = {"delta": Raw(b"{}")} if self._is_chat else {"text": _EMPTY}
-            own = {"index": _number(index), **said, "finish_reason": Raw(openai.encode(reason))}
-            closing.append(ClosingChoice(choice.ending | own, choice.extra))
+            closing.append(self._closing_choice(index, choice))
         return closing
+
+    def _check_complete(self, index: int, choice: ChoiceState, *, is_reason_due: bool) -> None:
+        """Check that a choice was not cut short; `is_reason_due` is True if it cannot end without a finish reason.
+
+        Raises:
+            OutputLostError: It has no content, or is requested and was cut short.
+        """
+        if not choice.has_body and choice.reason != CONTENT_FILTER:
+            raise OutputLostError("The worker sent a choice without content.")
+        if choice.reason or index >= self._request.expected_choices:
+            return
+        if is_reason_due or not choice.has_content:
+            raise OutputLostError("The worker's answer is incomplete: a choice has no finish reason.")
+
+    def _closing_choice(self, index: int, choice: ChoiceState) -> ClosingChoice:
+        """Return the part that carries the finish reason, and the fields that came with it."""
+        reason = choice.reason or missing_reason(has_tool_calls=choice.has_tool_calls)
+        content = {"delta": Raw(b"{}")} if self._is_chat else {"text": _EMPTY}
+        own = {"index": _number(index), **content, "finish_reason": Raw(openai.encode(reason))}
+        return ClosingChoice(choice.ending | own, choice.extra)
 
     def _choice(self, index: int) -> ChoiceState:
         choice = self._choices.get(index)

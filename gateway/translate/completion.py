@@ -224,30 +224,52 @@ def _finish_choices(choices: list[Fields], request: ClientRequest, answer_id: st
     """Give every choice the fields that clients read, and a unique index.
 
     Raises:
-        OutputLostError: A choice has no finish reason although another one has.
+        OutputLostError: A choice has no finish reason although another one has, or it has no content.
+        JobFailedError: The worker gave up on a choice.
     """
+    reasons = _finish_reasons(choices)
+    indexes = _unique_indexes(choices, request)
+    call_ids = answer_id.rpartition("-")[2][:20]
+    return [
+        _finish_choice(choice, reason, index, is_chat=request.api.is_chat, id_prefix=f"{call_ids}{number:02x}")
+        for number, (choice, reason, index) in enumerate(zip(choices, reasons, indexes, strict=True))
+    ]
+
+
+def _finish_reasons(choices: list[Fields]) -> list[str]:
+    """Return the finish reason of each choice, or an empty string for each if the worker sends none at all."""
     for choice in choices:
         raise_choice_error(choice)
     reasons = [read_finish_reason(choice.get("finish_reason")) for choice in choices]
     if any(reasons) and not all(reasons):
         raise OutputLostError("The worker's answer is incomplete: a choice has no finish reason.")
-    indexes = [integer_of(choice.get("index")) for choice in choices]
-    is_only = len(choices) == request.expected_choices == 1
-    if is_only or None in indexes or len(set(indexes)) < len(indexes) or min(each or 0 for each in indexes) < 0:
-        indexes = list(range(len(choices)))
-    finished = []
-    for number, (choice, reason, index) in enumerate(zip(choices, reasons, indexes, strict=True)):
-        if request.api.is_chat:
-            message = _finish_message(choice, reason, id_prefix=f"{answer_id.rpartition('-')[2][:20]}{number:02x}")
-            own: Fields = {"message": Raw(openai.encode(message))}
-            has_tool_calls = "tool_calls" in message
-        else:
-            own, has_tool_calls = {"text": _finish_text(choice, reason)}, False
-        own["index"] = Raw(openai.encode(index))
-        own["finish_reason"] = Raw(openai.encode(reason or missing_reason(has_tool_calls=has_tool_calls)))
-        rest = {name: value for name, value in choice.items() if name not in _CONTENT}
-        finished.append({"logprobs": NULL, **rest, **own})
-    return finished
+    return reasons
+
+
+def _unique_indexes(choices: list[Fields], request: ClientRequest) -> list[int]:
+    """Return the worker's indexes if they identify the choices; otherwise, or for an only choice, their positions."""
+    positions = list(range(len(choices)))
+    if len(choices) == request.expected_choices == 1:
+        return positions
+    sent = [index for each in choices if (index := integer_of(each.get("index"))) is not None and index >= 0]
+    return sent if len(set(sent)) == len(choices) else positions
+
+
+def _finish_choice(choice: Fields, reason: str, index: int, *, is_chat: bool, id_prefix: str) -> Fields:
+    """Return a choice with all its fields; `id_prefix` begins the ids of tool calls that the worker sent without."""
+    if is_chat:
+        message = _finish_message(choice, reason, id_prefix=id_prefix)
+        content: Fields = {"message": Raw(openai.encode(message))}
+        has_tool_calls = "tool_calls" in message
+    else:
+        content, has_tool_calls = {"text": _finish_text(choice, reason)}, False
+    return {
+        "logprobs": NULL,
+        **{name: value for name, value in choice.items() if name not in _CONTENT},
+        **content,
+        "index": Raw(openai.encode(index)),
+        "finish_reason": Raw(openai.encode(reason or missing_reason(has_tool_calls=has_tool_calls))),
+    }
 
 
 def _finish_message(choice: Fields, reason: str, *, id_prefix: str) -> Fields:

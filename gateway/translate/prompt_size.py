@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Raw
 
+from gateway.apis import Api
 from gateway.wire import openai
 from gateway.wire.malformed import MALFORMED
 from gateway.wire.openai import Fields
@@ -30,8 +31,6 @@ MEDIA_TOKENS: Mapping[str, int] = {
 """Estimated tokens per content part. OpenAI counts up to 1,105 for a picture in detail, vLLM's Qwen-VL about as many;
 audio is 30 s at 25 tokens per second, a video a few seconds of frames, a file a few pages."""
 _MEDIA_TYPE = re.compile(rb'"type"\s*:\s*"(?:image|input_|audio|video|file)')
-_PROMPTS = ("messages", "prompt", "input", "tools", "functions")
-"""Fields that make up the prompt: chat templates write the declared tools into it as well."""
 
 
 class _Message(msgspec.Struct):
@@ -47,10 +46,10 @@ _decode_raw_parts = msgspec.json.Decoder(list[Raw]).decode
 _decode_part = msgspec.json.Decoder(_Part).decode
 
 
-def prompt_tokens_estimate(fields: Fields) -> int:
+def prompt_tokens_estimate(api: Api, fields: Fields) -> int:
     """Estimate the tokens of a request's prompt."""
     size, media_tokens = 0, 0
-    for name in _PROMPTS:
+    for name in api.counted_fields:
         if (value := fields.get(name)) is None:
             continue
         size += openai.size_of(value)

@@ -6,8 +6,8 @@ from collections.abc import Container
 import msgspec
 from msgspec import Raw
 
+from gateway.apis import Api
 from gateway.errors import InvalidRequestError
-from gateway.translate.apis import Api
 from gateway.translate.prompt_size import prompt_tokens_estimate
 from gateway.wire import openai
 from gateway.wire.json_bounds import DEPTH_MAX, PARTS_MAX, is_within_bounds
@@ -77,7 +77,7 @@ def read_request(api: Api, body: bytes | bytearray) -> ClientRequest:
         encoding_format=view.encoding_format,
         fields=fields,
         body_bytes=len(body),
-        prompt_tokens=prompt_tokens_estimate(fields),
+        prompt_tokens=prompt_tokens_estimate(api, fields),
     )
 
 

@@ -23,9 +23,10 @@ class _Run(msgspec.Struct, eq=False):
     """Track the current run of one choice."""
 
     id: Raw
-    kinds: frozenset[str] = frozenset()
-    """Kinds of its first content: another run begins with the same kinds."""
-    same: int = 1
+    first_kinds: frozenset[str] = frozenset()
+    """Kinds of its first content, with which another run begins too; empty until the content comes."""
+    chunks: int = 1
+    """Number of its chunks that came under `id` without another id in between."""
     role_id: Raw | None = None
     """New id under which a role was repeated."""
 
@@ -49,42 +50,45 @@ class RestartDetector:
         answer_id = chunk.get("id")
         if answer_id is None or bytes(answer_id) in _UNNAMED:
             return False
-        if self._last is not None and answer_id == self._last.id and self._last.kinds:
-            self._last.same += 1
+        if self._last is not None and answer_id == self._last.id and self._last.first_kinds:
+            self._last.chunks += 1
             return False
-        begins_again = [self._begins_again(view, answer_id) for view in _views(chunk)]
-        return any(begins_again)
+        # Not `any` of a generator: every choice has to be recorded.
+        restarts = [self._is_restart_of_choice(view, answer_id) for view in _views(chunk)]
+        return any(restarts)
 
-    def _begins_again(self, view: ChoiceView, answer_id: Raw) -> bool:
+    def _is_restart_of_choice(self, view: ChoiceView, answer_id: Raw) -> bool:
+        """Record a chunk of one choice; return True if it is the first content of another run."""
         kinds = _kinds(view)
         has_role = view.delta is not None and bool(view.delta.role)
         index = view.index or 0
         run = self._runs.get(index)
-        if run is None or not run.kinds:
+        if run is None or not run.first_kinds:
             if has_role or kinds:
-                self._note_beginning(index, answer_id, kinds)
+                self._begin_run(index, answer_id, kinds)
             return False
         self._last = run
         if answer_id == run.id:
-            run.same += 1
+            run.chunks += 1
             return False
         if has_role:
+            # The content under this id may come in a later chunk.
             run.role_id = answer_id
         if not kinds:
             return False
-        # Content under another id: of another run if it begins as the first one did. In any case the id is new now.
-        had_own_id = run.same >= SAME_ID_MIN
-        run.id, run.same = answer_id, 1
+        # From here on the new id is that of the run, whether it began again or its worker changes ids within a run.
+        is_id_of_answer = run.chunks >= SAME_ID_MIN
+        run.id, run.chunks = answer_id, 1
         is_beginning = view.text is not UNSET or run.role_id == answer_id
-        return had_own_id and is_beginning and not kinds.isdisjoint(run.kinds)
+        return is_id_of_answer and is_beginning and not kinds.isdisjoint(run.first_kinds)
 
-    def _note_beginning(self, index: int, answer_id: Raw, kinds: frozenset[str]) -> None:
+    def _begin_run(self, index: int, answer_id: Raw, kinds: frozenset[str]) -> None:
         """Record the role or the first content of a choice; its role may come in an earlier chunk than its content."""
         run = self._runs.get(index)
         if run is None and len(self._runs) >= RUNS_MAX:
             return
-        same = run.same + 1 if run is not None and run.id == answer_id else 1
-        self._last = self._runs[index] = _Run(answer_id, kinds, same)
+        chunks = run.chunks + 1 if run is not None and run.id == answer_id else 1
+        self._last = self._runs[index] = _Run(answer_id, kinds, chunks)
 
 
 def _views(chunk: Fields) -> list[ChoiceView]:

@@ -255,4 +255,4 @@ async def test_reports_that_cannot_be_read_are_skipped_and_told_of(redis: RedisS
             anyio.current_time(),
         )
         assert told == {RecordKind.REPORT: 3, RecordKind.LEASE: 5}
-        assert set(replica.agent._reports) == {"older"}
+        assert replica.agent._reports.names == {"older"}

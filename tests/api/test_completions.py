@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.apis import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS
 from gateway.config.keys import key_line
-from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS
 from tests.stacks import KEY, Stack, stack
 from tests.waiting import eventually
 

@@ -6,8 +6,8 @@ import jsonschema_rs
 import pytest
 
 from gateway.api.openapi_schemas import ref, schemas
+from gateway.apis import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS, Api
 from gateway.errors import InvalidRequestError
-from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS, Api
 from gateway.translate.client_formats.registry import CLIENT_FORMATS
 from gateway.translate.request import read_request
 from gateway.wire.openai import encode

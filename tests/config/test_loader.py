@@ -178,7 +178,7 @@ def test_a_key_that_stands_twice_is_told_by_its_owners_and_not_by_its_digest() -
 def test_embeddings_need_a_worker_that_speaks_openai() -> None:
     raw = changed("models.0.kind", "embedding")
     raw["endpoints"][0]["worker"] = "tokens"
-    assert "does not serve embeddings" in problems(raw)[0]
+    assert "does not serve models of kind 'embedding'" in problems(raw)[0]
 
 
 @pytest.mark.parametrize("raw", [None, [], "text", 5])

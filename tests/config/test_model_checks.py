@@ -6,6 +6,7 @@ from gateway.config.loader import ConfigError, parse_config
 from gateway.config.model_checks import endpoint_names
 
 KEY = "0" * 64
+NO_EMBEDDINGS = "endpoint 'one' does not serve models of kind 'embedding'"
 NO_JOB_ROUTE = {"worker": "text", "route": "openai"}
 """Its workers speak OpenAI's format on the OpenAI route, and plain text on the job route."""
 
@@ -42,7 +43,9 @@ def test_embeddings_need_a_worker_or_a_route_that_speaks_openai() -> None:
     assert problems(model=model, endpoint={}) == []
     assert problems(model=model, endpoint=NO_JOB_ROUTE) == []
     found = problems(model=model, endpoint={"worker": "text"})
-    assert found == ["models[0].endpoint: endpoint 'one' does not serve embeddings: set its `worker` to 'openai'"]
+    assert found == [
+        "models[0].endpoint: endpoint 'one' does not serve models of kind 'embedding': set its `worker` to 'openai'"
+    ]
 
 
 def test_embeddings_that_have_no_job_route_cannot_be_kept_to_it() -> None:
@@ -50,7 +53,7 @@ def test_embeddings_that_have_no_job_route_cannot_be_kept_to_it() -> None:
     assert problems(model=model, endpoint={"route": "openai"}) == []
     found = problems(model=model, endpoint=NO_JOB_ROUTE)
     assert found == [
-        "models[0].route: endpoint 'one' does not serve embeddings on the job route: set its `worker` to 'openai'"
+        f"models[0].route: {NO_EMBEDDINGS} on the job route: set its `worker` to 'openai'",
     ]
 
 

@@ -1,8 +1,9 @@
 import anyio
 
 from gateway.endpoints.health_checker import LOOK_S
+from gateway.endpoints.health_reading import COLD_READ_S
 from gateway.endpoints.upstream import HEALTH_AGE_S_MAX
-from gateway.endpoints.worker_state import COLD_READ_S, HEALTH_S_MAX
+from gateway.endpoints.worker_state import HEALTH_S_MAX
 from gateway.wire.runpod import EndpointHealth
 from tests.factories import attempt, tenant
 from tests.fakes.runpod import FakeRunpod

@@ -4,7 +4,8 @@ import pytest
 
 from gateway.domain import EndpointState
 from gateway.endpoints.cold_start_stats import FORESIGHT, IDLE_TIMEOUT_S, LOAD_S_MIN, PROMPT_S, STAY_MARGIN
-from gateway.endpoints.worker_state import COLD_READ_S, HEALTH_S_MAX, SILENT_S_MAX, EndpointStateMachine
+from gateway.endpoints.health_reading import COLD_READ_S
+from gateway.endpoints.worker_state import HEALTH_S_MAX, SILENT_S_MAX, EndpointStateMachine
 from gateway.wire.runpod import EndpointHealth
 
 S = EndpointState

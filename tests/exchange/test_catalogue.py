@@ -1,9 +1,9 @@
 import pytest
 
-from gateway.domain import Endpoint, Model, ModelKind
+from gateway.apis import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS, ModelKind
+from gateway.domain import Endpoint, Model
 from gateway.errors import InvalidRequestError, ModelForbiddenError, UnknownEndpointError, UnknownModelError
 from gateway.exchange.catalogue import Catalogue
-from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS
 from tests.factories import endpoint, tenant
 
 

@@ -9,7 +9,7 @@ import anyio
 import msgspec
 import pytest
 
-from gateway.errors import UnreachableError
+from gateway.errors import GatewayError, UnreachableError
 from gateway.exchange.connection_driver import ConnectionDriver
 from gateway.exchange.outcomes import Ending
 from gateway.upstream.client import EndpointClient
@@ -105,6 +105,17 @@ async def test_a_task_that_is_cancelled_waits_for_the_reply_to_a_submission() ->
     assert drive.world.services.jobs.cancels_pending() == {"chat": 1}
 
 
+@pytest.mark.parametrize("name", ["connection-dials", "connection-without-callbacks"])
+async def test_a_task_that_is_cancelled_while_it_submits_waits_for_nothing(name: str) -> None:
+    """The task itself would have received the reply. The job may run, so that its seat is kept."""
+    drive = Drive(route="job", name=name)
+    await settle()
+    drive.task.cancel()
+    await settle()
+    assert drive.task.cancelled()
+    assert (drive.world.held(), drive.world.outliving(), drive.world.released) == ({"work": 1}, 1, 1)
+
+
 @pytest.mark.parametrize("name", ["connection", "connection-without-callbacks"])
 async def test_a_task_that_is_cancelled_leaves_nothing(name: str) -> None:
     drive = Drive(name=name)
@@ -130,6 +141,40 @@ async def test_an_unexpected_exception_ends_the_exchange_and_is_raised_in_its_ta
     assert isinstance(await drive.error(), ZeroDivisionError)
     assert (drive.world.released, drive.driver._exchange.is_over) == (1, True)
     assert drive.world.held() == ({"work": 1} if drive.world.outliving() else {})
+
+
+@pytest.mark.parametrize("part", ["close", "release"])
+async def test_a_second_exception_does_not_leave_the_task_waiting(part: str) -> None:
+    """It is raised when the exchange is ended because of the first one, and neither in a callback."""
+    drive = Drive()
+
+    def fail(error: Exception) -> Any:
+        def raising(*_: object) -> bytes:
+            raise error
+
+        return raising
+
+    await settle()
+    exchange: Any = drive.driver._exchange
+    exchange.piece = fail(KeyError("first"))
+    setattr(exchange._sequence, part, fail(ZeroDivisionError()))
+    await drive.steps(2)
+    error = await drive.error()
+    assert isinstance(error, ZeroDivisionError)
+    assert isinstance(error.__context__, KeyError)
+
+
+async def test_no_keepalive_data_follows_a_timeout() -> None:
+    """It would send the head with status 200, before the error is raised that has a status of its own."""
+    drive = Drive()
+    checked: list[bool] = []
+    drive.sink.check = lambda _now_s: checked.append(drive.driver._exchange.is_over)  # type: ignore[method-assign]
+    await settle()
+    drive.driver.check(drive.world.clock.now_s)
+    drive.world.clock.now_s += 100_000
+    drive.driver.check(drive.world.clock.now_s)
+    assert isinstance(await drive.error(), GatewayError)
+    assert checked == [False]
 
 
 async def test_many_parts_that_are_there_at_once_let_others_run_between_them() -> None:

@@ -123,6 +123,14 @@ class TestSubmission:
         assert isinstance(world.exchange.take_error(), UnreachableError)
         assert (world.outliving(), world.held()) == (1, {"work": 1})
 
+    def test_one_that_is_aborted_keeps_its_seat(self) -> None:
+        """Its driver broke: nothing will tell the id of the job, which may run."""
+        world = World(route="job")
+        world.exchange.start()
+        world.exchange.abort()
+        assert outcomes(world) == [Outcome.BROKEN]
+        assert (world.outliving(), world.held()) == (1, {"work": 1})
+
 
 class TestTimeouts:
     def test_the_wait_for_a_permit_ends(self) -> None:

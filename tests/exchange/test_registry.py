@@ -1,3 +1,4 @@
+import weakref
 from typing import Any
 
 import anyio
@@ -199,3 +200,16 @@ async def test_a_second_signal_tells_of_what_is_left_as_well() -> None:
             assert subject.gateway.has_left_jobs
             draining.cancel_scope.cancel()
         tasks.cancel_scope.cancel()
+
+
+async def test_the_check_of_timeouts_keeps_no_exchange_alive() -> None:
+    """On an idle gateway it would keep the last one, with the body of its request."""
+    runpod = FakeRunpod(pages=[("IN_PROGRESS", EVENTS[:1]), *[("IN_PROGRESS", [])] * 10, ("COMPLETED", EVENTS[1:])])
+    async with running(runpod) as subject, anyio.create_task_group() as tasks:
+        tasks.start_soon(subject.call(stream=True).run, subject.gateway.app)
+        await anyio.sleep(0.5)
+        (exchange,) = [weakref.ref(each) for each in subject.gateway.exchanges._live]
+        while subject.gateway.exchanges.count:
+            await anyio.sleep(0.1)
+        await anyio.sleep(1)
+        assert exchange() is None

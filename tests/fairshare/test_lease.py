@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.domain import OutagePolicy
-from gateway.fairshare.lease import BEAT_S, HOLD_S, LEASE_S, Contact, Lease, token_rate
+from gateway.fairshare.lease import BEAT_S, HOLD_S, LEASE_S, SLOW_S, Contact, Lease, token_rate
 
 SHARE, CLOSED, OPEN = OutagePolicy.SHARE, OutagePolicy.CLOSED, OutagePolicy.OPEN
 
@@ -79,3 +79,11 @@ def test_granted_calls_fit_any_ten_seconds_however_late_they_are_sent(calls: int
     """Within 10 s at Runpod arrives what was granted in as long, and in the time that a grant and the network take."""
     rate, burst = token_rate(calls)
     assert burst + rate * (10 + BEAT_S + 0.1) <= calls + 1e-9
+
+
+def test_an_answer_shows_which_replicas_are_alive_and_whether_it_was_slow() -> None:
+    contact = Contact()
+    contact.hear("b", ("c", "a"), sent_at_s=5.0, now_s=5.0 + SLOW_S / 2)
+    assert (contact.replicas, contact.rank, contact.heard_at_s, contact.is_slow) == (3, 1, 5.0, False)
+    contact.hear("b", (), sent_at_s=6.0, now_s=6.1 + SLOW_S)
+    assert (contact.replicas, contact.rank, contact.heard_at_s, contact.is_slow) == (1, 0, 6.0, True)

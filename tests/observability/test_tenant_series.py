@@ -17,7 +17,10 @@ class Series:
         self.wait = self.tenants.histogram("wait_seconds", "Waits.", "endpoint", buckets=BUCKETS)
 
     def lines(self) -> list[str]:
-        return [line for line in generate_latest(self.tenants).decode().splitlines() if not line.startswith("#")]
+        return [line for line in self.page().splitlines() if not line.startswith("#")]
+
+    def page(self, *, is_openmetrics: bool = False) -> str:
+        return "".join(self.tenants.text(is_openmetrics=is_openmetrics))
 
     def shown(self) -> set[str]:
         """The tenants in a scrape."""
@@ -37,9 +40,9 @@ def test_the_page_is_what_the_library_makes_of_its_own_metrics() -> None:
     for each in (ours.wait, wait.labels):
         for value in (0.0, 0.001, 0.2, 0.5, 0.6, 600, 601):
             each("b", "chat").observe(value)
-    assert sorted(generate_latest(ours.tenants).splitlines()) == sorted(generate_latest(registry).splitlines())
-    made_openmetrics = openmetrics.generate_latest(ours.tenants)
-    assert sorted(made_openmetrics.splitlines()) == sorted(openmetrics.generate_latest(registry).splitlines())
+    assert sorted(ours.page().splitlines()) == sorted(generate_latest(registry).decode().splitlines())
+    made_openmetrics = ours.page(is_openmetrics=True) + "# EOF\n"
+    assert sorted(made_openmetrics.splitlines()) == sorted(openmetrics.generate_latest(registry).decode().splitlines())
 
 
 def test_a_counter_does_not_go_down() -> None:
@@ -85,3 +88,15 @@ def test_what_was_counted_since_the_gates_were_read_is_shown() -> None:
     series = Series()
     series.requests("new", "m").inc()
     assert series.lines() == ['gateway_requests_total{model="m",tenant="new"} 1.0']
+
+
+def test_a_tenant_with_an_odd_name_is_shown_and_hidden_as_any_other() -> None:
+    series = Series()
+    series.requests('"\\', "m").inc()
+    series.wait('"\\', "chat").observe(1)
+    series.tenants.take()
+    assert series.lines()[0] == r'gateway_requests_total{model="m",tenant="\"\\"} 1.0'
+    assert r'gateway_wait_seconds_sum{endpoint="chat",tenant="\"\\"} 1.0' in series.lines()
+    series.now_s += HIDDEN_AFTER_S
+    series.tenants.take()
+    assert series.lines() == []

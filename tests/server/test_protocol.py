@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.body_rate import BODY_BYTES_PER_S_MIN, LINGER_S
+from gateway.server.connection_state import Reading
 from gateway.server.protocol import BoundedProtocol
-from gateway.server.request_parser import Reading
 from tests.edge import FLOOD_BYTES, Edge, edge, error_of, read_all, read_one
 from tests.waiting import a_moment, eventually
 
@@ -355,7 +355,7 @@ def read_all_of(client: socket.socket, size: int) -> bytes:
 def test_who_does_not_read_is_cut(server: Edge, path: bytes) -> None:
     with server.connect(receive_buffer=4096) as client:
         client.sendall(b"GET " + path + b" HTTP/1.1\r\nhost: x\r\n\r\n")
-        server.until(lambda connection: connection._unread_since_s is not None)
+        server.until(lambda connection: connection._unread is not None)
         server.pass_time(LATE_S)
         eventually(lambda: not server.open)
 
@@ -365,7 +365,7 @@ def test_who_reads_slowly_is_not(server: Edge, headers: bytes) -> None:
     """For longer than who does not read at all would be waited for."""
     with server.connect(receive_buffer=64 * 1024) as client:
         client.sendall(b"GET /large HTTP/1.1\r\nhost: x\r\n" + headers + b"\r\n")
-        connection = server.until(lambda connection: connection._unread_since_s is not None)
+        connection = server.until(lambda connection: connection._unread is not None)
         received, piece, began_s = 0, 1024 * 1024, connection._all.now_s
         unsent = connection.transport.get_write_buffer_size()
         while received < FLOOD_BYTES:

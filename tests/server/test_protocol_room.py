@@ -8,7 +8,7 @@ import pytest
 
 from gateway.body_rate import LINGER_S
 from gateway.connection_limits import SWEEP_S, Refusal
-from gateway.server.request_parser import Reading
+from gateway.server.connection_state import Reading
 from tests.edge import Edge, edge, error_of, read_all, read_one
 from tests.waiting import eventually
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from gateway.apis import CHAT_COMPLETIONS, COMPLETIONS, Api
 from gateway.errors import GatewayError, OutputLostError
-from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, Api
 from gateway.translate.chunk_template import TRIES_MAX, ChunkTemplateReader
 from gateway.translate.chunks import ChunkWriter
 from gateway.translate.completion import split_completion

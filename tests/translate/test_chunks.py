@@ -3,8 +3,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.apis import CHAT_COMPLETIONS, COMPLETIONS, Api
 from gateway.errors import JobFailedError, OutputLostError, WorkerError
-from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, Api
 from gateway.translate.chunks import ChunkWriter
 from tests.factories import client_request, fields_of
 

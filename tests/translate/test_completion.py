@@ -3,9 +3,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.apis import CHAT_COMPLETIONS, COMPLETIONS, Api
 from gateway.domain import Usage
 from gateway.errors import JobFailedError, OutputLostError, WorkerError
-from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, Api
 from gateway.translate.completion import CompletionFold, finish_completion, split_completion, text_bytes
 from tests.factories import client_request, fields_of, plain
 

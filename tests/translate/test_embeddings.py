@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.apis import EMBEDDINGS
 from gateway.domain import Usage
 from gateway.errors import OutputLostError
-from gateway.translate.apis import EMBEDDINGS
 from gateway.translate.embeddings import finish_embeddings
 from tests.factories import client_request, fields_of
 

@@ -1,7 +1,7 @@
 import pytest
 
+from gateway.apis import COMPLETIONS, EMBEDDINGS
 from gateway.errors import InvalidRequestError
-from gateway.translate.apis import COMPLETIONS, EMBEDDINGS
 from gateway.translate.prompt import flatten, refuse_beyond_text, sampling_params
 from tests.factories import client_request, plain
 

@@ -2,12 +2,14 @@ from typing import Any
 
 import pytest
 
+from gateway.apis import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS
 from gateway.translate.prompt_size import MEDIA_TOKENS, prompt_tokens_estimate
 from tests.factories import fields_of
 
 
 def tokens(**fields: Any) -> int:
-    return prompt_tokens_estimate(fields_of(fields))
+    api = COMPLETIONS if "prompt" in fields else EMBEDDINGS if "input" in fields else CHAT_COMPLETIONS
+    return prompt_tokens_estimate(api, fields_of(fields))
 
 
 def message(*parts: Any) -> dict[str, Any]:
@@ -22,6 +24,11 @@ def test_text_is_counted_by_its_size() -> None:
     assert tokens(input=["x" * 194, "x" * 196]) == 100
     assert 100 <= tokens(messages=[{"role": "user", "content": "x" * 400}]) <= 120
     assert tokens(temperature=1) == 0
+
+
+def test_only_the_fields_of_the_api_are_counted() -> None:
+    fields = fields_of({"messages": "x" * 400, "input": "x" * 4000, "prompt": "x" * 40_000})
+    assert [prompt_tokens_estimate(api, fields) // 100 for api in (CHAT_COMPLETIONS, COMPLETIONS)] == [1, 100]
 
 
 def test_declared_tools_are_a_part_of_the_prompt() -> None:

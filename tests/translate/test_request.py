@@ -4,8 +4,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.apis import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS, Api
 from gateway.errors import InvalidRequestError
-from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS, Api
 from gateway.translate.request import (
     COMPLETION_TOKENS_GUESS,
     read_request,

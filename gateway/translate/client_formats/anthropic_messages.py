@@ -1,12 +1,13 @@
 """Define Anthropic's messages as a client format on top of chat completions."""
 
-from gateway.translate.apis import CHAT_COMPLETIONS
-from gateway.translate.client_formats.contract import BodySchemas, ClientFormat
+from gateway.apis import CHAT_COMPLETIONS
+from gateway.translate.client_formats.contract import BodySchemas, ClientFormat, StreamFormat
 from gateway.translate.client_formats.schema import counts_schema, object_schema
 from gateway.translate.messages.errors import error_body, error_event
 from gateway.translate.messages.message import finish_message
 from gateway.translate.messages.request import read_messages_request
 from gateway.translate.messages.stream import MessageWriter
+from gateway.wire.sse import KEEP_ALIVE
 
 ANTHROPIC_MESSAGES = ClientFormat(
     name="messages",
@@ -14,10 +15,9 @@ ANTHROPIC_MESSAGES = ClientFormat(
     api=CHAT_COMPLETIONS,
     id_prefix="msg",
     read=read_messages_request,
-    open_stream=MessageWriter,
+    stream=StreamFormat(media_type="text/event-stream", open=MessageWriter, comment=KEEP_ALIVE, error=error_event),
     finish=finish_message,
     error_body=error_body,
-    error_event=error_event,
     schemas=BodySchemas(
         request_name="MessagesRequest",
         required=("messages", {"type": "array", "minItems": 1}),

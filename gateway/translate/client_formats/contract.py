@@ -5,8 +5,8 @@ from typing import Protocol
 
 import msgspec
 
+from gateway.apis import Api
 from gateway.domain import Usage
-from gateway.translate.apis import Api
 from gateway.translate.chunk_template import ChunkTemplate
 from gateway.translate.client_formats.schema import JsonObject
 from gateway.translate.error_body import ErrorAnswer
@@ -65,6 +65,24 @@ class OpenStream(Protocol):
         ...
 
 
+class StreamFormat(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold how the streams of a client format are framed."""
+
+    media_type: str
+    """Content-Type of the stream, without parameters."""
+    open: OpenStream
+    comment: bytes | None
+    """Data that clients ignore, sent in a silence; None if the format has none, and an idle event is sent instead."""
+    error: Callable[[ErrorAnswer], bytes]
+    """Encode an error as the last event of a stream that has begun."""
+
+    @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the headers of the response; `X-Accel-Buffering` keeps nginx from collecting the stream."""
+        content_type = f"{self.media_type}; charset=utf-8".encode()
+        return (b"content-type", content_type), (b"x-accel-buffering", b"no")
+
+
 class Finish(Protocol):
     """Represent the function that encodes complete answers."""
 
@@ -103,13 +121,11 @@ class ClientFormat(msgspec.Struct, frozen=True, kw_only=True):
     """First part of the ids of its answers."""
     read: Callable[[bytes | bytearray], ClientRequest]
     """Parse and validate a body. Raises InvalidRequestError."""
-    open_stream: OpenStream | None
+    stream: StreamFormat | None
     """None if its answers are never streamed."""
     finish: Finish
     error_body: Callable[[ErrorAnswer], bytes]
     """Encode an error as the body of an answer."""
-    error_event: Callable[[ErrorAnswer], bytes]
-    """Encode an error as the last event of a stream that has begun."""
     schemas: BodySchemas
 
     def answer_id(self, request_id: str) -> str:

@@ -2,10 +2,10 @@
 
 from functools import partial
 
-from gateway.translate.apis import COMPLETIONS
-from gateway.translate.chunks import ChunkWriter
+from gateway.apis import COMPLETIONS
 from gateway.translate.client_formats.contract import BodySchemas, ClientFormat
-from gateway.translate.client_formats.openai_errors import error_body, error_event
+from gateway.translate.client_formats.openai_errors import error_body
+from gateway.translate.client_formats.openai_stream import OPENAI_STREAM
 from gateway.translate.client_formats.schema import completion_schema
 from gateway.translate.completion import finish_completion
 from gateway.translate.request import read_request
@@ -16,10 +16,9 @@ OPENAI_COMPLETIONS = ClientFormat(
     api=COMPLETIONS,
     id_prefix="cmpl",
     read=partial(read_request, COMPLETIONS),
-    open_stream=ChunkWriter,
+    stream=OPENAI_STREAM,
     finish=finish_completion,
     error_body=error_body,
-    error_event=error_event,
     schemas=BodySchemas(
         request_name="CompletionRequest",
         required=("prompt", {"type": ["string", "array"]}),

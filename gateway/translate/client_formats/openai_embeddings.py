@@ -2,10 +2,10 @@
 
 from functools import partial
 
+from gateway.apis import EMBEDDINGS
 from gateway.domain import Usage
-from gateway.translate.apis import EMBEDDINGS
 from gateway.translate.client_formats.contract import BodySchemas, ClientFormat
-from gateway.translate.client_formats.openai_errors import error_body, error_event
+from gateway.translate.client_formats.openai_errors import error_body
 from gateway.translate.client_formats.schema import SCHEMAS, counts_schema, object_schema
 from gateway.translate.embeddings import finish_embeddings
 from gateway.translate.request import ClientRequest, read_request
@@ -24,10 +24,9 @@ OPENAI_EMBEDDINGS = ClientFormat(
     api=EMBEDDINGS,
     id_prefix="embd",
     read=partial(read_request, EMBEDDINGS),
-    open_stream=None,
+    stream=None,
     finish=_finish,
     error_body=error_body,
-    error_event=error_event,
     schemas=BodySchemas(
         request_name="EmbeddingRequest",
         required=("input", {"type": ["string", "array"], "minItems": 1}),

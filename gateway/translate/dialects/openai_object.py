@@ -33,7 +33,7 @@ NOT_JSON = "The worker's answer is not valid JSON."
 def read_object(body: bytes | Raw, *, stream: bool, has_choices: bool = True, problem: str = NOT_JSON) -> Chunk | Whole:
     """Parse an object as a chunk or a complete answer, and raise it if it is an error.
 
-    `has_choices` is False for an API whose answers have no choices (`translate.apis`): each of them is one object.
+    `has_choices` is False for an API whose answers have no choices (`gateway.apis`): each of them is one object.
 
     Raises:
         OutputLostError: The text is not a JSON object.

@@ -2,7 +2,7 @@
 
 from msgspec import Raw
 
-from gateway.translate.apis import Api
+from gateway.apis import Api
 from gateway.translate.dialects.contract import Chunk, Delta
 from gateway.translate.request import ClientRequest
 from gateway.wire import openai

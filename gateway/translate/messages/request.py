@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from gateway.apis import CHAT_COMPLETIONS
 from gateway.errors import InvalidRequestError
-from gateway.translate.apis import CHAT_COMPLETIONS
 from gateway.translate.messages.body import MessagesBody, OutputFormat, decode_body
 from gateway.translate.messages.conversation import chat_messages
 from gateway.translate.messages.tools import tool_fields

@@ -1,22 +1,21 @@
+import re
+from importlib import import_module
+from pkgutil import iter_modules
+
 import msgspec
 import pytest
 
+from gateway import apis
+from gateway.apis import ModelKind
 from gateway.domain import Usage
 from gateway.errors import InvalidKeyError, InvalidRequestError
-from gateway.translate.client_formats.anthropic_messages import ANTHROPIC_MESSAGES
+from gateway.translate import client_formats
 from gateway.translate.client_formats.contract import ClientFormat
 from gateway.translate.client_formats.openai_embeddings import OPENAI_EMBEDDINGS
+from gateway.translate.client_formats.openai_stream import OPENAI_STREAM
 from gateway.translate.client_formats.registry import CLIENT_FORMATS
 from gateway.translate.error_body import error_answer
 from tests.factories import client_request, fields_of
-
-END = {False: b"data: [DONE]\n\n", True: b'event: message_stop\ndata: {"type":"message_stop"}\n\n'}
-
-
-def is_anthropic(client_format: ClientFormat) -> bool:
-    """Its ids have an underscore, and its streams end with an event that has a name."""
-    return client_format is ANTHROPIC_MESSAGES
-
 
 EVERY = pytest.mark.parametrize("client_format", CLIENT_FORMATS, ids=lambda each: each.name)
 
@@ -41,21 +40,41 @@ def test_a_body_without_its_prompt_is_invalid(client_format: ClientFormat) -> No
 @EVERY
 def test_answers_are_streamed_where_the_worker_generates_text(client_format: ClientFormat) -> None:
     request = client_request(client_format.api, stream=True)
-    assert request.stream is client_format.api.has_choices is (client_format.open_stream is not None)
-    if client_format.open_stream is not None:
-        writer = client_format.open_stream(request, answer_id=client_format.answer_id("1"), created_s=2)
+    stream = client_format.stream
+    assert request.stream is client_format.api.has_choices is (stream is not None)
+    if stream is not None:
+        writer = stream.open(request, answer_id=client_format.answer_id("1"), created_s=2)
+        assert writer.idle() or stream.comment
         field = {"delta": {"content": "Hi"}} if client_format.api.is_chat else {"text": "Hi"}
         event = writer.write(fields_of({"choices": [{"index": 0, **field, "finish_reason": "stop"}]}))
-        assert f'"{client_format.id_prefix}{"_" if is_anthropic(client_format) else "-"}1"'.encode() in event
-        assert writer.end().endswith(END[is_anthropic(client_format)])
+        assert re.search(rf'"{client_format.id_prefix}[-_]1"'.encode(), event)
+        assert b"Hi" in event
+        assert (b"content-type", stream.media_type.encode() + b"; charset=utf-8") in stream.headers
+        assert writer.is_whole
+        if stream is OPENAI_STREAM:
+            assert writer.end().endswith(b"data: [DONE]\n\n")
 
 
 @EVERY
-def test_an_error_is_the_same_json_as_a_body_and_as_an_event(client_format: ClientFormat) -> None:
-    answer = error_answer(InvalidKeyError(is_missing=True))
+def test_an_error_says_the_same_as_a_body_and_as_an_event(client_format: ClientFormat) -> None:
+    answer = error_answer(InvalidKeyError(is_missing=False))
     body = client_format.error_body(answer)
-    assert msgspec.json.decode(body)["error"]["message"] == answer.detail.message
-    assert client_format.error_event(answer).endswith(b"data: " + body + b"\n\n")
+    assert "Incorrect API key" in msgspec.json.decode(body)["error"]["message"]
+    if client_format.stream is OPENAI_STREAM:
+        assert msgspec.json.decode(body)["error"]["code"] == answer.code == "invalid_api_key"
+        assert client_format.stream.error(answer) == b"data: " + body + b"\n\n"
+
+
+def test_no_format_is_forgotten() -> None:
+    """A module that defines a format is in the registry; every API is served, and every kind of model has an API."""
+    modules = [
+        import_module(f"{client_formats.__name__}.{each.name}") for each in iter_modules(client_formats.__path__)
+    ]
+    defined = [value for each in modules for value in vars(each).values() if isinstance(value, ClientFormat)]
+    assert {each.name for each in defined} == {each.name for each in CLIENT_FORMATS}
+    rows = [value for value in vars(apis).values() if isinstance(value, apis.Api)]
+    assert {each.path for each in rows} == {each.api.path for each in CLIENT_FORMATS}
+    assert {each.kind for each in rows} == set(ModelKind)
 
 
 def test_a_list_of_embeddings_has_neither_id_nor_time() -> None:

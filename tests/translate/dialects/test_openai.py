@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.apis import CHAT_COMPLETIONS, COMPLETIONS, Api
 from gateway.exchange.answer import WholeAnswer
-from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, Api
 from gateway.translate.completion import finish_completion
 from gateway.translate.dialects.openai import OpenAIDialect
 from tests.factories import client_request, raw

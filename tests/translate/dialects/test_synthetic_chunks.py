@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.apis import CHAT_COMPLETIONS, COMPLETIONS, Api
 from gateway.errors import InvalidRequestError
-from gateway.translate.apis import CHAT_COMPLETIONS, COMPLETIONS, Api
 from gateway.translate.dialects.registry import DIALECTS
 from tests.factories import client_request
 

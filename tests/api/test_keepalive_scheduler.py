@@ -2,7 +2,7 @@ import asyncio
 
 import anyio
 
-from gateway.api.keepalive import KeepAliveScheduler
+from gateway.api.keepalive_scheduler import KeepAliveScheduler
 
 
 async def test_a_slow_keepalive_delays_no_other_and_a_failing_one_ends_none() -> None:

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.fairshare.refusals import SPAN_S, Reach, Refusals
+from gateway.fairshare.busy_origin import SPAN_S, Reach, Refusals
 
 
 def test_a_limit_that_strikes_several_tenants_is_the_account_s() -> None:

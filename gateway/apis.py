@@ -3,9 +3,21 @@
 What clients send and receive is defined by the client formats (`translate.client_formats`), each on top of one API.
 """
 
+from enum import StrEnum
+
 import msgspec
 
-from gateway.domain import ModelKind
+
+class ModelKind(StrEnum):
+    """Name the kind of a model."""
+
+    CHAT = "chat"
+    EMBEDDING = "embedding"
+
+    @property
+    def needs_openai_worker(self) -> bool:
+        """Return True if only OpenAI-compatible workers serve it: the other ones only continue a text."""
+        return self is not ModelKind.CHAT
 
 
 class Api(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,7 +28,9 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
     kind: ModelKind
     """Kind of the models that serve it."""
     prompt_fields: tuple[str, ...]
-    """Fields that may hold the prompt, OpenAI's own name first."""
+    """Fields that may hold the prompt, OpenAI's own name first; one of them is required."""
+    counted_fields: tuple[str, ...]
+    """Fields whose size is the estimate of the prompt's tokens; chat templates write the declared tools into it too."""
     operation: str
     """Value of `gen_ai.operation.name` in traces (OpenTelemetry, Semantic Conventions for Generative AI)."""
     has_choices: bool
@@ -29,6 +43,7 @@ CHAT_COMPLETIONS = Api(
     path="/v1/chat/completions",
     kind=ModelKind.CHAT,
     prompt_fields=("messages",),
+    counted_fields=("messages", "tools", "functions"),
     operation="chat",
     has_choices=True,
     is_chat=True,
@@ -39,6 +54,7 @@ COMPLETIONS = Api(
     path="/v1/completions",
     kind=ModelKind.CHAT,
     prompt_fields=("prompt", "prompt_embeds"),
+    counted_fields=("prompt",),
     operation="text_completion",
     has_choices=True,
 )
@@ -46,6 +62,7 @@ EMBEDDINGS = Api(
     path="/v1/embeddings",
     kind=ModelKind.EMBEDDING,
     prompt_fields=("input", "messages"),
+    counted_fields=("input", "messages"),
     operation="embeddings",
     has_choices=False,
 )
