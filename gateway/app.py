@@ -20,6 +20,7 @@ from gateway.api.not_found import unknown_route
 from gateway.api.openapi import openapi_route
 from gateway.api.probes import Readiness, metrics_route, operation_routes
 from gateway.api.router import build_http
+from gateway.api.token_counts import TokenCounts
 from gateway.clock import Clock, SystemClock
 from gateway.composition.endpoints import Endpoints
 from gateway.composition.optional import journal_store, lease_store, traces
@@ -204,13 +205,15 @@ class Gateway:
     def _build_app(self) -> ASGIApp:
         clock, keys = self._clock, self._keys
         models = Models(keys=keys, catalogue=self._catalogue, created_s=int(clock.unix_s()))
+        room = self._completions.room
+        counts = TokenCounts(keys=keys, catalogue=self._catalogue, exchanges=self.exchanges, room=room)
         render = self._page.get if self._config.metrics_port is None else None
         operations = operation_routes(
             readiness=self._readiness, failed_task=lambda: self.supervisor.given_up, render_metrics=render
         )
         openapi = openapi_route(has_metrics=render is not None)
         return build_http(
-            [*self._completions.routes(), *models.routes(), *operations, openapi, unknown_route(keys)],
+            [*self._completions.routes(), counts.route(), *models.routes(), *operations, openapi, unknown_route(keys)],
             lifespan=[self._lifespan],
             report=self.exchanges.report,
             clock=clock,

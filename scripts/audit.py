@@ -54,7 +54,15 @@ def verdict(file: str, found: Dependencies) -> tuple[int, list[str]]:
 def _audit(file: str) -> Dependencies:
     """What pip-audit says of each dependency; nothing where it could not look."""
     program = Path(sys.executable).with_name("pip-audit")
-    command = [program, "--requirement", file, "--require-hashes", "--disable-pip", "--format", "json"]
+    command: list[str | Path] = [
+        program,
+        "--requirement",
+        file,
+        "--require-hashes",
+        "--disable-pip",
+        "--format",
+        "json",
+    ]
     command += ["--progress-spinner", "off", "--timeout", "10"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_S_MAX, check=False)

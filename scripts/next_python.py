@@ -73,8 +73,12 @@ def _make(environment: Path, python: Path) -> None:
     interpreter = environment / "bin" / "python"
     if not interpreter.exists():
         subprocess.run([UV, "venv", "--quiet", "--python", python, environment], check=True)
-    install = [UV, "pip", "install", "--quiet", "--compile-bytecode", "--python", interpreter, "--require-hashes"]
-    subprocess.run([*install, "-r", "requirements/tools.txt", "-r", "requirements/test.txt"], cwd=ROOT, check=True)
+    install: list[str | Path] = [UV, "pip", "install", "--quiet", "--compile-bytecode", "--python", interpreter]
+    subprocess.run(
+        [*install, "--require-hashes", "-r", "requirements/tools.txt", "-r", "requirements/test.txt"],
+        cwd=ROOT,
+        check=True,
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Handle POST of chat completions, completions and embeddings: check key, quota, body and model, then open an exchange.
+"""Handle POST of each client format: check key, quota, body and model, then open an exchange.
 
 The exchange is run by the returned response.
 """
@@ -52,7 +52,7 @@ class Completions:
         self._keys = keys
         self._catalogue = catalogue
         self._exchanges = exchanges
-        self._room = room
+        self.room = room
         self._intervals = intervals
         self._begin_trace = begin_trace
         self.keepalives = KeepAliveScheduler(exchanges.report)
@@ -60,11 +60,11 @@ class Completions:
     @property
     def body_bytes_max(self) -> int:
         """Return the maximum size in bytes of a body; less than the configured one if there is little memory."""
-        return self._room.body_bytes_max
+        return self.room.body_bytes_max
 
     def limit_bodies(self, bytes_max: int) -> None:
         """Set the maximum size in bytes of a body."""
-        self._room.admit(body_bytes_max=bytes_max)
+        self.room.admit(body_bytes_max=bytes_max)
 
     def routes(self) -> list[HTTPRouteHandler]:
         """Return one route handler for each client format."""
@@ -120,12 +120,12 @@ class Completions:
         if endpoint is not None:
             self._catalogue.check_endpoint(endpoint)
         decompressor = decompressor_of(request.scope)
-        with self._room.reserve(tenant.name) as reservation:
-            bytes_max = self._room.body_bytes_max
+        with self.room.reserve(tenant.name) as reservation:
+            bytes_max = self.room.body_bytes_max
             body = await read_body(request.receive, reservation, bytes_max=bytes_max, decompressor=decompressor)
             asked = client_format.read(body)
             context.dropped_tools = asked.dropped_tools
-            reservation.fit(len(body), fields=len(asked.fields))
+            reservation.fit(asked.body_bytes, fields=len(asked.fields))
             if len(body) > LARGE_BYTES:
                 # To parse it took milliseconds, and to encode it again will: let other tasks run in between.
                 await anyio.lowlevel.checkpoint()

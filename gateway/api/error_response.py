@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 
+import msgspec
 from litestar import MediaType, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
 from gateway import errors
+from gateway.api.anthropic_clients import is_anthropic
 from gateway.api.request_context import AnyRequest, request_context_of
+from gateway.translate.client_formats import openai_errors
 from gateway.translate.error_body import INTERNAL_ERROR, ErrorAnswer, error_answer
+from gateway.translate.messages import errors as messages_errors
 
 Report = Callable[[str, Exception], None]
 """Callback that receives the request id and the exception."""
@@ -43,5 +47,10 @@ def exception_handlers(report: Report) -> ExceptionHandlersMap:
 
 def _response(request: AnyRequest, answer: ErrorAnswer, more_headers: dict[str, str] | None = None) -> Response[bytes]:
     headers = answer.headers() | (more_headers or {})
-    body = request_context_of(request.scope).error_body(answer)
+    context = request_context_of(request.scope)
+    encode = context.error_body
+    if encode is openai_errors.error_body and is_anthropic(request.scope):
+        # An unknown path, or a model: what failed belongs to no client format.
+        encode = messages_errors.error_body
+    body = encode(msgspec.structs.replace(answer, request_id=context.request_id))
     return Response(body, status_code=answer.status, media_type=MediaType.JSON, headers=headers)

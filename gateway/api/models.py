@@ -1,9 +1,13 @@
-"""Answer GET /v1/models from the configuration: a request to the endpoint would start, and bill, a worker."""
+"""Answer GET /v1/models from the configuration: a request to the endpoint would start, and bill, a worker.
+
+Anthropic's clients receive the models in their own format.
+"""
 
 from litestar import MediaType, Response, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
+from gateway.api.anthropic_clients import is_anthropic, model_info, model_page
 from gateway.api.auth import KeyRing
 from gateway.api.paths import MODEL_PATHS, endpoint_of
 from gateway.api.probes import READ
@@ -29,13 +33,17 @@ class Models:
         @route(MODEL_PATHS, http_method=READ)
         async def list_models(request: AnyRequest) -> Response[bytes]:
             tenant, endpoint = self._asked(request)
-            cards = [self._card(model.id) for model in self._catalogue.listed(tenant, endpoint=endpoint)]
-            return _json(encode(ModelList(data=cards)))
+            names = [model.id for model in self._catalogue.listed(tenant, endpoint=endpoint)]
+            if is_anthropic(request.scope):
+                return _json(model_page(names, created_s=self._created_s))
+            return _json(encode(ModelList(data=[self._card(name) for name in names])))
 
         @route([f"{path}/{{model_id:path}}" for path in MODEL_PATHS], http_method=READ)
         async def retrieve_model(request: AnyRequest, model_id: FromPath[str]) -> Response[bytes]:
             tenant, endpoint = self._asked(request)
             model = self._catalogue.find(model_id.removeprefix("/"), tenant, endpoint=endpoint)
+            if is_anthropic(request.scope):
+                return _json(encode(model_info(model.id, created_s=self._created_s)))
             return _json(encode(self._card(model.id)))
 
         return [list_models, retrieve_model]

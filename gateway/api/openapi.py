@@ -11,6 +11,8 @@ from gateway import __version__
 from gateway.api.openapi_schemas import ref, schemas
 from gateway.api.paths import MODEL_PATHS, OF_ENDPOINT, paths_of
 from gateway.api.probes import LIVE_PATHS, METRICS_TYPE, READ
+from gateway.api.token_counts import COUNT_PATH
+from gateway.translate.client_formats.anthropic_messages import ANTHROPIC_MESSAGES
 from gateway.translate.client_formats.contract import ClientFormat
 from gateway.translate.client_formats.registry import CLIENT_FORMATS
 from gateway.translate.client_formats.schema import JsonObject
@@ -18,7 +20,7 @@ from gateway.translate.client_formats.schema import JsonObject
 PATH = "/openapi.json"
 
 _JSON = "application/json"
-_COMMON_HEADERS = ("x-request-id", "cache-control")
+_COMMON_HEADERS = ("x-request-id", "request-id", "cache-control")
 _QUOTA_HEADERS = tuple(
     f"x-ratelimit-{figure}-{unit}" for unit in ("requests", "tokens") for figure in ("limit", "remaining", "reset")
 )
@@ -31,6 +33,7 @@ _ANSWER_HEADERS = (
 )
 _HEADERS = {
     "x-request-id": "ID of this request, also in the gateway's log.",
+    "request-id": "The same ID, under the name that Anthropic's clients read.",
     "cache-control": "`no-store`: caches must not store any answer.",
     "x-fairpod-endpoint": "Endpoint that served the request.",
     "x-fairpod-job-id": "Runpod's ID of the job.",
@@ -48,7 +51,14 @@ _HEADERS = {
     ),
 }
 _ALWAYS = frozenset(
-    {"x-request-id", "cache-control", "retry-after", "retry-after-ms", "allow", "www-authenticate", "accept-encoding"}
+    {
+        *_COMMON_HEADERS,
+        "retry-after",
+        "retry-after-ms",
+        "allow",
+        "www-authenticate",
+        "accept-encoding",
+    }
 )
 """Headers that are present in every response that lists them."""
 
@@ -58,7 +68,8 @@ _PARAMETERS = {
 }
 _EVENT: JsonObject = {
     "description": "One event: a chunk, `[DONE]` after the last chunk, or an error envelope instead of it. A response "
-    "has events of its own, whose last one is `response.completed`, `response.incomplete` or `response.failed`.",
+    "has events of its own, whose last one is `response.completed`, `response.incomplete` or `response.failed`. "
+    "Messages have Anthropic's events, which end with `message_stop` or `error`.",
     "type": "object",
     "required": ["data"],
     "properties": {"data": {"type": "string"}},
@@ -82,6 +93,8 @@ _ERRORS: dict[str, tuple[str, tuple[str, ...]]] = {
     "503": ("No capacity or no worker became available in time, or the process is shutting down.", _RETRY_HEADERS),
     "504": ("The worker did not finish in time.", ()),
 }
+_ERROR_SCHEMAS = ("ErrorBody", "MessagesError")
+_COUNT_ERRORS = ("400", "401", "403", "404", "405", "408", "413", "415", "429", "431", "503")
 _BODY = (
     "May be compressed with the declared Content-Encoding: gzip, deflate, or zstd if the gateway has a library for it."
 )
@@ -108,12 +121,22 @@ def describe(*, has_metrics: bool) -> JsonObject:
         "info": {
             "title": "Fairpod",
             "version": __version__,
-            "description": "OpenAI-compatible API for Runpod Serverless. Fields not described here pass through.",
+            "description": "OpenAI-compatible API for Runpod Serverless, and Anthropic's messages. Fields of OpenAI's "
+            "paths that are not described here pass through.",
         },
-        "paths": {**_completion_paths(), **_model_paths(), **_operation_paths(has_metrics=has_metrics)},
+        "paths": {
+            **_completion_paths(),
+            **_count_paths(),
+            **_model_paths(),
+            **_operation_paths(has_metrics=has_metrics),
+        },
         "components": {
             "schemas": schemas(),
-            "responses": {f"Error{status}": _error(*told) for status, told in _ERRORS.items()},
+            "responses": {
+                f"{schema}{status}": _error(*told, schema=schema)
+                for schema in _ERROR_SCHEMAS
+                for status, told in _ERRORS.items()
+            },
             "headers": {name: _header(name) for name in _HEADERS},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
@@ -132,8 +155,22 @@ def _completion_paths() -> JsonObject:
     }
 
 
+def _count_paths() -> JsonObject:
+    """Describe the count of a prompt's tokens, which has the body of a message."""
+    answer = _response("An estimate.", {_JSON: {"schema": ref("TokenCount")}}, headers=_QUOTA_HEADERS)
+    content = {_JSON: {"schema": ref(ANTHROPIC_MESSAGES.schemas.request_name)}}
+    operation = {
+        "summary": COUNT_PATH,
+        "security": _KEYS,
+        "requestBody": {"description": _BODY, "required": True, "content": content},
+        "responses": {"200": answer, **_errors(*_COUNT_ERRORS, schema="MessagesError")},
+    }
+    return {_path(path): _path_item(path, {"post": operation}) for path in paths_of(COUNT_PATH)}
+
+
 def _completion(client_format: ClientFormat) -> JsonObject:
     schemas = client_format.schemas
+    error_schema = "MessagesError" if client_format is ANTHROPIC_MESSAGES else "ErrorBody"
     request = {_JSON: {"schema": ref(schemas.request_name)}}
     content = {_JSON: {"schema": ref(schemas.answer_name)}}
     if client_format.stream is not None:
@@ -145,7 +182,7 @@ def _completion(client_format: ClientFormat) -> JsonObject:
         "requestBody": {"description": _BODY, "required": True, "content": request},
         "responses": {
             "200": _response("The answer.", content, headers=(*_ANSWER_HEADERS, *_QUOTA_HEADERS)),
-            **_errors(*_ERRORS),
+            **_errors(*_ERRORS, schema=error_schema),
         },
     }
 
@@ -218,12 +255,12 @@ def _path_item(path: str, operations: JsonObject) -> JsonObject:
     return {**operations, **({"parameters": parameters} if parameters else {})}
 
 
-def _errors(*statuses: str) -> JsonObject:
-    return {status: {"$ref": f"#/components/responses/Error{status}"} for status in statuses}
+def _errors(*statuses: str, schema: str = "ErrorBody") -> JsonObject:
+    return {status: {"$ref": f"#/components/responses/{schema}{status}"} for status in statuses}
 
 
-def _error(description: str, headers: tuple[str, ...]) -> JsonObject:
-    return _response(description, {_JSON: {"schema": ref("ErrorBody")}}, headers=headers)
+def _error(description: str, headers: tuple[str, ...], *, schema: str = "ErrorBody") -> JsonObject:
+    return _response(description, {_JSON: {"schema": ref(schema)}}, headers=headers)
 
 
 def _response(description: str, content: JsonObject, *, headers: tuple[str, ...] = ()) -> JsonObject:

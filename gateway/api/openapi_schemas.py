@@ -3,8 +3,9 @@
 import msgspec
 
 from gateway.api.probes import Readiness
+from gateway.translate.client_formats.anthropic_messages import ANTHROPIC_MESSAGES
 from gateway.translate.client_formats.registry import CLIENT_FORMATS
-from gateway.translate.client_formats.schema import SCHEMAS, JsonObject
+from gateway.translate.client_formats.schema import SCHEMAS, JsonObject, counts_schema, object_schema
 from gateway.translate.request import MODEL_NAME_LENGTH_MAX, N_MAX
 from gateway.wire.openai import Embedding, ErrorBody, ModelCard, ModelList, RequestView
 
@@ -15,6 +16,31 @@ _BOUNDS: dict[str, JsonObject] = {
 }
 """Constraints that the gateway checks in addition to the types."""
 
+_TEXT: JsonObject = {"type": "string"}
+_OF_MESSAGES: JsonObject = {
+    ANTHROPIC_MESSAGES.schemas.request_name: {
+        "type": "object",
+        "required": ["model", "messages"],
+        "properties": {
+            "model": {**_TEXT, **_BOUNDS["model"]},
+            "messages": {
+                "type": "array",
+                "minItems": 1,
+                "items": object_schema(role=_TEXT, content={"type": ["string", "array"]}),
+            },
+            "max_tokens": {
+                "type": ["integer", "null"],
+                "description": "Required for a message; a count does not need it.",
+            },
+            "stream": {"type": ["boolean", "null"]},
+        },
+        "additionalProperties": True,
+    },
+    "MessagesError": object_schema(type={"const": "error"}, error=object_schema(type=_TEXT, message=_TEXT)),
+    "TokenCount": counts_schema("input_tokens"),
+}
+"""Bodies of Anthropic's clients, which share no fields but these with OpenAI's."""
+
 
 def ref(name: str) -> JsonObject:
     """Return a JSON reference to a schema."""
@@ -24,7 +50,7 @@ def ref(name: str) -> JsonObject:
 def schemas() -> JsonObject:
     """Return all schemas by name."""
     answers = {each.schemas.answer_name: each.schemas.answer for each in CLIENT_FORMATS}
-    return {**_requests(), **_written(), **answers}
+    return {**_requests(), **_written(), **answers, **_OF_MESSAGES}
 
 
 def _requests() -> JsonObject:

@@ -39,7 +39,9 @@ class RequestContext:
 
     def headers(self, now_s: float) -> Headers:
         """Return the headers for the response, with the quota at `now_s`, in monotonic seconds."""
-        headers = [(b"x-request-id", self.request_id.encode()), _NO_STORE]
+        request_id = self.request_id.encode()
+        # Anthropic's clients read the second name.
+        headers = [(b"x-request-id", request_id), (b"request-id", request_id), _NO_STORE]
         if self.quota is not None:
             headers += _rate_limit_headers(b"requests", self.quota.requests_reading(now_s))
             headers += _rate_limit_headers(b"tokens", self.quota.tokens_reading(now_s))

@@ -10,7 +10,7 @@ from gateway.admission.ref_counted_hold import RefCountedHold, hold_in_flight
 from gateway.clock import Clock
 from gateway.domain import Operation
 from gateway.errors import DrainingError, GatewayError, TenantLimitError
-from gateway.events import Broke
+from gateway.events import Broke, Outcome
 from gateway.exchange.asyncio_driver import AsyncioDriver
 from gateway.exchange.connection_driver import ConnectionDriver
 from gateway.exchange.drain_plan import FLUSH_S, cuts_due, flush_s_max
@@ -125,6 +125,10 @@ class ExchangeRegistry:
         self._services.observe(
             record.settle(outcome_of(error), status=answer.status, reason=answer.code, error=type(error).__name__)
         )
+
+    def settle_local(self, record: Record) -> None:
+        """Settle a request that the gateway answered itself, without an exchange."""
+        self._services.observe(record.settle(Outcome.COMPLETED, status=200))
 
     def report(self, request_id: str, error: Exception) -> None:
         """Report an unexpected exception."""

@@ -50,6 +50,7 @@ def refusal(
         "content-length": str(len(body)),
         "cache-control": "no-store",
         "x-request-id": request_id,
+        "request-id": request_id,
         "connection": "close",
         **answer.headers(),
     }

@@ -56,6 +56,8 @@ class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_s: float | None = None
     is_retry_useless: bool = False
     more_headers: tuple[tuple[str, str], ...] = ()
+    request_id: str | None = None
+    """Id of the failed request, for formats that write it into the body; None if it is not known there."""
 
     @property
     def code(self) -> str | None:

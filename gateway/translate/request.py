@@ -68,15 +68,11 @@ def read_fields(body: bytes | bytearray) -> Fields:
     Raises:
         InvalidRequestError: The body is not a JSON object or exceeds the limits.
     """
-    if not body.isascii():
-        _refuse_bad_utf8(body)
-    if not is_within_bounds(body):
-        reason = f"The body is nested more than {DEPTH_MAX} levels deep, or has more than {PARTS_MAX} fields and lists."
-        raise InvalidRequestError(reason, code="invalid_json")
+    check_bounds(body)
     try:
         return openai.decode_fields(body)
     except msgspec.DecodeError as error:
-        raise _unreadable(error) from None
+        raise decoding_error(error) from None
 
 
 def build_request(api: Api, fields: Fields, *, body_bytes: int, rest: bytes | bytearray | None = None) -> ClientRequest:
@@ -88,7 +84,7 @@ def build_request(api: Api, fields: Fields, *, body_bytes: int, rest: bytes | by
     try:
         view = openai.decode_request(openai.encode(_without(fields, api.prompt_fields)) if rest is None else rest)
     except msgspec.DecodeError as error:
-        raise _unreadable(error) from None
+        raise decoding_error(error) from None
     _check(api, view, fields)
     options, n = view.stream_options, view.n or 1
     stream = bool(view.stream) and api.has_choices
@@ -106,6 +102,26 @@ def build_request(api: Api, fields: Fields, *, body_bytes: int, rest: bytes | by
         body_bytes=body_bytes,
         prompt_tokens=prompt_tokens_estimate(api, fields),
     )
+
+
+def check_bounds(body: bytes | bytearray) -> None:
+    """Check, before a body is decoded, that it is UTF-8 and that its structure is within the limits.
+
+    Raises:
+        InvalidRequestError: It is not.
+    """
+    if not body.isascii():
+        _refuse_bad_utf8(body)
+    if not is_within_bounds(body):
+        reason = f"The body is nested more than {DEPTH_MAX} levels deep, or has more than {PARTS_MAX} fields and lists."
+        raise InvalidRequestError(reason, code="invalid_json")
+
+
+def decoding_error(error: msgspec.DecodeError) -> InvalidRequestError:
+    """Convert msgspec's error for a body; its messages contain types and field names but never values."""
+    if isinstance(error, msgspec.ValidationError):
+        return _explain(error)
+    return InvalidRequestError("The body is not valid JSON. Send a JSON object.", code="invalid_json")
 
 
 def tokens_to_reserve(request: ClientRequest) -> int:
@@ -191,17 +207,10 @@ _LIST = re.compile(rb"\[\s*(\])?")
 _PATH = re.compile(r" - at `\$\.?(.*?)`$")
 
 
-def _unreadable(error: msgspec.DecodeError) -> InvalidRequestError:
-    if isinstance(error, msgspec.ValidationError):
-        return _explain(error)
-    return InvalidRequestError("The body is not valid JSON. Send a JSON object.", code="invalid_json")
-
-
 def _explain(error: msgspec.ValidationError) -> InvalidRequestError:
-    """Convert msgspec's validation error, whose messages contain types and field names but never values."""
     text = str(error)
     if missing := re.search(r"missing required field `(\w+)`", text):
-        return _missing(missing[1])
+        return missing_parameter(missing[1])
     if (path := _PATH.search(text)) is None:
         return InvalidRequestError("The body must be a JSON object.", code="invalid_type")
     return InvalidRequestError(f"{_PATH.sub('', text)} for '{path[1]}'.", param=path[1] or None, code="invalid_type")
@@ -222,7 +231,7 @@ def _check_messages(messages: Raw) -> None:
 def _check_prompt(name: str, prompt: Raw) -> None:
     """Reject a prompt that no worker can answer: otherwise a job would be spent to learn this."""
     if is_null(prompt):
-        raise _missing(name)
+        raise missing_parameter(name)
     begin = _LIST.match(memoryview(prompt))
     if begin is None and bytes(prompt)[:1] != b'"':
         raise InvalidRequestError(f"'{name}' must be a string or a list.", param=name, code="invalid_type")
@@ -230,14 +239,15 @@ def _check_prompt(name: str, prompt: Raw) -> None:
         raise InvalidRequestError(f"'{name}' must contain at least one entry.", param=name)
 
 
-def _missing(name: str) -> InvalidRequestError:
+def missing_parameter(name: str) -> InvalidRequestError:
+    """Return the error for a required field that a body lacks."""
     return InvalidRequestError(f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
 
 
 def _check(api: Api, view: RequestView, fields: Fields) -> None:
     name = _prompt_field(api, fields)
     if name not in fields:
-        raise _missing(name)
+        raise missing_parameter(name)
     if name == "messages":
         _check_messages(fields[name])
     else:

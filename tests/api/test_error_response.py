@@ -22,7 +22,8 @@ def test_litestars_own_errors_wear_openais_envelope() -> None:
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_an_unknown_path_under_v1_asks_for_the_key_first(method: str) -> None:
     with stack() as running:
-        assert httpx.request(method, f"{running.base_url}/responses").status_code == 401
-        known = httpx.request(method, f"{running.base_url}/responses", headers={"authorization": f"Bearer {KEY}"})
+        url = f"{running.base_url}/conversations"
+        assert httpx.request(method, url).status_code == 401
+        known = httpx.request(method, url, headers={"authorization": f"Bearer {KEY}"})
         assert known.status_code == 404
-        assert "chat.completions" in known.json()["error"]["message"]
+        assert known.json()["error"]["code"] == "unknown_url"

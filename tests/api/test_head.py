@@ -9,7 +9,7 @@ from gateway.api.openapi import describe
 from tests.stacks import ENDPOINT_ID, KEY, Stack, stack
 
 PATHS = [path for path, item in describe(has_metrics=True)["paths"].items() if "get" in item]
-VARYING = {"date", "x-request-id"}
+VARYING = {"date", "x-request-id", "request-id"}
 
 
 @pytest.fixture(scope="module")

@@ -48,5 +48,16 @@ def test_an_unknown_model_and_an_unknown_key(running: Stack) -> None:
     assert httpx.get(f"{running.base_url}/models/m").status_code == 401
 
 
+def test_anthropics_clients_get_the_models_in_their_format(running: Stack) -> None:
+    headers = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}
+    page = httpx.get(f"{running.base_url}/models", headers=headers).json()
+    assert [model["id"] for model in page["data"]] == ["m", "org/with-slash"]
+    assert (page["has_more"], page["first_id"], page["last_id"]) == (False, "m", "org/with-slash")
+    model = httpx.get(f"{running.base_url}/models/org/with-slash", headers=headers).json()
+    assert model == page["data"][1]
+    missing = httpx.get(f"{running.base_url}/models/nope", headers=headers)
+    assert (missing.status_code, missing.json()["error"]["type"]) == (404, "not_found_error")
+
+
 def test_runpod_is_not_asked(running: Stack) -> None:
     assert running.calls() == []

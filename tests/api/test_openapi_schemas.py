@@ -20,7 +20,7 @@ GOOD: dict[Api, dict[str, Any]] = {
 }
 OPTIONAL = ["stream", "stream_options", "n", "max_tokens", "max_completion_tokens", "encoding_format"]
 REQUEST_NAMES = {each.api: each.schemas.request_name for each in CLIENT_FORMATS if each.path == each.api.path}
-"""Of the formats that are an API of workers as it is."""
+"""Formats of the same form as their API; those of another form have required fields of their own."""
 BAD: list[tuple[Api | None, str, Any]] = [
     *((None, "n", value) for value in (0, 129, "1")),
     *((None, "model", value) for value in ("", "x" * 513, None)),

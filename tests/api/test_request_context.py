@@ -36,13 +36,13 @@ def test_rate_limit_headers_are_true_at_that_moment() -> None:
 def test_a_tenant_without_limits_has_no_such_headers() -> None:
     notes = RequestContext()
     notes.quota = TenantQuota(tenant())
-    assert set(shown(notes)) == {"x-request-id", "cache-control"}
+    assert set(shown(notes)) == {"x-request-id", "request-id", "cache-control"}
 
 
 def test_the_exchange_is_named_once_it_has_an_endpoint() -> None:
     notes = RequestContext()
     notes.record = record = Record(request_id="r", clock=FakeClock())
-    assert set(shown(notes)) == {"x-request-id", "cache-control"}
+    assert set(shown(notes)) == {"x-request-id", "request-id", "cache-control"}
     record.endpoint, record.job_id, record.queue_s = "chat", "j-u1", 0.0125
     headers = shown(notes)
     assert headers["x-fairpod-endpoint"] == "chat"

@@ -14,7 +14,9 @@ from tests.stacks import KEY, Stack
 from tests.suite_secrets import SUITE
 
 os.environ |= {"LANGSMITH_TRACING": "false", "LANGCHAIN_TRACING_V2": "false", "LANGCHAIN_TRACING": "false"}
-for _name in [name for name in os.environ if name.startswith(("OPENAI_", "LANGSMITH_API", "LANGCHAIN_API"))]:
+for _name in [
+    name for name in os.environ if name.startswith(("OPENAI_", "ANTHROPIC_", "LANGSMITH_API", "LANGCHAIN_API"))
+]:
     del os.environ[_name]
 
 

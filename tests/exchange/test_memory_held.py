@@ -23,7 +23,7 @@ SLOW: list[Any] = [PAGES[0], *[("IN_PROGRESS", [])] * 3, *PAGES[1:]]
 
 
 def requests_of(subject: Subject) -> BodyBudget:
-    return subject.gateway._completions._room
+    return subject.gateway._completions.room
 
 
 def answers_of(subject: Subject) -> MemoryShares:

@@ -1,5 +1,6 @@
 """A gateway process held to its own description: by requests that fit it, and by requests that do not."""
 
+import json
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -30,6 +31,7 @@ KEYED = [
     ("GET", "/v1/models"),
     ("GET", "/v1/models/{model_id}"),
 ]
+OF_MESSAGES = ["/v1/messages", "/v1/messages/count_tokens"]
 OPEN = ["/", "/health", "/livez", "/readyz", "/openapi.json", "/metrics"]
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
 EVENTS_MAX = 100_000
@@ -76,6 +78,24 @@ def test_answers_are_as_described(description: Any, method: str, path: str, mode
             answers.check_stream(response.content, model=case.body["model"])
         elif response.status_code >= 400:
             answers.check_envelope(response.status_code, response.headers["content-type"][0], response.content)
+
+    hold()
+
+
+@TIMEOUT
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+@pytest.mark.parametrize("path", OF_MESSAGES)
+def test_answers_to_anthropics_clients_are_as_described(description: Any, path: str, mode: GenerationMode) -> None:
+    @fuzzed(CASES // (4 * len(OF_MESSAGES)))
+    @given(case=description[path]["POST"].as_strategy(generation_mode=mode))
+    def hold(case: Any) -> None:
+        response = case.call(headers=HEADERS)
+        case.validate_response(response, headers=HEADERS, excluded_checks=EXCLUDED)
+        if response.headers["content-type"][0].startswith("text/event-stream"):
+            last = response.content.rpartition(b"event: ")[2]
+            assert last.startswith((b"message_stop\n", b"error\n"))
+        elif response.status_code >= 400:
+            assert json.loads(response.content)["request_id"] == response.headers["request-id"][0]
 
     hold()
 

@@ -1,0 +1,1 @@
+"""Translate between Anthropic's Messages API and chat completions."""
