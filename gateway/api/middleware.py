@@ -11,7 +11,7 @@ from gateway.api.request_context import Headers, RequestContext, attach_request_
 from gateway.clock import Clock
 
 _EXPOSED = (
-    "x-request-id, request-id, retry-after, retry-after-ms, x-fairpod-job-id, x-fairpod-endpoint, x-fairpod-queue-ms, "
+    "x-request-id, retry-after, retry-after-ms, x-fairpod-job-id, x-fairpod-endpoint, x-fairpod-queue-ms, request-id, "
     "x-fairpod-dropped-tools, "
     "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
     "x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
