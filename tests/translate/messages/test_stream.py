@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import JobFailedError, OutputLostError
+from gateway.translate.chunk_template import ChunkTemplate
 from gateway.translate.messages.stream import MessageWriter
 from tests.factories import fields_of
 from tests.translate.messages.shapes import call, chunk, message_of, read_events, request, usage_chunk, written
@@ -168,3 +169,14 @@ def test_the_text_of_the_last_chunk_is_not_lost() -> None:
 def test_a_whole_answer_in_one_chunk_is_a_stream() -> None:
     whole = {"choices": [{"index": 0, "message": {"content": "Hello"}, "finish_reason": "stop"}]}
     assert content(whole) == [{"type": "text", "text": "Hello"}]
+
+
+def test_a_repeated_chunk_is_written_without_reading_it_once_its_block_is_open() -> None:
+    template = ChunkTemplate({}, b'[{"index":0,"finish_reason":null,"delta":{"content":"', b'"}}]')
+    fast, plain = writer(), writer()
+    for number in range(4):
+        text = b"word %d" % number
+        assert fast.write_templated(template, text) == plain.write(template.filled(text))
+        # The first one also begins the message and its block.
+        assert (fast._template is template) is (number > 0)
+    assert fast.text_bytes == plain.text_bytes
