@@ -83,11 +83,11 @@ class MessageWriter(NormalizedStream):
         event = self.write(template.filled(text))
         is_counted = self.text_bytes - text_bytes == len(text) and self._choices.parts - parts == 1
         index = self._reader.blocks.text_index
-        if text and index is not None and self._is_plain and is_counted:
-            before, after = delta_edges(index, TEXT)
-            # Only in this case can the next chunk be written without `write`: it continues the block with its text.
-            if event == before + text + after:
-                self._template, self._before, self._after = template, before, after
+        is_text = text and self._is_plain and is_counted
+        edges = delta_edges(index, TEXT) if is_text and index is not None else None
+        # Only in this case can the next chunk be written without `write`: it continues the block with its text.
+        if edges is not None and event == edges[0] + text + edges[1]:
+            self._template, (self._before, self._after) = template, edges
         return event
 
     def end(self) -> bytes:
