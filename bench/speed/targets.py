@@ -37,7 +37,7 @@ _ROUTED = (
 )
 _STREAMED = (
     "the column of the bare parts is what a chunk costs that nobody looks at: the kernel, uvloop and waking one task; "
-    "the rest is the chunk's own reading and writing, in one call of nine functions, and a fiftieth of its request "
+    "the rest is the chunk's own reading and writing, in one call eight functions deep, and a fiftieth of its request "
     "(docs/performance.md)"
 )
 ACCEPTED_MISSES: Mapping[tuple[str, str], str] = {
