@@ -91,7 +91,7 @@ class ConnectionDriver(ExchangeDriver):
         if self._is_running:
             if self._exchange.is_due(now_s):
                 self.process(self._exchange.due)
-            if not self._exchange.is_over:
+            if self._is_running and not self._exchange.is_over:
                 # Otherwise the head would be sent before an error that is about to be raised.
                 self._sink.check(now_s)
 

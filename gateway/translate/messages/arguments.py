@@ -8,7 +8,7 @@ from gateway.errors import OutputLostError
 
 NOT_AN_OBJECT = "The worker sent a tool call whose arguments are not a JSON object."
 _NONE = ("null", "[]", '""')
-"""What workers send as the arguments of a call without any, besides nothing at all."""
+"""Arguments that workers send for a call without arguments, besides an empty text."""
 _MARKS = re.compile(r'\\.|["{}\[\]]', re.DOTALL)
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 

@@ -96,7 +96,7 @@ class MessageWriter(NormalizedStream):
         Raises:
             OutputLostError: The answer is not complete.
         """
-        # What was held back comes first, the finish reason last.
+        # Text that was held back comes first, the finish reason last.
         own = [closing.choice for closing in self._choices.end() if bytes(closing.choice["index"]) == b"0"]
         events = [event for choice in own for event in self._reader.read(openai.decode_fields(choice["delta"]))]
         last_events, stop = self._reader.end(own[-1])

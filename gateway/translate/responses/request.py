@@ -40,7 +40,7 @@ class ResponsesRequest(ClientRequest, frozen=True, kw_only=True):
     echo: Fields
     """Fields of the client's request that the response repeats."""
     declared: dict[str, DeclaredTool]
-    """What the client calls the functions of the chat request."""
+    """Tools as the client declared them, by the names of their functions in the chat request."""
 
 
 def read_responses_request(body: bytes | bytearray) -> ResponsesRequest:
