@@ -88,12 +88,11 @@ class ConnectionDriver(ExchangeDriver):
 
     def check(self, now_s: float) -> None:
         """Process a timeout that is over, and send keep-alive data that is due."""
-        if self._is_running:
-            if self._exchange.is_due(now_s):
-                self.process(self._exchange.due)
-            if self._is_running and not self._exchange.is_over:
-                # Otherwise the head would be sent before an error that is about to be raised.
-                self._sink.check(now_s)
+        if self._is_running and self._exchange.is_due(now_s):
+            self.process(self._exchange.due)
+        if self._is_running and not self._exchange.is_over:
+            # Otherwise the head would be sent before an error that is about to be raised.
+            self._sink.check(now_s)
 
     async def _until_over(self) -> None:
         """Wait until the exchange is over or broke, and do the work that callbacks cannot do."""
