@@ -27,6 +27,7 @@ WITHOUT_TEST = {
     "gateway/exchange/actions.py", "gateway/endpoints/actions.py",
     # Protocols.
     "gateway/exchange/sink.py", "gateway/exchange/attempt.py", "gateway/translate/dialects/contract.py",
+    "gateway/exchange/response_store.py",
     "gateway/api/client_connection.py",
     "gateway/translate/client_formats/contract.py",
     # Rows, which tests/translate/client_formats/test_registry.py holds.
